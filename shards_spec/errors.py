@@ -1,0 +1,50 @@
+"""Every error that a user can cause or meet, in one tree.
+
+    ReelshardsError
+    ├── InputError (also a ValueError)     bad arguments or unusable input: exit code 2
+    │   └── PolicyError                    a batch policy that this dataset cannot serve
+    ├── StorageError                       the object store refused or failed
+    │   ├── ObjectNotFoundError
+    │   └── AccessDeniedError
+    ├── FormatError                        bytes that break the shard format
+    │   └── ChecksumError                  bytes that are not the ones that were written
+    └── MediaError                         a movie that cannot be turned into clips (see pipeline)
+
+Messages say what was found, where (movie, shard, clip) and what to do next.
+"""
+
+
+class ReelshardsError(Exception):
+    """Base of all errors that are not our own bugs."""
+
+
+class InputError(ReelshardsError, ValueError):
+    """Bad arguments or unusable input. The commands print the message and exit with 2."""
+
+
+class PolicyError(InputError):
+    """A batch policy that the dataset at hand cannot serve, such as more movies than it has."""
+
+
+class StorageError(ReelshardsError):
+    """An object store failed; the message names the object."""
+
+
+class ObjectNotFoundError(StorageError):
+    """The object does not exist."""
+
+
+class AccessDeniedError(StorageError):
+    """Credentials are missing, wrong, or do not allow the operation."""
+
+
+class FormatError(ReelshardsError):
+    """Bytes or tables that break the shard format; the message names shard and clip."""
+
+
+class ChecksumError(FormatError):
+    """A clip's bytes do not have the crc32c that the index records."""
+
+
+class MediaError(ReelshardsError):
+    """A movie that cannot be turned into clips; the pipeline's classes derive from it."""

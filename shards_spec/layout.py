@@ -1,0 +1,52 @@
+"""Where everything lies in a dataset, and which movie ids are allowed.
+
+<dataset>/dataset.json
+<dataset>/index/movies.parquet, index/clips.parquet
+<dataset>/shards/<movie_id>/<movie_id>-00000.tar
+<dataset>/commits/<movie_id>.parquet
+"""
+
+from __future__ import annotations
+
+import re
+
+from shards_spec.errors import FormatError
+
+DATASET_JSON = "dataset.json"
+MOVIES_PARQUET = "index/movies.parquet"
+CLIPS_PARQUET = "index/clips.parquet"
+SHARDS = "shards"
+COMMITS = "commits"
+
+#: A tar name field holds 100 bytes; shorter ids leave room for number and suffix.
+MAX_MOVIE_ID = 64
+_MOVIE_ID = re.compile(r"[a-z0-9_-]+")
+
+
+def check_movie_id(movie_id: str) -> str:
+    """`movie_id`, or `FormatError` when it is not `[a-z0-9_-]{1,64}`."""
+    if not _MOVIE_ID.fullmatch(movie_id) or len(movie_id) > MAX_MOVIE_ID:
+        raise FormatError(
+            f"movie id {movie_id!r} is not 1 to {MAX_MOVIE_ID} characters of a-z, 0-9, _ and -"
+        )
+    return movie_id
+
+
+def clip_id(movie_id: str, clip_number: int) -> str:
+    """Key of a clip's sample."""
+    return f"{movie_id}_{clip_number:06d}"
+
+
+def shard_key(movie_id: str, number: int) -> str:
+    """Key of a movie's shard, relative to the dataset."""
+    return f"{SHARDS}/{movie_id}/{movie_id}-{number:05d}.tar"
+
+
+def shards_prefix(movie_id: str) -> str:
+    """Prefix of all shards of a movie."""
+    return f"{SHARDS}/{movie_id}"
+
+
+def commit_key(movie_id: str) -> str:
+    """Key of a movie's commit record."""
+    return f"{COMMITS}/{movie_id}.parquet"

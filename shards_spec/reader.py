@@ -1,0 +1,133 @@
+"""Reads a dataset: `dataset.json`, the two index tables, clips by ranged reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shards_spec import layout
+from shards_spec.errors import ChecksumError, FormatError, InputError, ObjectNotFoundError
+from shards_spec.recipe import Recipe
+from shards_spec.sample import Sample, decode_sample, split_members
+from shards_spec.schema import (
+    CLIPS_SCHEMA,
+    MOVIES_SCHEMA,
+    SPEC_VERSION,
+    ClipRow,
+    require_columns,
+)
+from shards_spec.storage import Storage
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened dataset; the tables are in memory, the clips are not."""
+
+    storage: Storage
+    recipe: Recipe
+    info: dict[str, Any]
+    """`dataset.json` as it stands."""
+    movies: pa.Table
+    """`MOVIES_SCHEMA`, sorted by movie_id."""
+    clips: pa.Table
+    """`CLIPS_SCHEMA`, sorted by (movie_id, shard, tar_offset)."""
+    fingerprint: str
+    """16 hex digits that change with any clip of the index."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.storage.uri!r}, {self.movies.num_rows} movies, "
+            f"{self.clips.num_rows} clips)"
+        )
+
+
+def open_dataset(uri: str | Storage) -> Dataset:
+    """Open a dataset by URI.
+
+    Raises:
+        InputError: there is no dataset, or it is of another major version of the format.
+        FormatError: its index cannot be read.
+        StorageError: the store refuses.
+    """
+    storage = uri if isinstance(uri, Storage) else Storage(uri)
+    try:
+        text = storage.get(layout.DATASET_JSON)
+    except ObjectNotFoundError as error:
+        raise InputError(
+            f"{storage.uri} is no dataset: it has no {layout.DATASET_JSON}; "
+            "make one with: python -m pipeline preprocess CORPUS --out URI"
+        ) from error
+    try:
+        info = json.loads(text)
+        version = str(info["spec_version"])
+        values = info["recipe"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{storage.uri_of(layout.DATASET_JSON)} is broken: {error}") from error
+    if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
+        raise InputError(
+            f"{storage.uri} has shard format {version}; this reelshards reads {SPEC_VERSION}"
+        )
+    clips_bytes = storage.get(layout.CLIPS_PARQUET)
+    clips = _table(clips_bytes, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
+    movies_bytes = storage.get(layout.MOVIES_PARQUET)
+    movies = _table(movies_bytes, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
+    fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
+    return Dataset(storage, Recipe.from_json(values), info, movies, clips, fingerprint)
+
+
+def read_clips(storage: Storage, rows: Sequence[ClipRow]) -> list[Sample]:
+    """Decode consecutive clips of one shard, fetched with one ranged read and checked.
+
+    Raises `ChecksumError`, `FormatError` or `StorageError`; the message names shard and clip.
+    """
+    if not rows:
+        return []
+    first = rows[0]
+    length = sum(row.tar_bytes for row in rows)
+    data = storage.get_range(first.shard, first.tar_offset, length)
+    samples, offset = [], 0
+    for row in rows:
+        if row.shard != first.shard or row.tar_offset != first.tar_offset + offset:
+            raise ValueError(f"clip {row.clip_id} does not follow its predecessor in {first.shard}")
+        piece = data[offset : offset + row.tar_bytes]
+        check_crc32c(piece, row)
+        samples.append(decode_clip(piece, row))
+        offset += row.tar_bytes
+    return samples
+
+
+def decode_clip(data: memoryview, row: ClipRow) -> Sample:
+    """The bytes of exactly one clip -> the decoded clip. Raises `FormatError`."""
+    members = split_members(data)
+    if list(members) != [row.clip_id]:
+        raise FormatError(
+            f"{row.shard} at byte {row.tar_offset}: clip {row.clip_id} expected, "
+            f"found {', '.join(members) or 'nothing'}"
+        )
+    return decode_sample(row.clip_id, members[row.clip_id])
+
+
+def check_crc32c(data: memoryview, row: ClipRow) -> None:
+    """Raise `ChecksumError` unless `data` has the checksum that the index records."""
+    found = google_crc32c.value(bytes(data))
+    if found != row.crc32c:
+        raise ChecksumError(
+            f"{row.shard} at byte {row.tar_offset}: clip {row.clip_id} has crc32c {found:#010x}, "
+            f"the index says {row.crc32c:#010x}; the shard is damaged or not of this index"
+        )
+
+
+def _table(data: bytes, schema: pa.Schema, uri: str) -> pa.Table:
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"{uri} is not readable Parquet: {error}") from error
+    require_columns(table, schema, uri)
+    return table

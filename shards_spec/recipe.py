@@ -1,0 +1,166 @@
+"""The recipe: every preprocessing setting that changes the bytes of a dataset.
+
+It is stored in `dataset.json`, and its fingerprint stands beside every movie, so that a rerun knows
+what it may skip. The defaults are ours; none is taken from a paper.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from shards_spec.errors import InputError
+
+NANOSECONDS = 1_000_000_000
+
+#: libjpeg's limit on either side of a picture, in pixels.
+MAX_JPEG_SIDE = 65_500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How movies become clips. Two datasets with equal recipes and sources have equal bytes."""
+
+    num_frames: int = 16
+    """Frames per clip."""
+    fps: float = 5.0
+    """Frames per second inside a clip; clip length is num_frames / fps seconds."""
+    overlap_frames: int = 0
+    """Frames that consecutive clips share; 0 for clips that touch but never overlap."""
+    short_side: int = 128
+    """Shorter side of a stored frame, pixels; a multiple of 16. The aspect ratio is kept."""
+    jpeg_quality: int = 90
+    """Quality of the film strips, 1 to 100."""
+    crop_bars: bool = True
+    """Find black bars once per movie and remove them."""
+    sample_rate_hz: int = 16_000
+    """Rate of the mono audio that features are computed from."""
+    n_mels: int = 80
+    """Mel bands of the stored log-mel spectrogram."""
+    window_ms: float = 25.0
+    """Length of the Hann window, milliseconds."""
+    hop_ms: float = 10.0
+    """Distance between spectrogram columns, milliseconds."""
+    mel_low_hz: float = 20.0
+    """Lower edge of the lowest mel band."""
+    mel_high_hz: float = 8_000.0
+    """Upper edge of the highest mel band; at most half the sample rate."""
+    store_audio: bool = False
+    """Also store each clip's mono PCM as `.audio.flac`."""
+    language: str = ""
+    """Preferred audio language (ISO 639, such as `eng` or `en`); empty for the movie's default."""
+    black_luma: float = 20.0
+    """Drop a clip as black when its mean luma is below this and its deviation below 5; 0..255."""
+    silent_dbfs: float = -70.0
+    """Drop a clip as silent when its audio's RMS is below this, dB relative to full scale."""
+    frozen_motion: float = 0.05
+    """Drop a clip as frozen when its mean absolute luma change per frame is below this; 0..255."""
+    shot_threshold: float = 27.0
+    """Content score (mean HSV change, 0..255) above which two frames belong to different shots."""
+    shard_bytes: int = 256 * 1024 * 1024
+    """Target size of a shard; a shard is closed by the clip that reaches it."""
+    seed: int = 0
+    """Seed of the order in which a movie's clips stand in its shards."""
+
+    def __post_init__(self) -> None:
+        _require(self.num_frames >= 1, f"{self.num_frames = }: at least 1 frame per clip")
+        _require(0.0 < self.fps <= 240.0, f"{self.fps = }: between 0 and 240 frames per second")
+        _require(
+            0 <= self.overlap_frames < self.num_frames,
+            f"{self.overlap_frames = }: at least 0 and less than {self.num_frames = }",
+        )
+        _require(
+            self.short_side >= 16 and self.short_side % 16 == 0,
+            f"{self.short_side = }: a positive multiple of 16, so no JPEG block spans two frames",
+        )
+        _require(
+            self.num_frames * self.short_side <= MAX_JPEG_SIDE,
+            f"{self.num_frames = } of {self.short_side = } do not fit in one JPEG "
+            f"({MAX_JPEG_SIDE} pixels); use fewer or smaller frames",
+        )
+        _require(1 <= self.jpeg_quality <= 100, f"{self.jpeg_quality = }: between 1 and 100")
+        _require(self.sample_rate_hz >= 4_000, f"{self.sample_rate_hz = }: at least 4000 Hz")
+        _require(self.n_mels >= 1, f"{self.n_mels = }: at least one band")
+        _require(self.window_ms >= self.hop_ms > 0, "window_ms >= hop_ms > 0")
+        _require(
+            0.0 <= self.mel_low_hz < self.mel_high_hz <= self.sample_rate_hz / 2,
+            f"mel bands {self.mel_low_hz}..{self.mel_high_hz} Hz must lie between 0 and "
+            f"{self.sample_rate_hz / 2} Hz",
+        )
+        _require(self.shard_bytes >= 1, f"{self.shard_bytes = }: at least 1 byte")
+        _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
+
+    @property
+    def fps_fraction(self) -> Fraction:
+        """`fps` as the exact rational that time is computed with (23.976 means 24000/1001)."""
+        exact = Fraction(self.fps).limit_denominator(1001)
+        return exact if abs(float(exact) - self.fps) < 1e-3 else Fraction(self.fps)
+
+    @property
+    def stride_frames(self) -> int:
+        """Grid steps (of 1 / fps seconds) from one clip's start to the next one's."""
+        return self.num_frames - self.overlap_frames
+
+    @property
+    def clip_samples(self) -> int:
+        """Audio samples per clip."""
+        return round(Fraction(self.num_frames * self.sample_rate_hz) / self.fps_fraction)
+
+    @property
+    def window_samples(self) -> int:
+        """Window length, samples."""
+        return round(self.sample_rate_hz * self.window_ms / 1000)
+
+    @property
+    def hop_samples(self) -> int:
+        """Hop, samples."""
+        return round(self.sample_rate_hz * self.hop_ms / 1000)
+
+    @property
+    def n_fft(self) -> int:
+        """FFT length: the next power of two that holds the window."""
+        return int(1 << (self.window_samples - 1).bit_length())
+
+    @property
+    def num_mel_frames(self) -> int:
+        """Columns of a clip's log-mel spectrogram."""
+        return self.clip_samples // self.hop_samples
+
+    def grid_ns(self, step: int) -> int:
+        """Nanoseconds on the movie timeline of grid step `step`: round(step / fps)."""
+        return round(Fraction(step * NANOSECONDS) / self.fps_fraction)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in field order."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> Recipe:
+        """Inverse of `to_json`; fields that this version does not know are refused."""
+        known = {field.name for field in dataclasses.fields(Recipe)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(
+                f"recipe has unknown settings {unknown}; it was written by a newer reelshards"
+            )
+        return Recipe(**values)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any setting."""
+        return fingerprint_of(self.to_json())
+
+
+def fingerprint_of(values: Any) -> str:
+    """16 hex digits of the SHA-256 of `values` as canonical JSON."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(f"recipe: {message}")

@@ -1,0 +1,134 @@
+"""One clip <-> the bytes of its tar members.
+
+    <clip_id>.frames.jpg   the frames stacked top to bottom in one baseline JPEG (a film strip)
+    <clip_id>.logmel.npy   (n_mels, num_mel_frames) float16, natural log of mel power
+    <clip_id>.json         the clip's row
+    <clip_id>.audio.flac   optional: mono PCM
+
+The strip makes a clip one decode call, viewable by anyone. A frame's height is a multiple of 16, so
+no block of the JPEG spans two frames and frames do not bleed into one another.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from shards_spec.errors import FormatError
+
+FRAMES = "frames.jpg"
+LOGMEL = "logmel.npy"
+ROW = "json"
+AUDIO = "audio.flac"
+
+#: Bytes of a tar header and the unit that members are padded to.
+TAR_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A decoded clip."""
+
+    clip_id: str
+    frames: NDArray[np.uint8]
+    """(T, H, W, 3) uint8 RGB."""
+    logmel: NDArray[np.float16]
+    """(n_mels, num_mel_frames) float16, natural log of mel power."""
+    row: dict[str, Any]
+    """The `.json` member: the clip's row less the columns that its place decides."""
+
+    def __repr__(self) -> str:
+        return f"Sample({self.clip_id}, frames={self.frames.shape}, logmel={self.logmel.shape})"
+
+
+def encode_strip(frames: NDArray[np.uint8], quality: int) -> bytes:
+    """Frames (T, H, W, 3) uint8 RGB -> a film strip, baseline JPEG with 4:2:0 chroma."""
+    num_frames, height, width, _ = frames.shape
+    if height % 16:
+        raise ValueError(f"{height = } is not a multiple of 16; JPEG blocks would span two frames")
+    strip = np.ascontiguousarray(frames).reshape(num_frames * height, width, 3)
+    data: bytes = simplejpeg.encode_jpeg(strip, quality, "RGB", "420", fastdct=False)
+    return data
+
+
+def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]:
+    """A film strip -> frames (T, H, W, 3) uint8 RGB. Raises `FormatError` on broken bytes."""
+    try:
+        strip = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError as error:
+        raise FormatError(f"film strip is not a readable JPEG: {error}") from error
+    rows, width, _ = strip.shape
+    if rows % num_frames:
+        raise FormatError(f"film strip of {rows} rows does not divide into {num_frames} frames")
+    return np.asarray(strip).reshape(num_frames, rows // num_frames, width, 3)
+
+
+def encode_logmel(logmel: NDArray[np.float16]) -> bytes:
+    """(n_mels, num_mel_frames) float16 -> `.npy` bytes."""
+    buffer = io.BytesIO()
+    np.save(buffer, logmel.astype(np.float16, copy=False), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode_logmel(data: bytes | memoryview) -> NDArray[np.float16]:
+    """`.npy` bytes -> (n_mels, num_mel_frames) float16. Raises `FormatError` on broken bytes."""
+    try:
+        logmel = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(f"log-mel is not a readable .npy array: {error}") from error
+    if logmel.dtype != np.float16 or logmel.ndim != 2:
+        raise FormatError(f"log-mel must be 2-D float16; found {logmel.dtype} {logmel.shape}")
+    return np.asarray(logmel)
+
+
+def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
+    """Tar bytes of whole samples -> {clip_id: {member suffix: its bytes}}, in order, no copies.
+
+    `data` is any run of consecutive samples of a shard, with or without the end-of-archive blocks.
+    Raises `FormatError` where a header is broken or a member is cut off.
+    """
+    view = memoryview(data)
+    samples: dict[str, dict[str, memoryview]] = {}
+    offset = 0
+    while offset + TAR_BLOCK <= len(view):
+        header = bytes(view[offset : offset + TAR_BLOCK])
+        if header == bytes(TAR_BLOCK):
+            break
+        try:
+            info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        except (tarfile.HeaderError, UnicodeDecodeError) as error:
+            raise FormatError(f"broken tar header at byte {offset}: {error}") from error
+        start = offset + TAR_BLOCK
+        if not info.isreg() or start + info.size > len(view):
+            raise FormatError(f"tar member {info.name!r} at byte {offset} is cut off or not a file")
+        clip_id, _, suffix = info.name.partition(".")
+        samples.setdefault(clip_id, {})[suffix] = view[start : start + info.size]
+        offset = start + padded(info.size)
+    if offset < len(view) and len(view) - offset < TAR_BLOCK:
+        raise FormatError(f"{len(view) - offset} stray bytes after tar byte {offset}")
+    return samples
+
+
+def decode_sample(clip_id: str, members: dict[str, memoryview]) -> Sample:
+    """The members of one clip -> the decoded clip. Raises `FormatError`, naming the clip."""
+    missing = [name for name in (FRAMES, LOGMEL, ROW) if name not in members]
+    if missing:
+        raise FormatError(f"clip {clip_id}: members {missing} are missing")
+    try:
+        row = json.loads(bytes(members[ROW]))
+        frames = decode_strip(members[FRAMES], int(row["num_frames"]))
+        return Sample(clip_id, frames, decode_logmel(members[LOGMEL]), row)
+    except (FormatError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"clip {clip_id}: {error}") from error
+
+
+def padded(size: int) -> int:
+    """Bytes that a member of `size` bytes takes in a tar, its header not counted."""
+    return -(-size // TAR_BLOCK) * TAR_BLOCK

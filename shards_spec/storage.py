@@ -1,0 +1,209 @@
+"""The one door to stored bytes: local folders, S3, GCS, Azure and HTTP, by URI, through obstore.
+
+    /data/shards, data/shards, file:///data/shards     local folder
+    s3://bucket/prefix  gs://bucket/prefix  az://account/container/prefix
+    http://host/prefix  https://host/prefix            read only
+
+Writes are atomic: an object appears whole under its final name or not at all. Credentials come from
+the environment in each cloud's usual variables (for S3 also `AWS_ENDPOINT_URL`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions as obstore_errors
+from obstore.store import LocalStore, from_url
+
+from shards_spec.errors import (
+    AccessDeniedError,
+    InputError,
+    ObjectNotFoundError,
+    StorageError,
+)
+
+LOCAL_SCHEMES = ("", "file")
+REMOTE_SCHEMES = (
+    *("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"),
+    *("http", "https"),
+)
+
+#: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
+RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+
+_STREAM_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a listing says of one object."""
+
+    key: str
+    """Relative to the storage's URI."""
+    size: int
+    """Bytes."""
+    etag: str
+    """Changes with the content; empty where the store gives none."""
+
+
+class Storage:
+    """A folder or prefix that objects are read from and written to by relative key.
+
+    Instances are cheap to pickle: they travel as their URI and open again on the other side.
+    """
+
+    def __init__(self, uri: str, *, create: bool = False) -> None:
+        """Open `uri`; with `create`, make a missing local folder.
+
+        Raises:
+            InputError: the scheme is unknown, or a local folder does not exist.
+        """
+        self.uri = normalise_uri(uri)
+        self.is_local = urlsplit(self.uri).scheme == "file"
+        self._store = _open(self.uri, create)
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return (Storage, (self.uri,))
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
+
+    def uri_of(self, key: str) -> str:
+        """The full URI of an object."""
+        return f"{self.uri}/{key}"
+
+    def local_path(self, key: str = "") -> Path:
+        """Where an object lies on this machine; only for local storage."""
+        assert self.is_local, self.uri
+        return Path(unquote(urlsplit(self.uri).path)) / key
+
+    def get(self, key: str) -> bytes:
+        """The whole object."""
+        with self._errors("read", key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def get_range(self, key: str, start: int, length: int) -> memoryview:
+        """Bytes [start, start + length) of an object; raises `StorageError` when it is shorter."""
+        if length == 0:
+            return memoryview(b"")
+        with self._errors("read", key):
+            data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
+        if len(data) != length:
+            raise StorageError(
+                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, the object has only "
+                f"{start + len(data)} bytes; it is cut off, or the index is of another version"
+            )
+        return data
+
+    def put(self, key: str, data: bytes | bytearray | memoryview | Path) -> None:
+        """Write an object whole: it appears under its key when complete, replacing an older one."""
+        with self._errors("write", key):
+            obstore.put(self._store, key, data)
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object to a local file, in pieces: memory stays bounded."""
+        with self._errors("read", key), path.open("wb") as file:
+            for piece in obstore.get(self._store, key).stream(min_chunk_size=_STREAM_BYTES):
+                file.write(piece)
+
+    def head(self, key: str) -> ObjectInfo:
+        """Size and ETag of an object; raises `ObjectNotFoundError`."""
+        with self._errors("look up", key):
+            return _info(obstore.head(self._store, key))
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.head(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects below a prefix (whole path segments), sorted by key."""
+        with self._errors("list", prefix):
+            found = [
+                _info(meta)
+                for batch in obstore.list(self._store, prefix or None, chunk_size=1000)
+                for meta in batch
+            ]
+        yield from sorted(found, key=lambda info: info.key)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; a missing one is no error."""
+        with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
+            obstore.delete(self._store, key)
+
+    @contextlib.contextmanager
+    def _errors(self, verb: str, key: str) -> Iterator[None]:
+        """Turn obstore's exceptions into ours, without their debug dumps."""
+        where = f"could not {verb} {self.uri_of(key)}"
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFoundError(f"{where}: it does not exist") from error
+        except (
+            obstore_errors.PermissionDeniedError,
+            obstore_errors.UnauthenticatedError,
+            PermissionError,
+        ) as error:
+            raise AccessDeniedError(
+                f"{where}: access denied; check the credentials in the environment"
+            ) from error
+        except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
+            reason = str(error).partition("\n")[0]
+            if "credential" in reason.lower():
+                raise AccessDeniedError(f"{where}: no usable credentials: {reason}") from error
+            raise StorageError(f"{where}: {reason}") from error
+
+
+def normalise_uri(uri: str) -> str:
+    """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
+
+    Raises `InputError` for a scheme that no store serves.
+    """
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    if scheme == "":
+        return Path(os.path.abspath(os.path.expanduser(uri))).as_uri()
+    if scheme not in (*LOCAL_SCHEMES, *REMOTE_SCHEMES):
+        raise InputError(
+            f"unknown scheme {scheme!r} in {uri!r}; "
+            f"use a local path or one of {', '.join(('file', *REMOTE_SCHEMES))}"
+        )
+    if scheme != "file" and not urlsplit(uri).netloc:
+        raise InputError(f"{uri!r} names no bucket or host")
+    return uri.rstrip("/")
+
+
+def _open(uri: str, create: bool) -> Any:
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        path = Path(unquote(parts.path))
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, not a folder")
+        if not path.exists() and not create:
+            raise InputError(f"{path} does not exist")
+        return LocalStore(path, mkdir=True)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "") or os.environ.get("AWS_ENDPOINT_URL", "")
+    plain = parts.scheme == "http" or (
+        parts.scheme in ("s3", "s3a") and endpoint.startswith("http://")
+    )
+    options: dict[str, Any] = {"retry_config": RETRIES}
+    if plain:
+        options["client_options"] = {"allow_http": True}
+    try:
+        return from_url(uri, **options)
+    except (obstore_errors.BaseError, ValueError) as error:
+        raise InputError(f"cannot open {uri}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _info(meta: Any) -> ObjectInfo:
+    return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta.get("e_tag") or ""))

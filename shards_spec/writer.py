@@ -1,0 +1,217 @@
+"""Writes shards, commit records and the index. The invariant: a commit record is written last.
+
+A shard is built in a local temporary file, uploaded whole, and only counts once the commit record
+of its movie lists its clips. Equal inputs give equal bytes: fixed tar headers, no clocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.parquet as pq
+import webdataset
+
+from shards_spec import layout
+from shards_spec.errors import FormatError
+from shards_spec.recipe import Recipe
+from shards_spec.sample import ROW
+from shards_spec.schema import (
+    SPEC_VERSION,
+    STATUSES,
+    ClipRow,
+    MovieRow,
+    clip_rows,
+    clips_table,
+    movies_table,
+)
+from shards_spec.storage import Storage
+
+_MOVIE_METADATA = b"reelshards.movie"
+
+
+class MovieWriter:
+    """Writes one movie's clips, in the order they are added, to its shards.
+
+    Use as a context manager; `close` uploads the last shard. Nothing counts before `write_commit`.
+    """
+
+    def __init__(self, storage: Storage, movie_id: str, shard_bytes: int) -> None:
+        self.rows: list[ClipRow] = []
+        self.num_shards = 0
+        self.num_bytes = 0
+        self._storage = storage
+        self._movie_id = layout.check_movie_id(movie_id)
+        self._shard_bytes = shard_bytes
+        self._folder = tempfile.TemporaryDirectory(prefix="reelshards-")
+        self._shard: _OpenShard | None = None
+
+    def __enter__(self) -> MovieWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        self._folder.cleanup()
+
+    def add(self, row: ClipRow, members: Mapping[str, bytes]) -> None:
+        """Append one clip. `members` maps suffixes to bytes; the row's `.json` is added here.
+
+        The row's `shard`, `tar_offset`, `tar_bytes` and `crc32c` are set here, whatever they are.
+        """
+        if row.movie_id != self._movie_id:
+            raise FormatError(f"clip {row.clip_id} is not of movie {self._movie_id}")
+        if self._shard is None:
+            key = layout.shard_key(self._movie_id, self.num_shards)
+            self._shard = _OpenShard(key, Path(self._folder.name) / "shard.tar")
+        placed = dataclasses.replace(row, shard=self._shard.key)
+        self.rows.append(self._shard.append(placed, members))
+        if self._shard.num_bytes >= self._shard_bytes:
+            self._finish_shard()
+
+    def close(self) -> None:
+        """Upload the shard that is still open."""
+        if self._shard is not None:
+            self._finish_shard()
+
+    def _finish_shard(self) -> None:
+        assert self._shard is not None
+        path = self._shard.finish()
+        self.num_bytes += path.stat().st_size
+        self._storage.put(self._shard.key, path)
+        path.unlink()
+        self._shard = None
+        self.num_shards += 1
+
+
+class _OpenShard:
+    """A tar that is being written to a local file, sample by sample."""
+
+    def __init__(self, key: str, path: Path) -> None:
+        self.key = key
+        self.num_bytes = 0
+        self._path = path
+        self._file = path.open("wb")
+
+    def append(self, row: ClipRow, members: Mapping[str, bytes]) -> ClipRow:
+        data = tar_sample(row.clip_id, {**members, ROW: row.to_member()})
+        placed = dataclasses.replace(
+            row,
+            tar_offset=self.num_bytes,
+            tar_bytes=len(data),
+            crc32c=google_crc32c.value(data),
+        )
+        self._file.write(data)
+        self.num_bytes += len(data)
+        return placed
+
+    def finish(self) -> Path:
+        # End of archive: two zero blocks, and nothing more.
+        self._file.write(bytes(1024))
+        self._file.close()
+        return self._path
+
+
+def tar_sample(clip_id: str, members: Mapping[str, bytes]) -> bytes:
+    """The tar members of one sample, without end-of-archive blocks; a multiple of 512 bytes."""
+    buffer = io.BytesIO()
+    writer = webdataset.TarWriter(
+        buffer, encoder=False, compress=False, mtime=0, user="", group="", mode=0o644
+    )
+    writer.write({"__key__": clip_id, **members})
+    size = writer.tarstream.offset
+    writer.close()
+    return buffer.getvalue()[:size]
+
+
+def write_commit(storage: Storage, movie: MovieRow, clips: Iterable[ClipRow]) -> None:
+    """Write a movie's commit record: its clip rows, and its own row in the file's metadata."""
+    table = clips_table(clips)
+    table = table.replace_schema_metadata({_MOVIE_METADATA: movie.to_json().encode()})
+    storage.put(layout.commit_key(movie.movie_id), _parquet_bytes(table))
+
+
+def read_commit(storage: Storage, movie_id: str) -> tuple[MovieRow, list[ClipRow]]:
+    """A movie's commit record. Raises `ObjectNotFoundError`, or `FormatError` when broken."""
+    movie, table = _parse_commit(storage.get(layout.commit_key(movie_id)), movie_id)
+    return movie, clip_rows(table)
+
+
+def read_committed_movies(storage: Storage) -> dict[str, MovieRow]:
+    """The movie rows of all commit records, by movie id."""
+    movies = {}
+    for info in storage.list(layout.COMMITS):
+        movie_id = Path(info.key).stem
+        movies[movie_id], _ = _parse_commit(storage.get(info.key), movie_id)
+    return movies
+
+
+def write_index(
+    storage: Storage, recipe: Recipe, ffmpeg_version: str, settings: Mapping[str, Any] | None = None
+) -> list[MovieRow]:
+    """Gather all commit records into the index and `dataset.json`; returns the movie rows."""
+    movies, tables = [], []
+    for info in storage.list(layout.COMMITS):
+        movie, table = _parse_commit(storage.get(info.key), Path(info.key).stem)
+        movies.append(movie)
+        tables.append(table.replace_schema_metadata(None))
+    clips = clips_table([]) if not tables else pa.concat_tables(tables)
+    order = [(name, "ascending") for name in ("movie_id", "shard", "tar_offset")]
+    storage.put(layout.CLIPS_PARQUET, _parquet_bytes(clips.sort_by(order)))
+    storage.put(layout.MOVIES_PARQUET, _parquet_bytes(movies_table(movies)))
+    summary = {
+        "spec_version": SPEC_VERSION,
+        "recipe": recipe.to_json(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "ffmpeg_version": ffmpeg_version,
+        "totals": _totals(movies, clips),
+        **(settings or {}),
+    }
+    text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
+    storage.put(layout.DATASET_JSON, text.encode())
+    return movies
+
+
+def _totals(movies: list[MovieRow], clips: pa.Table) -> dict[str, int]:
+    totals = {f"movies_{status}": 0 for status in STATUSES}
+    for movie in movies:
+        totals[f"movies_{movie.status}"] += 1
+    return {
+        **totals,
+        "movies": len(movies),
+        "clips": clips.num_rows,
+        "shards": sum(movie.num_shards for movie in movies),
+        "shard_bytes": sum(movie.shard_bytes for movie in movies),
+        "duration_ns": sum(movie.duration_ns for movie in movies if movie.status == "done"),
+    }
+
+
+def _parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+        metadata = table.schema.metadata or {}
+        return MovieRow.from_json(metadata[_MOVIE_METADATA]), table
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"commit record of movie {movie_id} is unreadable: {error}; "
+            "delete it and run the preprocessing again"
+        ) from error
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -64,22 +65,23 @@ def open_dataset(uri: str | Storage) -> Dataset:
             f"{storage.uri} is no dataset: it has no {layout.DATASET_JSON}; "
             "make one with: python -m pipeline preprocess CORPUS --out URI"
         ) from error
-    try:
-        info = json.loads(text)
-        version = str(info["spec_version"])
-        values = info["recipe"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{storage.uri_of(layout.DATASET_JSON)} is broken: {error}") from error
-    if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
-        raise InputError(
-            f"{storage.uri} has shard format {version}; this reelshards reads {SPEC_VERSION}"
-        )
+    info = _parse_info(text, storage)
+    recipe = recipe_of(info)
     clips_bytes = storage.get(layout.CLIPS_PARQUET)
     clips = _table(clips_bytes, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
     movies_bytes = storage.get(layout.MOVIES_PARQUET)
     movies = _table(movies_bytes, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
     fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
-    return Dataset(storage, Recipe.from_json(values), info, movies, clips, fingerprint)
+    return Dataset(storage, recipe, info, movies, clips, fingerprint)
+
+
+def recipe_of(info: dict[str, Any]) -> Recipe:
+    """The recipe in a `dataset.json`; settings that a later 1.x added are left out."""
+    values = info["recipe"]
+    if info["spec_version"] != SPEC_VERSION:
+        known = {item.name for item in dataclasses.fields(Recipe)}
+        values = {name: value for name, value in values.items() if name in known}
+    return Recipe.from_json(values)
 
 
 def read_clips(storage: Storage, rows: Sequence[ClipRow]) -> list[Sample]:
@@ -124,10 +126,26 @@ def check_crc32c(data: memoryview, row: ClipRow) -> None:
         )
 
 
+def _parse_info(text: bytes, storage: Storage) -> dict[str, Any]:
+    uri = storage.uri_of(layout.DATASET_JSON)
+    try:
+        info = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{uri} is not JSON: {error}") from error
+    if not isinstance(info, dict) or not isinstance(info.get("recipe"), dict):
+        raise FormatError(f"{uri} is no JSON object with a `recipe` object")
+    version = str(info.get("spec_version"))
+    if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
+        raise InputError(
+            f"{storage.uri} has shard format {version}; this reelshards reads {SPEC_VERSION}"
+        )
+    return info
+
+
 def _table(data: bytes, schema: pa.Schema, uri: str) -> pa.Table:
     try:
         table = pq.read_table(pa.BufferReader(data))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{uri} is not readable Parquet: {error}") from error
     require_columns(table, schema, uri)
     return table

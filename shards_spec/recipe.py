@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_type_hints
 
 from shards_spec.errors import InputError
 
@@ -135,18 +135,24 @@ class Recipe:
         return round(Fraction(step * NANOSECONDS) / self.fps_fraction)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, in field order."""
-        return dataclasses.asdict(self)
+        """Plain values, in field order; `fps=5` and `fps=5.0` are one recipe."""
+        values = dataclasses.asdict(self)
+        return {name: kind(values[name]) for name, kind in get_type_hints(Recipe).items()}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Recipe:
-        """Inverse of `to_json`; fields that this version does not know are refused."""
-        known = {field.name for field in dataclasses.fields(Recipe)}
-        unknown = sorted(set(values) - known)
+        """Inverse of `to_json`. Raises `InputError` for an unknown field or a wrong type."""
+        kinds = get_type_hints(Recipe)
+        unknown = sorted(set(values) - set(kinds))
         if unknown:
             raise InputError(
                 f"recipe has unknown settings {unknown}; it was written by a newer reelshards"
             )
+        for name, value in values.items():
+            allowed = (int, float) if kinds[name] is float else (kinds[name],)
+            # bool is an int to Python, not to us.
+            if not isinstance(value, allowed) or isinstance(value, bool) != (kinds[name] is bool):
+                raise InputError(f"recipe: {name} = {value!r} is no {kinds[name].__name__}")
         return Recipe(**values)
 
     @property

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -65,7 +67,7 @@ def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]
     except ValueError as error:
         raise FormatError(f"film strip is not a readable JPEG: {error}") from error
     rows, width, _ = strip.shape
-    if rows % num_frames:
+    if num_frames < 1 or rows % num_frames:
         raise FormatError(f"film strip of {rows} rows does not divide into {num_frames} frames")
     return np.asarray(strip).reshape(num_frames, rows // num_frames, width, 3)
 
@@ -73,19 +75,25 @@ def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]
 def encode_logmel(logmel: NDArray[np.float16]) -> bytes:
     """(n_mels, num_mel_frames) float16 -> `.npy` bytes."""
     buffer = io.BytesIO()
-    np.save(buffer, logmel.astype(np.float16, copy=False), allow_pickle=False)
+    np.lib.format.write_array(buffer, np.ascontiguousarray(logmel, dtype="<f2"), version=(1, 0))
     return buffer.getvalue()
 
 
 def decode_logmel(data: bytes | memoryview) -> NDArray[np.float16]:
     """`.npy` bytes -> (n_mels, num_mel_frames) float16. Raises `FormatError` on broken bytes."""
+    buffer = io.BytesIO(data)
     try:
-        logmel = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        version = np.lib.format.read_magic(buffer)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(buffer)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, TokenError) as error:
         raise FormatError(f"log-mel is not a readable .npy array: {error}") from error
-    if logmel.dtype != np.float16 or logmel.ndim != 2:
-        raise FormatError(f"log-mel must be 2-D float16; found {logmel.dtype} {logmel.shape}")
-    return np.asarray(logmel)
+    if version != (1, 0) or fortran_order or dtype != np.dtype("<f2") or len(shape) != 2:
+        raise FormatError(f"log-mel must be a 2-D '<f2' array in C order; found {dtype} {shape}")
+    # The header is not believed before its shape fits the bytes: it could ask for any memory.
+    start, length = buffer.tell(), 2 * math.prod(shape)
+    if min(shape) < 0 or length != len(data) - start:
+        raise FormatError(f"log-mel {shape} needs {length} bytes, {len(data) - start} are there")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(np.float16)
 
 
 def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
@@ -106,10 +114,13 @@ def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
         except (tarfile.HeaderError, UnicodeDecodeError) as error:
             raise FormatError(f"broken tar header at byte {offset}: {error}") from error
         start = offset + TAR_BLOCK
-        if not info.isreg() or start + info.size > len(view):
+        if not info.isreg() or not 0 <= info.size <= len(view) - start:
             raise FormatError(f"tar member {info.name!r} at byte {offset} is cut off or not a file")
         clip_id, _, suffix = info.name.partition(".")
-        samples.setdefault(clip_id, {})[suffix] = view[start : start + info.size]
+        members = samples.setdefault(clip_id, {})
+        if suffix in members:
+            raise FormatError(f"tar member {info.name!r} at byte {offset} stands there twice")
+        members[suffix] = view[start : start + info.size]
         offset = start + padded(info.size)
     if offset < len(view) and len(view) - offset < TAR_BLOCK:
         raise FormatError(f"{len(view) - offset} stray bytes after tar byte {offset}")

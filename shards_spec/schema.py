@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 
 from shards_spec.errors import FormatError
@@ -88,9 +89,15 @@ class ClipRow:
     """How much of the clip's audio was missing in the source and filled with silence."""
 
     def to_member(self) -> bytes:
-        """The `.json` member: all columns that do not depend on the bytes themselves."""
+        """The `.json` member: all columns that do not depend on the bytes themselves.
+
+        Numbers are those that the index holds: float32 columns are rounded to float32 here too.
+        """
         values = {k: v for k, v in dataclasses.asdict(self).items() if k not in PLACE_COLUMNS}
-        return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
+        for name in _FLOAT32_COLUMNS:
+            values[name] = float(np.float32(values[name]))
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +162,9 @@ class MovieRow:
 
     @staticmethod
     def from_json(text: str | bytes) -> MovieRow:
-        """Inverse of `to_json`."""
-        return MovieRow(**json.loads(text))
+        """Inverse of `to_json`; columns that this version does not know are left out."""
+        known = {item.name for item in dataclasses.fields(MovieRow)}
+        return MovieRow(**{k: v for k, v in json.loads(text).items() if k in known})
 
 
 def _arrow_schema(row_type: type) -> pa.Schema:
@@ -171,6 +179,8 @@ def _arrow_schema(row_type: type) -> pa.Schema:
 
 CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow)
 MOVIES_SCHEMA: pa.Schema = _arrow_schema(MovieRow)
+
+_FLOAT32_COLUMNS = tuple(item.name for item in CLIPS_SCHEMA if item.type == pa.float32())
 
 
 def clips_table(rows: Iterable[ClipRow]) -> pa.Table:

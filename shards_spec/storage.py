@@ -94,7 +94,7 @@ class Storage:
         """Bytes [start, start + length) of an object; raises `StorageError` when it is shorter."""
         if length == 0:
             return memoryview(b"")
-        with self._errors("read", key):
+        with self._errors(f"read {length} bytes at offset {start} of", key):
             data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
         if len(data) != length:
             raise StorageError(
@@ -145,11 +145,12 @@ class Storage:
     @contextlib.contextmanager
     def _errors(self, verb: str, key: str) -> Iterator[None]:
         """Turn obstore's exceptions into ours, without their debug dumps."""
-        where = f"could not {verb} {self.uri_of(key)}"
+        where = f"could not {verb} {self.uri_of(key).rstrip('/')}"
         try:
             yield
         except FileNotFoundError as error:
-            raise ObjectNotFoundError(f"{where}: it does not exist") from error
+            missing = "the bucket" if verb == "write" and not self.is_local else "it"
+            raise ObjectNotFoundError(f"{where}: {missing} does not exist") from error
         except (
             obstore_errors.PermissionDeniedError,
             obstore_errors.UnauthenticatedError,
@@ -159,10 +160,24 @@ class Storage:
                 f"{where}: access denied; check the credentials in the environment"
             ) from error
         except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
-            reason = str(error).partition("\n")[0]
-            if "credential" in reason.lower():
-                raise AccessDeniedError(f"{where}: no usable credentials: {reason}") from error
-            raise StorageError(f"{where}: {reason}") from error
+            raise _explained(where, str(error).partition("\n")[0]) from error
+
+
+def _explained(where: str, reason: str) -> StorageError:
+    """The error for a failure that obstore has no class for, told by its text."""
+    # Without keys in the environment, obstore asks the cloud's metadata service for some.
+    if "credential" in reason.lower() or "169.254.169.254" in reason or "metadata.goog" in reason:
+        return AccessDeniedError(
+            f"{where}: no credentials found; set the usual variables of the cloud, "
+            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if "416 Range Not Satisfiable" in reason or "range was invalid" in reason:
+        return StorageError(
+            f"{where}: it ends before; it is cut off, or the index is of another version"
+        )
+    if "404 Not Found" in reason:
+        return ObjectNotFoundError(f"{where}: the bucket does not exist")
+    return StorageError(f"{where}: {reason}")
 
 
 def normalise_uri(uri: str) -> str:

@@ -25,6 +25,7 @@ from shards_spec.errors import FormatError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import ROW
 from shards_spec.schema import (
+    CLIPS_SCHEMA,
     SPEC_VERSION,
     STATUSES,
     ClipRow,
@@ -32,6 +33,7 @@ from shards_spec.schema import (
     clip_rows,
     clips_table,
     movies_table,
+    require_columns,
 )
 from shards_spec.storage import Storage
 
@@ -203,12 +205,16 @@ def _parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
     try:
         table = pq.read_table(pa.BufferReader(data))
         metadata = table.schema.metadata or {}
-        return MovieRow.from_json(metadata[_MOVIE_METADATA]), table
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        movie = MovieRow.from_json(metadata[_MOVIE_METADATA])
+        if movie.movie_id != movie_id:
+            raise ValueError(f"it is of movie {movie.movie_id!r}")
+        require_columns(table, CLIPS_SCHEMA, layout.commit_key(movie_id))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, FormatError) as error:
         raise FormatError(
             f"commit record of movie {movie_id} is unreadable: {error}; "
             "delete it and run the preprocessing again"
         ) from error
+    return movie, table
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:

@@ -1,0 +1,139 @@
+"""Joins the picture and sound of a movie's clips, drops what is not worth keeping, finds shots."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.audio import AudioClip
+from pipeline.plan import MoviePlan
+from pipeline.video import VideoClip
+from shards_spec import layout
+from shards_spec.order import stratified_order
+from shards_spec.recipe import Recipe
+from shards_spec.schema import ClipRow
+
+#: A shot lasts at least this long; nearer cuts are flashes or fast motion.
+MIN_SHOT_SECONDS = 0.6
+
+DropReason = Literal["too_short", "black", "frozen", "silent"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Both halves of a clip that is kept, and the segment whose bytes hold its film strip."""
+
+    row: ClipRow
+    segment: int
+    video: VideoClip
+    audio: AudioClip
+
+
+def drop_reason(video: VideoClip, audio: AudioClip, recipe: Recipe) -> DropReason | None:
+    """The first rule that a clip falls to, or None when it stays."""
+    if video.luma_mean < recipe.black_luma and video.luma_std < 5.0:
+        return "black"
+    if recipe.num_frames > 1 and video.motion < recipe.frozen_motion:
+        return "frozen"
+    if audio.rms_dbfs < recipe.silent_dbfs:
+        return "silent"
+    return None
+
+
+def join_clips(
+    plan: MoviePlan,
+    segments: Sequence[tuple[int, Sequence[VideoClip]]],
+    audio: Sequence[AudioClip],
+) -> tuple[list[Clip], Counter[DropReason]]:
+    """The clips that stay, in the order of their shards, and how many fell to each rule.
+
+    Args:
+        segments: (segment number, its clips) in the order of the movie.
+        audio: all clips' sound.
+    """
+    sounds = {clip.clip_number: clip for clip in audio}
+    pictures = {clip.clip_number: (number, clip) for number, clips in segments for clip in clips}
+    cuts = shot_cuts(plan.recipe, (clip for _, clip in pictures.values()))
+    dropped: Counter[DropReason] = Counter()
+    kept: list[Clip] = []
+    for clip_number in range(plan.first_clip, plan.end_clip):
+        if clip_number not in pictures or clip_number not in sounds:
+            dropped["too_short"] += 1
+            continue
+        segment, video = pictures[clip_number]
+        sound = sounds[clip_number]
+        reason = drop_reason(video, sound, plan.recipe)
+        if reason is None:
+            kept.append(Clip(_row(plan, video, sound, cuts), segment, video, sound))
+        else:
+            dropped[reason] += 1
+    order = stratified_order(len(kept), order_seed(plan.recipe.seed, plan.movie.movie_id))
+    return [kept[place] for place in order], dropped
+
+
+def order_seed(seed: int, movie_id: str) -> int:
+    """Seed of one movie's clip order: movies must not share one order."""
+    digest = hashlib.sha256(f"{seed} {movie_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+def shot_cuts(recipe: Recipe, clips: Iterable[VideoClip]) -> list[int]:
+    """Grid steps of the whole movie at which a new shot starts, sorted.
+
+    Cuts nearer than `MIN_SHOT_SECONDS` to the one before are left out.
+    """
+    steps = sorted(
+        {clip.clip_number * recipe.stride_frames + i for clip in clips for i in clip.cut_steps}
+    )
+    least = MIN_SHOT_SECONDS * recipe.fps
+    kept: list[int] = []
+    for step in steps:
+        if not kept or step - kept[-1] >= least:
+            kept.append(step)
+    return kept
+
+
+def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip, cuts: list[int]) -> ClipRow:
+    recipe, movie = plan.recipe, plan.movie
+    number = video.clip_number
+    first_step = number * recipe.stride_frames
+    last_step = first_step + recipe.num_frames - 1
+    shot, last_shot = np.searchsorted(cuts, [first_step, last_step], side="right")
+    return ClipRow(
+        clip_id=layout.clip_id(movie.movie_id, number),
+        movie_id=movie.movie_id,
+        group=movie.group,
+        shard="",
+        tar_offset=0,
+        tar_bytes=0,
+        crc32c=0,
+        clip_number=number,
+        start_ns=plan.clip_start_ns(number),
+        end_ns=plan.clip_end_ns(number),
+        first_frame_pts_ns=video.first_frame_pts_ns,
+        num_frames=recipe.num_frames,
+        fps=recipe.fps,
+        height=plan.height,
+        width=plan.width,
+        sample_rate_hz=recipe.sample_rate_hz,
+        num_audio_samples=audio.num_samples,
+        av_skew_ns=audio.skew_ns,
+        shot_id=int(shot),
+        num_cuts=int(last_shot - shot),
+        luma_mean=_float32(video.luma_mean),
+        luma_std=_float32(video.luma_std),
+        motion=_float32(video.motion),
+        audio_rms_dbfs=_float32(audio.rms_dbfs),
+        audio_peak_dbfs=_float32(audio.peak_dbfs),
+        filled_audio_ns=audio.filled_ns,
+    )
+
+
+def _float32(value: float) -> float:
+    """Rounded to what the index stores, so that a clip's JSON and its index row are equal."""
+    return float(np.float32(round(value, 4)))

@@ -1,0 +1,77 @@
+"""Why a movie could not be turned into clips: one class per cause, each with what to do.
+
+MediaError                     kind: permanent unless said otherwise
+├── UnreadableError            no demuxer of the whitelist understands the file
+├── NoVideoStreamError         no video stream but cover art
+├── NoAudioStreamError         no audio stream
+├── NoDecoderError             this ffmpeg cannot decode the codec
+├── TooShortError              shorter than one clip
+├── AllDroppedError            every clip fell to a drop rule
+├── DecodeError                ffmpeg gave up, or gave too few frames or samples
+├── SourceChangedError         transient: the file changed while it was read
+├── SourceError                transient: the file could not be fetched or opened
+└── TimedOutError              transient: no progress, or over the wall-clock limit
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from shards_spec import errors
+
+Kind = Literal["permanent", "transient"]
+
+
+class MediaError(errors.MediaError):
+    """Base. `error_class` is what the index stores; `kind` decides on retries."""
+
+    error_class: ClassVar[str] = "media"
+    kind: ClassVar[Kind] = "permanent"
+
+
+class UnreadableError(MediaError):
+    error_class = "unreadable"
+
+
+class NoVideoStreamError(MediaError):
+    error_class = "no_video_stream"
+
+
+class NoAudioStreamError(MediaError):
+    error_class = "no_audio_stream"
+
+
+class NoDecoderError(MediaError):
+    error_class = "no_decoder"
+
+
+class TooShortError(MediaError):
+    error_class = "too_short"
+
+
+class AllDroppedError(MediaError):
+    error_class = "all_clips_dropped"
+
+
+class DecodeError(MediaError):
+    error_class = "decode_failed"
+
+
+class SourceChangedError(MediaError):
+    error_class = "source_changed"
+    kind = "transient"
+
+
+class SourceError(MediaError):
+    error_class = "source_unavailable"
+    kind = "transient"
+
+
+class TimedOutError(MediaError):
+    error_class = "timed_out"
+    kind = "transient"
+
+
+class KilledError(MediaError):
+    error_class = "killed"
+    kind = "transient"

@@ -1,0 +1,169 @@
+"""The steps of one movie, each a plain function: look in, decode, write. Ray only calls them.
+
+prepare -> MoviePlan -> decode_segment (one a segment) ┐
+                     -> decode_audio                   ┴-> write_movie -> commit
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import source
+from pipeline.audio import MovieAudio, decode_audio
+from pipeline.clips import Clip, DropReason, join_clips
+from pipeline.corpus import Movie
+from pipeline.errors import AllDroppedError, SourceChangedError
+from pipeline.picture import find_crop, frame_size
+from pipeline.plan import MoviePlan, Segment, clip_range, cut_segments
+from pipeline.probe import probe
+from pipeline.video import VideoSegment, decode_segment
+from shards_spec import layout
+from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.sample import AUDIO, FRAMES, LOGMEL
+from shards_spec.schema import MovieRow
+from shards_spec.storage import Storage
+from shards_spec.writer import MovieWriter, write_commit
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a movie cost so far."""
+
+    attempts: int
+    decode_seconds: float
+    """CPU seconds of ffmpeg."""
+    wall_seconds: float
+
+
+def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: float) -> MoviePlan:
+    """Look into a movie and plan it; `seconds` is the wished length of a segment."""
+    path = str(source.stage(movie, source_fingerprint))
+    found = probe(movie, path, recipe.language)
+    crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
+    height, width = frame_size(found.video, crop, recipe)
+    first, end = clip_range(movie, recipe, found.duration_ns)
+    return MoviePlan(
+        movie=movie,
+        source_fingerprint=source_fingerprint,
+        recipe=recipe,
+        probe=found,
+        crop=crop,
+        height=height,
+        width=width,
+        first_clip=first,
+        end_clip=end,
+        segments=cut_segments(recipe, first, end, found.keyframes_ns, seconds),
+    )
+
+
+def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
+    """Decode one segment; see `decode_segment`."""
+    return decode_segment(plan, segment, str(source.stage(plan.movie, plan.source_fingerprint)))
+
+
+def run_audio(plan: MoviePlan) -> tuple[MovieAudio, NDArray[np.uint8]]:
+    """Decode the audio; see `decode_audio`."""
+    return decode_audio(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
+
+
+def write_movie(
+    plan: MoviePlan,
+    storage: Storage,
+    effort: Effort,
+    audio: tuple[MovieAudio, NDArray[np.uint8]],
+    segments: Sequence[tuple[VideoSegment, NDArray[np.uint8]]],
+) -> MovieRow:
+    """Write a movie's shards, then its commit record; returns the movie's row.
+
+    Raises `AllDroppedError` when no clip is left, `SourceChangedError` when the source is not the
+    one that was probed any more.
+    """
+    if source.fingerprint(plan.movie) != plan.source_fingerprint:
+        raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
+    sound, sound_bytes = audio
+    clips, dropped = join_clips(plan, [(s.number, s.clips) for s, _ in segments], sound.clips)
+    if not clips:
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+        raise AllDroppedError(f"{plan.movie.name}: all {plan.num_clips} clips were dropped: {why}")
+    strips = {segment.number: data for segment, data in segments}
+    with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
+        for clip in clips:
+            writer.add(clip.row, _members(clip, strips[clip.segment], sound_bytes))
+    row = replace(
+        movie_row(plan, effort, dropped),
+        num_clips=len(writer.rows),
+        num_shards=writer.num_shards,
+        shard_bytes=writer.num_bytes,
+    )
+    write_commit(storage, row, writer.rows)
+    _delete_leftovers(storage, plan.movie.movie_id, writer.num_shards)
+    return row
+
+
+def movie_row(plan: MoviePlan, effort: Effort, dropped: Counter[DropReason]) -> MovieRow:
+    """The index row of a movie whose clips are yet to be counted."""
+    found, video, audio = plan.probe, plan.probe.video, plan.probe.audio
+    return MovieRow(
+        movie_id=plan.movie.movie_id,
+        group=plan.movie.group,
+        source_uri=plan.movie.uri,
+        source_bytes=plan.movie.num_bytes,
+        source_fingerprint=plan.source_fingerprint,
+        recipe_fingerprint=plan.recipe.fingerprint,
+        status="done",
+        attempts=effort.attempts,
+        duration_ns=found.duration_ns,
+        video_codec=video.codec,
+        video_width=video.width,
+        video_height=video.height,
+        sar=f"{video.sar.numerator}:{video.sar.denominator}",
+        rotation=video.rotation,
+        avg_frame_rate=video.avg_frame_rate,
+        is_vfr=found.is_vfr,
+        field_order=video.field_order,
+        hdr=video.hdr,
+        crop=str(plan.crop) if plan.crop else "",
+        audio_track=audio.index,
+        audio_language=audio.language,
+        audio_codec=audio.codec,
+        audio_channels=audio.channels,
+        audio_start_offset_ns=found.audio_start_ns,
+        audio_filled_ns=sum(end - start for start, end in found.audio_gaps_ns),
+        dropped_black=dropped["black"],
+        dropped_silent=dropped["silent"],
+        dropped_frozen=dropped["frozen"],
+        dropped_too_short=dropped["too_short"],
+        decode_seconds=round(effort.decode_seconds, 3),
+        wall_seconds=round(effort.wall_seconds, 3),
+    )
+
+
+def film_seconds(plan: MoviePlan) -> float:
+    """Film seconds that the plan turns into clips."""
+    start, end = plan.clip_start_ns(plan.first_clip), plan.clip_end_ns(plan.end_clip - 1)
+    return (end - start) / NANOSECONDS
+
+
+def _members(clip: Clip, strips: NDArray[np.uint8], sounds: NDArray[np.uint8]) -> dict[str, bytes]:
+    video, audio = clip.video, clip.audio
+    logmel_end = audio.logmel_offset + audio.logmel_bytes
+    members = {
+        FRAMES: strips[video.strip_offset : video.strip_offset + video.strip_bytes].tobytes(),
+        LOGMEL: sounds[audio.logmel_offset : logmel_end].tobytes(),
+    }
+    if audio.flac_bytes:
+        members[AUDIO] = sounds[logmel_end : logmel_end + audio.flac_bytes].tobytes()
+    return members
+
+
+def _delete_leftovers(storage: Storage, movie_id: str, num_shards: int) -> None:
+    """Shards of an earlier, larger result that the new commit no longer lists."""
+    kept = {layout.shard_key(movie_id, number) for number in range(num_shards)}
+    for info in storage.list(layout.shards_prefix(movie_id)):
+        if info.key not in kept:
+            storage.delete(info.key)

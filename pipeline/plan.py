@@ -1,0 +1,134 @@
+"""The movie plan: a pure function from probe and recipe to clip grid and segments.
+
+    clips     |----0----|----1----|----2----|----3----|----4----|   (non-overlapping by default)
+    keyframes K      K          K         K        K          K
+    segments  [ 0: clips 0-1     )[ 1: clips 2-4                  )
+
+A segment is a run of clips that one ffmpeg decodes in sequence, entered at a keyframe. Which
+segments there are changes nothing in the clips: every frame is chosen by its presentation time.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pipeline.corpus import Movie
+from pipeline.errors import TooShortError
+from pipeline.picture import Crop
+from pipeline.probe import Probe
+from shards_spec.recipe import NANOSECONDS, Recipe
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Clips [first_clip, end_clip) of a movie, decoded together."""
+
+    number: int
+    first_clip: int
+    end_clip: int
+    seek_ns: int | None
+    """Keyframe on the movie timeline to enter at; None to decode from the start."""
+
+
+@dataclass(frozen=True)
+class MoviePlan:
+    """Everything that the workers need to know of a movie."""
+
+    movie: Movie
+    source_fingerprint: str
+    recipe: Recipe
+    probe: Probe
+    crop: Crop | None
+    height: int
+    """Of a stored frame, pixels."""
+    width: int
+    first_clip: int
+    """First place on the clip grid that is wanted."""
+    end_clip: int
+    """One past the last."""
+    segments: tuple[Segment, ...]
+
+    @property
+    def num_clips(self) -> int:
+        """Places for clips, before drop rules."""
+        return self.end_clip - self.first_clip
+
+    def clip_start_ns(self, clip_number: int) -> int:
+        """Start of a clip on the movie timeline."""
+        return self.recipe.grid_ns(clip_number * self.recipe.stride_frames)
+
+    def clip_end_ns(self, clip_number: int) -> int:
+        """End of a clip on the movie timeline, exclusive."""
+        step = clip_number * self.recipe.stride_frames + self.recipe.num_frames
+        return self.recipe.grid_ns(step)
+
+    def segment_seconds(self, segment: Segment) -> float:
+        """Film seconds that a segment covers."""
+        end = self.clip_end_ns(segment.end_clip - 1)
+        return (end - self.clip_start_ns(segment.first_clip)) / NANOSECONDS
+
+    @property
+    def decode_cost(self) -> float:
+        """Pixels to decode, in units of a 1080p film second: what the scheduler sorts by."""
+        video = self.probe.video
+        pixels = video.width * video.height / (1920 * 1080)
+        return pixels * self.probe.duration_ns / NANOSECONDS
+
+
+def clip_range(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int]:
+    """[first, end) clip numbers that fit wholly into the wanted part of a movie.
+
+    Raises `TooShortError` when none does.
+    """
+    length = Fraction(recipe.num_frames) / recipe.fps_fraction
+    stride = Fraction(recipe.stride_frames) / recipe.fps_fraction
+    start = Fraction(movie.start_seconds).limit_denominator(1_000_000)
+    end = Fraction(duration_ns, NANOSECONDS)
+    if movie.end_seconds:
+        end = min(end, Fraction(movie.end_seconds).limit_denominator(1_000_000))
+    first = -((-start) // stride)
+    last = (end - length) // stride
+    if last < first:
+        raise TooShortError(
+            f"{movie.name}: {float(end - start):.2f} s wanted of a movie of "
+            f"{duration_ns / NANOSECONDS:.2f} s hold no clip of {float(length):.2f} s"
+        )
+    return int(first), int(last) + 1
+
+
+def cut_segments(
+    recipe: Recipe, first_clip: int, end_clip: int, keyframes_ns: tuple[int, ...], seconds: float
+) -> tuple[Segment, ...]:
+    """Split clips into segments of about `seconds`, each entered at a keyframe.
+
+    Neighbouring clips stay together where no keyframe parts them.
+    """
+    wanted_ns = round(seconds * NANOSECONDS)
+    segments: list[Segment] = []
+    begin, seek = first_clip, _seek_point(recipe, first_clip, keyframes_ns)
+    for clip in range(first_clip + 1, end_clip):
+        start_ns = recipe.grid_ns(clip * recipe.stride_frames)
+        if start_ns - recipe.grid_ns(begin * recipe.stride_frames) < wanted_ns:
+            continue
+        entry = _seek_point(recipe, clip, keyframes_ns)
+        if entry is None or (seek is not None and entry <= seek):
+            continue
+        segments.append(Segment(len(segments), begin, clip, seek))
+        begin, seek = clip, entry
+    segments.append(Segment(len(segments), begin, end_clip, seek))
+    return tuple(segments)
+
+
+def _seek_point(recipe: Recipe, clip: int, keyframes_ns: tuple[int, ...]) -> int | None:
+    """The last keyframe that is on screen no later than one grid step before the clip.
+
+    That step is decoded too: the shot detector compares each frame with the one before it. None
+    stands for the movie's start.
+    """
+    step = clip * recipe.stride_frames - 1
+    if step < 0:
+        return None
+    place = bisect.bisect_right(keyframes_ns, recipe.grid_ns(step))
+    return keyframes_ns[place - 1] if place > 1 else None

@@ -1,0 +1,302 @@
+"""Looks into a movie once: streams, timeline, keyframes, audio gaps.
+
+Two ffprobe runs: one for the streams, one over all packet times (no decoding), because headers lie
+about durations and only packets tell where the picture starts, where it can be entered, whether
+the frame rate varies, and where audio is missing.
+
+    container time   |--t0--[ video ................................ ]
+                     |------[ audio ....... ]   gap   [ audio ... ]
+    movie timeline          0                                      duration_ns
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.corpus import Movie
+from pipeline.errors import NoAudioStreamError, NoVideoStreamError, TooShortError, UnreadableError
+from pipeline.process import INPUT_OPTIONS, Run, input_url
+from pipeline.tools import ffprobe_path
+from shards_spec.recipe import NANOSECONDS
+
+#: Shorter holes between audio packets are rounding of timestamps, not missing sound.
+GAP_NS = 20_000_000
+
+_PROBE_SECONDS = 900.0
+_HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+#: Dispositions of audio tracks that describe or comment on the movie.
+_SECONDARY = ("comment", "visual_impaired", "hearing_impaired", "descriptions", "karaoke")
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """The chosen video stream."""
+
+    index: int
+    codec: str
+    width: int
+    """As coded, pixels."""
+    height: int
+    sar: Fraction
+    """Width of a coded pixel over its height."""
+    rotation: int
+    """Degrees clockwise for upright display: 0, 90, 180 or 270."""
+    time_base: Fraction
+    """Seconds per tick."""
+    avg_frame_rate: str
+    field_order: str
+    hdr: str
+    """Transfer function of an HDR stream; empty for SDR."""
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) in coded pixels after rotation."""
+        turned = self.rotation in (90, 270)
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+    @property
+    def upright_sar(self) -> Fraction:
+        """Sample aspect ratio after rotation."""
+        return 1 / self.sar if self.rotation in (90, 270) else self.sar
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """The chosen audio stream."""
+
+    index: int
+    codec: str
+    channels: int
+    sample_rate_hz: int
+    language: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a movie is made of. Times are nanoseconds on the movie timeline."""
+
+    video: VideoStream
+    audio: AudioStream
+    start_pts: int
+    """Presentation time of the first frame, ticks of the video's time base: t = 0."""
+    duration_ns: int
+    """From the first frame to the end of the last one."""
+    keyframes_ns: tuple[int, ...]
+    """Presentation times of the keyframes, sorted."""
+    is_vfr: bool
+    audio_start_ns: int
+    """Start of the audio stream; negative when it starts before the picture."""
+    audio_gaps_ns: tuple[tuple[int, int], ...]
+    """Stretches [start, end) of [0, duration) that the audio packets do not cover."""
+
+    @property
+    def start_ns(self) -> int:
+        """Container time of t = 0."""
+        return round(self.start_pts * self.video.time_base * NANOSECONDS)
+
+
+def probe(movie: Movie, path: str, language: str) -> Probe:
+    """Look into a movie at a local path. Raises the `MediaError` that fits."""
+    streams = _streams(movie, path)
+    video = _choose_video(movie, streams)
+    audio = _choose_audio(movie, streams, movie.language or language)
+    bases = {int(s["index"]): Fraction(s.get("time_base", "1/1000")) for s in streams}
+    packets = _packets(movie, path, {video.index, audio.index})
+    video_pts, video_end, keys = _video_times(movie, packets[video.index])
+    tick = video.time_base * NANOSECONDS
+    start = int(video_pts[0])
+    duration_ns = round((video_end - start) * tick)
+    if duration_ns <= 0:
+        raise TooShortError(f"{movie.name}: the picture has no duration")
+    spans = _audio_spans(packets[audio.index], bases[audio.index], round(start * tick))
+    audio_start_ns, gaps = _gaps(spans, duration_ns)
+    return Probe(
+        video=video,
+        audio=audio,
+        start_pts=start,
+        duration_ns=duration_ns,
+        keyframes_ns=tuple(round((int(key) - start) * tick) for key in keys),
+        is_vfr=_is_vfr(video_pts),
+        audio_start_ns=audio_start_ns,
+        audio_gaps_ns=gaps,
+    )
+
+
+def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
+    options = ("-v", "error", "-show_streams", "-show_format", "-of", "json")
+    command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
+    with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
+        text = b"".join(run.lines())
+        run.finish()
+    try:
+        streams: list[dict[str, Any]] = json.loads(text).get("streams", [])
+    except ValueError as error:
+        raise UnreadableError(f"{movie.name}: ffprobe printed no valid JSON: {error}") from error
+    return streams
+
+
+def _choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
+    """The largest video stream that is no still picture; the default one where sizes are equal."""
+    found = [s for s in streams if s.get("codec_type") == "video"]
+    real = [
+        s
+        for s in found
+        if not s.get("disposition", {}).get("attached_pic")
+        and int(s.get("width") or 0) > 0
+        and int(s.get("height") or 0) > 0
+    ]
+    if not real:
+        why = "only cover art" if found else "none at all"
+        raise NoVideoStreamError(
+            f"{movie.name}: no video stream ({why}); remove the file from the corpus"
+        )
+    best = max(
+        real,
+        key=lambda s: (
+            int(s["width"]) * int(s["height"]),
+            int(s.get("disposition", {}).get("default", 0)),
+            -int(s["index"]),
+        ),
+    )
+    transfer = str(best.get("color_transfer", ""))
+    return VideoStream(
+        index=int(best["index"]),
+        codec=str(best.get("codec_name", "unknown")),
+        width=int(best["width"]),
+        height=int(best["height"]),
+        sar=_ratio(str(best.get("sample_aspect_ratio", "1:1"))),
+        rotation=_rotation(best),
+        time_base=Fraction(best["time_base"]),
+        avg_frame_rate=str(best.get("avg_frame_rate", "0/0")),
+        field_order=str(best.get("field_order", "")),
+        hdr=transfer if transfer in _HDR_TRANSFERS else "",
+    )
+
+
+def _choose_audio(movie: Movie, streams: list[dict[str, Any]], language: str) -> AudioStream:
+    """By: main track, wanted language, default disposition, most channels, first."""
+    found = [s for s in streams if s.get("codec_type") == "audio" and int(s.get("channels") or 0)]
+    if not found:
+        raise NoAudioStreamError(
+            f"{movie.name}: no audio stream; audio-visual clips need one: remove the file from "
+            "the corpus, or give it a sound track"
+        )
+
+    def preference(stream: dict[str, Any]) -> tuple[bool, bool, int, int, int]:
+        marks = stream.get("disposition", {})
+        title = str(stream.get("tags", {}).get("title", "")).lower()
+        secondary = any(marks.get(mark) for mark in _SECONDARY) or "commentary" in title
+        spoken = str(stream.get("tags", {}).get("language", "")).lower()
+        wanted = bool(language) and spoken[:2] == language.lower()[:2]
+        return (
+            not secondary,
+            wanted,
+            int(marks.get("default", 0)),
+            int(stream["channels"]),
+            -int(stream["index"]),
+        )
+
+    best = max(found, key=preference)
+    return AudioStream(
+        index=int(best["index"]),
+        codec=str(best.get("codec_name", "unknown")),
+        channels=int(best["channels"]),
+        sample_rate_hz=int(best.get("sample_rate") or 0),
+        language=str(best.get("tags", {}).get("language", "")),
+    )
+
+
+def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.int64]]:
+    """(N, 3) pts, duration, is-keyframe of the presented packets of each wanted stream."""
+    entries = "packet=stream_index,pts,dts,duration,flags"
+    options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
+    command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
+    rows: dict[int, list[tuple[int, int, int]]] = {index: [] for index in wanted}
+    with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
+        for line in run.lines():
+            fields = line.split(b",")
+            if len(fields) < 5 or int(fields[0]) not in wanted:
+                continue
+            pts = fields[1] if fields[1] != b"N/A" else fields[2]
+            # `D` marks packets before an edit list's start: decoded, never shown.
+            if pts == b"N/A" or b"D" in fields[4]:
+                continue
+            length = 0 if fields[3] == b"N/A" else int(fields[3])
+            rows[int(fields[0])].append((int(pts), length, int(b"K" in fields[4])))
+        run.finish()
+    return {index: np.array(found, dtype=np.int64).reshape(-1, 3) for index, found in rows.items()}
+
+
+def _video_times(
+    movie: Movie, packets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
+    """Sorted presentation times, the end of the last frame, and the keyframes' times; ticks."""
+    if len(packets) == 0:
+        raise TooShortError(f"{movie.name}: the video stream has no frames")
+    order = np.argsort(packets[:, 0], kind="stable")
+    pts = packets[order, 0]
+    last_length = int(packets[order[-1], 1])
+    if last_length <= 0 and len(pts) > 1:
+        last_length = int(np.median(np.diff(pts)))
+    keys = pts[packets[order, 2] == 1]
+    return pts, int(pts[-1]) + last_length, keys
+
+
+def _is_vfr(pts: NDArray[np.int64]) -> bool:
+    """Whether frame distances differ by more than rounding (1 tick each way) and 5 %."""
+    if len(pts) < 3:
+        return False
+    steps = np.diff(pts)
+    middle = float(np.median(steps))
+    return bool(np.mean(np.abs(steps - middle) > max(2.0, 0.05 * middle)) > 0.01)
+
+
+def _audio_spans(
+    packets: NDArray[np.int64], time_base: Fraction, start_ns: int
+) -> NDArray[np.int64]:
+    """(N, 2) start and end of each packet, ns on the movie timeline, sorted."""
+    tick = float(time_base * NANOSECONDS)
+    order = np.argsort(packets[:, 0], kind="stable")
+    begin = np.rint(packets[order, 0] * tick).astype(np.int64) - start_ns
+    length = np.rint(packets[order, 1] * tick).astype(np.int64)
+    return np.stack([begin, begin + length], axis=1)
+
+
+def _gaps(spans: NDArray[np.int64], duration_ns: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Start of the audio, and the holes of more than `GAP_NS` in [0, duration)."""
+    if len(spans) == 0:
+        return 0, ((0, duration_ns),)
+    covered = np.maximum.accumulate(spans[:, 1])
+    begins = np.concatenate([[0], covered])
+    ends = np.concatenate([spans[:, 0], [duration_ns]])
+    gaps = [
+        (max(0, int(begin)), min(duration_ns, int(end)))
+        for begin, end in zip(begins, ends, strict=True)
+        if end - begin > GAP_NS and end > 0 and begin < duration_ns
+    ]
+    return int(spans[0, 0]), tuple(gaps)
+
+
+def _ratio(text: str) -> Fraction:
+    """`num:den` as a fraction; unknown or senseless ratios count as 1."""
+    numerator, _, denominator = text.partition(":")
+    try:
+        ratio = Fraction(int(numerator), int(denominator))
+    except (ValueError, ZeroDivisionError):
+        return Fraction(1)
+    return ratio if ratio > 0 else Fraction(1)
+
+
+def _rotation(stream: dict[str, Any]) -> int:
+    """Clockwise degrees from the display matrix, to the nearest quarter turn."""
+    for item in stream.get("side_data_list", []):
+        if "rotation" in item:
+            # ffprobe reports the matrix's angle, counter-clockwise.
+            return round(-float(item["rotation"]) / 90) * 90 % 360
+    return 0

@@ -1,0 +1,206 @@
+"""Runs one ffmpeg or ffprobe: bounded, watched, and never left behind.
+
+Every run has its own process group that is killed on the way out, no standard input, a bounded
+stderr tail, a wall-clock limit and a no-progress limit. Inputs go through a protocol and a demuxer
+whitelist: a playlist that lies in a corpus must not open other files or the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import IO
+
+from pipeline.errors import DecodeError, KilledError, NoDecoderError, TimedOutError, UnreadableError
+
+#: Demuxers that read one self-contained file. No playlists, no scripts, no image sequences.
+DEMUXERS = (
+    "aac,ac3,asf,avi,dts,dv,eac3,flac,flv,gxf,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3gp,3g2,"
+    "mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,roq,smk,truehd,vob,wav,wtv"
+)
+
+#: Options that every input gets.
+INPUT_OPTIONS = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS)
+
+NO_PROGRESS_SECONDS = 120.0
+_TAIL_LINES = 30
+_NO_DECODER = re.compile(
+    r"decoder .* not found|no decoder|Decoding requested, but no decoder", re.I
+)
+_UNREADABLE = re.compile(
+    r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
+    r"not on whitelist|EBML header parsing failed|could not find codec parameters",
+    re.I,
+)
+
+
+def input_url(path: str) -> str:
+    """A local path as ffmpeg must be given it: never read as a protocol or an option."""
+    return f"file:{path}"
+
+
+class Run:
+    """One running ffmpeg whose stdout is read by the caller. Use as a context manager.
+
+    `cpu_seconds` holds the user and system time of the process once it has ended.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        what: str,
+        wall_seconds: float,
+        on_line: Callable[[str], None] | None = None,
+        no_progress_seconds: float = NO_PROGRESS_SECONDS,
+    ) -> None:
+        """Start `command`; `what` names movie and part in errors; `on_line` gets stderr lines."""
+        self.what = what
+        self.cpu_seconds = 0.0
+        self.returncode: int | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._on_line = on_line
+        self._wall_seconds = wall_seconds
+        self._no_progress_seconds = no_progress_seconds
+        self._started = self._progress = time.monotonic()
+        self._timed_out = ""
+        self._done = threading.Event()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._stderr = threading.Thread(target=self._read_stderr, daemon=True)
+        self._watch = threading.Thread(target=self._watch_clock, daemon=True)
+        self._stderr.start()
+        self._watch.start()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def read_exactly(self, size: int) -> bytes | None:
+        """The next `size` bytes of stdout, or None when the stream ends before."""
+        assert self._process.stdout is not None
+        data = self._process.stdout.read(size)
+        self._progress = time.monotonic()
+        self._raise_if_timed_out()
+        return data if len(data) == size else None
+
+    def read_some(self, size: int) -> bytes:
+        """Up to `size` bytes of stdout; empty at its end."""
+        assert self._process.stdout is not None
+        data = self._process.stdout.read(size)
+        self._progress = time.monotonic()
+        self._raise_if_timed_out()
+        return data
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of stdout, without their ends."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._progress = time.monotonic()
+            yield line.rstrip(b"\r\n")
+        self._raise_if_timed_out()
+
+    def wait_for_line(self, arrived: Callable[[], bool]) -> None:
+        """Wait until the stderr reader has made `arrived` true; ffmpeg wrote the line already."""
+        while not arrived() and self._stderr.is_alive():
+            self._stderr.join(timeout=0.002)
+        if not arrived():
+            raise self.error("ffmpeg's frame report is missing")
+
+    def finish(self, *, tolerate_errors: bool = False) -> None:
+        """Wait for the end; raise what its exit status and stderr say.
+
+        With `tolerate_errors` an exit status of ffmpeg's own is no error: damaged movies give one
+        after their intact part. Death by a signal always is.
+        """
+        self._wait()
+        self._raise_if_timed_out()
+        assert self.returncode is not None
+        if self.returncode < 0:
+            name = signal.Signals(-self.returncode).name
+            raise KilledError(f"{self.what}: ffmpeg was killed by {name}; is memory short?")
+        if self.returncode and not tolerate_errors:
+            raise self.error(f"exit status {self.returncode}")
+
+    def error(self, found: str) -> DecodeError | NoDecoderError | UnreadableError:
+        """The error that fits the stderr tail."""
+        self._stderr.join(timeout=5)
+        tail = self.stderr_tail
+        message = f"{self.what}: {found}; {tail or 'ffmpeg said nothing'}"
+        if _NO_DECODER.search(tail):
+            return NoDecoderError(f"{message}; set FFMPEG_BINARY to a build with this decoder")
+        if _UNREADABLE.search(tail):
+            return UnreadableError(f"{message}; the file is broken or no movie")
+        return DecodeError(message)
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines that are not progress or frame reports, joined by ` | `."""
+        return " | ".join(self._tail)
+
+    def stop(self) -> None:
+        """Kill the process group if it still runs, and collect everything."""
+        self._done.set()
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._wait()
+
+    def _wait(self) -> None:
+        # wait4 alone tells the CPU time of exactly this child.
+        if self.returncode is None:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            self.returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self._done.set()
+        self._stderr.join()
+        self._watch.join()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read_stderr(self) -> None:
+        stream: IO[bytes] | None = self._process.stderr
+        assert stream is not None
+        for raw in stream:
+            line = raw.decode("utf-8", "replace").strip()[:500]
+            if self._on_line is not None and "Parsed_" in line:
+                self._on_line(line)
+            elif line and not line.startswith(("frame=", "size=")):
+                self._tail.append(line)
+
+    def _watch_clock(self) -> None:
+        while not self._done.wait(0.5):
+            now = time.monotonic()
+            if now - self._started > self._wall_seconds:
+                self._timed_out = f"over the limit of {self._wall_seconds:.0f} s"
+            elif now - self._progress > self._no_progress_seconds:
+                self._timed_out = f"no output for {self._no_progress_seconds:.0f} s"
+            if self._timed_out:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                return
+
+    def _raise_if_timed_out(self) -> None:
+        if self._timed_out:
+            raise TimedOutError(f"{self.what}: ffmpeg was stopped: {self._timed_out}")

@@ -25,11 +25,16 @@ _MOVIE_ID = re.compile(r"[a-z0-9_-]+")
 
 def check_movie_id(movie_id: str) -> str:
     """`movie_id`, or `FormatError` when it is not `[a-z0-9_-]{1,64}`."""
-    if not _MOVIE_ID.fullmatch(movie_id) or len(movie_id) > MAX_MOVIE_ID:
+    if not is_movie_id(movie_id):
         raise FormatError(
             f"movie id {movie_id!r} is not 1 to {MAX_MOVIE_ID} characters of a-z, 0-9, _ and -"
         )
     return movie_id
+
+
+def is_movie_id(movie_id: str) -> bool:
+    """Whether `movie_id` is `[a-z0-9_-]{1,64}`."""
+    return bool(_MOVIE_ID.fullmatch(movie_id)) and len(movie_id) <= MAX_MOVIE_ID
 
 
 def clip_id(movie_id: str, clip_number: int) -> str:

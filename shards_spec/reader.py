@@ -58,21 +58,38 @@ def open_dataset(uri: str | Storage) -> Dataset:
         StorageError: the store refuses.
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
+    info = read_info(storage)
+    recipe = recipe_of(info)
+    clips_bytes = storage.get(layout.CLIPS_PARQUET)
+    clips = parse_table(clips_bytes, storage.uri_of(layout.CLIPS_PARQUET))
+    require_columns(clips, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
+    movies_bytes = storage.get(layout.MOVIES_PARQUET)
+    movies = parse_table(movies_bytes, storage.uri_of(layout.MOVIES_PARQUET))
+    require_columns(movies, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
+    fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
+    return Dataset(storage, recipe, info, movies, clips, fingerprint)
+
+
+def read_info(storage: Storage) -> dict[str, Any]:
+    """`dataset.json`. Raises `InputError` where there is none or another major version's."""
+    uri = storage.uri_of(layout.DATASET_JSON)
     try:
-        text = storage.get(layout.DATASET_JSON)
+        info = json.loads(storage.get(layout.DATASET_JSON))
     except ObjectNotFoundError as error:
         raise InputError(
             f"{storage.uri} is no dataset: it has no {layout.DATASET_JSON}; "
             "make one with: python -m pipeline preprocess CORPUS --out URI"
         ) from error
-    info = _parse_info(text, storage)
-    recipe = recipe_of(info)
-    clips_bytes = storage.get(layout.CLIPS_PARQUET)
-    clips = _table(clips_bytes, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
-    movies_bytes = storage.get(layout.MOVIES_PARQUET)
-    movies = _table(movies_bytes, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
-    fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
-    return Dataset(storage, recipe, info, movies, clips, fingerprint)
+    except ValueError as error:
+        raise FormatError(f"{uri} is not JSON: {error}") from error
+    if not isinstance(info, dict) or not isinstance(info.get("recipe"), dict):
+        raise FormatError(f"{uri} is no JSON object with a `recipe` object")
+    version = str(info.get("spec_version"))
+    if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
+        raise InputError(
+            f"{storage.uri} has shard format {version}; this reelshards reads {SPEC_VERSION}"
+        )
+    return info
 
 
 def recipe_of(info: dict[str, Any]) -> Recipe:
@@ -126,26 +143,9 @@ def check_crc32c(data: memoryview, row: ClipRow) -> None:
         )
 
 
-def _parse_info(text: bytes, storage: Storage) -> dict[str, Any]:
-    uri = storage.uri_of(layout.DATASET_JSON)
+def parse_table(data: bytes, uri: str) -> pa.Table:
+    """Parquet bytes as a table, its columns not checked. Raises `FormatError`, naming `uri`."""
     try:
-        info = json.loads(text)
-    except ValueError as error:
-        raise FormatError(f"{uri} is not JSON: {error}") from error
-    if not isinstance(info, dict) or not isinstance(info.get("recipe"), dict):
-        raise FormatError(f"{uri} is no JSON object with a `recipe` object")
-    version = str(info.get("spec_version"))
-    if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
-        raise InputError(
-            f"{storage.uri} has shard format {version}; this reelshards reads {SPEC_VERSION}"
-        )
-    return info
-
-
-def _table(data: bytes, schema: pa.Schema, uri: str) -> pa.Table:
-    try:
-        table = pq.read_table(pa.BufferReader(data))
+        return pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{uri} is not readable Parquet: {error}") from error
-    require_columns(table, schema, uri)
-    return table

@@ -67,7 +67,10 @@ class Storage:
             InputError: the scheme is unknown, or a local folder does not exist.
         """
         self.uri = normalise_uri(uri)
-        self.is_local = urlsplit(self.uri).scheme == "file"
+        scheme = urlsplit(self.uri).scheme
+        self.is_local = scheme == "file"
+        #: A web server: read only, and without a listing.
+        self.is_web = scheme in ("http", "https")
         self._store = _open(self.uri, create)
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
@@ -105,6 +108,7 @@ class Storage:
 
     def put(self, key: str, data: bytes | bytearray | memoryview | Path) -> None:
         """Write an object whole: it appears under its key when complete, replacing an older one."""
+        self._refuse_web("written to")
         with self._errors("write", key):
             obstore.put(self._store, key, data)
 
@@ -129,6 +133,7 @@ class Storage:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects below a prefix (whole path segments), sorted by key."""
+        self._refuse_web("listed")
         with self._errors("list", prefix):
             found = [
                 _info(meta)
@@ -139,8 +144,13 @@ class Storage:
 
     def delete(self, key: str) -> None:
         """Delete an object; a missing one is no error."""
+        self._refuse_web("written to")
         with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
             obstore.delete(self._store, key)
+
+    def _refuse_web(self, what: str) -> None:
+        if self.is_web:
+            raise InputError(f"{self.uri} is a web server and cannot be {what}; use a bucket")
 
     @contextlib.contextmanager
     def _errors(self, verb: str, key: str) -> Iterator[None]:

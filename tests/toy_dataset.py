@@ -90,6 +90,7 @@ def write_toy_movie(
         for clip_number in stratified_order(num_clips, seed):
             row = toy_row(recipe, movie_id, group, int(clip_number), height, width)
             writer.add(row, toy_members(recipe, row, seed))
+    last_step = max(1, num_clips) * recipe.stride_frames + recipe.overlap_frames
     movie = MovieRow(
         movie_id=movie_id,
         group=group,
@@ -98,7 +99,7 @@ def write_toy_movie(
         source_fingerprint="toy",
         recipe_fingerprint=recipe.fingerprint,
         status="done",
-        duration_ns=recipe.grid_ns(num_clips * recipe.stride_frames + recipe.overlap_frames),
+        duration_ns=recipe.grid_ns(last_step),
         num_clips=num_clips,
         num_shards=writer.num_shards,
         shard_bytes=writer.num_bytes,

@@ -1,0 +1,132 @@
+"""Checks on the bytes of one clip: pure functions from bytes and row to problems."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from shards_spec.errors import ChecksumError, FormatError
+from shards_spec.reader import check_crc32c
+from shards_spec.recipe import Recipe
+from shards_spec.report import Problem
+from shards_spec.sample import (
+    AUDIO,
+    FRAMES,
+    LOGMEL,
+    ROW,
+    decode_logmel,
+    decode_strip,
+    split_members,
+)
+from shards_spec.schema import PLACE_COLUMNS, ClipRow, row_values
+from shards_spec.writer import tar_sample
+
+#: Least value of a log-mel: ln(1e-10) is -23.026, its nearest float16 -23.031.
+LEAST_LOGMEL = -23.032
+
+Members = Mapping[str, memoryview]
+
+
+def clip_problems(data: memoryview, row: ClipRow, recipe: Recipe) -> Iterator[Problem]:
+    """Everything that is wrong with the byte range of one clip."""
+    try:
+        check_crc32c(data, row)
+    except ChecksumError as error:
+        yield Problem("checksum", row.shard, str(error), row.clip_id)
+    try:
+        members = _members(data, row, recipe)
+    except FormatError as error:
+        yield Problem("members", row.shard, str(error), row.clip_id)
+        return
+    for name, check in _CHECKS.items():
+        try:
+            check(members, row, recipe)
+        except FormatError as error:
+            yield Problem(name, row.shard, str(error), row.clip_id)
+
+
+def _members(data: memoryview, row: ClipRow, recipe: Recipe) -> Members:
+    samples = split_members(data)
+    if list(samples) != [row.clip_id]:
+        raise FormatError(f"holds {', '.join(samples) or 'nothing'}")
+    members = samples[row.clip_id]
+    expected = {FRAMES, LOGMEL, ROW} | ({AUDIO} if recipe.store_audio else set())
+    if missing := sorted(expected - set(members)):
+        raise FormatError(f"lacks {', '.join(missing)}")
+    # A tar of these members has one form only: order, header values and padding are fixed.
+    written = tar_sample(row.clip_id, {name: bytes(value) for name, value in members.items()})
+    if written != data:
+        raise FormatError("order of members, tar headers or padding are not those of the format")
+    return members
+
+
+def check_frames(members: Members, row: ClipRow, recipe: Recipe) -> None:
+    """The film strip is a baseline JPEG of the row's shape."""
+    data = bytes(members[FRAMES])
+    if _frame_marker(data) != 0xC0:
+        raise FormatError("film strip is no baseline JPEG")
+    found = decode_strip(data, row.num_frames).shape
+    expected = (row.num_frames, row.height, row.width, 3)
+    if found != expected:
+        raise FormatError(f"film strip is {found}, the index says {expected}")
+
+
+def check_logmel(members: Members, row: ClipRow, recipe: Recipe) -> None:
+    """The spectrogram has the recipe's shape and holds only possible values."""
+    logmel = decode_logmel(members[LOGMEL])
+    expected = (recipe.n_mels, recipe.num_mel_frames)
+    if logmel.shape != expected:
+        raise FormatError(f"log-mel is {logmel.shape}, the recipe says {expected}")
+    if not np.isfinite(logmel).all():
+        raise FormatError("log-mel has values that are not finite")
+    if logmel.min() < LEAST_LOGMEL:
+        raise FormatError(f"log-mel has {logmel.min()}, below ln(1e-10)")
+
+
+def check_audio(members: Members, row: ClipRow, recipe: Recipe) -> None:
+    """The optional FLAC stream is mono, of the recipe's rate and length."""
+    if AUDIO not in members:
+        return
+    head = bytes(members[AUDIO][:26])
+    if len(head) < 26 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
+        raise FormatError("audio is no FLAC stream")
+    # STREAMINFO: 20 bits rate, 3 bits channels - 1, 5 bits depth - 1, 36 bits samples.
+    packed = int.from_bytes(head[18:26], "big")
+    found = (packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1)
+    expected = (recipe.sample_rate_hz, 1, row.num_audio_samples)
+    if found != expected:
+        raise FormatError(f"audio has (rate, channels, samples) {found}, expected {expected}")
+
+
+def check_row(members: Members, row: ClipRow, recipe: Recipe) -> None:
+    """The `.json` member holds the index's row less the columns of its place."""
+    try:
+        member = json.loads(bytes(members[ROW]))
+    except ValueError as error:
+        raise FormatError(f".json is not JSON: {error}") from error
+    if not isinstance(member, dict):
+        raise FormatError(".json is no JSON object")
+    for name, value in row_values(row).items():
+        if name not in PLACE_COLUMNS and member.get(name) != value:
+            raise FormatError(f"{name} is {member.get(name)!r} in .json, {value!r} in the index")
+
+
+_CHECKS = {
+    "frames": check_frames,
+    "logmel": check_logmel,
+    "audio": check_audio,
+    "row": check_row,
+}
+
+
+def _frame_marker(data: bytes) -> int:
+    """The second byte of a JPEG's start-of-frame marker; 0xC0 is baseline; 0 if there is none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return marker
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return 0

@@ -1,0 +1,116 @@
+"""Checks on one movie: its rows, its commit record, and its shards, read in bounded pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from shards_spec import index_checks, layout
+from shards_spec.clip_checks import clip_problems
+from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.index_checks import END_BYTES
+from shards_spec.recipe import Recipe
+from shards_spec.report import Problem
+from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
+from shards_spec.storage import Storage
+from shards_spec.writer import read_commit
+
+#: Bytes fetched with one request, at least one clip.
+READ_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A dataset under validation. Its tables have the right columns; nothing else is known yet."""
+
+    storage: Storage
+    info: dict[str, Any]
+    recipe: Recipe
+    movies: list[MovieRow]
+    clips: dict[str, pa.Table]
+    """Each movie's rows of the index, in the order of the index, by movie id."""
+    sizes: dict[str, int]
+    """Bytes of the shards that exist, by key."""
+
+
+def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Problem]:
+    """All problems of one movie: its rows, its commit record, its shards."""
+    table = data.clips.get(movie.movie_id)
+    rows = [] if table is None else clip_rows(table)
+    fingerprint = str(data.info.get("recipe_fingerprint"))
+    yield from index_checks.row_problems(movie, rows, data.sizes, fingerprint)
+    yield from index_checks.structure_problems(movie.movie_id, rows, data.sizes)
+    yield from index_checks.purity_problems(movie.movie_id, rows)
+    yield from index_checks.permutation_problems(movie.movie_id, rows)
+    yield from index_checks.time_problems(movie, rows, data.recipe)
+    yield from index_checks.recipe_problems(movie.movie_id, rows, data.recipe)
+    yield from _commit_problems(data.storage, movie, rows)
+    for shard in sorted({row.shard for row in rows} & set(data.sizes)):
+        of_shard = [row for row in rows if row.shard == shard]
+        yield from _shard_problems(data, shard, of_shard, quick)
+
+
+def _commit_problems(
+    storage: Storage, movie: MovieRow, rows: Sequence[ClipRow]
+) -> Iterator[Problem]:
+    """The commit record holds the same rows as the index."""
+    key = layout.commit_key(movie.movie_id)
+    try:
+        committed, clips = read_commit(storage, movie.movie_id)
+    except (FormatError, ObjectNotFoundError) as error:
+        yield Problem("commits", key, str(error))
+        return
+    if names := _differences(committed, movie):
+        yield Problem("commits", key, f"differs from {layout.MOVIES_PARQUET} in {names}")
+    if len(clips) != len(rows):
+        message = f"lists {len(clips)} clips, {layout.CLIPS_PARQUET} {len(rows)}"
+        yield Problem("commits", key, message)
+    for one, two in zip(clips, rows, strict=False):
+        if names := _differences(one, two):
+            message = f"differs from {layout.CLIPS_PARQUET} in {names}"
+            yield Problem("commits", key, message, two.clip_id)
+
+
+def _differences(one: MovieRow | ClipRow, two: MovieRow | ClipRow) -> str:
+    if one == two:
+        return ""
+    other = row_values(two)
+    return ", ".join(name for name, value in row_values(one).items() if value != other[name])
+
+
+def _shard_problems(
+    data: Subject, shard: str, rows: Sequence[ClipRow], quick: bool
+) -> Iterator[Problem]:
+    size = data.sizes[shard]
+    yield from index_checks.range_problems(shard, rows, size)
+    end = data.storage.get_range(shard, max(0, size - END_BYTES), min(size, END_BYTES))
+    if any(end):
+        yield Problem("ranges", shard, f"its last {END_BYTES} bytes are not zero")
+    if quick:
+        return
+    readable = [row for row in rows if 0 <= row.tar_offset <= size - row.tar_bytes < size]
+    for batch in _batches(readable):
+        start = batch[0].tar_offset
+        length = batch[-1].tar_offset + batch[-1].tar_bytes - start
+        piece = data.storage.get_range(shard, start, length)
+        for row in batch:
+            begin = row.tar_offset - start
+            yield from clip_problems(piece[begin : begin + row.tar_bytes], row, data.recipe)
+
+
+def _batches(rows: Sequence[ClipRow]) -> Iterator[list[ClipRow]]:
+    """Runs of clips that touch, of about `READ_BYTES` each."""
+    batch: list[ClipRow] = []
+    for row in rows:
+        if batch:
+            end = batch[-1].tar_offset + batch[-1].tar_bytes
+            long = end + row.tar_bytes - batch[0].tar_offset > READ_BYTES
+            if row.tar_offset != end or long:
+                yield batch
+                batch = []
+        batch.append(row)
+    if batch:
+        yield batch

@@ -25,7 +25,7 @@ from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
-from shards_spec.schema import MovieRow
+from shards_spec.schema import MovieRow, Status
 from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit
 
@@ -42,6 +42,8 @@ class Effort:
 
 def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: float) -> MoviePlan:
     """Look into a movie and plan it; `seconds` is the wished length of a segment."""
+    if source.fingerprint(movie) != source_fingerprint:
+        raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     path = str(source.stage(movie, source_fingerprint))
     found = probe(movie, path, recipe.language)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
@@ -105,18 +107,32 @@ def write_movie(
     return row
 
 
+def bare_row(
+    movie: Movie, source_fingerprint: str, recipe: Recipe, status: Status, effort: Effort
+) -> MovieRow:
+    """The index row of a movie that nothing more is known of."""
+    return MovieRow(
+        movie_id=movie.movie_id,
+        group=movie.group,
+        source_uri=movie.uri,
+        source_bytes=movie.num_bytes,
+        source_fingerprint=source_fingerprint,
+        recipe_fingerprint=recipe.fingerprint,
+        status=status,
+        attempts=effort.attempts,
+        decode_seconds=round(effort.decode_seconds, 3),
+        wall_seconds=round(effort.wall_seconds, 3),
+        wanted_language=movie.language,
+        wanted_start_seconds=movie.start_seconds,
+        wanted_end_seconds=movie.end_seconds,
+    )
+
+
 def movie_row(plan: MoviePlan, effort: Effort, dropped: Counter[DropReason]) -> MovieRow:
     """The index row of a movie whose clips are yet to be counted."""
     found, video, audio = plan.probe, plan.probe.video, plan.probe.audio
-    return MovieRow(
-        movie_id=plan.movie.movie_id,
-        group=plan.movie.group,
-        source_uri=plan.movie.uri,
-        source_bytes=plan.movie.num_bytes,
-        source_fingerprint=plan.source_fingerprint,
-        recipe_fingerprint=plan.recipe.fingerprint,
-        status="done",
-        attempts=effort.attempts,
+    return replace(
+        bare_row(plan.movie, plan.source_fingerprint, plan.recipe, "done", effort),
         duration_ns=found.duration_ns,
         video_codec=video.codec,
         video_width=video.width,
@@ -138,8 +154,6 @@ def movie_row(plan: MoviePlan, effort: Effort, dropped: Counter[DropReason]) -> 
         dropped_silent=dropped["silent"],
         dropped_frozen=dropped["frozen"],
         dropped_too_short=dropped["too_short"],
-        decode_seconds=round(effort.decode_seconds, 3),
-        wall_seconds=round(effort.wall_seconds, 3),
     )
 
 

@@ -35,6 +35,7 @@ _TAIL_LINES = 30
 _NO_DECODER = re.compile(
     r"decoder .* not found|no decoder|Decoding requested, but no decoder", re.I
 )
+_ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *")
 _UNREADABLE = re.compile(
     r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
     r"not on whitelist|EBML header parsing failed|could not find codec parameters",
@@ -66,6 +67,8 @@ class Run:
         self.what = what
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
+        inputs = [word for word in command if word.startswith("file:")]
+        self._input = f"{inputs[0]}: " if inputs else "\0"
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
         self._wall_seconds = wall_seconds
@@ -187,7 +190,8 @@ class Run:
             if self._on_line is not None and "Parsed_" in line:
                 self._on_line(line)
             elif line and not line.startswith(("frame=", "size=")):
-                self._tail.append(line)
+                # Addresses differ from run to run, and the path is known: neither helps.
+                self._tail.append(_ADDRESS.sub("", line).replace(self._input, ""))
 
     def _watch_clock(self) -> None:
         while not self._done.wait(0.5):

@@ -23,11 +23,12 @@ _PROBE_BYTES = 1 << 20
 
 
 def fingerprint(movie: Movie) -> str:
-    """16 hex digits of the source's identity: size and content samples, or size and ETag.
+    """16 hex digits of what is wanted of the source, and of its size and content samples or ETag.
 
     Raises `SourceError` when the source cannot be looked at.
     """
-    digest = hashlib.sha256()
+    wanted = f"{movie.language} {movie.start_seconds} {movie.end_seconds}"
+    digest = hashlib.sha256(wanted.encode())
     if not is_local(movie):
         digest.update(f"{movie.num_bytes} {movie.etag}".encode())
         return digest.hexdigest()[:16]

@@ -1,0 +1,199 @@
+"""`python -m pipeline`: movies in, shards out.
+
+    preprocess CORPUS --out URI    the main job; run again, it goes on where it stopped
+    status URI                     how far a run is, and what failed
+    retry URI                      try failed and quarantined movies once more
+    report URI                     the dataset as a page: movies, drops, streams, failures
+    demo-corpus DIR                toy movies with known truth
+
+Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from pipeline.demo import DemoConfig, make_demo_corpus
+from pipeline.display import Display, movies_table, print_summary, progress_line
+from pipeline.engine import RunConfig, stop_ray
+from pipeline.preprocess import OnProgress, Summary, preprocess, read_progress, retry
+from pipeline.report import print_report
+from shards_spec.errors import InputError, ReelshardsError
+from shards_spec.reader import open_dataset
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
+from shards_spec.writer import read_committed_movies
+
+_DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED = 0, 1, 2, 130
+_LOG_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Turn a corpus of movies into a dataset of clip shards."""
+
+    corpus: tyro.conf.Positional[str]
+    """Folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet)."""
+    out: str
+    """Where the dataset goes: a folder, or s3://, gs://, az://."""
+    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    json: bool = False
+    """Print the closing account as JSON instead of tables."""
+
+    def __call__(self, console: Console) -> int:
+        return _run(
+            console,
+            lambda show: preprocess(self.corpus, self.out, self.recipe, self.run, show),
+            self.out,
+            self.json,
+        )
+
+
+@dataclass(frozen=True)
+class Status:
+    """Show how far a run is, and what failed."""
+
+    uri: tyro.conf.Positional[str]
+    """The dataset."""
+    json: bool = False
+    """Machine-readable output."""
+
+    def __call__(self, console: Console) -> int:
+        storage = Storage(self.uri)
+        progress = read_progress(storage)
+        rows = list(read_committed_movies(storage).values())
+        if progress is None and not rows:
+            raise InputError(f"{self.uri} holds no dataset and no run; check the path")
+        bad = [row for row in rows if row.status != "done"]
+        if self.json:
+            record = asdict(progress) if progress else None
+            _print_json({"run": record, "movies": [asdict(row) for row in rows]})
+        else:
+            if progress is not None:
+                line = progress_line(progress)
+                console.print(f"{progress.state}: {line}", highlight=False)
+            counts = f"{len(rows)} movies committed, {sum(r.num_clips for r in rows)} clips"
+            console.print(counts, highlight=False)
+            if bad:
+                console.print(movies_table("not done", bad))
+        return _SOME_FAILED if any(r.status in ("failed", "quarantined") for r in bad) else _DONE
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try failed and quarantined movies of a dataset once more, with its own recipe."""
+
+    uri: tyro.conf.Positional[str]
+    """The dataset."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    json: bool = False
+    """Print the closing account as JSON instead of tables."""
+
+    def __call__(self, console: Console) -> int:
+        dataset = open_dataset(self.uri)
+        return _run(
+            console,
+            lambda show: retry(dataset.storage, dataset.recipe, self.run, show),
+            self.uri,
+            self.json,
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Print the dataset's account; with --html also as a page."""
+
+    uri: tyro.conf.Positional[str]
+    """The dataset."""
+    html: str = ""
+    """Write the same as a self-contained page to this file."""
+
+    def __call__(self, console: Console) -> int:
+        return print_report(console, open_dataset(self.uri), self.html)
+
+
+@dataclass(frozen=True)
+class DemoCorpus:
+    """Make toy movies with known truth: real H.264/AAC files and a `labels.csv`."""
+
+    directory: tyro.conf.Positional[str]
+    """Folder to put them in; made when missing."""
+    config: tyro.conf.OmitArgPrefixes[DemoConfig] = field(default_factory=DemoConfig)
+
+    def __call__(self, console: Console) -> int:
+        paths = make_demo_corpus(
+            Path(self.directory),
+            self.config,
+            on_movie=lambda name: console.print(f"made {name}", highlight=False),
+        )
+        console.print(f"{len(paths)} movies and labels.csv in {self.directory}", highlight=False)
+        return _DONE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    command: Preprocess | Status | Retry | Report | DemoCorpus
+    console = _console()
+    try:
+        command = tyro.cli(
+            Annotated[Preprocess, tyro.conf.subcommand("preprocess")]
+            | Annotated[Status, tyro.conf.subcommand("status")]
+            | Annotated[Retry, tyro.conf.subcommand("retry")]
+            | Annotated[Report, tyro.conf.subcommand("report")]
+            | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],
+            prog="python -m pipeline",
+            description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+        return command(console)
+    except ReelshardsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return _UNUSABLE
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to go on\n")
+        return _INTERRUPTED
+
+
+def _run(console: Console, work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
+    """Do the work under a live display, then print the account."""
+    quiet = Console(stderr=True) if as_json else console
+    try:
+        with Display(quiet) as display:
+            summary = work(display.show)
+    finally:
+        stop_ray()
+    if as_json:
+        _print_json(
+            {
+                "run": asdict(summary.progress),
+                "movies": [asdict(row) for row in summary.rows],
+                "removed": list(summary.todo.removed),
+            }
+        )
+    else:
+        print_summary(console, summary, out)
+    return _SOME_FAILED if summary.failed else _DONE
+
+
+def _console() -> Console:
+    """Wide enough for whole lines where the output is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    sys.stdout.write(json_module.dumps(values, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The clips that a policy may use, as flat arrays: all that a batch plan needs to know of them.
+
+Two numberings: a clip's *row* is its row in the dataset's table of clips; its *place* is its number
+among the eligible clips, in the same order. Plans are made of places and speak in rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from shards_spec.errors import FormatError, PolicyError
+from shards_spec.reader import Dataset
+from trainer.policy import BatchPolicy, heldout
+from trainer.where import select
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClipIndex:
+    """The eligible clips of a dataset under a policy, ordered as in its shards.
+
+    E is the number of eligible clips. The arrays are (E,) and must not be changed.
+    """
+
+    row: Ints
+    """Row in the table of clips; ascending."""
+    movie: NDArray[np.int32]
+    """Number of the movie in order of first appearance in the whole table; ascending."""
+    group: NDArray[np.int32]
+    """Number of the group likewise; equal to `movie` unless the policy groups by `group`."""
+    shard: NDArray[np.int32]
+    """Number of the shard; ascending."""
+    offset: Ints
+    """First byte in the shard."""
+    num_bytes: Ints
+    """Bytes in the shard."""
+    start_ns: Ints
+    """Start on the movie timeline."""
+    end_ns: Ints
+    """End on the movie timeline, exclusive."""
+    group_names: tuple[str, ...]
+    """Name of each group number."""
+    clip_ids: pa.ChunkedArray
+    """(num_rows,) clip ids of the whole table."""
+    policy: BatchPolicy
+    """The policy that chose the clips."""
+    fingerprint: str
+    """Of the dataset's index, whatever the policy."""
+
+    @property
+    def num_rows(self) -> int:
+        """Clips of the dataset, eligible or not."""
+        return len(self.clip_ids)
+
+    @property
+    def num_eligible(self) -> int:
+        """E."""
+        return len(self.row)
+
+    def __repr__(self) -> str:
+        return f"ClipIndex({self.num_eligible} of {self.num_rows} clips, {self.fingerprint})"
+
+    @staticmethod
+    def from_dataset(dataset: Dataset, policy: BatchPolicy) -> ClipIndex:
+        """The clips of `dataset` that `policy` allows.
+
+        Raises:
+            InputError: the filter names an unknown column or compares unlike types.
+            PolicyError: no clip is eligible.
+        """
+        return ClipIndex.from_table(dataset.clips, policy, dataset.fingerprint)
+
+    @staticmethod
+    def from_table(clips: pa.Table, policy: BatchPolicy, fingerprint: str) -> ClipIndex:
+        """The same from a table of clips; only the columns that are used need to be there."""
+        movie, movie_names = _numbers(clips["movie_id"])
+        group, group_names = movie, movie_names
+        if policy.group_by == "group":
+            group, group_names = _numbers(clips["group"])
+        shard, _ = _numbers(clips["shard"])
+        if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
+            raise FormatError("the clips of the index are not sorted by movie and shard")
+        keep = select(clips, policy.where)
+        keep &= _side(movie_names, policy)[movie]
+        row = np.flatnonzero(keep).astype(np.int64)
+        if not len(row):
+            raise PolicyError(
+                f"none of the {clips.num_rows} clips of {len(movie_names)} movies is eligible; "
+                f"loosen where = {policy.where!r}, or change split = {policy.split!r}"
+            )
+        return ClipIndex(
+            row=row,
+            movie=movie[row],
+            group=group[row],
+            shard=shard[row],
+            **{
+                name: _column(clips, column)[row]
+                for name, column in (
+                    ("offset", "tar_offset"),
+                    ("num_bytes", "tar_bytes"),
+                    ("start_ns", "start_ns"),
+                    ("end_ns", "end_ns"),
+                )
+            },
+            group_names=group_names,
+            clip_ids=clips["clip_id"],
+            policy=policy,
+            fingerprint=fingerprint,
+        )
+
+
+def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
+    """(num_rows,) number of each clip's movie, in order of first appearance."""
+    return _numbers(clips["movie_id"])[0]
+
+
+def _side(movie_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
+    """(num_movies,) bool: the movies on the policy's side of the split."""
+    if policy.split == "all":
+        return np.ones(len(movie_names), dtype=bool)
+    # Judged by all movies of the dataset, so that a filter never changes who is held out.
+    out = heldout(movie_names, policy.heldout_fraction)
+    return out if policy.split == "heldout" else ~out
+
+
+def _numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Equal texts as equal numbers, in order of first appearance, and the texts."""
+    encoded: Any = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().combine_chunks()
+    return np.asarray(encoded.indices, dtype=np.int32), tuple(encoded.dictionary.to_pylist())
+
+
+def _column(clips: pa.Table, name: str) -> Ints:
+    return np.asarray(clips[name].to_numpy(), dtype=np.int64)

@@ -1,0 +1,127 @@
+"""What a batch is made of. The numbers are settings of ours; none is taken from a paper."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards_spec.errors import InputError
+from trainer.where import check_where
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPolicy:
+    """Every global batch holds exactly m movies and exactly k clips of each."""
+
+    movies_per_batch: int = 8
+    """m: distinct movies in a global batch."""
+    clips_per_movie: int = 8
+    """k: distinct clips of each movie in a batch; 1 gives the baseline without within-movie
+    negatives."""
+    reads_per_movie: int = 1
+    """r: places of a movie that its k clips are read from, k / r neighbours in storage at each.
+    More reads mix better and cost more requests. Must divide clips_per_movie."""
+    min_gap_seconds: float = 0.0
+    """Least time between the starts of two clips of one movie in a batch; at 0 they only must not
+    overlap."""
+    where: str = ""
+    """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty for all
+    clips."""
+    group_by: Literal["movie_id", "group"] = "movie_id"
+    """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
+    heldout_fraction: float = 0.0
+    """Share of movies kept from training, chosen by a hash of their ids, so that a movie never
+    changes sides as the dataset grows."""
+    split: Literal["all", "train", "heldout"] = "all"
+    """Which side of that division to take."""
+
+    def __post_init__(self) -> None:
+        for name in ("movies_per_batch", "clips_per_movie", "reads_per_movie"):
+            value = getattr(self, name)
+            _require(value >= 1, f"{name} = {value}: at least 1")
+        k, r = self.clips_per_movie, self.reads_per_movie
+        _require(k % r == 0, f"reads_per_movie = {r} must divide clips_per_movie = {k}")
+        gap = self.min_gap_seconds
+        _require(0.0 <= gap < 1e6, f"min_gap_seconds = {gap}: at least 0 seconds")
+        _require(
+            self.group_by in ("movie_id", "group"),
+            f"group_by = {self.group_by!r}: movie_id or group",
+        )
+        _require(
+            self.split in ("all", "train", "heldout"),
+            f"split = {self.split!r}: all, train or heldout",
+        )
+        fraction = self.heldout_fraction
+        _require(0.0 <= fraction < 1.0, f"heldout_fraction = {fraction}: at least 0, less than 1")
+        _require(
+            self.split != "heldout" or fraction > 0.0,
+            "split = 'heldout' needs a heldout_fraction above 0",
+        )
+        check_where(self.where)
+
+    @property
+    def batch_size(self) -> int:
+        """Clips of a global batch, m * k."""
+        return self.movies_per_batch * self.clips_per_movie
+
+    @property
+    def rho(self) -> float:
+        """Share of a clip's negatives that are of its own movie, (k - 1) / (m k - 1)."""
+        return (self.clips_per_movie - 1) / max(1, self.batch_size - 1)
+
+    @property
+    def chunk_clips(self) -> int:
+        """Clips of a chunk, the unit that is read at one place: k / r."""
+        return self.clips_per_movie // self.reads_per_movie
+
+    @property
+    def min_gap_ns(self) -> int:
+        """`min_gap_seconds` in nanoseconds."""
+        return round(self.min_gap_seconds * NANOSECONDS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, in field order."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> BatchPolicy:
+        """Inverse of `to_json`; fields that this version does not know are refused."""
+        known = {field.name for field in dataclasses.fields(BatchPolicy)}
+        unknown = sorted(set(values) - known)
+        _require(not unknown, f"unknown settings {unknown}; a newer reelshards wrote them")
+        return BatchPolicy(**values)
+
+
+def heldout(movie_ids: Sequence[str], fraction: float) -> NDArray[np.bool_]:
+    """(len(movie_ids),) bool: the movies that are held out.
+
+    A movie is held out when the hash of its id, a number in [0, 1), is below `fraction`: that needs
+    no knowledge of other movies. Where no movie qualifies, the one of least hash is held out, so
+    that there is always something to evaluate; this one may change while a dataset is that small.
+    """
+    if fraction <= 0.0 or not movie_ids:
+        return np.zeros(len(movie_ids), dtype=bool)
+    hashes = np.array([_unit_hash(movie_id) for movie_id in movie_ids])
+    chosen: NDArray[np.bool_] = hashes < fraction
+    if not chosen.any():
+        chosen[np.argmin(hashes)] = True
+    return chosen
+
+
+def _unit_hash(text: str) -> float:
+    digest = hashlib.sha256(text.encode()).digest()
+    # 53 bits fit a float exactly, so the number is below 1.
+    return (int.from_bytes(digest[:8], "big") >> 11) / float(1 << 53)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(f"batch policy: {message}")

@@ -1,0 +1,192 @@
+"""The filter language of `BatchPolicy.where`: comparisons of index columns, without `eval`.
+
+    motion > 1 and audio_rms_dbfs > -50
+    -40 < audio_rms_dbfs <= -10 and not movie_id in ('trailer', 'making-of')
+
+A condition compares columns, numbers and texts with < <= > >= == !=, tests `in` and `not in` a list
+of values, or names a true-or-false column; `and`, `or`, `not` and parentheses combine conditions.
+The text is parsed with Python's own parser, and every kind of node that is not listed here is
+refused. A missing value fulfils no condition.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from shards_spec.errors import InputError
+
+#: Longer filters are refused: Python's parser recurses.
+MAX_CHARACTERS = 10_000
+
+_COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
+    ast.Lt: pc.less,
+    ast.LtE: pc.less_equal,
+    ast.Gt: pc.greater,
+    ast.GtE: pc.greater_equal,
+    ast.Eq: pc.equal,
+    ast.NotEq: pc.not_equal,
+}
+
+
+def check_where(text: str) -> None:
+    """Raise `InputError` unless `text` is empty or a well-formed filter; columns are not looked up.
+
+    The message points at the place.
+    """
+    if text.strip():
+        _check(_parse(text), text)
+
+
+def columns_of(text: str) -> list[str]:
+    """Names of the columns that a filter reads, sorted."""
+    if not text.strip():
+        return []
+    return sorted({node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)})
+
+
+def select(table: pa.Table, text: str) -> NDArray[np.bool_]:
+    """(table.num_rows,) bool: the rows that fulfil the filter; all of them when it is empty.
+
+    Raises `InputError` for an unknown column or a comparison of unlike types, pointing at it.
+    """
+    if not text.strip():
+        return np.ones(table.num_rows, dtype=bool)
+    root = _parse(text)
+    _check(root, text)
+    mask = pc.fill_null(_evaluate(root, table, text), False)
+    if isinstance(mask, pa.Scalar):
+        return np.full(table.num_rows, mask.as_py())
+    return np.asarray(mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask)
+
+
+def _parse(text: str) -> ast.expr:
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"where has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
+    try:
+        # Leading spaces would be an indentation error; the parentheses also allow line breaks.
+        return ast.parse(f"({text}\n)", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line, offset = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
+        place = _index(text, line, offset - 1)
+        raise _refusal(text, place, "is no condition") from error
+
+
+def _check(node: ast.expr, text: str) -> None:
+    """Refuse every condition that is not in the language."""
+    match node:
+        case ast.BoolOp(values=values):
+            for value in values:
+                _check(value, text)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            _check(operand, text)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            _check_value(left, text)
+            for op, right in zip(ops, comparators, strict=True):
+                _check_right(op, right, text)
+        case ast.Name() | ast.Constant(value=bool()):
+            pass
+        case _:
+            raise _refusal(text, node, "is no condition")
+
+
+def _check_right(op: ast.cmpop, right: ast.expr, text: str) -> None:
+    if isinstance(op, ast.In | ast.NotIn):
+        if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
+            raise _refusal(text, right, "must be a list of values, such as ('a', 'b')")
+        for value in right.elts:
+            _constant(value, text)
+    elif type(op) in _COMPARE:
+        _check_value(right, text)
+    else:
+        raise _refusal(text, right, "is compared with an operator that is not one of < > == != in")
+
+
+def _check_value(node: ast.expr, text: str) -> None:
+    if not isinstance(node, ast.Name):
+        _constant(node, text)
+
+
+def _constant(node: ast.expr, text: str) -> float | int | str | bool:
+    """A number (perhaps negative), a text or a truth value."""
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Constant(value=int() | float() | str() as value):
+            return value
+        case _:
+            raise _refusal(text, node, "is neither a column nor a number or text")
+
+
+def _evaluate(node: ast.expr, table: pa.Table, text: str) -> Any:
+    """A boolean column or scalar."""
+    match node:
+        case ast.BoolOp(op=junction, values=values):
+            combine = pc.and_kleene if isinstance(junction, ast.And) else pc.or_kleene
+            result = _evaluate(values[0], table, text)
+            for value in values[1:]:
+                result = combine(result, _evaluate(value, table, text))
+            return result
+        case ast.UnaryOp(operand=operand):
+            return pc.invert(_evaluate(operand, table, text))
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            result = pa.scalar(True)
+            for op, right in zip(ops, comparators, strict=True):
+                result = pc.and_kleene(result, _compare(left, op, right, table, text))
+                left = right
+            return result
+        case _:
+            column = _value(node, table, text)
+            if column.type != pa.bool_():
+                raise _refusal(text, node, f"is {column.type}, not true or false: compare it")
+            return column
+
+
+def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table, text: str) -> Any:
+    first = _value(left, table, text)
+    try:
+        if isinstance(op, ast.In | ast.NotIn):
+            assert isinstance(right, ast.List | ast.Tuple | ast.Set)
+            values = pa.array([_constant(item, text) for item in right.elts])
+            found = pc.is_in(first, value_set=values.cast(first.type))
+            return pc.invert(found) if isinstance(op, ast.NotIn) else found
+        return _COMPARE[type(op)](first, _value(right, table, text))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        problem = f"cannot be compared with {ast.unparse(right)}"
+        raise _refusal(text, left, f"is {first.type} and {problem}") from error
+
+
+def _value(node: ast.expr, table: pa.Table, text: str) -> Any:
+    if not isinstance(node, ast.Name):
+        return pa.scalar(_constant(node, text))
+    if node.id not in table.schema.names:
+        known = ", ".join(table.schema.names)
+        raise _refusal(text, node, f"is no column of the index; it has: {known}")
+    return table[node.id]
+
+
+def _index(text: str, line: int, column: int) -> int:
+    """Place in `text` of a parser position; the parser saw one more character in line 1."""
+    lines = text.split("\n")
+    before = sum(len(item) + 1 for item in lines[: line - 1])
+    return min(max(0, before + column - (line == 1)), len(text))
+
+
+def _refusal(text: str, node: ast.expr | int, problem: str) -> InputError:
+    if isinstance(node, int):
+        place, what = node, text[node : node + 20].strip() or "the end"
+    else:
+        # Columns of the parser count UTF-8 bytes.
+        line = (f"({text}\n)").split("\n")[node.lineno - 1]
+        column = len(line.encode()[: node.col_offset].decode(errors="replace"))
+        place, what = _index(text, node.lineno, column), ast.unparse(node)
+    return InputError(
+        f"where: at character {place + 1} of {text!r}: {what!r} {problem}; "
+        "write conditions such as: motion > 1 and movie_id != 'x'"
+    )

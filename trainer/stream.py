@@ -1,0 +1,240 @@
+"""The stream: batches of a plan, read from storage ahead of time, in the plan's order for ever.
+
+What it promises, and anything else is a bug:
+
+- Equal dataset, policy, seed, epoch and step give equal batches, whatever the number of threads
+  and ranks, wherever the stream began, and whatever finished first.
+- A clip that cannot be read or decoded is replaced by another of its movie (the choice is a
+  function of seed, epoch and clip), counted by reason, logged the first and every 1000th time;
+  above `max_bad_fraction` the stream raises `FormatError`.
+- A store that fails is asked again until the deadline; then the stream raises `StorageError`.
+- Whatever is raised, Ctrl-C too, the threads end before it leaves the stream. After `close` or an
+  error a stream is used up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shards_spec.errors import FormatError, InputError
+from shards_spec.reader import Dataset
+from trainer.batch import Batch
+from trainer.clip_index import ClipIndex, movie_numbers
+from trainer.loader import Buffers, Loader, Pending
+from trainer.plan import PlanState, movies_per_rank, rank_slice
+from trainer.plan_ahead import PlanAhead
+from trainer.policy import BatchPolicy
+from trainer.replace import replacements
+from trainer.stream_config import Counters, StreamConfig, StreamStats
+
+__all__ = ["ClipStream", "StreamConfig", "StreamStats", "read_all"]
+
+_log = logging.getLogger(__name__)
+
+#: The first bad clip is logged, and then every so many.
+LOG_EVERY = 1000
+
+
+class ClipStream:
+    """An endless iterator of one rank's batches, from (epoch, step) on; a context manager."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        index: ClipIndex,
+        policy: BatchPolicy,
+        config: StreamConfig,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        epoch: int = 0,
+        step: int = 0,
+    ) -> None:
+        """Plan the epoch; reading begins with the first batch that is asked for.
+
+        Raises:
+            PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
+            InputError: the frames are smaller than `frame_size`, or there is no such step.
+        """
+        movies_per_rank(policy.movies_per_batch, world_size)
+        self._index, self._policy, self._config, self._seed = index, policy, config, seed
+        self._rank, self._world_size = rank, world_size
+        self._plans = PlanAhead(index, policy, seed)
+        self._first_plan = self._plans.get(epoch)
+        if not 0 <= step <= self._first_plan.num_steps:
+            raise InputError(
+                f"there is no step {step} in epoch {epoch}: it has {self._first_plan.num_steps}"
+            )
+        self._next = self._submitted = (epoch, step)
+        self._counters = Counters()
+        self._bad = _BadClips(dataset.storage.uri, config, self._counters)
+        self._loader = Loader(dataset, config, self._counters)
+        batch_bytes = self._loader.clip_bytes * policy.batch_size // world_size
+        self._depth = max(1, min(config.prefetch_batches, config.prefetch_bytes // batch_bytes))
+        self._queue: deque[tuple[int, int, Pending]] = deque()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise RuntimeError("the stream is closed; make a new one to go on")
+        begin = time.perf_counter()
+        try:
+            self._fill(1)
+            epoch, step, pending = self._queue.popleft()
+            self._fill(self._depth)
+            buffers = pending.wait()
+            self._mend(buffers)
+        except BaseException:
+            self.close()
+            raise
+        self._next = (epoch, step + 1)
+        self._counters.wait_seconds += time.perf_counter() - begin
+        self._counters.add(num_batches=1, num_clips=len(buffers.rows))
+        places = np.searchsorted(self._index.row, buffers.rows)
+        return _batch(buffers, self._index.group[places], epoch, step)
+
+    def __enter__(self) -> ClipStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all threads; batches that were handed out stay valid."""
+        self._closed = True
+        self._queue.clear()
+        self._loader.close()
+        self._plans.close()
+
+    @property
+    def num_steps_per_epoch(self) -> int:
+        """Steps of the epoch that the stream began in; others may differ by a few when clips are
+        left out for `min_gap_seconds`."""
+        return self._first_plan.num_steps
+
+    def state(self) -> PlanState:
+        """Where the next batch stands; a stream made with its epoch and step goes on from here."""
+        return PlanState(
+            epoch=self._next[0],
+            step=self._next[1],
+            seed=self._seed,
+            index_fingerprint=self._index.fingerprint,
+            policy=self._policy,
+        )
+
+    def stats(self) -> StreamStats:
+        """The counts so far."""
+        return self._counters.snapshot(sum(pending.ready for _, _, pending in self._queue))
+
+    def _fill(self, depth: int) -> None:
+        """Have `depth` batches under way."""
+        while len(self._queue) < depth:
+            epoch, step = self._submitted
+            plan = self._plans.get(epoch)
+            if step >= plan.num_steps:
+                self._submitted = (epoch + 1, 0)
+                continue
+            rows = rank_slice(plan, step, self._rank, self._world_size)
+            self._queue.append((epoch, step, self._loader.submit(rows, self._seed, epoch)))
+            self._submitted = (epoch, step + 1)
+
+    def _mend(self, buffers: Buffers) -> None:
+        """Replace the bad clips of a batch, in the order of their slots."""
+        k = self._policy.clips_per_movie
+        for slot in sorted(buffers.problems):
+            first = slot // k * k
+            others = np.delete(buffers.rows[first : first + k], slot - first)
+            candidates = replacements(
+                self._index, int(buffers.rows[slot]), others, self._seed, buffers.epoch
+            )
+            for row in candidates:
+                self._bad.count(buffers, slot)
+                if self._loader.load_one(buffers, slot, row) is None:
+                    break
+            else:
+                raise FormatError(
+                    f"{buffers.problems[slot].message}; its movie has no readable clip to put in "
+                    "its place; lower clips_per_movie, or leave the movie out with where = "
+                    f"\"movie_id != '{buffers.clips[slot].movie_id}'\""
+                )
+
+
+def read_all(
+    dataset: Dataset, rows: Sequence[int], config: StreamConfig, batch_size: int = 64
+) -> Iterator[Batch]:
+    """Rows of the table of clips in the given order, cropped in the middle, for evaluation.
+
+    Clips that cannot be read are left out: counted, logged and limited as in `ClipStream`. The
+    batches have epoch 0, count their steps, and number the movies of the whole dataset.
+    """
+    counters = Counters()
+    bad = _BadClips(dataset.storage.uri, config, counters)
+    movie = movie_numbers(dataset.clips)
+    parts = _parts(np.asarray(rows, dtype=np.int64), batch_size)
+    loader = Loader(dataset, dataclasses.replace(config, crop="center"), counters)
+    queue: deque[Pending] = deque()
+    step = 0
+    try:
+        while parts or queue:
+            while parts and len(queue) <= config.prefetch_batches:
+                queue.append(loader.submit(parts.popleft()[None], seed=0, epoch=0))
+            buffers = queue.popleft().wait()
+            for slot in sorted(buffers.problems):
+                bad.count(buffers, slot)
+            buffers = buffers.without_problems()
+            counters.add(num_clips=len(buffers.rows))
+            if len(buffers.rows):
+                yield _batch(buffers, movie[buffers.rows], 0, step)
+                step += 1
+    finally:
+        loader.close()
+
+
+class _BadClips:
+    """Counts and logs bad clips, and ends the run when there are too many."""
+
+    def __init__(self, uri: str, config: StreamConfig, counters: Counters) -> None:
+        self._uri, self._max_fraction, self._counters = uri, config.max_bad_fraction, counters
+
+    def count(self, buffers: Buffers, slot: int) -> None:
+        """Count the problem of a slot. Raises `FormatError` above the rate."""
+        problem = buffers.problems[slot]
+        number = self._counters.add_bad(problem.reason)
+        if number % LOG_EVERY == 1:
+            _log.warning("bad clip %d (%s): %s", number, problem.reason, problem.message)
+        self._counters.check_bad(self._max_fraction, self._uri, problem.message)
+
+
+def _batch(buffers: Buffers, movie: NDArray[np.int32], epoch: int, step: int) -> Batch:
+    start_ns = [buffers.clips[slot].start_ns for slot in range(len(buffers.rows))]
+    return Batch(
+        frames=buffers.frames,
+        logmel=buffers.logmel,
+        clip=torch.from_numpy(buffers.rows),
+        movie=torch.from_numpy(movie.astype(np.int64)),
+        start_ns=torch.tensor(start_ns, dtype=torch.int64),
+        epoch=epoch,
+        step=step,
+    )
+
+
+def _parts(rows: NDArray[np.int64], size: int) -> deque[NDArray[np.int64]]:
+    return deque(rows[first : first + size] for first in range(0, len(rows), size))

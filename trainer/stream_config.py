@@ -1,0 +1,130 @@
+"""Settings and counters of the stream."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shards_spec.errors import FormatError, InputError
+from shards_spec.recipe import Recipe
+
+#: The rate of bad clips is judged against at least so many, so that the first one ends no run.
+MIN_JUDGED_CLIPS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """How clips travel from storage into batches. None of it changes which clips a batch holds."""
+
+    frame_size: int = 128
+    """Side of the square that is cut from the stored frames, pixels; at most their short side."""
+    crop: Literal["random", "center"] = "random"
+    """Where the square lies: at random by (seed, epoch, clip), or in the middle."""
+    num_threads: int = 4
+    """Threads that decode."""
+    reads_in_flight: int = 16
+    """Ranged reads that are under way at once."""
+    prefetch_batches: int = 4
+    """Batches that are prepared ahead of the one in use."""
+    prefetch_bytes: int = 2 * 1024**3
+    """Bound on the bytes of these batches; at least one is prepared."""
+    max_hole_bytes: int = 1024 * 1024
+    """Unwanted bytes between two clips that one read goes over instead of splitting."""
+    pin_memory: bool = False
+    """Page-locked batches, for fast copies to a GPU."""
+    max_bad_fraction: float = 0.01
+    """Share of clips that may be unreadable before the run ends; judged against at least 1000."""
+    deadline_seconds: float = 120.0
+    """How long a failing read is tried again."""
+
+    def __post_init__(self) -> None:
+        for name in ("frame_size", "num_threads", "reads_in_flight", "prefetch_batches"):
+            _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: at least 1")
+        for name in ("prefetch_bytes", "max_hole_bytes", "deadline_seconds"):
+            _require(getattr(self, name) >= 0, f"{name} = {getattr(self, name)}: at least 0")
+        _require(self.crop in ("random", "center"), f"crop = {self.crop!r}: random or center")
+        fraction = self.max_bad_fraction
+        _require(0.0 <= fraction <= 1.0, f"max_bad_fraction = {fraction}: between 0 and 1")
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `InputError` when the square does not fit in the dataset's frames."""
+        if self.frame_size > recipe.short_side:
+            raise InputError(
+                f"stream: frame_size = {self.frame_size} is more than the stored short side of "
+                f"{recipe.short_side} pixels; set it to at most {recipe.short_side}"
+            )
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """What a stream has done so far."""
+
+    num_batches: int
+    """Batches handed out."""
+    num_clips: int
+    """Clips handed out."""
+    bytes_read: int
+    num_requests: int
+    """Reads that were sent, the repeated ones too."""
+    num_retries: int
+    """Reads that were repeated, after a failure or a wrong checksum."""
+    bad_clips: Mapping[str, int]
+    """Unreadable clips by reason: `checksum`, `format`."""
+    wait_seconds: float
+    """Time that the consumer waited for batches."""
+    queue_depth: int
+    """Batches that are ready."""
+
+
+class Counters:
+    """The counts behind `StreamStats`; safe to change from any thread."""
+
+    def __init__(self) -> None:
+        self.bad_clips: Counter[str] = Counter()
+        self.wait_seconds = 0.0
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, **amounts: int) -> None:
+        """Add to counts by name: `num_clips=8`."""
+        with self._lock:
+            self._counts.update(amounts)
+
+    def add_bad(self, reason: str) -> int:
+        """Count a bad clip; returns how many there are now."""
+        with self._lock:
+            self.bad_clips[reason] += 1
+            return self.bad_clips.total()
+
+    def check_bad(self, max_fraction: float, uri: str, last: str) -> None:
+        """Raise `FormatError` when too many clips are bad."""
+        num_bad, num_clips = self.bad_clips.total(), self._counts["num_clips"]
+        if num_bad > max_fraction * max(num_clips, MIN_JUDGED_CLIPS):
+            reasons = ", ".join(f"{count} {name}" for name, count in sorted(self.bad_clips.items()))
+            raise FormatError(
+                f"{uri}: {num_bad} of the first {num_clips + num_bad} clips are unreadable "
+                f"({reasons}), more than max_bad_fraction = {max_fraction:g}; the last: {last}; "
+                f"check the dataset with: python -m shards_spec validate {uri}"
+            )
+
+    def snapshot(self, queue_depth: int) -> StreamStats:
+        """The counts as they stand."""
+        with self._lock:
+            return StreamStats(
+                num_batches=self._counts["num_batches"],
+                num_clips=self._counts["num_clips"],
+                bytes_read=self._counts["bytes_read"],
+                num_requests=self._counts["num_requests"],
+                num_retries=self._counts["num_retries"],
+                bad_clips=dict(self.bad_clips),
+                wait_seconds=self.wait_seconds,
+                queue_depth=queue_depth,
+            )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(f"stream: {message}")

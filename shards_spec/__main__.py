@@ -75,7 +75,7 @@ class Inspect:
 
     uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
     """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
-    clip_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP_ID")] = ""
+    clip_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[CLIP_ID]")] = ""
     """Clip to show; without one, the dataset is summarised."""
     out: Path = Path()
     """Folder that the pictures are written to."""

@@ -96,9 +96,15 @@ class Recipe:
 
     @property
     def fps_fraction(self) -> Fraction:
-        """`fps` as the exact rational that time is computed with (23.976 means 24000/1001)."""
-        exact = Fraction(self.fps).limit_denominator(1001)
-        return exact if abs(float(exact) - self.fps) < 1e-3 else Fraction(self.fps)
+        """`fps` as the exact rational that time is computed with.
+
+        The decimal number as it is written; but 23.976 means 24000/1001, and so for all rates
+        within 1e-5 of a whole number of frames per 1.001 seconds.
+        """
+        ntsc = Fraction(round(self.fps * 1.001) * 1000, 1001)
+        if abs(float(ntsc) / self.fps - 1.0) < 1e-5:
+            return ntsc
+        return Fraction(repr(float(self.fps)))
 
     @property
     def stride_frames(self) -> int:

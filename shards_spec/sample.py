@@ -6,7 +6,8 @@
     <clip_id>.audio.flac   optional: mono PCM
 
 The strip makes a clip one decode call, viewable by anyone. A frame's height is a multiple of 16, so
-no block of the JPEG spans two frames and frames do not bleed into one another.
+no block of the JPEG spans two frames; decoded with plain chroma upsampling, frames do not bleed
+into one another.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def encode_strip(frames: NDArray[np.uint8], quality: int) -> bytes:
 def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]:
     """A film strip -> frames (T, H, W, 3) uint8 RGB. Raises `FormatError` on broken bytes."""
     try:
-        strip = simplejpeg.decode_jpeg(data, "RGB")
+        # Smooth chroma upsampling would mix the touching rows of two frames; plain copies do not.
+        strip = simplejpeg.decode_jpeg(data, "RGB", fastupsample=True)
     except ValueError as error:
         raise FormatError(f"film strip is not a readable JPEG: {error}") from error
     rows, width, _ = strip.shape

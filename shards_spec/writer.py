@@ -67,6 +67,8 @@ class MovieWriter:
     ) -> None:
         if kind is None:
             self.close()
+        elif self._shard is not None:
+            self._shard.finish()
         self._folder.cleanup()
 
     def add(self, row: ClipRow, members: Mapping[str, bytes]) -> None:

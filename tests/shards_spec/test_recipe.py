@@ -1,0 +1,108 @@
+"""Recipes: what is refused, derived numbers, time on the grid, the fingerprint."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shards_spec.errors import InputError
+from shards_spec.recipe import Recipe, fingerprint_of
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_frames", 0),
+        ("fps", 0.0),
+        ("fps", 300.0),
+        ("overlap_frames", 16),
+        ("short_side", 100),
+        ("short_side", 0),
+        ("short_side", 4112),
+        ("jpeg_quality", 101),
+        ("sample_rate_hz", 100),
+        ("n_mels", 0),
+        ("hop_ms", 30.0),
+        ("hop_ms", 0.0),
+        ("mel_high_hz", 9_000.0),
+        ("mel_low_hz", 8_000.0),
+        ("shard_bytes", 0),
+    ],
+)
+def test_rejects(field, value):
+    with pytest.raises(InputError, match="recipe: "):
+        Recipe(**{field: value})
+
+
+def test_default_numbers():
+    recipe = Recipe()
+    assert recipe.clip_samples == 51_200
+    assert (recipe.window_samples, recipe.hop_samples, recipe.n_fft) == (400, 160, 512)
+    assert recipe.num_mel_frames == 320
+    assert recipe.stride_frames == 16
+
+
+def test_n_fft_is_the_window_when_that_is_a_power_of_two():
+    assert Recipe(window_ms=32.0).n_fft == 512
+
+
+@pytest.mark.parametrize(
+    ("fps", "step", "expected_ns"),
+    [
+        (5.0, 16, 3_200_000_000),
+        (23.976, 24, 1_001_000_000),
+        (24000 / 1001, 24, 1_001_000_000),
+        (29.97, 1, 33_366_667),
+        (3.0, 1, 333_333_333),
+        (12.34, 1234, 100_000_000_000),
+        (0.1, 1, 10_000_000_000),
+    ],
+)
+def test_grid(fps, step, expected_ns):
+    assert Recipe(fps=fps).grid_ns(step) == expected_ns
+
+
+@given(st.integers(0, 10**6))
+def test_grid_does_not_drift(step):
+    assert Recipe(fps=23.976).grid_ns(24_000 * step) == 1_001 * step * 10**9
+
+
+def test_json_round_trip():
+    recipe = Recipe(language="eng", fps=4.0)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    "values", [{"num_frames": "16"}, {"crop_bars": 1}, {"seed": True}, {"seed": 0.5}]
+)
+def test_json_rejects_wrong_types(values):
+    with pytest.raises(InputError, match=next(iter(values))):
+        Recipe.from_json(values)
+
+
+def test_json_rejects_unknown_settings():
+    with pytest.raises(InputError, match="newer reelshards"):
+        Recipe.from_json({"colour": "red"})
+
+
+def test_fingerprint_changes_with_every_field():
+    base = Recipe()
+    changes = {
+        "num_frames": 8, "fps": 4.0, "overlap_frames": 1, "short_side": 64, "jpeg_quality": 80,
+        "crop_bars": False, "sample_rate_hz": 22_050, "n_mels": 64, "window_ms": 20.0,
+        "hop_ms": 8.0,
+        "mel_low_hz": 0.0, "mel_high_hz": 7_000.0, "store_audio": True, "language": "en",
+        "black_luma": 1.0, "silent_dbfs": -60.0, "frozen_motion": 0.1, "shot_threshold": 30.0,
+        "shard_bytes": 1, "seed": 1,
+    }  # fmt: skip
+    assert set(changes) == set(base.to_json())
+    prints = {Recipe(**{name: value}).fingerprint for name, value in changes.items()}
+    assert len(prints | {base.fingerprint}) == len(changes) + 1
+
+
+def test_fingerprint_does_not_tell_integers_from_equal_floats():
+    assert Recipe(fps=5).fingerprint == Recipe(fps=5.0).fingerprint
+
+
+def test_fingerprint_is_of_canonical_json():
+    assert fingerprint_of({"b": 1, "a": 2.0}) == fingerprint_of({"a": 2.0, "b": 1})
+    assert Recipe().fingerprint == fingerprint_of(Recipe().to_json())

@@ -73,10 +73,12 @@ def cut(index: ClipIndex, size: int, seed: int, epoch: int) -> tuple[Ints, Ints]
     first = np.flatnonzero(np.diff(index.shard, prepend=-1)).astype(np.int64)
     length = np.diff(first, append=index.num_eligible)
     count = length // size
-    base, jump = rng(seed, 0, "cut").random((2, len(first)))
-    # c * jump + shift: the cuts move by a fixed share of a chunk, the ends to anywhere.
-    stride = size * (jump * count).astype(np.int64) + _shift(size)
-    offset = ((base * length).astype(np.int64) + epoch * stride) % length
+    base = rng(seed, 0, "cut").random(len(first)) * length
+    jump = rng(seed, epoch, "cut").random(len(first)) * count
+    # The cuts move by a fixed share of a chunk, so that no two epochs in turn cut alike; jumps by
+    # whole chunks let the clips that are left over be any.
+    offset = base.astype(np.int64) + epoch * _shift(size) + size * jump.astype(np.int64)
+    offset %= length
     shard = np.repeat(np.arange(len(first), dtype=np.int64), count)
     number = np.arange(len(shard), dtype=np.int64) - np.repeat(np.cumsum(count) - count, count)
     inner = (offset[shard] + number * size)[:, None] + np.arange(size, dtype=np.int64)

@@ -63,6 +63,14 @@ class ClipIndex:
         """E."""
         return len(self.row)
 
+    def places(self, rows: Ints) -> Ints:
+        """Places of eligible rows, in the shape of `rows`."""
+        if rows.size < len(self.row) // 100:
+            return np.searchsorted(self.row, rows)
+        place = np.full(self.num_rows, -1, dtype=np.int64)
+        place[self.row] = np.arange(len(self.row))
+        return place[rows]
+
     def __repr__(self) -> str:
         return f"ClipIndex({self.num_eligible} of {self.num_rows} clips, {self.fingerprint})"
 

@@ -103,8 +103,8 @@ class ClipStream:
         self._next = (epoch, step + 1)
         self._counters.wait_seconds += time.perf_counter() - begin
         self._counters.add(num_batches=1, num_clips=len(buffers.rows))
-        places = np.searchsorted(self._index.row, buffers.rows)
-        return _batch(buffers, self._index.group[places], epoch, step)
+        group = self._index.group[self._index.places(buffers.rows)]
+        return _batch(buffers, group, epoch, step)
 
     def __enter__(self) -> ClipStream:
         return self

@@ -70,12 +70,15 @@ def _parse(text: str) -> ast.expr:
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"where has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
     try:
-        # Leading spaces would be an indentation error; the parentheses also allow line breaks.
-        return ast.parse(f"({text}\n)", mode="eval").body
+        # Brackets allow line breaks and leading spaces; a text that closes them is no single item.
+        root = ast.parse(f"[{text}\n]", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, offset = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
         place = _index(text, line, offset - 1)
         raise _refusal(text, place, "is no condition") from error
+    if not isinstance(root, ast.List) or len(root.elts) != 1:
+        raise _refusal(text, 0, "is not one condition")
+    return root.elts[0]
 
 
 def _check(node: ast.expr, text: str) -> None:
@@ -183,7 +186,7 @@ def _refusal(text: str, node: ast.expr | int, problem: str) -> InputError:
         place, what = node, text[node : node + 20].strip() or "the end"
     else:
         # Columns of the parser count UTF-8 bytes.
-        line = (f"({text}\n)").split("\n")[node.lineno - 1]
+        line = f"[{text}\n]".split("\n")[node.lineno - 1]
         column = len(line.encode()[: node.col_offset].decode(errors="replace"))
         place, what = _index(text, node.lineno, column), ast.unparse(node)
     return InputError(

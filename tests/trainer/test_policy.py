@@ -1,0 +1,148 @@
+"""Batch policy, filter language, held-out split, randomness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shards_spec.errors import InputError
+from trainer.policy import BatchPolicy, heldout
+from trainer.randomness import rng
+from trainer.where import columns_of, select
+
+TABLE = pa.table(
+    {
+        "motion": pa.array([0.5, 1.5, 2.5, 3.5], pa.float32()),
+        "shot_id": pa.array([0, 1, 2, 3], pa.int32()),
+        "movie_id": ["a", "b", "b", "c"],
+        "good": [True, False, None, True],
+    }
+)
+
+
+def test_rho_is_the_share_of_negatives_of_the_same_movie() -> None:
+    policy = BatchPolicy(movies_per_batch=4, clips_per_movie=8)
+    assert policy.batch_size == 32
+    assert policy.rho == 7 / 31
+    assert BatchPolicy(movies_per_batch=4, clips_per_movie=1).rho == 0.0
+    assert BatchPolicy(movies_per_batch=1, clips_per_movie=1).rho == 0.0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"movies_per_batch": 0},
+        {"clips_per_movie": 0},
+        {"clips_per_movie": 8, "reads_per_movie": 3},
+        {"min_gap_seconds": -1.0},
+        {"min_gap_seconds": float("nan")},
+        {"group_by": "director"},
+        {"split": "test"},
+        {"split": "heldout"},
+        {"heldout_fraction": 1.0},
+        {"where": "motion >"},
+    ],
+)
+def test_policy_rejects_impossible_values(fields: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"batch policy|where"):
+        BatchPolicy(**fields)
+
+
+def test_policy_goes_through_json() -> None:
+    policy = BatchPolicy(movies_per_batch=3, where="motion > 1", heldout_fraction=0.1)
+    assert BatchPolicy.from_json(policy.to_json()) == policy
+    with pytest.raises(InputError, match="newer"):
+        BatchPolicy.from_json({**policy.to_json(), "clips_per_actor": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", [0, 1, 2, 3]),
+        ("motion > 1", [1, 2, 3]),
+        ("motion > 1 and movie_id != 'c'", [1, 2]),
+        ("motion < 1 or movie_id == 'c'", [0, 3]),
+        ("not (motion < 1 or movie_id == 'c')", [1, 2]),
+        ("1 < motion < 3", [1, 2]),
+        ("movie_id in ('a', 'c')", [0, 3]),
+        ("movie_id not in ['a', 'c']", [1, 2]),
+        ("shot_id in (1, 3) and shot_id > -1", [1, 3]),
+        ("good", [0, 3]),
+        ("not good", [1]),
+        ("good == True or shot_id == 1", [0, 1, 3]),
+        ("  motion\n > 3", [3]),
+        ("True", [0, 1, 2, 3]),
+        ("1 > 2", []),
+    ],
+)
+def test_filter_selects_rows(text: str, rows: list[int]) -> None:
+    assert np.flatnonzero(select(TABLE, text)).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("motion >", 9, "no condition"),
+        ("shot_id > 1 and motoin > 1", 17, "no column of the index; it has: motion, shot_id"),
+        ("shot_id > 1 and motion > 'x'", 17, "cannot be compared"),
+        ("movie_id in ('a', motion)", 19, "neither a column nor a number"),
+        ("movie_id in 'a'", 13, "must be a list"),
+        ("shot_id in ('a', 'b')", 1, "cannot be compared"),
+        ("movie_id", 1, "string, not true or false"),
+        ("movie_id is 'a'", 13, "operator"),
+        ("__import__('os').system('true')", 1, "no condition"),
+        ("motion > open('x')", 10, "neither"),
+        ("motion.__class__ == 1", 1, "neither"),
+        ("movie_id == 'é' and motoin > 1", 21, "no column"),
+        ("motion > 1\nand motoin > 2", 16, "no column"),
+        ("[x for x in movie_id]", 1, "no condition"),
+        ("x for x in movie_id", 1, "not one condition"),
+        ("motion > 1) or (motion < 2", 11, "no condition"),
+        ("motion > 1] or [motion < 2", 1, "not one condition"),
+        ("motion > 1, motion < 2", 1, "not one condition"),
+        ("# all", 1, "not one condition"),
+    ],
+)
+def test_filter_rejects_with_the_place(text: str, place: int, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        select(TABLE, text)
+    assert f"at character {place} of" in str(caught.value)
+
+
+def test_filter_rejects_what_would_exhaust_the_parser() -> None:
+    with pytest.raises(InputError, match="characters"):
+        select(TABLE, "motion > 1 and " * 1000 + "good")
+    with pytest.raises(InputError):
+        select(TABLE, "(" * 2000 + "good" + ")" * 2000)
+
+
+def test_columns_of_a_filter() -> None:
+    assert columns_of("motion > 1 and (shot_id < 3 or motion < 0)") == ["motion", "shot_id"]
+    assert columns_of("") == []
+
+
+def test_heldout_membership_never_changes_as_a_dataset_grows() -> None:
+    movies = [f"movie-{number}" for number in range(500)]
+    few, many = heldout(movies[:100], 0.2), heldout(movies, 0.2)
+    assert few.tolist() == many[:100].tolist()
+    assert 60 < many.sum() < 140
+    more = heldout(movies, 0.3)
+    assert (more | ~many).all(), "a larger fraction keeps those of a smaller one"
+
+
+def test_heldout_always_has_a_movie() -> None:
+    assert heldout(["a", "b", "c"], 1e-9).sum() == 1
+    assert heldout(["a", "b", "c"], 0.0).sum() == 0
+    assert heldout([], 0.5).sum() == 0
+
+
+def test_rng_depends_on_its_arguments_only() -> None:
+    draws = {
+        tuple(rng(*arguments).integers(1 << 30, size=2).tolist())
+        for arguments in [(0, 0), (0, 1), (1, 0), (0, 0, "a"), (0, 0, "a", 1), (0, 0, "a1")]
+    }
+    assert len(draws) == 6
+    assert rng(3, 4, "crop", "x").random() == rng(3, 4, "crop", "x").random()

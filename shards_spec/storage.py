@@ -39,6 +39,8 @@ REMOTE_SCHEMES = (
 #: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
 RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 
+_DENIED = "access denied; check the credentials in the environment"
+
 _STREAM_BYTES = 8 * 1024 * 1024
 
 
@@ -166,9 +168,7 @@ class Storage:
             obstore_errors.UnauthenticatedError,
             PermissionError,
         ) as error:
-            raise AccessDeniedError(
-                f"{where}: access denied; check the credentials in the environment"
-            ) from error
+            raise AccessDeniedError(f"{where}: {_DENIED}") from error
         except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
             raise _explained(where, str(error).partition("\n")[0]) from error
 
@@ -185,6 +185,8 @@ def _explained(where: str, reason: str) -> StorageError:
         return StorageError(
             f"{where}: it ends before; it is cut off, or the index is of another version"
         )
+    if "403 Forbidden" in reason or "401 Unauthorized" in reason:
+        return AccessDeniedError(f"{where}: {_DENIED}")
     if "404 Not Found" in reason:
         return ObjectNotFoundError(f"{where}: the bucket does not exist")
     return StorageError(f"{where}: {reason}")

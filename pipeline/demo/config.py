@@ -1,0 +1,66 @@
+"""The settings of the demo corpus. All of them change the films, so all stand in `corpus.json`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipeline.demo.classes import CLASSES
+from shards_spec.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """What the toy movies are like. The defaults take about a minute on two cores."""
+
+    num_movies: int = 12
+    """Movies to make, at least 1. Movie i is the same whatever this number is."""
+    min_seconds: float = 60.0
+    """Shortest movie, seconds."""
+    max_seconds: float = 180.0
+    """Longest movie, seconds; lengths are uniform between the two."""
+    seed: int = 0
+    """Everything random follows from it. Same seed and settings, same bytes."""
+    num_classes: int = len(CLASSES)
+    """Semantic classes shared by all movies: the first so many of the catalogue."""
+    classes_per_movie: int = 8
+    """Cast of one movie: the classes that come back in it. Short movies have a smaller cast, so
+    that each member can appear twice."""
+    mean_shot_seconds: float = 6.0
+    """Mean time between two cuts, seconds."""
+    look_strength: float = 0.9
+    """Share of a shot's palette and grade that is the movie's, [0, 1]. 0: every shot has its own
+    look and colour says nothing about the movie; 1: all shots of a movie look alike."""
+    score_strength: float = 0.8
+    """Share of the music that is the movie's theme, [0, 1]. 0: every shot has its own music at
+    the same level; 1: one theme runs under the whole movie."""
+    width: int = 320
+    """Frame width in pixels, even, 64 to 1920."""
+    height: int = 180
+    """Frame height in pixels, even, 64 to 1080."""
+
+    def __post_init__(self) -> None:
+        self._at_least("num_movies", self.num_movies, 1)
+        self._at_least("seed", self.seed, 0)
+        self._within("num_classes", self.num_classes, 2, len(CLASSES))
+        self._within("classes_per_movie", self.classes_per_movie, 1, self.num_classes)
+        self._within("min_seconds", self.min_seconds, 1.0, 36_000.0)
+        self._within("max_seconds", self.max_seconds, self.min_seconds, 36_000.0)
+        self._within("mean_shot_seconds", self.mean_shot_seconds, 0.5, 600.0)
+        self._within("look_strength", self.look_strength, 0.0, 1.0)
+        self._within("score_strength", self.score_strength, 0.0, 1.0)
+        self._within("width", self.width, 64, 1920)
+        self._within("height", self.height, 64, 1080)
+        for name, value in (("width", self.width), ("height", self.height)):
+            if value % 2:
+                raise InputError(
+                    f"demo corpus: {name} is {value}; H.264 4:2:0 needs an even number"
+                )
+
+    def _at_least(self, name: str, value: int, low: int) -> None:
+        if value < low:
+            raise InputError(f"demo corpus: {name} is {value}; it must be at least {low}")
+
+    def _within(self, name: str, value: float, low: float, high: float) -> None:
+        if not (math.isfinite(value) and low <= value <= high):
+            raise InputError(f"demo corpus: {name} is {value}; it must be in [{low}, {high}]")

@@ -1,0 +1,92 @@
+"""Frames and sound into an H.264/AAC mp4: one ffmpeg a movie, frames through its standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import wave
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.demo.figures import ByteArray
+from pipeline.demo.look import FloatArray
+from pipeline.demo.tones import SAMPLE_RATE_HZ
+from pipeline.tools import ffmpeg_path
+from shards_spec.errors import ReelshardsError
+
+KEYFRAME_SECONDS = 5
+EXIT_TIMEOUT_SECONDS = 120.0
+_BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+# One thread and no version strings or dates: the same bytes from the same ffmpeg, on any machine.
+_VIDEO = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "24", "-pix_fmt", "yuv420p"]
+_AUDIO = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "80k"]
+_BITEXACT = ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
+_BITEXACT += ["-flags:a", "+bitexact", "-map_metadata", "-1", "-movflags", "+faststart"]
+
+
+def encode_movie(
+    target: Path,
+    frames: Iterable[ByteArray],
+    sound: FloatArray,
+    *,
+    fps: Fraction,
+    width: int,
+    height: int,
+) -> None:
+    """Write the movie under a temporary name and rename it: `target` is whole or absent."""
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as scratch:
+        wav, made = Path(scratch, "sound.wav"), Path(scratch, target.name)
+        _write_wav(wav, sound)
+        with Path(scratch, "ffmpeg.log").open("w+b") as log:
+            command = _command(wav, made, fps, width, height)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+            )
+            try:
+                _feed(process, frames)
+                status = process.wait(timeout=EXIT_TIMEOUT_SECONDS)
+            finally:
+                process.kill()
+                process.wait()
+            if status:
+                log.seek(0)
+                reason = log.read(2000).decode(errors="replace").strip()
+                raise ReelshardsError(f"ffmpeg could not write {target} (exit {status}): {reason}")
+        os.replace(made, target)
+
+
+def _command(wav: Path, made: Path, fps: Fraction, width: int, height: int) -> list[str]:
+    rate = f"{fps.numerator}/{fps.denominator}"
+    source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}"]
+    return [
+        *(ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-y"),
+        *(*source, *_BT709, "-color_range", "tv", "-framerate", rate, "-i", "pipe:0"),
+        *("-i", str(wav), "-map", "0:v", "-map", "1:a"),
+        *(*_VIDEO, *_BT709, "-g", str(round(KEYFRAME_SECONDS * fps))),
+        *(*_AUDIO, *_BITEXACT, str(made)),
+    ]
+
+
+def _feed(process: subprocess.Popen[bytes], frames: Iterable[ByteArray]) -> None:
+    assert process.stdin is not None
+    try:
+        for frame in frames:
+            process.stdin.write(frame.data)
+    except BrokenPipeError:
+        pass  # ffmpeg has given up; its exit status and log say why
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _write_wav(path: Path, sound: FloatArray) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())

@@ -56,7 +56,7 @@ def join_reads(rows: Sequence[ClipRow], max_hole_bytes: int) -> list[Read]:
 
 
 def take_rows(clips: pa.Table, rows: NDArray[np.int64]) -> list[ClipRow]:
-    """The given rows of the table of clips.
+    """The given rows (at least one) of the table of clips.
 
     Slices are cut from the table, as `Table.take` touches every chunk of a large table (0.1 s).
     """
@@ -68,8 +68,8 @@ def take_rows(clips: pa.Table, rows: NDArray[np.int64]) -> list[ClipRow]:
         clips.slice(int(ascending[first]), int(last - first))
         for first, last in zip(firsts, lasts, strict=True)
     ]
-    found = clip_rows(pa.concat_tables(pieces)) if pieces else []
-    result: list[ClipRow] = [found[0]] * len(rows) if found else []
+    found = clip_rows(pa.concat_tables(pieces))
+    result = list(found)
     for place, row in zip(order.tolist(), found, strict=True):
         result[place] = row
     return result

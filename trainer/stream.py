@@ -67,11 +67,13 @@ class ClipStream:
             InputError: the frames are smaller than `frame_size`, or there is no such step.
         """
         movies_per_rank(policy.movies_per_batch, world_size)
+        config.check(dataset.recipe)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanAhead(index, policy, seed)
         self._first_plan = self._plans.get(epoch)
         if not 0 <= step <= self._first_plan.num_steps:
+            self._plans.close()
             raise InputError(
                 f"there is no step {step} in epoch {epoch}: it has {self._first_plan.num_steps}"
             )

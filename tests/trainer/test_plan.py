@@ -86,19 +86,19 @@ def assert_apart(index: ClipIndex, first: int, second: int, min_gap_ns: int) -> 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[pa.Table, BatchPolicy]:
     """Datasets with extreme skew, several shards, overlap and filters, and policies for them."""
-    sizes = st.one_of(st.integers(1, 12), st.integers(1, 90))
-    movies = draw(st.lists(sizes, min_size=1, max_size=9))
-    chunk, reads = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    sizes = st.one_of(st.integers(1, 12), st.integers(20, 90), st.integers(20, 90))
+    movies = draw(st.lists(sizes, min_size=5, max_size=10))
+    chunk, reads = draw(st.sampled_from([1, 2, 3, 5])), draw(st.integers(1, 3))
     table = clips_table(
         movies,
-        per_shard=draw(st.sampled_from([3, 10, 1000])),
+        per_shard=draw(st.sampled_from([10, 25, 1000])),
         stride_ns=SECOND,
-        length_ns=draw(st.sampled_from([SECOND, SECOND // 2, 3 * SECOND])),
+        length_ns=draw(st.sampled_from([SECOND, SECOND // 2, 2 * SECOND])),
         per_group=draw(st.sampled_from([1, 1, 2, 3])),
         seed=draw(st.integers(0, 3)),
     )
     policy = BatchPolicy(
-        movies_per_batch=draw(st.integers(1, 5)),
+        movies_per_batch=draw(st.integers(1, 4)),
         clips_per_movie=chunk * reads,
         reads_per_movie=reads,
         min_gap_seconds=draw(st.sampled_from([0.0, 0.0, 2.0, 3.5])),

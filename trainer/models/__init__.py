@@ -1,0 +1,1 @@
+"""Networks: video towers, audio towers, and the pair of them with heads."""

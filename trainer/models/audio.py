@@ -1,0 +1,102 @@
+"""Audio towers: log-mel spectrograms, read as one-channel pictures -> one feature vector a clip.
+
+`AudioResNet18` is the usual 18-layer residual network in two dimensions; `SmallAudioNet` is ours,
+for CPUs.
+
+Shape suffixes: B clips, C channels, M mel bands, L mel frames (time), F features.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import nn
+
+from trainer.models.video import init_convolutions
+
+RESNET_WIDTHS = (64, 128, 256, 512)
+SMALL_WIDTHS = (24, 48, 96, 192)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, num_in: int, num_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_in, num_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(num_out)
+        self.conv2 = nn.Conv2d(num_out, num_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(num_out)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or num_in != num_out:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm2d(num_out)
+            )
+
+    def forward(self, x_BCML: torch.Tensor) -> torch.Tensor:
+        """(B, num_in, M, L) -> (B, num_out, M', L')."""
+        short_BCML = x_BCML if self.downsample is None else self.downsample(x_BCML)
+        y_BCML = self.relu(self.bn1(self.conv1(x_BCML)))
+        out: torch.Tensor = self.relu(self.bn2(self.conv2(y_BCML)) + short_BCML)
+        return out
+
+
+class AudioResNet18(nn.Module):
+    """ResNet-18 (arXiv:1512.03385) with one input channel and no classifier: 512 features."""
+
+    num_features = RESNET_WIDTHS[-1]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        widths = (64, *RESNET_WIDTHS)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(
+                ResidualBlock(num_in, num_out, stride=1 if number == 0 else 2),
+                ResidualBlock(num_out, num_out),
+            )
+            for number, (num_in, num_out) in enumerate(itertools.pairwise(widths))
+        )
+        init_convolutions(self)
+
+    def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
+        """(B, 1, M, L) normalised -> (B, 512)."""
+        x_BCML = self.maxpool(self.relu(self.bn1(self.conv1(audio_BCML))))
+        x_BCML = self.layer4(self.layer3(self.layer2(self.layer1(x_BCML))))
+        features: torch.Tensor = x_BCML.mean(dim=(2, 3))
+        return features
+
+
+class SmallAudioNet(nn.Module):
+    """Four strided convolutions for CPUs; twice the stride along time at first, for speed."""
+
+    num_features = SMALL_WIDTHS[-1]
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        num_in = 1
+        for stage, width in enumerate(SMALL_WIDTHS):
+            size, stride = (5, (2, 4)) if stage == 0 else (3, (2, 2))
+            layers += [
+                nn.Conv2d(num_in, width, size, stride, padding=size // 2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            num_in = width
+        self.layers = nn.Sequential(*layers)
+        # Pitch is meaning, and a plain mean over mel bands would lose it in so shallow a net.
+        self.pool = nn.AdaptiveAvgPool2d((4, 1))
+        self.project = nn.Linear(4 * num_in, self.num_features)
+        init_convolutions(self)
+
+    def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
+        """(B, 1, M, L) normalised -> (B, 192)."""
+        x_BCML = audio_BCML.contiguous(memory_format=torch.channels_last)
+        out: torch.Tensor = self.project(self.pool(self.layers(x_BCML)).flatten(1))
+        return out

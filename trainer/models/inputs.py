@@ -1,0 +1,74 @@
+"""The one place where stored clips become what networks eat, on the device.
+
+    frames (B, T, S, S, 3) uint8 -> choose frames -> resize -> [0, 1]      | augment | normalise
+    log-mel (B, M, L) float16    -> float32, nats                         | augment | normalise
+
+Augmentation (`trainer/augment.py`) acts between the two halves, where pixels are still [0, 1] and
+levels are still nats, so that its settings have units that a person can judge.
+
+Shape suffixes: B clips, T frames, H x W pixels, C channels, M mel bands, L mel frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from trainer.config import InputConfig
+
+#: Mean and deviation that torchvision's Kinetics video weights were trained with, RGB in [0, 1].
+VIDEO_MEAN = (0.43216, 0.394666, 0.37645)
+VIDEO_STD = (0.22803, 0.22145, 0.216989)
+
+#: Quieter mel bins are lifted to this, nats: log of 1e-10, below which there is only rounding.
+LOGMEL_FLOOR = -23.0
+
+#: A clip's log-mel deviation is taken as at least this, nats, so that near-silence is not blown up.
+MIN_LOGMEL_STD = 0.5
+
+
+def video_from_frames(frames_BTHWC: torch.Tensor, config: InputConfig) -> torch.Tensor:
+    """Stored uint8 frames -> (B, 3, T', size, size) float32 in [0, 1]."""
+    num_stored, side = frames_BTHWC.shape[1], frames_BTHWC.shape[2]
+    frames_BTHWC = frames_BTHWC[:, frame_choice(num_stored, config.num_frames)]
+    size = config.frame_size or side
+    num_clips, num_frames = frames_BTHWC.shape[:2]
+    pixels_NCHW = frames_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
+    if size != side:
+        # Only the CPU resizes bytes as they are, which spares it four times the memory traffic.
+        if pixels_NCHW.device.type != "cpu":
+            pixels_NCHW = pixels_NCHW.float()
+        pixels_NCHW = functional.interpolate(
+            pixels_NCHW, size=(size, size), mode="bilinear", antialias=True
+        )
+    pixels_NHWC = pixels_NCHW.permute(0, 2, 3, 1)
+    video_BTHWC = pixels_NHWC.reshape(num_clips, num_frames, *pixels_NHWC.shape[1:])
+    return video_BTHWC.permute(0, 4, 1, 2, 3).float().div_(255.0)
+
+
+def frame_choice(num_stored: int, num_wanted: int) -> list[int]:
+    """Which frames are used: `num_wanted` spread evenly from the first on; 0 for all of them."""
+    num_used = min(num_wanted, num_stored) or num_stored
+    return [number * num_stored // num_used for number in range(num_used)]
+
+
+def audio_from_logmel(logmel_BML: torch.Tensor) -> torch.Tensor:
+    """Stored log-mel -> (B, 1, M, L) float32 nats, floored."""
+    return logmel_BML.float().clamp_(min=LOGMEL_FLOOR)[:, None]
+
+
+def normalise_video(video_BCTHW: torch.Tensor) -> torch.Tensor:
+    """[0, 1] -> about zero mean and unit deviation, by channel."""
+    mean_C = torch.tensor(VIDEO_MEAN, device=video_BCTHW.device)
+    std_C = torch.tensor(VIDEO_STD, device=video_BCTHW.device)
+    return (video_BCTHW - mean_C.view(3, 1, 1, 1)) / std_C.view(3, 1, 1, 1)
+
+
+def normalise_audio(audio_BCML: torch.Tensor, config: InputConfig) -> torch.Tensor:
+    """Nats -> about zero mean and unit deviation, as `config.audio_norm` says."""
+    if config.audio_norm == "fixed":
+        return (audio_BCML - config.audio_mean) / config.audio_std
+    over = (2, 3) if config.audio_norm == "clip" else (3,)
+    mean = audio_BCML.mean(dim=over, keepdim=True)
+    std = audio_BCML.std(dim=(2, 3), keepdim=True, correction=0).clamp(min=MIN_LOGMEL_STD)
+    return (audio_BCML - mean) / std

@@ -1,0 +1,104 @@
+"""The model: a video tower and an audio tower, each with a head, and the scale of their logits.
+
+Shape suffixes: B clips, C channels, T frames, H x W pixels, M mel bands, L mel frames, F features,
+D embedding size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainer.config import ModelConfig
+from trainer.models.audio import AudioResNet18, SmallAudioNet
+from trainer.models.inputs import normalise_audio, normalise_video
+from trainer.models.video import R2Plus1d18, SmallVideoNet
+
+#: 1 / temperature at the start; learnt from there.
+INITIAL_SCALE = 1 / 0.07
+MAX_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Both views of a batch of clips; row i of each is the same clip."""
+
+    video: torch.Tensor
+    """(B, D) float32, unit length."""
+    audio: torch.Tensor
+    """(B, D) float32, unit length."""
+    scale: torch.Tensor
+    """() float32, what similarities are multiplied with; at most `MAX_SCALE`."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the towers say before the heads; linear probes read these."""
+
+    video: torch.Tensor
+    """(B, F of the video tower) float32."""
+    audio: torch.Tensor
+    """(B, F of the audio tower) float32."""
+
+
+class Head(nn.Sequential):
+    """Features -> embedding, through one hidden layer."""
+
+    def __init__(self, num_features: int, num_hidden: int, embedding_size: int) -> None:
+        super().__init__(
+            nn.Linear(num_features, num_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(num_hidden, embedding_size),
+        )
+
+
+class TwoTowers(nn.Module):
+    """Video and audio in, comparable unit vectors out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.video: R2Plus1d18 | SmallVideoNet
+        self.audio: AudioResNet18 | SmallAudioNet
+        self.video = R2Plus1d18() if config.video == "r2plus1d18" else SmallVideoNet()
+        self.audio = AudioResNet18() if config.audio == "resnet18" else SmallAudioNet()
+        sizes = (config.head_hidden, config.embedding_size)
+        self.video_head = Head(self.video.num_features, *sizes)
+        self.audio_head = Head(self.audio.num_features, *sizes)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
+
+    def forward(self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor) -> Embeddings:
+        """Pixels in [0, 1] and log-mel in nats, as `models/inputs.py` makes them -> embeddings."""
+        return self.embed(self.features(video_BCTHW, audio_BCML))
+
+    def features(self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor) -> Features:
+        """The towers alone."""
+        audio_BCML = normalise_audio(audio_BCML, self.config.inputs)
+        return Features(self.video(normalise_video(video_BCTHW)), self.audio(audio_BCML))
+
+    def embed(self, features: Features) -> Embeddings:
+        """The heads alone."""
+        return Embeddings(
+            functional.normalize(self.video_head(features.video).float(), dim=1),
+            functional.normalize(self.audio_head(features.audio).float(), dim=1),
+            self.log_scale.float().exp(),
+        )
+
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """Hold the scale at `MAX_SCALE`; call after each optimiser step.
+
+        Clamping inside `forward` instead would also stop the gradient that could bring it down.
+        """
+        self.log_scale.clamp_(max=math.log(MAX_SCALE))
+
+
+def build_model(config: ModelConfig, seed: int) -> TwoTowers:
+    """A model whose first weights depend on `config` and `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return TwoTowers(config)

@@ -1,0 +1,209 @@
+"""Retrieval: from one view of a clip find the other, among its own movie's clips and among all.
+
+Exact with ties: where the right answer scores the same as t others, its place among them is a fair
+draw, so recall is the probability of that draw and the rank its mean. Chance stands beside each
+figure, computed for the same galleries. Within-movie retrieval is averaged twice: over clips (long
+movies count more) and over movies (every movie counts alike).
+
+Shape suffixes: Q queries, N gallery items, D embedding size; row i of both is the same clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+#: Scores closer than this are ties; products of float64 copies of float32 units err far less.
+TIE = 1e-12
+
+#: Queries compared at a time.
+CHUNK = 2048
+
+Direction = Literal["video_to_audio", "audio_to_video"]
+Gallery = Literal["within_movie", "global"]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where the right answer of each query stands in its gallery."""
+
+    num_better: torch.Tensor
+    """(Q,) int64, items that score above the right one."""
+    num_tied: torch.Tensor
+    """(Q,) int64, other items that score the same."""
+    gallery_size: torch.Tensor
+    """(Q,) int64, items in the gallery, the right one among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Recall in [0, 1], rank from 1."""
+
+    r1: float
+    """Share of queries whose right answer comes first."""
+    r5: float
+    """... among the first five."""
+    r10: float
+    """... among the first ten."""
+    median_rank: float
+    """Half of the queries find it at this rank or above."""
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """One direction in one gallery, beside chance."""
+
+    direction: Direction
+    gallery: Gallery
+    num_queries: int
+    """Clips asked for; within movies, only those of movies with two clips or more."""
+    num_movies: int
+    mean_gallery_size: float
+    """Mean over queries."""
+    over_clips: Scores
+    """Mean over queries."""
+    over_movies: Scores
+    """Mean over movies of each movie's mean (of each movie's median)."""
+    chance_over_clips: Scores
+    """What guessing gives, exactly."""
+    chance_over_movies: Scores
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+def retrieval(
+    video_ND: torch.Tensor, audio_ND: torch.Tensor, movie_N: torch.Tensor
+) -> list[Retrieval]:
+    """Both directions, within movies and over all; empty galleries are left out.
+
+    Args:
+        video_ND: unit vectors.
+        audio_ND: unit vectors; row i is the clip of row i of `video_ND`.
+        movie_N: int64; equal numbers mean the same movie.
+    """
+    views: list[tuple[Direction, torch.Tensor, torch.Tensor]] = [
+        ("video_to_audio", video_ND, audio_ND),
+        ("audio_to_video", audio_ND, video_ND),
+    ]
+    galleries: list[tuple[Gallery, Callable[..., Ranks]]] = [
+        ("within_movie", within_movie_ranks),
+        ("global", lambda query, gallery, _movie: global_ranks(query, gallery)),
+    ]
+    results = []
+    for direction, query_ND, gallery_ND in views:
+        for gallery, rank in galleries:
+            result = summarise(direction, gallery, rank(query_ND, gallery_ND, movie_N), movie_N)
+            results += [result] if result.num_queries else []
+    return results
+
+
+def global_ranks(query_ND: torch.Tensor, gallery_ND: torch.Tensor) -> Ranks:
+    """Ranks of the right answers among all items."""
+    query_ND, gallery_ND = query_ND.double(), gallery_ND.double()
+    num_items = len(query_ND)
+    better, tied = [], []
+    for start in range(0, num_items, CHUNK):
+        scores_QN = query_ND[start : start + CHUNK] @ gallery_ND.T
+        rows = torch.arange(len(scores_QN))
+        right_Q1 = scores_QN[rows, rows + start][:, None]
+        better_Q = (scores_QN > right_Q1 + TIE).sum(dim=1)
+        better.append(better_Q)
+        tied.append((scores_QN >= right_Q1 - TIE).sum(dim=1) - better_Q - 1)
+    if not better:
+        empty = torch.zeros(0, dtype=torch.int64)
+        return Ranks(empty, empty, empty)
+    size_Q = torch.full((num_items,), num_items)
+    return Ranks(torch.cat(better), torch.cat(tied), size_Q)
+
+
+def within_movie_ranks(
+    query_ND: torch.Tensor, gallery_ND: torch.Tensor, movie_N: torch.Tensor
+) -> Ranks:
+    """Ranks of the right answers among the clips of the same movie."""
+    better, tied, size = (torch.zeros(len(movie_N), dtype=torch.int64) for _ in range(3))
+    for own in _by_movie(movie_N):
+        ranks = global_ranks(query_ND[own], gallery_ND[own])
+        better[own], tied[own] = ranks.num_better, ranks.num_tied
+        size[own] = ranks.gallery_size
+    return Ranks(better, tied, size)
+
+
+def summarise(
+    direction: Direction, gallery: Gallery, ranks: Ranks, movie_Q: torch.Tensor
+) -> Retrieval:
+    """Means over clips and over movies; queries that have only themselves to find are left out."""
+    keep = ranks.gallery_size > 1
+    ranks = Ranks(ranks.num_better[keep], ranks.num_tied[keep], ranks.gallery_size[keep])
+    movies = _by_movie(movie_Q[keep])
+    size_Q = ranks.gallery_size
+    # Guessing is the case in which all items tie.
+    guess = Ranks(torch.zeros_like(size_Q), size_Q - 1, size_Q)
+    return Retrieval(
+        direction=direction,
+        gallery=gallery,
+        num_queries=len(size_Q),
+        num_movies=len(movies),
+        mean_gallery_size=float(size_Q.double().mean()) if len(size_Q) else 0.0,
+        over_clips=scores(ranks),
+        over_movies=_mean_over_movies(ranks, movies),
+        chance_over_clips=scores(guess),
+        chance_over_movies=_mean_over_movies(guess, movies),
+    )
+
+
+def scores(ranks: Ranks) -> Scores:
+    """Means over the queries; all NaN when there are none."""
+    return Scores(
+        r1=recall_at(ranks, 1),
+        r5=recall_at(ranks, 5),
+        r10=recall_at(ranks, 10),
+        median_rank=median_rank(ranks),
+    )
+
+
+def recall_at(ranks: Ranks, num_first: int) -> float:
+    """Mean probability that the right answer is among the first `num_first`."""
+    places = (num_first - ranks.num_better).double()
+    return float((places / (ranks.num_tied + 1)).clamp(0.0, 1.0).mean())
+
+
+def median_rank(ranks: Ranks) -> float:
+    """Smallest rank that at least half of the queries, ties drawn fairly, reach."""
+    if not len(ranks.gallery_size):
+        return float("nan")
+    low, high = 1, int(ranks.gallery_size.max())
+    while low < high:
+        middle = (low + high) // 2
+        # The margin keeps sums of thirds and tenths, a hair under a half, from slipping a rank.
+        low, high = (low, middle) if recall_at(ranks, middle) >= 0.5 - 1e-9 else (middle + 1, high)
+    return float(low)
+
+
+def _by_movie(movie_N: torch.Tensor) -> list[torch.Tensor]:
+    """Rows of each movie."""
+    order_N = movie_N.argsort(stable=True)
+    _, counts = torch.unique_consecutive(movie_N[order_N], return_counts=True)
+    return list(torch.split(order_N, counts.tolist())) if len(movie_N) else []
+
+
+def _mean_over_movies(ranks: Ranks, movies: list[torch.Tensor]) -> Scores:
+    each = [
+        scores(Ranks(ranks.num_better[own], ranks.num_tied[own], ranks.gallery_size[own]))
+        for own in movies
+    ]
+    names = [item.name for item in dataclasses.fields(Scores)]
+    means = {
+        name: sum(getattr(one, name) for one in each) / len(each) if each else float("nan")
+        for name in names
+    }
+    return Scores(**means)

@@ -1,0 +1,102 @@
+"""A run's folder: what it was started with, and whether a launch may go on in it.
+
+config.json    settings, dataset, versions      checkpoints/    see checkpoint.py
+metrics.jsonl  see metrics.py                   tensorboard/
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shards_spec.errors import InputError
+from shards_spec.reader import Dataset
+from trainer.checkpoint import Checkpoint, newest_checkpoint
+from trainer.config import CONFIG_JSON, TrainConfig, differences, saved_config, to_json
+from trainer.files import write_text
+from trainer.models.model import TwoTowers, build_model
+
+
+def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | None:
+    """The checkpoint to go on from; None for a run that starts. Writes nothing.
+
+    Raises `InputError`, naming each difference, when the folder holds another run.
+    """
+    if run.exists() and not run.is_dir():
+        raise InputError(f"--run {run} is a file, not a folder")
+    old = saved_config(run)
+    if old is None:
+        return None
+    found = differences(old, config)
+    fingerprint = json.loads((run / CONFIG_JSON).read_text())["dataset"]["fingerprint"]
+    if fingerprint != dataset.fingerprint:
+        found.append(f"dataset fingerprint: {fingerprint} became {dataset.fingerprint}")
+    if found:
+        raise InputError(
+            f"{run} holds a run with other settings: {'; '.join(found)}; "
+            "restore them to resume it, or choose another --run folder"
+        )
+    return newest_checkpoint(run)
+
+
+def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
+    """Write `config.json`."""
+    values: dict[str, Any] = {
+        "config": to_json(config),
+        "dataset": {
+            "uri": dataset.storage.uri,
+            "fingerprint": dataset.fingerprint,
+            "recipe": dataset.recipe.to_json(),
+        },
+        "versions": {
+            "reelshards": importlib.metadata.version("reelshards"),
+            "torch": torch.__version__,
+            "git_revision": _git_revision(),
+        },
+    }
+    write_text(run / CONFIG_JSON, json.dumps(values, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's settings and its newest weights."""
+
+    config: TrainConfig
+    model: TwoTowers
+    """On the CPU, in evaluation mode."""
+    steps_done: int
+    description: dict[str, Any]
+    """`config.json` as it stands."""
+
+
+def load_run(run: Path) -> TrainedRun:
+    """Open what a run has learnt so far.
+
+    Raises `InputError` when the folder holds no run, or one without a checkpoint.
+    """
+    config = saved_config(run)
+    if config is None:
+        raise InputError(f"{run} holds no run: it has no {CONFIG_JSON}; train one first")
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is None:
+        raise InputError(f"{run} has no checkpoint yet; let the run reach its first one")
+    model = build_model(config.model, config.seed)
+    model.load_state_dict(checkpoint.model)
+    description = json.loads((run / CONFIG_JSON).read_text())
+    return TrainedRun(config, model.eval(), checkpoint.step, description)
+
+
+def _git_revision() -> str:
+    """Commit of the source tree; empty where it is no git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

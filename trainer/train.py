@@ -1,0 +1,280 @@
+"""Training, from top to bottom: data, model, one step, the loop, what is written down.
+
+    shards --plan--> batches of m movies x k clips --augment--> two towers --> contrastive loss
+
+A run is a folder. Launching it again goes on after its newest checkpoint, bit for bit on the same
+CPU, because batches and augmentation are functions of (seed, epoch, step) and not of any state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from shards_spec.reader import Dataset, open_dataset
+from trainer.batch import Batch
+from trainer.checkpoint import Checkpoint, save_checkpoint
+from trainer.config import TrainConfig, to_json
+from trainer.distributed import World, join_world
+from trainer.heldout import HeldoutRetrieval, heldout_retrieval
+from trainer.inputs import autocast, device_inputs
+from trainer.journal import Journal, StepResult, say
+from trainer.loss import contrastive_loss
+from trainer.models.model import Embeddings, TwoTowers, build_model
+from trainer.optimiser import build_optimiser, learning_rate, set_learning_rate
+from trainer.plan import ClipIndex, PlanState
+from trainer.preemption import StopRequest
+from trainer.run_folder import describe_run, open_run
+from trainer.stream import ClipStream
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """How a launch ended."""
+
+    retrieval: HeldoutRetrieval | None
+    """On the first rank, of the finished run; None when stopped before the last step."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message names step and clips."""
+
+
+def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
+    """Train on the dataset at `data`, or go on training, in the folder `run`.
+
+    Raises:
+        InputError: the dataset is unusable, or `run` holds a run with other settings.
+        NonFiniteLossError: training diverged; the last checkpoint is from before.
+    """
+    with join_world() as world:
+        dataset = open_dataset(data)
+        index = ClipIndex.from_dataset(dataset, config.policy)
+        checkpoint = open_run(run, dataset, config)
+        learner = Learner.build(config, world)
+        start = restore(learner, index, config, checkpoint)
+        job = Job(run, dataset, index, config, world, learner, start)
+        is_done = start.steps_done >= config.steps
+        tested = test_heldout(job) if is_done else run_loop(job)
+        if world.is_first:
+            say(
+                "\n".join(tested.lines()) if tested else f"stopped; to go on, use --run {run} again"
+            )
+        return TrainOutcome(tested)
+
+
+# -- data ------------------------------------------------------------------------------------------
+# Which clips meet in a batch decides what the model can learn, so batches come from a plan that is
+# a pure function of (index, policy, seed, epoch); a position in it is two integers.
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a launch works with; nothing in it is global."""
+
+    run: Path
+    dataset: Dataset
+    index: ClipIndex
+    config: TrainConfig
+    world: World
+    learner: Learner
+    start: Start
+
+    def stream(self) -> ClipStream:
+        """This rank's batches from the start on, without end."""
+        config = self.config.stream
+        pin_memory = config.pin_memory and self.world.device.type == "cuda"
+        return ClipStream(
+            self.dataset,
+            self.index,
+            self.config.policy,
+            dataclasses.replace(config, pin_memory=pin_memory),
+            seed=self.config.seed,
+            rank=self.world.rank,
+            world_size=self.world.world_size,
+            epoch=self.start.plan.epoch,
+            step=self.start.plan.step,
+        )
+
+    def journal(self) -> Journal:
+        """What the launch writes down: its settings now, figures as they come."""
+        done = self.start.steps_done
+        # By now every rank has read the folder and has its stream: nothing can be refused any more.
+        self.world.wait()
+        if self.world.is_first:
+            describe_run(self.run, self.dataset, self.config)
+        return Journal(self.run, self.config, done, writes=self.world.is_first)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a launch begins."""
+
+    steps_done: int
+    plan: PlanState
+
+
+def restore(
+    learner: Learner, index: ClipIndex, config: TrainConfig, checkpoint: Checkpoint | None
+) -> Start:
+    """Put a checkpoint's state into `learner`; at the beginning when there is none."""
+    plan = PlanState(
+        epoch=0, step=0, seed=config.seed, index_fingerprint=index.fingerprint, policy=config.policy
+    )
+    if checkpoint is None:
+        return Start(0, plan)
+    saved = PlanState.from_json(checkpoint.plan)
+    saved.check(plan)
+    learner.model.load_state_dict(checkpoint.model)
+    learner.optimiser.load_state_dict(checkpoint.optimiser)
+    torch.set_rng_state(checkpoint.rng)
+    return Start(checkpoint.step, saved)
+
+
+# -- model -----------------------------------------------------------------------------------------
+# Two towers that never see each other's input: only the loss relates them, so each must say in its
+# embedding what the other can say too.
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Model and optimiser, on this process's device."""
+
+    model: TwoTowers
+    """The bare model: what is saved, tested and exported."""
+    forward: Callable[[torch.Tensor, torch.Tensor], Embeddings]
+    """The same model as it is trained: wrapped for several ranks, compiled if asked for."""
+    optimiser: torch.optim.Optimizer
+    config: TrainConfig
+    device: torch.device
+
+    @staticmethod
+    def build(config: TrainConfig, world: World) -> Learner:
+        """First weights depend on the configuration alone, hence are equal on all ranks."""
+        model = build_model(config.model, config.seed).to(world.device)
+        trained: Any = model
+        if world.world_size > 1:
+            if world.device.type == "cuda":
+                # A rank holds few movies: its own batch statistics would tell them apart by look.
+                nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+            trained = nn.parallel.DistributedDataParallel(model)
+        if config.compile:
+            trained = torch.compile(trained)
+        optimiser = build_optimiser(model, config.optimiser)
+        return Learner(model, trained, optimiser, config, world.device)
+
+
+# -- one step --------------------------------------------------------------------------------------
+# Nothing here waits for the device: numbers are read back only where a line is written.
+
+
+def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
+    """One optimiser step."""
+    config, device = learner.config, learner.device
+    learner.model.train()
+    rate = learning_rate(steps_done, config.steps, config.optimiser)
+    set_learning_rate(learner.optimiser, rate)
+    video_BCTHW, audio_BCML = device_inputs(batch, config, device, augment=True)
+    with autocast(device, config.precision):
+        embeddings = learner.forward(video_BCTHW, audio_BCML)
+    movie_B = batch.movie.to(device, non_blocking=True)
+    output = contrastive_loss(embeddings, movie_B, config.loss.within_weight)
+    learner.optimiser.zero_grad(set_to_none=True)
+    output.loss.backward()  # type: ignore[no-untyped-call]
+    limit = config.optimiser.max_grad_norm or float("inf")
+    grad_norm = nn.utils.clip_grad_norm_(learner.model.parameters(), limit)
+    learner.optimiser.step()
+    learner.model.limit_scale()
+    scale = embeddings.scale.detach()
+    return StepResult(output.loss.detach(), output.diagnostics, grad_norm, scale, rate, batch)
+
+
+def require_finite(result: StepResult, steps_done: int) -> None:
+    """Raise `NonFiniteLossError` when the loss of that step was NaN or infinite."""
+    if bool(torch.isfinite(result.loss)):
+        return
+    batch = result.batch
+    raise NonFiniteLossError(
+        f"the loss of step {steps_done} became {float(result.loss)} (epoch {batch.epoch}, batch "
+        f"{batch.step}, clips in index rows {batch.clip.tolist()}); no checkpoint was made of it; "
+        "look at these clips, or lower optimiser.lr in a new run"
+    )
+
+
+# -- the loop --------------------------------------------------------------------------------------
+# A step, now and then a line, a test, a checkpoint. It ends at the last step, or when asked to.
+
+
+def run_loop(job: Job) -> HeldoutRetrieval | None:
+    """Train to the end or until stopped; either way a checkpoint is made."""
+    config, done = job.config, job.start.steps_done
+    previous: StepResult | None = None
+    tested: HeldoutRetrieval | None = None
+    with job.stream() as stream, StopRequest() as stop, job.journal() as journal:
+        for batch in journal.timed(stream):
+            result = learn(job.learner, batch, done)
+            # One step late, so that the host never waits for the step that it has just queued.
+            if previous is not None:
+                require_finite(previous, done)
+            previous, done = result, done + 1
+            ends = done == config.steps
+            stops = ends or is_asked_to_stop(job, stop, done)
+            values: dict[str, float] = {}
+            if ends or done % config.log_every == 0:
+                values |= journal.train_values(done, job.world, stream, result)
+            if ends or (config.eval_every and done % config.eval_every == 0):
+                tested = test_heldout(job)
+                values |= tested.metrics() if tested else {}
+                journal.restart_clock()
+            # The line comes first: a step whose checkpoint exists must not lack its line.
+            journal.write(done, batch.epoch, values)
+            if stops or done % config.checkpoint_every == 0:
+                require_finite(result, done)
+                save(job, done, batch)
+            if stops:
+                return tested if ends else None
+    raise AssertionError("the stream ended; it never does")
+
+
+def is_asked_to_stop(job: Job, stop: StopRequest, steps_done: int) -> bool:
+    """Whether to end before the last step; all ranks get the same answer."""
+    if steps_done == job.config.stop_at_step:
+        return True
+    if job.world.world_size == 1:
+        return stop.is_made
+    # The signal reaches ranks at different steps; agreeing costs a message, so not every time.
+    return steps_done % job.config.log_every == 0 and job.world.any(stop.is_made)
+
+
+def test_heldout(job: Job) -> HeldoutRetrieval | None:
+    """Retrieval on movies that were kept from training, by the first rank; the others wait."""
+    tested = None
+    if job.world.is_first:
+        limit = job.config.eval_clips
+        tested = heldout_retrieval(
+            job.learner.model, job.dataset, job.config, job.world.device, max_clips=limit
+        )
+    job.world.wait()
+    return tested
+
+
+def save(job: Job, steps_done: int, batch: Batch) -> None:
+    """Write the checkpoint from which the step after `batch` goes on."""
+    if job.world.is_first:
+        plan = dataclasses.replace(job.start.plan, epoch=batch.epoch, step=batch.step + 1)
+        checkpoint = Checkpoint(
+            step=steps_done,
+            model=job.learner.model.state_dict(),
+            optimiser=job.learner.optimiser.state_dict(),
+            plan=plan.to_json(),
+            config=to_json(job.config),
+            rng=torch.get_rng_state(),
+        )
+        save_checkpoint(job.run, checkpoint, job.config.keep_checkpoints)
+    job.world.wait()

@@ -1,0 +1,78 @@
+"""Fixtures of the trainer's tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# As `python -m trainer` does, and before torch is loaded: spinning OpenMP threads make tests slow
+# on busy machines.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from shards_spec.reader import Dataset
+from trainer.config import (
+    AugmentConfig,
+    InputConfig,
+    ModelConfig,
+    OptimiserConfig,
+    TrainConfig,
+)
+from trainer.policy import BatchPolicy
+from trainer.stream_config import StreamConfig
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> TrainConfig:
+    """A run of 12 steps on the toy movies of `tests/toy_dataset.py`; seconds on one core."""
+    return TrainConfig(
+        steps=12,
+        log_every=2,
+        checkpoint_every=4,
+        policy=BatchPolicy(
+            movies_per_batch=4,
+            clips_per_movie=4,
+            reads_per_movie=2,
+            heldout_fraction=0.2,
+            split="train",
+        ),
+        stream=StreamConfig(frame_size=32, num_threads=2),
+        model=ModelConfig(embedding_size=16, head_hidden=32, inputs=InputConfig(frame_size=32)),
+        augment=AugmentConfig(flip=False),
+        optimiser=OptimiserConfig(warmup_steps=2),
+        tensorboard=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_data(
+    make_toy_dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Dataset:
+    """Ten toy movies of 16 clips."""
+    folder = tmp_path_factory.mktemp("toy")
+    return make_toy_dataset(str(folder / "data"), num_movies=10, clips_per_movie=16)
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run on `toy_data` that has learnt something; do not write into it."""
+    from trainer.train import train
+
+    run = tmp_path_factory.mktemp("run")
+    train(toy_data.storage.uri, run, dataclasses.replace(tiny_config, steps=80, log_every=20))
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

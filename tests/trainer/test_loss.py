@@ -1,0 +1,172 @@
+"""The contrastive loss: by hand, by weight, and equal on 1, 2 and 4 real processes."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn import functional
+
+from trainer.loss import LossOutput, contrastive_loss
+from trainer.models.model import Embeddings
+
+NUM_CLIPS, SIZE = 8, 6
+
+
+def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
+    """Eight clips of four movies, in double precision's stead plain float32."""
+    generator = torch.Generator().manual_seed(seed)
+    video = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
+    audio = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
+    return Embeddings(video, audio, torch.tensor(5.0)), torch.arange(NUM_CLIPS) // 2
+
+
+def slow_loss(embeddings: Embeddings, movie: torch.Tensor, weight: float) -> float:
+    """The formula of the module's docstring, one clip at a time."""
+    video, audio = embeddings.video.double().tolist(), embeddings.audio.double().tolist()
+    scale, total = float(embeddings.scale), 0.0
+    for queries, answers in ((video, audio), (audio, video)):
+        for i, query in enumerate(queries):
+            below = 0.0
+            for j, answer in enumerate(answers):
+                factor = weight if movie[i] == movie[j] and i != j else 1.0
+                score = scale * sum(a * b for a, b in zip(query, answer, strict=True))
+                below += factor * math.exp(score)
+                own = math.exp(score) if i == j else 0.0
+                total -= math.log(own) if own else 0.0
+            total += math.log(below)
+    return total / (2 * len(video))
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0, 0.25])
+def test_loss_is_the_formula(weight: float) -> None:
+    embeddings, movie = batch()
+    found = contrastive_loss(embeddings, movie, weight).loss
+    assert float(found) == pytest.approx(slow_loss(embeddings, movie, weight), rel=1e-5)
+
+
+def test_weight_counts_within_movie_negatives_only() -> None:
+    embeddings, _ = batch()
+    every_clip_its_own_movie = torch.arange(NUM_CLIPS)
+    plain = contrastive_loss(embeddings, every_clip_its_own_movie, 1.0).loss
+    assert torch.equal(contrastive_loss(embeddings, every_clip_its_own_movie, 7.0).loss, plain)
+
+
+def test_diagnostics_by_hand() -> None:
+    # Two movies of two clips. Both views of clips 0, 2 and 3 agree; clip 1 sounds like clip 0.
+    video = torch.eye(4)
+    audio = torch.eye(4)[[0, 0, 2, 3]]
+    out = contrastive_loss(Embeddings(video, audio, torch.tensor(1.0)), torch.tensor([0, 0, 1, 1]))
+    seen = out.diagnostics
+    assert float(seen.positive_similarity) == pytest.approx(3 / 4)
+    assert float(seen.within_similarity) == pytest.approx(1 / 4)
+    assert float(seen.cross_similarity) == 0.0
+    # Video to audio: clip 0 ties with clip 1 (1/2), clip 1 fits none (tie of all: 1/2 of its
+    # movie's two, but clips 0 and 1 both have similarity 0 in its row), 2 and 3 are right.
+    # Audio to video: clip 1 finds clip 0 instead; the others are right.
+    assert float(seen.within_movie_r1) == pytest.approx(((1 / 2 + 1 / 2 + 2) / 4 + 3 / 4) / 2)
+    assert float(seen.global_r1) == pytest.approx(((1 / 2 + 1 / 4 + 2) / 4 + 3 / 4) / 2)
+
+
+def test_softmax_mass_by_hand() -> None:
+    # All similarities equal: each of four columns has a quarter, one of them is within the movie.
+    same = torch.ones(4, 1)
+    embeddings = Embeddings(same, same, torch.tensor(3.0))
+    movie = torch.tensor([0, 0, 1, 1])
+    mass = contrastive_loss(embeddings, movie).diagnostics.within_softmax_mass
+    assert float(mass) == pytest.approx(1 / 4)
+    mass = contrastive_loss(embeddings, movie, 2.0).diagnostics.within_softmax_mass
+    assert float(mass) == pytest.approx(2 / 5)
+
+
+def test_without_within_movie_negatives_their_figures_are_missing() -> None:
+    embeddings, _ = batch()
+    seen = contrastive_loss(embeddings, torch.arange(NUM_CLIPS)).diagnostics
+    assert seen.within_similarity.isnan()
+    assert seen.within_softmax_mass.isnan()
+    assert seen.within_movie_r1.isnan()
+    assert not seen.global_r1.isnan()
+
+
+def test_loss_is_float32_under_autocast() -> None:
+    embeddings, movie = batch()
+    plain = contrastive_loss(embeddings, movie).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(contrastive_loss(embeddings, movie).loss, plain)
+
+
+def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
+    """A model small enough to compare every gradient."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        video, audio = torch.nn.Linear(5, SIZE), torch.nn.Linear(4, SIZE)
+    return video, audio, torch.nn.Parameter(torch.tensor(1.5))
+
+
+def run_towers(part: slice) -> tuple[LossOutput, list[torch.Tensor]]:
+    """Loss of this rank's part of the batch, and the gradients it has left on the weights."""
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randn(NUM_CLIPS, 5, generator=generator)[part]
+    sound = torch.randn(NUM_CLIPS, 4, generator=generator)[part]
+    movie = (torch.arange(NUM_CLIPS) // 2)[part]
+    video, audio, log_scale = towers()
+    embeddings = Embeddings(
+        functional.normalize(video(pixels), dim=1),
+        functional.normalize(audio(sound), dim=1),
+        log_scale.exp(),
+    )
+    out = contrastive_loss(embeddings, movie, 3.0)
+    out.loss.backward()
+    weights = [*video.parameters(), *audio.parameters(), log_scale]
+    return out, [weight.grad for weight in weights if weight.grad is not None]
+
+
+def one_rank(rank: int, world_size: int, folder: str) -> None:
+    """A process of the parity test: writes what DDP would make of all ranks' gradients."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
+    )
+    share = NUM_CLIPS // world_size
+    out, grads = run_towers(slice(rank * share, (rank + 1) * share))
+    values = [out.loss.detach(), out.diagnostics.stacked(), *grads]
+    for value in values:
+        dist.all_reduce(value)
+        value /= world_size
+    if rank == 0:
+        torch.save(values, f"{folder}/values.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_ranks_agree_with_one_process(world_size: int, tmp_path: Path) -> None:
+    out, grads = run_towers(slice(None))
+    expected = [out.loss.detach(), out.diagnostics.stacked(), *grads]
+    # This file itself is run as a script: spawned processes cannot import tests by name.
+    ranks = [
+        subprocess.Popen([sys.executable, __file__, str(rank), str(world_size), str(tmp_path)])
+        for rank in range(world_size)
+    ]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0] * world_size
+    found = torch.load(tmp_path / "values.pt", weights_only=True)
+    assert len(found) == len(expected) == 7
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_loss_on_a_gpu_agrees_with_the_cpu() -> None:
+    embeddings, movie = batch()
+    device = Embeddings(embeddings.video.cuda(), embeddings.audio.cuda(), embeddings.scale.cuda())
+    found = contrastive_loss(device, movie.cuda(), 2.0).loss.cpu()
+    torch.testing.assert_close(found, contrastive_loss(embeddings, movie, 2.0).loss)
+
+
+if __name__ == "__main__":
+    one_rank(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

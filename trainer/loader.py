@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
-from shards_spec.reader import Dataset, check_crc32c, decode_clip
-from shards_spec.sample import Sample
+from shards_spec.reader import Dataset, check_crc32c
 from shards_spec.schema import ClipRow
+from trainer.decode import ClipDecoder, DecodedClip
 from trainer.randomness import rng
 from trainer.reads import Read, Reader, join_reads, take_rows
 from trainer.stream_config import Counters, StreamConfig
@@ -106,6 +106,7 @@ class Loader:
         self._dataset = dataset
         self._config = config
         self._counters = counters
+        self._decoder = ClipDecoder(dataset.recipe)
         self._reader = Reader(dataset.storage, config.deadline_seconds, counters)
         self._readers = ThreadPoolExecutor(config.reads_in_flight, "reelshards-read")
         self._decoders = ThreadPoolExecutor(config.num_threads, "reelshards-decode")
@@ -170,7 +171,7 @@ class Loader:
         clip = buffers.clips[slot]
         try:
             data = self._checked(data, clip)
-            self._place(buffers, slot, decode_clip(data, clip))
+            self._place(buffers, slot, self._decoder.decode(data, clip))
         except ChecksumError as error:
             buffers.problems[slot] = Problem("checksum", str(error))
         except FormatError as error:
@@ -189,30 +190,23 @@ class Loader:
         check_crc32c(data, clip)
         return data
 
-    def _place(self, buffers: Buffers, slot: int, sample: Sample) -> None:
-        """Crop the clip into its slot. Raises `FormatError` when it does not fit the recipe."""
-        size = self._config.frame_size
-        num_frames, height, width, _ = sample.frames.shape
-        logmel = buffers.logmel[slot].numpy()
-        expected = buffers.frames.shape[1]
-        if (
-            num_frames != expected
-            or min(height, width) < size
-            or sample.logmel.shape != logmel.shape
-        ):
+    def _place(self, buffers: Buffers, slot: int, clip: DecodedClip) -> None:
+        """Crop the clip into its slot. Raises `FormatError` when it is too small."""
+        size, row = self._config.frame_size, buffers.clips[slot]
+        _, height, width, _ = clip.frames.shape
+        if min(height, width) < size:
             raise FormatError(
-                f"clip {sample.clip_id}: frames {sample.frames.shape} and log-mel "
-                f"{sample.logmel.shape} do not fit the recipe: {expected} frames of at least "
-                f"{size} pixels and log-mel {logmel.shape}"
+                f"{row.shard}: clip {row.clip_id} is {width} x {height} pixels, less than "
+                f"frame_size = {size}"
             )
         top, left = (height - size) // 2, (width - size) // 2
         if self._config.crop == "random":
-            generator = rng(buffers.seed, buffers.epoch, "crop", sample.clip_id)
+            generator = rng(buffers.seed, buffers.epoch, "crop", row.clip_id)
             top = int(generator.integers(height - size + 1))
             left = int(generator.integers(width - size + 1))
-        target = buffers.frames[slot].numpy()
-        target[:] = sample.frames[:, top : top + size, left : left + size]
-        logmel[:] = sample.logmel
+        frames = buffers.frames[slot].numpy()
+        frames[:] = clip.frames[:, top : top + size, left : left + size]
+        buffers.logmel[slot].numpy()[:] = clip.logmel
 
 
 def _read_done(read: Future[list[Future[None]]]) -> bool:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from shards_spec.errors import FormatError, InputError, PolicyError
+from shards_spec.errors import FormatError, PolicyError
 from trainer.chunks import Timeline, cut, repair
-from trainer.plan import BatchPlan, ClipIndex, PlanState, plan_epoch, rank_slice
+from trainer.plan import BatchPlan, ClipIndex, plan_epoch, rank_slice
 from trainer.policy import BatchPolicy
 
 SECOND = 1_000_000_000
@@ -297,26 +297,6 @@ def test_a_plan_needs_the_index_of_its_policy() -> None:
     index = index_of(clips_table([16] * 8), BatchPolicy())
     with pytest.raises(ValueError, match="made with where"):
         plan_epoch(index, BatchPolicy(where="even == 0"), 0, 0)
-
-
-def test_state_goes_through_json_and_names_each_difference() -> None:
-    state = PlanState(epoch=3, step=7, seed=1, index_fingerprint="abc", policy=BatchPolicy())
-    assert PlanState.from_json(state.to_json()) == state
-    state.check(dataclasses.replace(state, epoch=0, step=0))
-    other = PlanState(
-        epoch=3,
-        step=7,
-        seed=2,
-        index_fingerprint="abd",
-        policy=BatchPolicy(clips_per_movie=4),
-    )
-    with pytest.raises(InputError) as caught:
-        state.check(other)
-    for part in ("seed was 1, is 2", "'abc', is 'abd'", "policy.clips_per_movie was 8, is 4"):
-        assert part in str(caught.value)
-    assert "policy.where" not in str(caught.value)
-    with pytest.raises(InputError, match="broken"):
-        PlanState.from_json({"epoch": 1})
 
 
 def test_a_million_clips_plan_in_seconds() -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,10 +26,7 @@ from trainer.clip_index import ClipIndex
 from trainer.loader import CHECKSUM_TRIES
 from trainer.plan import plan_epoch
 from trainer.policy import BatchPolicy
-from trainer.reads import Reader, join_reads, take_rows
-from trainer.replace import replacements
-from trainer.stream import ClipStream, StreamConfig, read_all
-from trainer.stream_config import Counters
+from trainer.stream import ClipStream, StreamConfig
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
@@ -233,21 +229,6 @@ def test_a_movie_without_a_readable_clip_left_is_named(
         batches(dataset, 1)
 
 
-def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:
-    policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, min_gap_seconds=4.0)
-    index = ClipIndex.from_dataset(dataset, policy)
-    rows = clip_rows(dataset.clips)
-    movie = [number for number, row in enumerate(rows) if row.movie_id == "movie-002"]
-    others = np.array(movie[1:4])
-    found = list(replacements(index, movie[0], others, 0, 0))
-    assert sorted([*found, *movie[:4]]) == movie
-    least = [min(abs(rows[row].start_ns - rows[o].start_ns) for o in others) for row in found]
-    near = [gap < policy.min_gap_ns for gap in least]
-    assert near == sorted(near), "clips that keep the gap come first"
-    assert not all(near)
-    assert found == list(replacements(index, movie[0], others, 0, 0))
-
-
 def test_a_missing_shard_is_one_clear_error(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     dataset = write(make_toy_dataset, str(tmp_path))
     shard = dataset.clips["shard"][30].as_py()
@@ -345,61 +326,3 @@ def test_stats_count_what_was_done(dataset: Dataset) -> None:
     assert stats.wait_seconds > 0
     assert 0 <= stats.queue_depth <= CONFIG.prefetch_batches
     assert stats.bad_clips == {}
-
-
-def test_read_all_gives_rows_in_order(dataset: Dataset) -> None:
-    rows = [*range(40, 10, -1), 3, 60]
-    found = list(read_all(dataset, rows, CONFIG, batch_size=7))
-    assert [len(batch.clip) for batch in found] == [7, 7, 7, 7, 4]
-    assert [row for batch in found for row in batch.clip.tolist()] == rows
-    table = clip_rows(dataset.clips)
-    for batch in found:
-        for slot, row in enumerate(batch.clip.tolist()):
-            sample = read_clips(dataset.storage, [table[row]])[0]
-            assert (batch.frames[slot].numpy() == sample.frames[:, :, 8:40]).all()
-            assert f"movie-{int(batch.movie[slot]):03d}" == table[row].movie_id
-    assert list(read_all(dataset, [], CONFIG)) == []
-
-
-def test_read_all_leaves_out_bad_clips(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
-    dataset = write(make_toy_dataset, str(tmp_path))
-    for row in (2, 9, 10, 11):
-        corrupt(dataset, dataset.clips["clip_id"][row].as_py())
-    found = list(read_all(dataset, range(12), CONFIG, batch_size=3))
-    assert [batch.clip.tolist() for batch in found] == [[0, 1], [3, 4, 5], [6, 7, 8]]
-    assert [batch.step for batch in found] == [0, 1, 2]
-    with pytest.raises(FormatError, match="max_bad_fraction"):
-        list(read_all(dataset, range(12), StreamConfig(frame_size=32, max_bad_fraction=0.0)))
-
-
-def test_an_abandoned_read_all_ends_its_threads(dataset: Dataset) -> None:
-    parts = read_all(dataset, range(40), CONFIG, batch_size=2)
-    next(parts)
-    parts.close()  # type: ignore[attr-defined]
-
-
-def test_reads_are_joined_over_small_holes(dataset: Dataset) -> None:
-    rows = clip_rows(dataset.clips)
-    same = [row for row in rows if row.shard == rows[-1].shard]
-    hole = same[1].tar_bytes
-    picked = [same[2], same[0], rows[0]]
-    joined = join_reads(picked, hole)
-    assert [read.slots for read in joined] == [(2,), (1, 0)]
-    assert joined[1].start == same[0].tar_offset
-    assert joined[1].length == sum(row.tar_bytes for row in same[:3])
-    split = join_reads(picked, hole - 1)
-    assert [read.slots for read in split] == [(2,), (1,), (0,)]
-
-
-def test_rows_are_taken_in_any_order(dataset: Dataset) -> None:
-    wanted = np.array([5, 4, 5, 0, 70, 6])
-    rows = clip_rows(dataset.clips)
-    assert take_rows(dataset.clips, wanted) == [rows[row] for row in wanted]
-
-
-def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
-    storage = FailingStorage(dataset.storage.uri, StorageError("no route"), 10**9)
-    reader = Reader(storage, 600.0, Counters())
-    reader.close()
-    with pytest.raises(StorageError, match="1 tries"):
-        reader.read("x", 0, 1)

@@ -1,0 +1,31 @@
+"""The saved position in the data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from shards_spec.errors import InputError
+from trainer.plan import PlanState
+from trainer.policy import BatchPolicy
+
+
+def test_state_goes_through_json_and_names_each_difference() -> None:
+    state = PlanState(epoch=3, step=7, seed=1, index_fingerprint="abc", policy=BatchPolicy())
+    assert PlanState.from_json(state.to_json()) == state
+    state.check(dataclasses.replace(state, epoch=0, step=0))
+    other = PlanState(
+        epoch=3,
+        step=7,
+        seed=2,
+        index_fingerprint="abd",
+        policy=BatchPolicy(clips_per_movie=4),
+    )
+    with pytest.raises(InputError) as caught:
+        state.check(other)
+    for part in ("seed was 1, is 2", "'abc', is 'abd'", "policy.clips_per_movie was 8, is 4"):
+        assert part in str(caught.value)
+    assert "policy.where" not in str(caught.value)
+    with pytest.raises(InputError, match="broken"):
+        PlanState.from_json({"epoch": 1})

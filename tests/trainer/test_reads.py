@@ -1,0 +1,167 @@
+"""Ranged reads, decoding, replacements for bad clips, and reading rows in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shards_spec.errors import FormatError, StorageError
+from shards_spec.reader import Dataset, read_clips
+from shards_spec.sample import decode_logmel, encode_logmel, encode_strip, split_members
+from shards_spec.schema import clip_rows
+from shards_spec.storage import Storage
+from shards_spec.writer import tar_sample
+from trainer.clip_index import ClipIndex
+from trainer.decode import ClipDecoder, DecodedClip
+from trainer.policy import BatchPolicy
+from trainer.reads import Reader, join_reads, take_rows
+from trainer.replace import replacements
+from trainer.stream import StreamConfig, read_all
+from trainer.stream_config import Counters
+
+MakeDataset = Callable[..., Dataset]
+CONFIG = StreamConfig(frame_size=32, num_threads=2, reads_in_flight=3)
+
+
+@pytest.fixture
+def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
+    """Four movies in shards of about 10 clips, 32 x 48 pixels."""
+    sizes = (8, 21, 30, 12)
+    return make_toy_dataset(str(tmp_path), num_movies=4, clips_per_movie=sizes, shard_bytes=40_000)
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    yield
+    left = [thread.name for thread in threading.enumerate() if "reelshards" in thread.name]
+    assert not left, "every test ends its threads"
+
+
+def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:
+    policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, min_gap_seconds=4.0)
+    index = ClipIndex.from_dataset(dataset, policy)
+    rows = clip_rows(dataset.clips)
+    movie = [number for number, row in enumerate(rows) if row.movie_id == "movie-002"]
+    others = np.array(movie[1:4])
+    found = list(replacements(index, movie[0], others, 0, 0))
+    assert sorted([*found, *movie[:4]]) == movie
+    least = [min(abs(rows[row].start_ns - rows[o].start_ns) for o in others) for row in found]
+    near = [gap < policy.min_gap_ns for gap in least]
+    assert near == sorted(near), "clips that keep the gap come first"
+    assert not all(near)
+    assert found == list(replacements(index, movie[0], others, 0, 0))
+
+
+def test_read_all_gives_rows_in_order(dataset: Dataset) -> None:
+    rows = [*range(40, 10, -1), 3, 60]
+    found = list(read_all(dataset, rows, CONFIG, batch_size=7))
+    assert [len(batch.clip) for batch in found] == [7, 7, 7, 7, 4]
+    assert [row for batch in found for row in batch.clip.tolist()] == rows
+    table = clip_rows(dataset.clips)
+    for batch in found:
+        for slot, row in enumerate(batch.clip.tolist()):
+            sample = read_clips(dataset.storage, [table[row]])[0]
+            assert (batch.frames[slot].numpy() == sample.frames[:, :, 8:40]).all()
+            assert f"movie-{int(batch.movie[slot]):03d}" == table[row].movie_id
+    assert list(read_all(dataset, [], CONFIG)) == []
+
+
+def test_read_all_leaves_out_bad_clips(dataset: Dataset) -> None:
+    rows = clip_rows(dataset.clips)
+    for row in (rows[number] for number in (2, 9, 10, 11)):
+        path = dataset.storage.local_path(row.shard)
+        data = bytearray(path.read_bytes())
+        data[row.tar_offset + 700] ^= 0xFF
+        path.write_bytes(data)
+    found = list(read_all(dataset, range(12), CONFIG, batch_size=3))
+    assert [batch.clip.tolist() for batch in found] == [[0, 1], [3, 4, 5], [6, 7, 8]]
+    assert [batch.step for batch in found] == [0, 1, 2]
+    with pytest.raises(FormatError, match="max_bad_fraction"):
+        list(read_all(dataset, range(12), StreamConfig(frame_size=32, max_bad_fraction=0.0)))
+
+
+def test_an_abandoned_read_all_ends_its_threads(dataset: Dataset) -> None:
+    parts = read_all(dataset, range(40), CONFIG, batch_size=2)
+    next(parts)
+    parts.close()  # type: ignore[attr-defined]
+
+
+def test_reads_are_joined_over_small_holes(dataset: Dataset) -> None:
+    rows = clip_rows(dataset.clips)
+    same = [row for row in rows if row.shard == rows[-1].shard]
+    hole = same[1].tar_bytes
+    picked = [same[2], same[0], rows[0]]
+    joined = join_reads(picked, hole)
+    assert [read.slots for read in joined] == [(2,), (1, 0)]
+    assert joined[1].start == same[0].tar_offset
+    assert joined[1].length == sum(row.tar_bytes for row in same[:3])
+    split = join_reads(picked, hole - 1)
+    assert [read.slots for read in split] == [(2,), (1,), (0,)]
+
+
+def test_rows_are_taken_in_any_order(dataset: Dataset) -> None:
+    wanted = np.array([5, 4, 5, 0, 70, 6])
+    rows = clip_rows(dataset.clips)
+    assert take_rows(dataset.clips, wanted) == [rows[row] for row in wanted]
+
+
+def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
+    class Away(Storage):
+        def get_range(self, key: str, start: int, length: int) -> memoryview:
+            raise StorageError(f"no route to {key}")
+
+    reader = Reader(Away(dataset.storage.uri), 600.0, Counters())
+    reader.close()
+    with pytest.raises(StorageError, match=r"no route to x \(bytes 0 to 1, 1 tries"):
+        reader.read("x", 0, 1)
+
+
+def decode(dataset: Dataset, members: dict[str, bytes]) -> DecodedClip:
+    row = clip_rows(dataset.clips)[0]
+    data = memoryview(tar_sample(row.clip_id, members))
+    return ClipDecoder(dataset.recipe).decode(data, row)
+
+
+def test_decoder_agrees_with_the_reader(dataset: Dataset) -> None:
+    row = clip_rows(dataset.clips)[0]
+    sample = read_clips(dataset.storage, [row])[0]
+    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
+    clip = ClipDecoder(dataset.recipe).decode(data, row)
+    assert (clip.frames == sample.frames).all()
+    assert (clip.logmel == sample.logmel).all()
+
+
+def test_decoder_reads_log_mels_with_another_header(dataset: Dataset) -> None:
+    row = clip_rows(dataset.clips)[0]
+    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
+    members = {name: bytes(part) for name, part in split_members(data)[row.clip_id].items()}
+    plain = members["logmel.npy"]
+    spaced = plain[:10] + plain[10:].replace(b", }", b"  }", 1)
+    assert spaced != plain
+    expected = decode_logmel(plain)
+    assert (decode(dataset, {**members, "logmel.npy": spaced}).logmel == expected).all()
+
+
+def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
+    row = clip_rows(dataset.clips)[0]
+    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
+    members = {name: bytes(part) for name, part in split_members(data)[row.clip_id].items()}
+    for changes, message in [
+        ({"logmel.npy": encode_logmel(np.zeros((2, 3), np.float16))}, "not \\(16, 80\\)"),
+        ({"logmel.npy": b"no array"}, "not a readable"),
+        ({"frames.jpg": b"no picture"}, "not a readable JPEG"),
+        (
+            {"frames.jpg": encode_strip(np.zeros((3, 16, 32, 3), np.uint8), 90)},
+            "the index says 48 x 32",
+        ),
+    ]:
+        with pytest.raises(FormatError, match=f"clip {row.clip_id}: .*{message}"):
+            decode(dataset, {**members, **changes})
+    with pytest.raises(FormatError, match="missing"):
+        decode(dataset, {"frames.jpg": members["frames.jpg"]})
+    with pytest.raises(FormatError, match="the bytes are of"):
+        ClipDecoder(dataset.recipe).decode(data, clip_rows(dataset.clips)[1])

@@ -114,9 +114,9 @@ def _ghost(u: FloatArray, v: FloatArray) -> FloatArray:
 
 
 def _heart(u: FloatArray, v: FloatArray) -> FloatArray:
-    lobes = np.maximum(_circle(u, v, -0.42, -0.3, 0.5), _circle(u, v, 0.42, -0.3, 0.5))
-    point = np.minimum(0.71 * (0.83 - np.abs(u) - v), v)  # meets the lobes along a tangent
-    return np.maximum(lobes, point)
+    lobes = _circle(np.abs(u), v, 0.385, -0.325, 0.544)
+    square = 0.71 * (0.77 - np.abs(u) - np.abs(v - 0.06))  # on its corner; lobes sit on two sides
+    return np.asarray(np.maximum(lobes, square), np.float32)
 
 
 def _fish(u: FloatArray, v: FloatArray) -> FloatArray:
@@ -187,7 +187,7 @@ _FIGURES: dict[str, _Figure] = {
     "fish": _Figure(_fish, _spots, (0.45, -0.1)),
     "robot": _Figure(_robot, _spots, (0.0, 0.1)),
     "flower": _Figure(lambda u, v: _petals(u, v, 6, 0.5, 1.0), _core, (0.0, 0.0)),
-    "moon": _Figure(_moon, _slants, (-0.4, 0.1)),
+    "moon": _Figure(_moon, _slants, (-0.5, 0.1)),
     "kite": _Figure(_kite, _cross, (0.0, -0.3)),
     "cloud": _Figure(_cloud, _plain, (0.0, 0.0)),
 }

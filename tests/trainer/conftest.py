@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-# As `python -m trainer` does, and before torch is loaded: spinning OpenMP threads make tests slow
-# on busy machines.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from shards_spec.reader import Dataset
 from trainer.config import (
@@ -23,6 +18,17 @@ from trainer.config import (
 )
 from trainer.policy import BatchPolicy
 from trainer.stream_config import StreamConfig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """One order of summing in all tests, and no threads that spin on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +72,3 @@ def trained_run(
     run = tmp_path_factory.mktemp("run")
     train(toy_data.storage.uri, run, dataclasses.replace(tiny_config, steps=80, log_every=20))
     return run
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -1,0 +1,126 @@
+"""The commands: exit codes, one clear line for bad input, recipes and flags."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shards_spec.reader import Dataset
+from trainer.__main__ import main
+from trainer.config import RECIPES, from_json, saved_config, to_json
+from trainer.config import TrainConfig as Config
+
+TOY_FLAGS = [
+    *("--steps", "3", "--optimiser.warmup-steps", "1", "--stream.frame-size", "32"),
+    *("--policy.movies-per-batch", "4", "--policy.clips-per-movie", "4"),
+    *("--model.inputs.frame-size", "32", "--no-tensorboard"),
+]
+
+
+def test_usage_without_torch() -> None:
+    code = (
+        "import sys; from trainer.__main__ import main; code = main(['--help']); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("train", "plan", "evaluate", "export"):
+        assert f"  {command} " in done.stdout
+
+
+def test_no_command_and_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage:" in capsys.readouterr().out
+    assert main(["fly"]) == 2
+    assert "there is no command 'fly'" in capsys.readouterr().err
+
+
+def test_train_evaluate_export(
+    toy_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri, run = toy_data.storage.uri, str(tmp_path / "run")
+    assert main(["train", "--data", uri, "--run", run, *TOY_FLAGS, "--stop-at-step", "1"]) == 0
+    assert "to go on" in capsys.readouterr().out
+    # Without flags: the run's own settings count.
+    assert main(["train", "--data", uri, "--run", run]) == 0
+    assert "retrieval on" in capsys.readouterr().out
+    saved = saved_config(Path(run))
+    assert saved is not None
+    assert (saved.steps, saved.stop_at_step, saved.policy.clips_per_movie) == (3, 0, 4)
+    assert main(["evaluate", "--data", uri, "--run", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps_done"] == 3
+    assert main(["export", "--run", run, "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "video.safetensors").exists()
+
+
+def test_other_flags_for_a_run_are_refused(
+    toy_data: Dataset, trained_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", toy_data.storage.uri, "--run", str(trained_run), "--seed", "9"]
+    assert main(["train", *arguments]) == 2
+    found = capsys.readouterr()
+    assert "seed: 0 became 9" in found.err
+    assert found.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data", "/no/such/place"], "does not exist"),
+        (["--data", "ftp://host/data"], "unknown scheme 'ftp'"),
+        (["--policy.movies-per-batch", "99"], "a batch wants 99 movies"),
+        (["--stream.frame-size", "512"], "frame_size = 512"),
+        (["--policy.where", "no_such > 1"], "no_such"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    flags: list[str],
+    message: str,
+    toy_data: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["--data", toy_data.storage.uri, "--run", str(run), *TOY_FLAGS, *flags]
+    assert main(["train", *arguments]) == 2
+    found = capsys.readouterr()
+    assert message in found.err
+    assert found.err.count("\n") == 1
+    assert not run.exists()
+
+
+def test_a_folder_that_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--data", str(tmp_path)]) == 2
+    assert "is no dataset" in capsys.readouterr().err
+
+
+def test_wrong_flags_are_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--data", "x", "--run", "y", "--no-such-flag", "1"])
+    assert caught.value.code == 2
+    assert main(["train", "--data", "x", "--run", "y", "--config", "huge"]) == 2
+    assert "no recipe 'huge'" in capsys.readouterr().err
+
+
+def test_plan_dumps_global_batches(
+    toy_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = tmp_path / "plan.jsonl"
+    flags = ["--policy.movies-per-batch", "2", "--policy.clips-per-movie", "4", "--json"]
+    assert main(["plan", "--data", toy_data.storage.uri, "--dump", str(dump), *flags]) == 0
+    assert json.loads(capsys.readouterr().out)
+    lines = [json.loads(line) for line in dump.read_text().splitlines()]
+    assert all(set(line) == {"epoch", "step", "clips"} for line in lines)
+    assert all(len(line["clips"]) == 8 for line in lines)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_survive_json(name: str) -> None:
+    config = RECIPES[name]()
+    assert from_json(Config, to_json(config), "here") == config
+    assert config.policy.split == "train"
+    assert config.policy.heldout_fraction > 0

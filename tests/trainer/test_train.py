@@ -1,0 +1,267 @@
+"""Training: learns, resumes bit for bit, stops when asked, refuses what does not belong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shards_spec.errors import InputError, PolicyError
+from shards_spec.reader import Dataset
+from trainer import train as train_module
+from trainer.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
+from trainer.config import OptimiserConfig, TrainConfig, saved_config, to_json
+from trainer.metrics import TIMED_AREAS, read_metrics
+from trainer.optimiser import build_optimiser, learning_rate
+from trainer.train import NonFiniteLossError, train
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = newest_checkpoint(run)
+    assert checkpoint is not None
+    return checkpoint.model
+
+
+def untimed(run: Path) -> list[dict[str, Any]]:
+    """The run's lines without what depends on the machine's speed."""
+    return [
+        {name: value for name, value in line.items() if not name.startswith(TIMED_AREAS)}
+        for line in read_metrics(run)
+    ]
+
+
+@pytest.fixture(scope="module")
+def straight(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`tiny_config` from start to end without a stop."""
+    run = tmp_path_factory.mktemp("straight")
+    train(toy_data.storage.uri, run, tiny_config)
+    return run
+
+
+def test_a_run_leaves_what_the_contract_names(straight: Path, tiny_config: TrainConfig) -> None:
+    assert saved_config(straight) == tiny_config
+    values = json.loads((straight / "config.json").read_text())
+    assert set(values) == {"config", "dataset", "versions"}
+    assert [path.name for path in checkpoint_files(straight)] == [
+        "step-00000008.pt",
+        "step-00000012.pt",
+    ]
+    lines = read_metrics(straight)
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+    for name in (
+        "train/loss",
+        "train/within_movie_r1",
+        "train/global_r1",
+        "train/within_softmax_mass",
+        "optim/lr",
+        "optim/grad_norm",
+        "data/wait_fraction",
+        "data/queue_batches",
+        "throughput/clips_per_second",
+    ):
+        assert all(math.isfinite(line[name]) for line in lines), name
+    assert "eval/v2a_within_movie_r1" in lines[-1]
+    assert lines[-1]["eval/v2a_within_movie_r1_chance"] == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize("stop", [3, 8])
+def test_stopped_and_resumed_equals_straight(
+    stop: int, straight: Path, toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    outcome = train(
+        toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, stop_at_step=stop)
+    )
+    assert outcome.retrieval is None
+    # A session with another pace of the global generator must not matter.
+    torch.manual_seed(123)
+    assert train(toy_data.storage.uri, tmp_path, tiny_config).retrieval is not None
+    resumed, expected = weights(tmp_path), weights(straight)
+    assert resumed.keys() == expected.keys()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+    assert untimed(tmp_path) == untimed(straight)
+
+
+def test_lines_after_the_last_checkpoint_are_written_again_once(
+    straight: Path, toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    # A crash at step 7: the checkpoint is of step 4, lines up to 6 are there.
+    uri = toy_data.storage.uri
+    train(uri, tmp_path, dataclasses.replace(tiny_config, stop_at_step=7, checkpoint_every=4))
+    checkpoint_files(tmp_path)[-1].unlink()
+    assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4, 6]
+    train(uri, tmp_path, tiny_config)
+    assert untimed(tmp_path) == untimed(straight)
+
+
+def test_sigterm_saves_and_the_run_goes_on(
+    straight: Path,
+    toy_data: Dataset,
+    tiny_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = train_module.learn
+
+    def learn_and_be_told_to_end(*arguments: Any) -> Any:
+        result = original(*arguments)
+        if arguments[2] == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "learn", learn_and_be_told_to_end)
+        assert train(toy_data.storage.uri, tmp_path, tiny_config).retrieval is None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 5
+    train(toy_data.storage.uri, tmp_path, tiny_config)
+    assert untimed(tmp_path) == untimed(straight)
+
+
+def test_a_finished_run_trains_no_further(
+    straight: Path, toy_data: Dataset, tiny_config: TrainConfig
+) -> None:
+    before = untimed(straight)
+    outcome = train(toy_data.storage.uri, straight, tiny_config)
+    assert outcome.retrieval is not None
+    assert untimed(straight) == before
+
+
+def test_other_settings_are_refused_by_name(
+    straight: Path, toy_data: Dataset, tiny_config: TrainConfig
+) -> None:
+    other = dataclasses.replace(
+        tiny_config,
+        seed=5,
+        policy=dataclasses.replace(tiny_config.policy, clips_per_movie=2),
+    )
+    with pytest.raises(InputError) as caught:
+        train(toy_data.storage.uri, straight, other)
+    assert "seed: 0 became 5" in str(caught.value)
+    assert "policy.clips_per_movie: 4 became 2" in str(caught.value)
+
+
+def test_settings_that_only_watch_may_change(
+    straight: Path, toy_data: Dataset, tiny_config: TrainConfig
+) -> None:
+    stream = dataclasses.replace(tiny_config.stream, num_threads=1)
+    train(toy_data.storage.uri, straight, dataclasses.replace(tiny_config, stream=stream))
+
+
+def test_another_dataset_is_refused(
+    straight: Path,
+    tiny_config: TrainConfig,
+    make_toy_dataset: Callable[..., Dataset],
+    tmp_path: Path,
+) -> None:
+    other = make_toy_dataset(str(tmp_path / "other"), num_movies=10, clips_per_movie=12)
+    with pytest.raises(InputError, match=f"dataset fingerprint: .* became {other.fingerprint}"):
+        train(other.storage.uri, straight, tiny_config)
+
+
+def test_too_few_movies_leave_no_folder(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    policy = dataclasses.replace(tiny_config.policy, movies_per_batch=50)
+    run = tmp_path / "run"
+    with pytest.raises(PolicyError, match="a batch wants 50 movies"):
+        train(toy_data.storage.uri, run, dataclasses.replace(tiny_config, policy=policy))
+    assert not run.exists()
+
+
+def test_a_loss_that_is_no_number_names_step_and_clips(
+    toy_data: Dataset,
+    tiny_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = train_module.learn
+
+    def diverge(*arguments: Any) -> Any:
+        result = original(*arguments)
+        broken = torch.full_like(result.loss, math.nan)
+        return dataclasses.replace(result, loss=broken) if arguments[2] == 5 else result
+
+    monkeypatch.setattr(train_module, "learn", diverge)
+    with pytest.raises(NonFiniteLossError, match=r"loss of step 6 became nan .* rows \[\d+, "):
+        train(toy_data.storage.uri, tmp_path, tiny_config)
+    assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 4
+
+
+def test_training_learns_beyond_chance_on_unseen_movies(trained_run: Path) -> None:
+    last = read_metrics(trained_run)[-1]
+    assert last["train/loss"] < read_metrics(trained_run)[0]["train/loss"]
+    # Two of a movie's 16 clips share a class, so knowing classes gives 1/2; chance is 1/16.
+    chance = last["eval/v2a_within_movie_r1_chance"]
+    assert chance == pytest.approx(1 / 16)
+    assert last["eval/v2a_within_movie_r1"] > 2 * chance
+    assert last["eval/a2v_within_movie_r1"] > 2 * chance
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    config = OptimiserConfig(lr=1.0, warmup_steps=4, final_lr_fraction=0.1)
+    rates = [learning_rate(step, 24, config) for step in range(25)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4] == 1.0
+    assert rates[14] == pytest.approx(0.55)
+    assert rates[24] == pytest.approx(0.1)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_biases_norms_and_scale_are_not_decayed() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    decayed, plain = build_optimiser(model, OptimiserConfig(weight_decay=0.3)).param_groups
+    assert [(w.shape, decayed["weight_decay"]) for w in decayed["params"]] == [((2, 3), 0.3)]
+    assert len(plain["params"]) == 3
+    assert plain["weight_decay"] == 0.0
+
+
+def test_two_ranks_train_and_one_goes_on(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(tiny_config, steps=6, stop_at_step=3)
+    code = (
+        "import sys, torch; torch.set_num_threads(1); from pathlib import Path; import json; "
+        "from trainer.config import TrainConfig, from_json; from trainer.train import train; "
+        "train(sys.argv[1], Path(sys.argv[2]), from_json(TrainConfig, json.loads(sys.argv[3]), ''))"
+    )
+    arguments = [toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    # What torchrun sets; its own launcher would import torch a third time.
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, *arguments],
+            env={
+                **os.environ,
+                **{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)},
+                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+            },
+        )
+        for rank in range(2)
+    ]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    assert [line["step"] for line in read_metrics(tmp_path)] == [2]
+    train(toy_data.storage.uri, tmp_path, dataclasses.replace(config, stop_at_step=0))
+    assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4, 6]
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu(toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path) -> None:
+    stream = dataclasses.replace(tiny_config.stream, pin_memory=True)
+    config = dataclasses.replace(tiny_config, precision="bf16", stream=stream)
+    assert train(toy_data.storage.uri, tmp_path, config).retrieval is not None
+    assert math.isfinite(read_metrics(tmp_path)[-1]["train/loss"])

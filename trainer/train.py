@@ -38,8 +38,17 @@ from trainer.stream import ClipStream
 class TrainOutcome:
     """How a launch ended."""
 
+    steps_done: int
+    """Of the run, over all launches."""
     retrieval: HeldoutRetrieval | None
-    """On the first rank, of the finished run; None when stopped before the last step."""
+    """On the first rank, of the finished run, if it has movies to be tested on."""
+
+    def lines(self, num_steps: int) -> list[str]:
+        """What the user is told last."""
+        if self.steps_done < num_steps:
+            return [f"stopped after step {self.steps_done} of {num_steps}; run again to go on"]
+        no_test = ["no held-out movie has an eligible clip: nothing to test on"]
+        return self.retrieval.lines() if self.retrieval else no_test
 
 
 class NonFiniteLossError(RuntimeError):
@@ -60,13 +69,13 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         learner = Learner.build(config, world)
         start = restore(learner, index, config, checkpoint)
         job = Job(run, dataset, index, config, world, learner, start)
-        is_done = start.steps_done >= config.steps
-        tested = test_heldout(job) if is_done else run_loop(job)
+        if start.steps_done < config.steps:
+            outcome = run_loop(job)
+        else:
+            outcome = TrainOutcome(start.steps_done, test_heldout(job))
         if world.is_first:
-            say(
-                "\n".join(tested.lines()) if tested else f"stopped; to go on, use --run {run} again"
-            )
-        return TrainOutcome(tested)
+            say("\n".join(outcome.lines(config.steps)))
+        return outcome
 
 
 # -- data ------------------------------------------------------------------------------------------
@@ -211,7 +220,7 @@ def require_finite(result: StepResult, steps_done: int) -> None:
 # A step, now and then a line, a test, a checkpoint. It ends at the last step, or when asked to.
 
 
-def run_loop(job: Job) -> HeldoutRetrieval | None:
+def run_loop(job: Job) -> TrainOutcome:
     """Train to the end or until stopped; either way a checkpoint is made."""
     config, done = job.config, job.start.steps_done
     previous: StepResult | None = None
@@ -238,7 +247,7 @@ def run_loop(job: Job) -> HeldoutRetrieval | None:
                 require_finite(result, done)
                 save(job, done, batch)
             if stops:
-                return tested if ends else None
+                return TrainOutcome(done, tested if ends else None)
     raise AssertionError("the stream ended; it never does")
 
 

@@ -44,7 +44,7 @@ def test_train_evaluate_export(
 ) -> None:
     uri, run = toy_data.storage.uri, str(tmp_path / "run")
     assert main(["train", "--data", uri, "--run", run, *TOY_FLAGS, "--stop-at-step", "1"]) == 0
-    assert "to go on" in capsys.readouterr().out
+    assert "stopped after step 1 of 3" in capsys.readouterr().out
     # Without flags: the run's own settings count.
     assert main(["train", "--data", uri, "--run", run]) == 0
     assert "retrieval on" in capsys.readouterr().out

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study test test-gpu lint format bench clean
+.PHONY: help setup preprocess validate report train demo test test-slow test-gpu lint format clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -29,3 +29,43 @@ $(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.dev: $(VENV)/.%: pyproject.toml cons
 	@touch $@
 
 setup: $(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.dev  ## install everything into .venv
+
+$(DEMO_CORPUS)/labels.csv: | $(VENV)/.pipeline
+	@$(PY) -m pipeline demo-corpus $(DEMO_CORPUS)
+
+# With a corpus of one's own the toy movies are not made.
+preprocess: $(VENV)/.pipeline $(if $(CORPUS),,$(DEMO_CORPUS)/labels.csv)  ## movies -> shards; CORPUS=folder OUT=uri ARGS="--workers 2"
+	@$(PY) -m pipeline preprocess '$(or $(CORPUS),$(DEMO_CORPUS))' --out '$(OUT)' $(ARGS)
+
+validate: $(VENV)/.pipeline  ## check a dataset; DATA=uri
+	@$(PY) -m shards_spec validate '$(DATA)' $(ARGS)
+
+report: $(VENV)/.pipeline  ## the account of a dataset; DATA=uri
+	@$(PY) -m pipeline report '$(DATA)' $(ARGS)
+
+train: $(VENV)/.trainer  ## shards -> model; DATA=uri RUN=folder ARGS="--steps 1000"
+	@$(PY) -m trainer train --data '$(DATA)' --run '$(RUN)' $(ARGS)
+
+demo: $(VENV)/.pipeline $(VENV)/.trainer  ## toy movies -> shards -> a model, in a few minutes on a CPU
+	@$(PY) -m benchmarks.demo $(ARGS)
+
+test: setup  ## the tests, without the slow ones and those that need a GPU
+	@$(PY) -m pytest $(ARGS)
+
+test-slow: setup  ## the tests that take minutes
+	@$(PY) -m pytest -m slow $(ARGS)
+
+test-gpu: setup  ## the tests that need a CUDA device
+	@$(PY) -m pytest -m gpu $(ARGS)
+
+lint: $(VENV)/.dev $(VENV)/.pipeline $(VENV)/.trainer  ## style, imports, types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: $(VENV)/.dev  ## let ruff rewrite what it can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+clean:  ## remove the virtual environment and caches; data and runs stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

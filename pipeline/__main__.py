@@ -23,7 +23,7 @@ from rich.console import Console
 
 from pipeline.demo import DemoConfig, make_demo_corpus
 from pipeline.display import Display, movies_table, print_summary, progress_line
-from pipeline.engine import RunConfig, stop_ray
+from pipeline.engine import RunConfig
 from pipeline.preprocess import OnProgress, Summary, preprocess, read_progress, retry
 from pipeline.report import print_report
 from shards_spec.errors import InputError, ReelshardsError
@@ -167,11 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(console: Console, work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
     """Do the work under a live display, then print the account."""
     quiet = Console(stderr=True) if as_json else console
-    try:
-        with Display(quiet) as display:
-            summary = work(display.show)
-    finally:
-        stop_ray()
+    with Display(quiet) as display:
+        summary = work(display.show)
     if as_json:
         _print_json(
             {

@@ -61,6 +61,8 @@ class Movie:
     """Where the wanted part begins."""
     end_seconds: float = 0.0
     """Where the wanted part ends, exclusive; 0 for the movie's end."""
+    has_own_id: bool = False
+    """Whether a manifest named the id, so that it must stay as it is."""
 
     @property
     def name(self) -> str:
@@ -187,19 +189,20 @@ def _manifest_movie(row: dict[str, Any], uri: str, folder: str, where: str) -> M
     try:
         if local:
             path = Storage(folder).local_path(uri) if not absolute else _local_path(full)
-            movie = _local_movie(path, uri.removeprefix("file://").lstrip("/"))
+            movie = _local_movie(path, path.name if absolute else uri)
         else:
             parent, _, key = normalise_uri(full).rpartition("/")
             movie = _remote_movie(Storage(parent), key)
         movie_id = layout.check_movie_id(str(row.get("movie_id") or movie.movie_id))
         start, end = float(row.get("start") or 0.0), float(row.get("end") or 0.0)
-    except (FormatError, ValueError) as error:
+    except (FormatError, InputError, ValueError) as error:
         raise InputError(f"{where}: {error}") from error
     if start < 0 or (end and end <= start):
         raise InputError(f"{where}: {start = } and {end = } are no stretch of time, in seconds")
     return replace(
         movie,
         movie_id=movie_id,
+        has_own_id=bool(row.get("movie_id")),
         group=str(row.get("group") or movie_id),
         language=str(row.get("language") or ""),
         start_seconds=start,
@@ -228,7 +231,7 @@ def _unique(movies: list[Movie]) -> list[Movie]:
     counts = Counter(movie.movie_id for movie in movies)
     result = []
     for movie in movies:
-        if counts[movie.movie_id] > 1:
+        if counts[movie.movie_id] > 1 and not movie.has_own_id:
             kept = movie.movie_id[: layout.MAX_MOVIE_ID - 9]
             movie_id = f"{kept}-{_short_hash(movie.name)}"
             group = movie_id if movie.group == movie.movie_id else movie.group

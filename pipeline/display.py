@@ -48,7 +48,8 @@ class Display:
         if event is not None and event.kind == "finished" and event.row is not None:
             self._say_finished(event.row, progress)
         elif event is not None and event.kind == "retry":
-            self._console.print(Text(f"retry    {event.movie_id}: {event.message}", "yellow"))
+            line = Text(f"retry    {event.movie_id}: {event.message}", "yellow")
+            self._console.print(line, soft_wrap=True)
         if self._console.is_terminal:
             self._live.update(Text(progress_line(progress)))
         elif time.monotonic() - self._logged > _LOG_EVERY_SECONDS:

@@ -13,6 +13,8 @@ open ones leave workers idle, so open movies, and with them memory, do not grow 
 from __future__ import annotations
 
 import heapq
+import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -280,8 +282,16 @@ class Engine:
             self._ready.appendleft(heapq.heappop(self._later)[2])
 
 
-def start_ray(config: RunConfig) -> None:
-    """Connect to a cluster, or start Ray on this machine. Raises `InputError` when that fails."""
+def start_ray(config: RunConfig) -> bool:
+    """Connect to a cluster, or start Ray on this machine; a Ray that is there already is used.
+
+    Returns whether Ray was started here. Raises `InputError` when that fails.
+    """
+    if ray.is_initialized():
+        return False
+    _require_reachable(config.address)
+    # Ray gives its node 30 s to come up; a busy laptop may need longer.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if config.address:
         options["address"] = config.address
@@ -289,9 +299,23 @@ def start_ray(config: RunConfig) -> None:
         options |= {"num_cpus": config.workers or None, "include_dashboard": False}
     try:
         ray.init(**options)
-    except (ConnectionError, RayError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  Ray raises plain `Exception` here.
         where = f"at {config.address!r}" if config.address else "on this machine"
         raise InputError(f"cannot start Ray {where}: {_first_line(error)}") from error
+    return True
+
+
+def _require_reachable(address: str) -> None:
+    """Raise `InputError` when nothing answers at host:port: Ray itself would wait five minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(
+            f"cannot start Ray at {address!r}: {error.strerror or error}; is the cluster up?"
+        ) from error
 
 
 def stop_ray() -> None:

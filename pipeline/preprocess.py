@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from pipeline import source
 from pipeline.corpus import Movie, find_movies
-from pipeline.engine import Engine, Event, RunConfig, start_ray
+from pipeline.engine import Engine, Event, RunConfig, start_ray, stop_ray
 from pipeline.errors import SourceError
 from pipeline.tools import ffmpeg_version, ffprobe_path
 from shards_spec import layout
@@ -157,10 +157,10 @@ def _process(
     started = time.time()
     progress = Progress(corpus, started, started, "running", len(movies), len(todo.keep))
     recorder = _Recorder(storage)
+    is_ours = False
     try:
         recorder.write(progress, now=True)
-        if todo.process:
-            start_ray(config)
+        is_ours = bool(todo.process) and start_ray(config)
         for event in Engine(storage, recipe, config).run(todo.process):
             progress = replace(_advance(progress, event), updated_unix=time.time())
             on_progress(progress, event)
@@ -168,6 +168,9 @@ def _process(
     except BaseException:
         recorder.write(replace(progress, state="interrupted"), now=True)
         raise
+    finally:
+        if is_ours:
+            stop_ray()
     committed = {row.movie_id: row for row in write_index(storage, recipe, version)}
     progress = replace(progress, state="finished", updated_unix=time.time())
     recorder.write(progress, now=True)

@@ -40,7 +40,7 @@ def fingerprint(movie: Movie) -> str:
                 file.seek(offset)
                 digest.update(file.read(_PROBE_BYTES))
     except OSError as error:
-        raise SourceError(f"{movie.movie_id}: cannot read {movie.uri}: {error.strerror}") from error
+        raise SourceError(f"{movie.name}: cannot read {movie.uri}: {error.strerror}") from error
     return digest.hexdigest()[:16]
 
 
@@ -70,7 +70,7 @@ def stage(movie: Movie, source_fingerprint: str) -> Path:
         Storage(parent).download(key, Path(temporary))
         Path(temporary).replace(path)
     except StorageError as error:
-        raise SourceError(f"{movie.movie_id}: {error}") from error
+        raise SourceError(f"{movie.name}: {error}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path

@@ -1,7 +1,7 @@
 """Every error that a user can cause or meet, in one tree.
 
     ReelshardsError
-    ├── InputError (also a ValueError)     bad arguments or unusable input: exit code 2
+    ├── InputError                         bad arguments or unusable input: exit code 2
     │   └── PolicyError                    a batch policy that this dataset cannot serve
     ├── StorageError                       the object store refused or failed
     │   ├── ObjectNotFoundError
@@ -18,8 +18,11 @@ class ReelshardsError(Exception):
     """Base of all errors that are not our own bugs."""
 
 
-class InputError(ReelshardsError, ValueError):
-    """Bad arguments or unusable input. The commands print the message and exit with 2."""
+class InputError(ReelshardsError):
+    """Bad arguments or unusable input. The commands print the message and exit with 2.
+
+    Not a `ValueError`: the command-line parser would catch that and print a page around it.
+    """
 
 
 class PolicyError(InputError):

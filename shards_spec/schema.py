@@ -155,6 +155,12 @@ class MovieRow:
     """CPU seconds of ffmpeg over all attempts."""
     wall_seconds: float = 0.0
     """From the movie's first task to its commit."""
+    wanted_language: str = ""
+    """Audio language that the corpus manifest asked for; empty when it did not."""
+    wanted_start_seconds: float = 0.0
+    """Start of the part that the corpus manifest asked for."""
+    wanted_end_seconds: float = 0.0
+    """End of that part, exclusive; 0 for the movie's end."""
 
     def to_json(self) -> str:
         """Canonical JSON of all columns."""

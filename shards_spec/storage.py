@@ -176,7 +176,8 @@ class Storage:
 def _explained(where: str, reason: str) -> StorageError:
     """The error for a failure that obstore has no class for, told by its text."""
     # Without keys in the environment, obstore asks the cloud's metadata service for some.
-    if "credential" in reason.lower() or "169.254.169.254" in reason or "metadata.goog" in reason:
+    metadata_services = ("169.254.169.254", "/latest/api/token", "metadata.goog")
+    if "credential" in reason.lower() or any(name in reason for name in metadata_services):
         return AccessDeniedError(
             f"{where}: no credentials found; set the usual variables of the cloud, "
             "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

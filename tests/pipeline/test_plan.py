@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.corpus import Movie
+from pipeline.errors import TooShortError
+from pipeline.picture import Crop, crop_from_lit, frame_size
+from pipeline.plan import clip_range, cut_segments
+from pipeline.probe import VideoStream
+from shards_spec.recipe import NANOSECONDS, Recipe
+
+MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)
+VIDEO = VideoStream(
+    index=0,
+    codec="h264",
+    width=1920,
+    height=1080,
+    sar=Fraction(1),
+    rotation=0,
+    time_base=Fraction(1, 90_000),
+    avg_frame_rate="24/1",
+    field_order="progressive",
+    hdr="",
+)
+
+
+def test_big_buck_bunny_has_186_places() -> None:
+    assert clip_range(MOVIE, Recipe(), 596_458_333_333) == (0, 186)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "end"), [(3.2, 1), (3.199999999, None), (6.399999999, 1), (6.4, 2)]
+)
+def test_only_whole_clips_count(seconds: float, end: int | None) -> None:
+    duration_ns = round(seconds * NANOSECONDS)
+    if end is None:
+        with pytest.raises(TooShortError, match=r"hold no clip of 3\.20 s"):
+            clip_range(MOVIE, Recipe(), duration_ns)
+    else:
+        assert clip_range(MOVIE, Recipe(), duration_ns) == (0, end)
+
+
+def test_a_wanted_part_keeps_the_movies_grid() -> None:
+    part = dataclasses.replace(MOVIE, start_seconds=4.0, end_seconds=16.0)
+    # Clips start at 0, 3.2, 6.4, 9.6, 12.8, 16.0: the ones wholly inside [4, 16) are 2, 3, 4.
+    assert clip_range(part, Recipe(), 60 * NANOSECONDS) == (2, 5)
+
+
+def test_overlapping_clips() -> None:
+    recipe = Recipe(overlap_frames=8)
+    assert clip_range(MOVIE, recipe, round(6.4 * NANOSECONDS)) == (0, 3)
+
+
+@given(
+    num_clips=st.integers(1, 400),
+    keys=st.lists(st.integers(0, 1500), max_size=200),
+    seconds=st.floats(0.5, 600),
+    first=st.integers(0, 5),
+)
+def test_segments_part_the_clips_whatever_the_keyframes(
+    num_clips: int, keys: list[int], seconds: float, first: int
+) -> None:
+    recipe = Recipe()
+    keyframes = tuple(key * NANOSECONDS for key in sorted({0, *keys}))
+    segments = cut_segments(recipe, first, first + num_clips, keyframes, seconds)
+    clips = [clip for s in segments for clip in range(s.first_clip, s.end_clip)]
+    assert clips == list(range(first, first + num_clips))
+    for segment in segments:
+        if segment.seek_ns is not None:
+            # Entered early enough to see the frame before the first clip.
+            step = segment.first_clip * recipe.stride_frames - 1
+            assert segment.seek_ns <= recipe.grid_ns(step)
+            assert segment.seek_ns in keyframes
+    seeks = [segment.seek_ns for segment in segments[1:]]
+    assert None not in seeks
+    assert len(set(seeks)) == len(seeks)
+
+
+def test_a_movie_with_one_keyframe_is_one_segment() -> None:
+    assert len(cut_segments(Recipe(), 0, 100, (0,), 10.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "crop", "size"),
+    [
+        ({}, None, (128, 228)),
+        ({"width": 1280, "height": 720}, None, (128, 228)),
+        ({"width": 1080, "height": 1920}, None, (224, 128)),
+        ({"rotation": 90}, None, (224, 128)),
+        ({"width": 720, "height": 576, "sar": Fraction(64, 45)}, None, (128, 228)),
+        ({}, Crop(1920, 800, 0, 140), (128, 308)),
+        ({"width": 480, "height": 480}, None, (128, 128)),
+    ],
+)
+def test_frame_size_keeps_the_aspect(
+    change: dict[str, object], crop: Crop | None, size: tuple[int, int]
+) -> None:
+    video = dataclasses.replace(VIDEO, **change)  # type: ignore[arg-type]
+    assert frame_size(video, crop, Recipe()) == size
+
+
+def _lit(size: int, *ranges: tuple[int, int]) -> np.ndarray:
+    lit = np.zeros(size, dtype=bool)
+    for start, end in ranges:
+        lit[start:end] = True
+    return lit
+
+
+def test_bars_are_cropped_to_even_numbers() -> None:
+    crop = crop_from_lit(_lit(1080, (139, 941)), _lit(1920, (0, 1920)))
+    assert crop == Crop(width=1920, height=800, x=0, y=140)
+
+
+def test_dark_movies_and_thin_edges_are_not_cropped() -> None:
+    whole = _lit(1920, (0, 1920))
+    assert crop_from_lit(_lit(1080), _lit(1920)) is None
+    assert crop_from_lit(_lit(1080, (500, 600)), whole) is None
+    assert crop_from_lit(_lit(1080, (8, 1075)), whole) is None

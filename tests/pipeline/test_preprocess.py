@@ -1,0 +1,181 @@
+"""Whole runs on Ray: same bytes whatever the circumstances, and a true account of failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+import webdataset
+from media import Film, make_film
+
+from pipeline.__main__ import main
+from shards_spec.reader import open_dataset
+from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two films of a few clips each."""
+    folder = tmp_path_factory.mktemp("corpus")
+    make_film(folder / "one.mp4", Film(seconds=14, gop=25))
+    make_film(folder / "two.mkv", Film(seconds=9, tint=(140, 90, 60)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A Ray that the runs of one test share."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def preprocess(corpus: Path | str, out: Path | str, *options: str) -> int:
+    return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *options])
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_plain_webdataset_reads_the_shards(corpus: Path, tmp_path: Path) -> None:
+    assert preprocess(corpus, tmp_path / "out") == 0
+    urls = [str(path) for path in sorted(tmp_path.glob("out/shards/*/*.tar"))]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8"))
+    assert len(samples) == 13
+    for sample in samples:
+        assert sample["frames.jpg"].shape == (8 * 32, 54, 3)
+        assert sample["logmel.npy"].shape == (80, 160)
+        assert sample["json"]["clip_id"] == sample["__key__"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    for path in corpus.iterdir():
+        (films / path.name).write_bytes(path.read_bytes())
+    assert preprocess(films, out) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.glob("shards/**/*.tar")}
+    capsys.readouterr()
+    assert preprocess(films, out) == 0
+    assert "of these 2 were there already" in capsys.readouterr().out
+    make_film(films / "two.mkv", Film(seconds=7, tint=(60, 90, 60)))
+    make_film(films / "three.mp4", Film(seconds=5))
+    assert preprocess(films, out) == 0
+    assert "1 done again because the source changed" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in out.glob("shards/**/*.tar")}
+    kept = [path for path in before if after[path] == before[path]]
+    assert [path.parent.name for path in kept] == ["one"]
+    assert len(after) == 3
+    assert validate(str(out)).ok
+    (films / "one.mp4").unlink()
+    assert preprocess(films, out) == 0
+    assert "1 movies of the dataset are not in this corpus" in capsys.readouterr().out
+    # Another recipe cannot stand beside a movie that is not there to be done again.
+    assert preprocess(films, out, "--fps", "4") == 2
+    assert "another recipe" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    make_film(films / "good.mp4", Film(seconds=5))
+    make_film(films / "mute.mp4", Film(seconds=5, audio=()))
+    make_film(films / "short.mp4", Film(seconds=1))
+    (films / "garbage.mkv").write_bytes(b"\0" * 5000)
+    assert preprocess(films, out) == 1
+    text = capsys.readouterr().out
+    assert "1 done, 2 quarantined, 1 skipped" in text
+    assert validate(str(out)).ok
+    movies = {row["movie_id"]: row for row in open_dataset(str(out)).movies.to_pylist()}
+    classes = {movie_id: row["error_class"] for movie_id, row in movies.items()}
+    assert classes == {
+        "garbage": "unreadable",
+        "good": "",
+        "mute": "no_audio_stream",
+        "short": "too_short",
+    }
+    assert movies["mute"]["attempts"] == 1
+    # The same again: nothing is tried, the account is the same.
+    assert preprocess(films, out) == 1
+    assert main(["status", str(out), "--json"]) == 1
+    status = json.loads(capsys.readouterr().out.split("\n{", 1)[1].join(["{", ""]))
+    assert status["run"]["state"] == "finished"
+    # Mended and asked for: now it is done.
+    make_film(films / "mute.mp4", Film(seconds=5))
+    assert main(["retry", str(out)]) == 1
+    assert "1 done, 1 quarantined" in capsys.readouterr().out
+    assert main(["report", str(out), "--html", str(tmp_path / "r.html")]) == 1
+    assert "mute" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_source_that_vanishes_is_tried_again_then_failed(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert preprocess(films, tmp_path / "out", "--retry-seconds", "0.01") == 1
+    (row,) = open_dataset(str(tmp_path / "out")).movies.to_pylist()
+    assert (row["status"], row["error_class"]) == ("failed", "source_unavailable")
+    assert row["attempts"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preprocess", "{tmp}/nowhere", "--out", "{tmp}/o"], "does not exist"),
+        (["preprocess", "{tmp}", "--out", "{tmp}/o"], "no movies in"),
+        (["preprocess", "ftp://x/y", "--out", "{tmp}/o"], "unknown scheme 'ftp'"),
+        (["preprocess", "{film}", "--out", "gopher://x"], "unknown scheme 'gopher'"),
+        (["preprocess", "{film}", "--out", "{film}"], "is a file, not a folder"),
+        (["preprocess", "{film}", "--out", "{tmp}/o", "--short-side", "100"], "multiple of 16"),
+        (["status", "{tmp}"], "no dataset and no run"),
+        (["report", "{tmp}"], "is no dataset"),
+        (["retry", "{tmp}"], "is no dataset"),
+    ],
+)
+def test_bad_input_ends_in_one_message_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    film = tmp_path / "film" / "a.mp4"
+    film.parent.mkdir()
+    film.write_bytes(b"x")
+    places = {"{tmp}": str(tmp_path / "empty"), "{film}": str(film)}
+    for mark, place in places.items():
+        arguments = [word.replace(mark, place) for word in arguments]
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_missing_argument_ends_with_2() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["preprocess"])
+    assert stop.value.code == 2
+
+
+def test_wrong_credentials_end_with_2(
+    corpus: Path,
+    s3_bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    assert preprocess(corpus, f"{s3_bucket}/out") == 2
+    err = capsys.readouterr().err
+    assert "credentials" in err

@@ -8,6 +8,7 @@ So a small model can learn from it, also within a movie. The class of clip numbe
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Sequence
 
@@ -196,3 +197,8 @@ def _failed_movie(recipe: Recipe, movie_id: str) -> MovieRow:
         error="moov atom not found",
         attempts=3,
     )
+
+
+if __name__ == "__main__":
+    # The worked example of shards_spec/SPEC.md.
+    write_toy_dataset(sys.argv[1], num_movies=1, clips_per_movie=3)

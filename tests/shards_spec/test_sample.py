@@ -91,7 +91,7 @@ def test_logmel_rejects_other_arrays(array):
 def test_logmel_rejects_a_header_that_asks_for_more_than_is_there():
     data = encode_logmel(np.ones((10, 10), np.float16))
     with pytest.raises(FormatError, match="bytes"):
-        decode_logmel(data.replace(b"(10, 10), ", b"(9999, 9),"))
+        decode_logmel(data.replace(b"(10, 10)", b"(99, 99)"))
     with pytest.raises(FormatError, match="bytes"):
         decode_logmel(data[:-2])
 

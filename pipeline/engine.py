@@ -299,7 +299,7 @@ def start_ray(config: RunConfig) -> bool:
         options |= {"num_cpus": config.workers or None, "include_dashboard": False}
     try:
         ray.init(**options)
-    except Exception as error:  # noqa: BLE001  Ray raises plain `Exception` here.
+    except Exception as error:
         where = f"at {config.address!r}" if config.address else "on this machine"
         raise InputError(f"cannot start Ray {where}: {_first_line(error)}") from error
     return True

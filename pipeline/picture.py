@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DecodeError
-from pipeline.probe import Probe, VideoStream
+from pipeline.probe import Probe
 from pipeline.process import DEMUXERS, Run, input_url
+from pipeline.streams import VideoStream
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import MAX_JPEG_SIDE, NANOSECONDS, Recipe
 

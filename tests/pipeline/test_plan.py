@@ -12,7 +12,7 @@ from pipeline.corpus import Movie
 from pipeline.errors import TooShortError
 from pipeline.picture import Crop, crop_from_lit, frame_size
 from pipeline.plan import clip_range, cut_segments
-from pipeline.probe import VideoStream
+from pipeline.streams import VideoStream
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)

@@ -11,7 +11,6 @@ from typing import Any
 
 import google_crc32c
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shards_spec import layout
 from shards_spec.errors import ChecksumError, FormatError, InputError, ObjectNotFoundError
@@ -22,6 +21,7 @@ from shards_spec.schema import (
     MOVIES_SCHEMA,
     SPEC_VERSION,
     ClipRow,
+    parse_table,
     require_columns,
 )
 from shards_spec.storage import Storage
@@ -141,11 +141,3 @@ def check_crc32c(data: memoryview, row: ClipRow) -> None:
             f"{row.shard} at byte {row.tar_offset}: clip {row.clip_id} has crc32c {found:#010x}, "
             f"the index says {row.crc32c:#010x}; the shard is damaged or not of this index"
         )
-
-
-def parse_table(data: bytes, uri: str) -> pa.Table:
-    """Parquet bytes as a table, its columns not checked. Raises `FormatError`, naming `uri`."""
-    try:
-        return pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
-        raise FormatError(f"{uri} is not readable Parquet: {error}") from error

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shards_spec.errors import FormatError
 
@@ -211,6 +212,15 @@ def movie_rows(table: pa.Table) -> list[MovieRow]:
     """Inverse of `movies_table`; columns that this version does not know are left out."""
     require_columns(table, MOVIES_SCHEMA, "movies")
     return [MovieRow(**row) for row in table.select(MOVIES_SCHEMA.names).to_pylist()]
+
+
+def parse_table(data: bytes, name: str) -> pa.Table:
+    """Parquet bytes as a table, its columns not checked. Raises `FormatError`, naming `name`."""
+    try:
+        # One thread: a process that ends while Arrow still starts its threads is aborted.
+        return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{name} is not readable Parquet: {error}") from error
 
 
 def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:

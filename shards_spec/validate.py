@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from shards_spec import index_checks, layout
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.movie_checks import Subject, movie_problems
-from shards_spec.reader import parse_table, read_info, recipe_of
+from shards_spec.reader import read_info, recipe_of
 from shards_spec.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
 from shards_spec.schema import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
     MovieRow,
     movie_rows,
+    parse_table,
 )
 from shards_spec.spread import measure_spread
 from shards_spec.storage import Storage

@@ -33,6 +33,7 @@ from shards_spec.schema import (
     clip_rows,
     clips_table,
     movies_table,
+    parse_table,
     require_columns,
 )
 from shards_spec.storage import Storage
@@ -205,13 +206,13 @@ def _totals(movies: list[MovieRow], clips: pa.Table) -> dict[str, int]:
 
 def _parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = parse_table(data, layout.commit_key(movie_id))
         metadata = table.schema.metadata or {}
         movie = MovieRow.from_json(metadata[_MOVIE_METADATA])
         if movie.movie_id != movie_id:
             raise ValueError(f"it is of movie {movie.movie_id!r}")
         require_columns(table, CLIPS_SCHEMA, layout.commit_key(movie_id))
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, FormatError) as error:
+    except (KeyError, TypeError, ValueError, FormatError) as error:
         raise FormatError(
             f"commit record of movie {movie_id} is unreadable: {error}; "
             "delete it and run the preprocessing again"

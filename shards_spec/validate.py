@@ -75,9 +75,13 @@ def validate(
     with ThreadPoolExecutor(num_threads) as pool:
         for number, _ in enumerate(pool.map(check, data.movies), 1):
             on_movie(number, len(data.movies))
+    return _report(data, found)
+
+
+def _report(data: Subject, found: Collector) -> Report:
     tables = data.clips.values()
     return Report(
-        uri=storage.uri,
+        uri=data.storage.uri,
         num_movies=len(data.movies),
         num_clips=sum(table.num_rows for table in tables),
         num_shards=sum(movie.num_shards for movie in data.movies),

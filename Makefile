@@ -47,7 +47,10 @@ train: $(VENV)/.trainer  ## shards -> model; DATA=uri RUN=folder ARGS="--steps 1
 	@$(PY) -m trainer train --data '$(DATA)' --run '$(RUN)' $(ARGS)
 
 demo: $(VENV)/.pipeline $(VENV)/.trainer  ## toy movies -> shards -> a model, in a few minutes on a CPU
-	@$(PY) -m benchmarks.demo $(ARGS)
+	@test -e data/demo-corpus/labels.csv || $(PY) -m pipeline demo-corpus data/demo-corpus
+	@$(PY) -m pipeline preprocess data/demo-corpus --out data/demo-shards
+	@$(PY) -m trainer train --data data/demo-shards --run runs/demo --config small --steps 400 --log-every 50
+	@$(PY) -m trainer evaluate --data data/demo-shards --run runs/demo --labels data/demo-corpus/labels.csv --min-lift 3
 
 test: setup  ## the tests, without the slow ones and those that need a GPU
 	@$(PY) -m pytest $(ARGS)

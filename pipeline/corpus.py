@@ -22,11 +22,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from shards_spec import layout
 from shards_spec.errors import FormatError, InputError
+from shards_spec.schema import parse_table
 from shards_spec.storage import Storage, normalise_uri
 
 #: File name endings that count as movies when a folder or prefix is searched.
@@ -217,13 +215,13 @@ def _local_path(uri: str) -> Path:
 def _manifest_rows(data: bytes, name: str) -> Iterable[dict[str, Any]]:
     try:
         if name.lower().endswith(".parquet"):
-            rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(data)).to_pylist()
+            rows: list[dict[str, Any]] = parse_table(data, name).to_pylist()
             return rows
         text = data.decode("utf-8-sig")
         if name.lower().endswith(".jsonl"):
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         return list(csv.DictReader(text.splitlines()))
-    except (ValueError, pa.ArrowInvalid) as error:
+    except (ValueError, FormatError) as error:
         raise InputError(f"manifest {name} is unreadable: {error}") from error
 
 

@@ -71,6 +71,8 @@ class EvaluateArguments:
     """Folder of the run."""
     labels: Path | None = None
     """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    min_lift: float = 0.0
+    """Exit with 1 unless within-movie R@1 is at least this many times chance, both ways."""
     json: bool = False
     """Machine-readable output."""
 
@@ -117,7 +119,12 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     from trainer import evaluate
 
     found = evaluate.evaluate(given.data, given.run, given.labels)
-    return _say(found.to_text() if given.json else "\n".join(found.lines()))
+    _say(found.to_text() if given.json else "\n".join(found.lines()))
+    lifts = found.lifts().values()
+    # No movie with two clips is no proof either.
+    if given.min_lift and min(lifts, default=0.0) < given.min_lift:
+        return _complain(f"within-movie R@1 is below {given.min_lift:g} times chance", FAILED)
+    return DONE
 
 
 def export_command(arguments: Sequence[str]) -> int:

@@ -52,11 +52,30 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "within_movie_r1_over_chance": self.lifts()}
 
     def to_text(self) -> str:
         """The same as indented JSON."""
         return json.dumps(self.to_json(), indent=2)
+
+    def lifts(self) -> dict[str, float]:
+        """Within-movie R@1 over chance, by direction; both are means over clips."""
+        return {
+            one.direction: one.over_clips.r1 / one.chance_over_clips.r1
+            for one in self.retrieval.results
+            if one.gallery == "within_movie"
+        }
+
+    def verdict(self) -> str:
+        """The figure that the whole project is about, in one line."""
+        words = [
+            f"{one.direction.replace('_', ' ')} {one.over_clips.r1:.3f}, "
+            f"{self.lifts()[one.direction]:.1f} times chance ({one.chance_over_clips.r1:.3f})"
+            for one in self.retrieval.results
+            if one.gallery == "within_movie"
+        ]
+        kind = "held-out" if self.retrieval.is_heldout else "training"
+        return f"within-movie R@1 on {kind} movies: {'; '.join(words)}"
 
     def lines(self) -> list[str]:
         """A table for people."""
@@ -68,7 +87,7 @@ class Evaluation:
                 f"clips, judged on {probe.num_judged})"
                 for name, probe in probes.items()
             ]
-        return lines
+        return [*lines, self.verdict()]
 
 
 def evaluate(data: str, run: Path, labels: Path | None = None) -> Evaluation:

@@ -33,7 +33,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> TrainConfig:
-    """A run of 12 steps on the toy movies of `tests/toy_dataset.py`; seconds on one core."""
+    """A run of 12 steps on the movies of `tests/support/toy_dataset.py`; seconds on one core."""
     return TrainConfig(
         steps=12,
         log_every=2,

@@ -14,10 +14,12 @@ from shards_spec.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
-TRAIN = [
-    *("--config", "small", "--steps", "3", "--log-every", "1", "--no-tensorboard"),
+POLICY = [
     *("--policy.movies-per-batch", "2", "--policy.clips-per-movie", "2"),
     *("--policy.reads-per-movie", "1", "--policy.heldout-fraction", "0.34"),
+]
+TRAIN = [
+    *("--config", "small", "--steps", "3", "--log-every", "1", "--no-tensorboard", *POLICY),
     *("--stream.frame-size", "32", "--optimiser.warmup-steps", "1"),
 ]
 
@@ -47,7 +49,7 @@ def test_a_bucket_and_a_folder_train_the_same_model(tmp_path: Path, s3_bucket: s
 
     def batches(data: str, name: str) -> str:
         dump = tmp_path / name
-        arguments = ["plan", "--data", data, "--config", "small", *TRAIN[8:16]]
+        arguments = ["plan", "--data", data, "--config", "small", *POLICY]
         assert trainer.__main__.main([*arguments, "--dump", str(dump)]) == 0
         return dump.read_text()
 

@@ -1,28 +1,24 @@
-"""Decodes a movie's audio once, onto one gap-filled timeline, and cuts all clips from it.
+"""Cuts all clips of a movie from its soundtrack: log-mel, levels, what was missing.
 
-ffmpeg places the chosen track on the movie timeline (t = 0 is the first frame of the picture),
-fills holes with silence, mixes to mono and resamples; clips are then cut by sample index, so every
-clip's sound starts within half a sample of its picture. Memory holds a few clips, however long the
-movie is, plus their finished features.
+`Soundtrack` gives the sound on the movie timeline (t = 0 is the first frame of the picture); clips
+are cut from it by sample index, so every clip's sound starts within half a sample of its picture.
+Memory holds a few clips, however long the movie is, plus their finished features.
 """
 
 from __future__ import annotations
 
+import bisect
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
-import ffmpeg
 import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.picture import input_stream
 from pipeline.plan import MoviePlan
-from pipeline.process import Run
-from pipeline.tools import ffmpeg_path
+from pipeline.soundtrack import SoundReport, Soundtrack
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import encode_logmel
 
@@ -30,8 +26,6 @@ from shards_spec.sample import encode_logmel
 SILENCE_DBFS = -120.0
 #: Floor of the mel power before the logarithm.
 LOG_FLOOR = 1e-10
-
-_READ_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,8 @@ class MovieAudio:
     """A movie's decoded audio; the features travel beside it as one array of bytes."""
 
     clips: tuple[AudioClip, ...]
+    report: SoundReport
+    """Up to the end of the last clip."""
     cpu_seconds: float
 
 
@@ -72,18 +68,26 @@ def decode_audio(plan: MoviePlan, path: str) -> tuple[MovieAudio, NDArray[np.uin
     clips: list[AudioClip] = []
     pieces: list[bytes] = []
     offset = 0
-    what = f"{plan.movie.name}, audio stream {plan.probe.audio.index}"
-    wall_seconds = 600 + plan.probe.duration_ns / NANOSECONDS
-    with Run(_command(plan, path), what=what, wall_seconds=wall_seconds) as run:
-        for number, start, samples in _cut(plan, run):
+    with _open(plan, path) as track:
+        for number, start, samples in _cut(plan, track.chunks(recipe.sample_rate_hz)):
             members = [encode_logmel(log_mel(samples, recipe))]
             if recipe.store_audio:
                 members.append(encode_flac(samples, recipe.sample_rate_hz))
             clips.append(_clip(plan, number, start, samples, offset, members))
             pieces += members
             offset += sum(map(len, members))
+    report = track.report()
+    filled = [
+        overlap_ns(
+            report.fills_ns,
+            plan.clip_start_ns(clip.clip_number),
+            plan.clip_end_ns(clip.clip_number),
+        )
+        for clip in clips
+    ]
+    told = tuple(replace(clip, filled_ns=ns) for clip, ns in zip(clips, filled, strict=True))
     data = np.frombuffer(b"".join(pieces), dtype=np.uint8)
-    return MovieAudio(tuple(clips), run.cpu_seconds), data
+    return MovieAudio(told, report, track.cpu_seconds), data
 
 
 def log_mel(samples: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float16]:
@@ -121,9 +125,11 @@ def encode_flac(samples: NDArray[np.float32], sample_rate_hz: int) -> bytes:
     return buffer.getvalue()
 
 
-def overlap_ns(gaps_ns: tuple[tuple[int, int], ...], start_ns: int, end_ns: int) -> int:
-    """How much of [start, end) the gaps cover."""
-    return sum(max(0, min(end, end_ns) - max(start, start_ns)) for start, end in gaps_ns)
+def overlap_ns(fills_ns: Sequence[tuple[int, int]], start_ns: int, end_ns: int) -> int:
+    """How much of [start, end) is filled; `fills_ns` are sorted and apart."""
+    first = bisect.bisect_left(fills_ns, start_ns, key=lambda fill: fill[1])
+    last = bisect.bisect_left(fills_ns, end_ns, key=lambda fill: fill[0])
+    return sum(min(end, end_ns) - max(start, start_ns) for start, end in fills_ns[first:last])
 
 
 @lru_cache(maxsize=4)
@@ -138,43 +144,27 @@ def _mel_filters(recipe: Recipe) -> NDArray[np.float32]:
     return filters
 
 
-def _command(plan: MoviePlan, path: str) -> list[str]:
-    probe, rate = plan.probe, plan.recipe.sample_rate_hz
-    source: Any = input_stream(path, threads=1, copyts=None)[str(probe.audio.index)]
-    # Shift to the movie timeline; `async` and `first_pts` then fill holes and the missing start,
-    # or cut what comes before the picture.
-    shift = f"PTS-round({probe.start_ns}/{NANOSECONDS}/TB)"
-    timeline = source.filter("asetpts", shift).filter(
-        "aresample", rate, **{"async": 1, "first_pts": 0}
-    )
-    mono = timeline.filter("aformat", sample_fmts="flt", channel_layouts="mono")
-    output = ffmpeg.output(mono, "pipe:1", format="f32le")
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error")
-    command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
-    return command
+def _open(plan: MoviePlan, path: str) -> Soundtrack:
+    audio = plan.probe.audio
+    what = f"{plan.movie.name}, audio stream {audio.index}"
+    end_ns = plan.clip_end_ns(plan.end_clip - 1)
+    return Soundtrack(path, audio, plan.probe.start_ns, end_ns, what=what)
 
 
-def _cut(plan: MoviePlan, run: Run) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """(clip number, first sample, samples) of every clip; zeros follow the end of the audio."""
+def _cut(
+    plan: MoviePlan, chunks: Iterator[NDArray[np.float32]]
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """(clip number, first sample, samples) of every clip."""
     rate, length = plan.recipe.sample_rate_hz, plan.recipe.clip_samples
-    buffer = np.empty(0, dtype=np.float32)
+    held = np.empty(0, dtype=np.float32)
     position = 0
-    ended = False
     for number in range(plan.first_clip, plan.end_clip):
         start = round(plan.clip_start_ns(number) * rate / NANOSECONDS)
-        while not ended and position + len(buffer) < start + length:
-            data = run.read_some(4 * _READ_SAMPLES)
-            buffer = np.concatenate([buffer, np.frombuffer(data[: len(data) // 4 * 4], "<f4")])
-            ended = not data
-            if ended:
-                run.finish(tolerate_errors=True)
-                buffer = np.concatenate([buffer, np.zeros(length, np.float32)])
-            dropped = min(max(0, start - position), len(buffer))
-            buffer, position = buffer[dropped:], position + dropped
-        if ended:
-            missing = start + length - position - len(buffer)
-            buffer = np.concatenate([buffer, np.zeros(max(0, missing), np.float32)])
-        yield number, start, np.clip(buffer[start - position :][:length], -1.0, 1.0)
+        while position + len(held) < start + length:
+            held = np.concatenate([held, next(chunks)])
+            dropped = min(max(0, start - position), len(held))
+            held, position = held[dropped:], position + dropped
+        yield number, start, np.clip(held[start - position :][:length], -1.0, 1.0)
 
 
 def _clip(
@@ -193,7 +183,7 @@ def _clip(
         skew_ns=first_sample_ns - start_ns,
         rms_dbfs=level_dbfs(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))),
         peak_dbfs=level_dbfs(float(np.max(np.abs(samples), initial=0.0))),
-        filled_ns=overlap_ns(plan.probe.audio_gaps_ns, start_ns, plan.clip_end_ns(number)),
+        filled_ns=0,
         logmel_offset=offset,
         logmel_bytes=len(members[0]),
         flac_bytes=sum(map(len, members[1:])),

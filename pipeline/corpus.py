@@ -1,7 +1,8 @@
 """Which movies there are: a folder, a glob, one file, an object-store prefix, or a manifest.
 
 A manifest is a `.csv`, `.jsonl` or `.parquet` file with a column `uri` and, optional, `movie_id`,
-`group`, `language`, `start`, `end` (seconds). Relative uris count from the manifest's folder.
+`group`, `language`, `audio_track` (stream index in the file), `start`, `end` (seconds). Relative
+uris count from the manifest's folder.
 Movie ids come from the path below the corpus, so they do not change when other movies are added,
 except that files of one name and different endings (`a.mp4`, `a.mkv`) each get a short hash.
 """
@@ -36,7 +37,7 @@ MOVIE_SUFFIXES = frozenset(
     }
 )
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl", ".parquet"})
-_MANIFEST_COLUMNS = {"uri", "movie_id", "group", "language", "start", "end"}
+_MANIFEST_COLUMNS = {"uri", "movie_id", "group", "language", "audio_track", "start", "end"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,8 @@ class Movie:
     """From the object store; empty for local files."""
     language: str = ""
     """Preferred audio language; empty for the recipe's."""
+    audio_track: int = -1
+    """Index of the audio stream to use; -1 to choose."""
     start_seconds: float = 0.0
     """Where the wanted part begins."""
     end_seconds: float = 0.0
@@ -193,6 +196,7 @@ def _manifest_movie(row: dict[str, Any], uri: str, folder: str, where: str) -> M
             movie = _remote_movie(Storage(parent), key)
         movie_id = layout.check_movie_id(str(row.get("movie_id") or movie.movie_id))
         start, end = float(row.get("start") or 0.0), float(row.get("end") or 0.0)
+        audio_track = _track_number(row.get("audio_track"))
     except (FormatError, InputError, ValueError) as error:
         raise InputError(f"{where}: {error}") from error
     if start < 0 or (end and end <= start):
@@ -203,9 +207,20 @@ def _manifest_movie(row: dict[str, Any], uri: str, folder: str, where: str) -> M
         has_own_id=bool(row.get("movie_id")),
         group=str(row.get("group") or movie_id),
         language=str(row.get("language") or ""),
+        audio_track=audio_track,
         start_seconds=start,
         end_seconds=end,
     )
+
+
+def _track_number(value: object) -> int:
+    """Of a manifest; -1 for an empty cell. Raises `ValueError` for what is no stream index."""
+    if value is None or value == "":
+        return -1
+    number = int(str(value))
+    if number < 0:
+        raise ValueError(f"audio_track {number} is no stream index; they count from 0")
+    return number
 
 
 def _local_path(uri: str) -> Path:

@@ -21,6 +21,7 @@ from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.picture import find_crop, frame_size
 from pipeline.plan import MoviePlan, Segment, clip_range, cut_segments
 from pipeline.probe import probe
+from pipeline.soundtrack import SoundReport
 from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -97,7 +98,7 @@ def write_movie(
         for clip in clips:
             writer.add(clip.row, _members(clip, strips[clip.segment], sound_bytes))
     row = replace(
-        movie_row(plan, effort, dropped),
+        movie_row(plan, effort, dropped, sound.report),
         num_clips=len(writer.rows),
         num_shards=writer.num_shards,
         shard_bytes=writer.num_bytes,
@@ -123,12 +124,15 @@ def bare_row(
         decode_seconds=round(effort.decode_seconds, 3),
         wall_seconds=round(effort.wall_seconds, 3),
         wanted_language=movie.language,
+        wanted_audio_track=movie.audio_track,
         wanted_start_seconds=movie.start_seconds,
         wanted_end_seconds=movie.end_seconds,
     )
 
 
-def movie_row(plan: MoviePlan, effort: Effort, dropped: Counter[DropReason]) -> MovieRow:
+def movie_row(
+    plan: MoviePlan, effort: Effort, dropped: Counter[DropReason], sound: SoundReport
+) -> MovieRow:
     """The index row of a movie whose clips are yet to be counted."""
     found, video, audio = plan.probe, plan.probe.video, plan.probe.audio
     return replace(
@@ -148,8 +152,11 @@ def movie_row(plan: MoviePlan, effort: Effort, dropped: Counter[DropReason]) -> 
         audio_language=audio.language,
         audio_codec=audio.codec,
         audio_channels=audio.channels,
-        audio_start_offset_ns=found.audio_start_ns,
-        audio_filled_ns=sum(end - start for start, end in found.audio_gaps_ns),
+        audio_choice=audio.choice,
+        audio_start_offset_ns=sound.start_ns,
+        audio_filled_ns=sound.filled_ns,
+        audio_cut_ns=sound.cut_ns,
+        audio_drift_ppm=sound.drift_ppm,
         dropped_black=dropped["black"],
         dropped_silent=dropped["silent"],
         dropped_frozen=dropped["frozen"],

@@ -228,6 +228,7 @@ def _movie_of(row: MovieRow) -> Movie:
         group=row.group,
         num_bytes=row.source_bytes,
         language=row.wanted_language,
+        audio_track=row.wanted_audio_track,
         start_seconds=row.wanted_start_seconds,
         end_seconds=row.wanted_end_seconds,
     )

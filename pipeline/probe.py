@@ -1,11 +1,10 @@
-"""Looks into a movie once: streams, timeline, keyframes, audio gaps.
+"""Looks into a movie once: streams, timeline, keyframes.
 
 Two ffprobe runs: one for the streams, one over all packet times (no decoding), because headers lie
-about durations and only packets tell where the picture starts, where it can be entered, whether
-the frame rate varies, and where audio is missing.
+about durations and only packets tell where the picture starts, where it can be entered, and whether
+the frame rate varies. Where the sound stands only its decoder can tell: see `soundtrack`.
 
     container time   |--t0--[ video ................................ ]
-                     |------[ audio ....... ]   gap   [ audio ... ]
     movie timeline          0                                      duration_ns
 """
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,12 +20,10 @@ from numpy.typing import NDArray
 from pipeline.corpus import Movie
 from pipeline.errors import TooShortError, UnreadableError
 from pipeline.process import INPUT_OPTIONS, Run, input_url
-from pipeline.streams import AudioStream, VideoStream, choose_audio, choose_video
+from pipeline.streams import VideoStream, choose_video
 from pipeline.tools import ffprobe_path
+from pipeline.tracks import AudioTrack, audio_tracks, choose_track
 from shards_spec.recipe import NANOSECONDS
-
-#: Shorter holes between audio packets are rounding of timestamps, not missing sound.
-GAP_NS = 20_000_000
 
 _PROBE_SECONDS = 900.0
 
@@ -37,7 +33,7 @@ class Probe:
     """What a movie is made of. Times are nanoseconds on the movie timeline."""
 
     video: VideoStream
-    audio: AudioStream
+    audio: AudioTrack
     start_pts: int
     """Presentation time of the first frame, ticks of the video's time base: t = 0."""
     duration_ns: int
@@ -45,10 +41,8 @@ class Probe:
     keyframes_ns: tuple[int, ...]
     """Presentation times of the keyframes, sorted."""
     is_vfr: bool
-    audio_start_ns: int
-    """Start of the audio stream; negative when it starts before the picture."""
-    audio_gaps_ns: tuple[tuple[int, int], ...]
-    """Stretches [start, end) of [0, duration) that the audio packets do not cover."""
+    other_audio: tuple[AudioTrack, ...] = ()
+    """The tracks that were not chosen."""
 
     @property
     def start_ns(self) -> int:
@@ -60,17 +54,15 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     """Look into a movie at a local path. Raises the `MediaError` that fits."""
     streams = _streams(movie, path)
     video = choose_video(movie, streams)
-    audio = choose_audio(movie, streams, movie.language or language)
-    bases = {int(s["index"]): Fraction(s.get("time_base", "1/1000")) for s in streams}
-    packets = _packets(movie, path, {video.index, audio.index})
+    tracks = audio_tracks(streams)
+    audio = choose_track(movie, tracks, language)
+    packets = _packets(movie, path, {video.index})
     video_pts, video_end, keys = _video_times(movie, packets[video.index])
     tick = video.time_base * NANOSECONDS
     start = int(video_pts[0])
     duration_ns = round((video_end - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the picture has no duration")
-    spans = _audio_spans(packets[audio.index], bases[audio.index], round(start * tick))
-    audio_start_ns, gaps = _gaps(spans, duration_ns)
     return Probe(
         video=video,
         audio=audio,
@@ -78,8 +70,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         duration_ns=duration_ns,
         keyframes_ns=tuple(round((int(key) - start) * tick) for key in keys),
         is_vfr=_is_vfr(video_pts),
-        audio_start_ns=audio_start_ns,
-        audio_gaps_ns=gaps,
+        other_audio=tuple(track for track in tracks if track.index != audio.index),
     )
 
 
@@ -139,29 +130,3 @@ def _is_vfr(pts: NDArray[np.int64]) -> bool:
     steps = np.diff(pts)
     middle = float(np.median(steps))
     return bool(np.mean(np.abs(steps - middle) > max(2.0, 0.05 * middle)) > 0.01)
-
-
-def _audio_spans(
-    packets: NDArray[np.int64], time_base: Fraction, start_ns: int
-) -> NDArray[np.int64]:
-    """(N, 2) start and end of each packet, ns on the movie timeline, sorted."""
-    tick = float(time_base * NANOSECONDS)
-    order = np.argsort(packets[:, 0], kind="stable")
-    begin = np.rint(packets[order, 0] * tick).astype(np.int64) - start_ns
-    length = np.rint(packets[order, 1] * tick).astype(np.int64)
-    return np.stack([begin, begin + length], axis=1)
-
-
-def _gaps(spans: NDArray[np.int64], duration_ns: int) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Start of the audio, and the holes of more than `GAP_NS` in [0, duration)."""
-    if len(spans) == 0:
-        return 0, ((0, duration_ns),)
-    covered = np.maximum.accumulate(spans[:, 1])
-    begins = np.concatenate([[0], covered])
-    ends = np.concatenate([spans[:, 0], [duration_ns]])
-    gaps = [
-        (max(0, int(begin)), min(duration_ns, int(end)))
-        for begin, end in zip(begins, ends, strict=True)
-        if end - begin > GAP_NS and end > 0 and begin < duration_ns
-    ]
-    return int(spans[0, 0]), tuple(gaps)

@@ -140,6 +140,8 @@ class MovieRow:
     """Picture area kept, `width:height:x:y` of the upright picture; empty when no bars."""
     audio_track: int = field(default=-1, metadata=_INT32)
     """Index of the chosen audio stream in the container."""
+    audio_choice: str = ""
+    """Why that stream: `only track`, `language eng`, `default track`, ..."""
     audio_language: str = ""
     audio_codec: str = ""
     audio_channels: int = field(default=0, metadata=_INT32)
@@ -147,6 +149,10 @@ class MovieRow:
     """Start of the audio stream on the movie timeline."""
     audio_filled_ns: int = 0
     """How much of the movie's audio was missing and filled with silence."""
+    audio_cut_ns: int = 0
+    """How much of it was left out because earlier audio already stood at its place."""
+    audio_drift_ppm: float = 0.0
+    """How much the audio was stretched to follow its timestamps, parts per million."""
     dropped_black: int = field(default=0, metadata=_INT32)
     dropped_silent: int = field(default=0, metadata=_INT32)
     dropped_frozen: int = field(default=0, metadata=_INT32)
@@ -158,6 +164,8 @@ class MovieRow:
     """From the movie's first task to its commit."""
     wanted_language: str = ""
     """Audio language that the corpus manifest asked for; empty when it did not."""
+    wanted_audio_track: int = field(default=-1, metadata=_INT32)
+    """Audio stream that the corpus manifest asked for; -1 when it did not."""
     wanted_start_seconds: float = 0.0
     """Start of the part that the corpus manifest asked for."""
     wanted_end_seconds: float = 0.0

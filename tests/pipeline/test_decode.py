@@ -144,10 +144,10 @@ def test_sound_starts_where_its_picture_is(tmp_path: Path, delay: float) -> None
     found = _tone_times(plan)
     assert len(found) == len(expected)
     assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) < 1e-3
-    gaps = plan.probe.audio_gaps_ns
-    if delay > 0:
-        assert gaps[0][0] == 0
-        assert gaps[0][1] == pytest.approx(delay * NANOSECONDS, abs=25e6)
+    sound, _ = steps.run_audio(plan)
+    assert sound.report.start_ns == pytest.approx(delay * NANOSECONDS, abs=1e6)
+    assert sound.report.filled_ns == pytest.approx(max(0, delay) * NANOSECONDS, abs=1e6)
+    assert sound.clips[0].filled_ns == sound.report.filled_ns
 
 
 def _tone_times(plan: MoviePlan) -> list[float]:

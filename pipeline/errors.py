@@ -5,6 +5,9 @@ MediaError                     kind: permanent unless said otherwise
 ├── NoVideoStreamError         no video stream but cover art
 ├── NoAudioStreamError         no audio stream
 ├── NoDecoderError             this ffmpeg cannot decode the codec
+├── EncryptedError             the streams are encrypted
+├── NoFramesError              not one frame can be decoded
+├── ImplausibleError           dimensions or duration that no movie has
 ├── TooShortError              shorter than one clip
 ├── AllDroppedError            every clip fell to a drop rule
 ├── DecodeError                ffmpeg gave up, or gave too few frames or samples
@@ -43,6 +46,18 @@ class NoAudioStreamError(MediaError):
 
 class NoDecoderError(MediaError):
     error_class = "no_decoder"
+
+
+class EncryptedError(MediaError):
+    error_class = "encrypted"
+
+
+class NoFramesError(MediaError):
+    error_class = "no_frames"
+
+
+class ImplausibleError(MediaError):
+    error_class = "implausible"
 
 
 class TooShortError(MediaError):

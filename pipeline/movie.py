@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from pipeline import source
 from pipeline.audio import MovieAudio, decode_audio
+from pipeline.bars import find_crop
 from pipeline.clips import Clip, DropReason, join_clips
 from pipeline.corpus import Movie
 from pipeline.errors import AllDroppedError, SourceChangedError
-from pipeline.picture import find_crop, frame_size
-from pipeline.plan import MoviePlan, Segment, clip_range, cut_segments
+from pipeline.picture import applied, frame_size
+from pipeline.plan import INTERLACED_LEAD_NS, MoviePlan, Segment, clip_range, cut_segments
 from pipeline.probe import probe
 from pipeline.soundtrack import SoundReport
 from pipeline.video import VideoSegment, decode_segment
@@ -50,6 +51,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
     first, end = clip_range(movie, recipe, found.duration_ns)
+    lead_ns = INTERLACED_LEAD_NS if found.video.is_interlaced else 0
     return MoviePlan(
         movie=movie,
         source_fingerprint=source_fingerprint,
@@ -60,7 +62,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
         width=width,
         first_clip=first,
         end_clip=end,
-        segments=cut_segments(recipe, first, end, found.keyframes_ns, seconds),
+        segments=cut_segments(recipe, first, end, found.keyframes_ns, seconds, lead_ns),
     )
 
 
@@ -148,6 +150,9 @@ def movie_row(
         field_order=video.field_order,
         hdr=video.hdr,
         crop=str(plan.crop) if plan.crop else "",
+        picture_applied=applied(found, plan.crop),
+        declared_duration_ns=video.declared_duration_ns,
+        video_held_ns=found.held_ns,
         audio_track=audio.index,
         audio_language=audio.language,
         audio_codec=audio.codec,

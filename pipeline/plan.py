@@ -20,6 +20,9 @@ from pipeline.picture import Crop
 from pipeline.probe import Probe
 from shards_spec.recipe import NANOSECONDS, Recipe
 
+#: How early a segment of interlaced material is entered.
+INTERLACED_LEAD_NS = NANOSECONDS // 2
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -99,20 +102,26 @@ def clip_range(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int
 
 
 def cut_segments(
-    recipe: Recipe, first_clip: int, end_clip: int, keyframes_ns: tuple[int, ...], seconds: float
+    recipe: Recipe,
+    first_clip: int,
+    end_clip: int,
+    keyframes_ns: tuple[int, ...],
+    seconds: float,
+    lead_ns: int = 0,
 ) -> tuple[Segment, ...]:
     """Split clips into segments of about `seconds`, each entered at a keyframe.
 
-    Neighbouring clips stay together where no keyframe parts them.
+    Neighbouring clips stay together where no keyframe parts them. A segment is entered at least
+    `lead_ns` early: a deinterlacer must have seen the frames before.
     """
     wanted_ns = round(seconds * NANOSECONDS)
     segments: list[Segment] = []
-    begin, seek = first_clip, _seek_point(recipe, first_clip, keyframes_ns)
+    begin, seek = first_clip, _seek_point(recipe, first_clip, keyframes_ns, lead_ns)
     for clip in range(first_clip + 1, end_clip):
         start_ns = recipe.grid_ns(clip * recipe.stride_frames)
         if start_ns - recipe.grid_ns(begin * recipe.stride_frames) < wanted_ns:
             continue
-        entry = _seek_point(recipe, clip, keyframes_ns)
+        entry = _seek_point(recipe, clip, keyframes_ns, lead_ns)
         if entry is None or (seek is not None and entry <= seek):
             continue
         segments.append(Segment(len(segments), begin, clip, seek))
@@ -121,7 +130,9 @@ def cut_segments(
     return tuple(segments)
 
 
-def _seek_point(recipe: Recipe, clip: int, keyframes_ns: tuple[int, ...]) -> int | None:
+def _seek_point(
+    recipe: Recipe, clip: int, keyframes_ns: tuple[int, ...], lead_ns: int
+) -> int | None:
     """The last keyframe that is on screen no later than one grid step before the clip.
 
     That step is decoded too: the shot detector compares each frame with the one before it. None
@@ -130,5 +141,5 @@ def _seek_point(recipe: Recipe, clip: int, keyframes_ns: tuple[int, ...]) -> int
     step = clip * recipe.stride_frames - 1
     if step < 0:
         return None
-    place = bisect.bisect_right(keyframes_ns, recipe.grid_ns(step))
+    place = bisect.bisect_right(keyframes_ns, recipe.grid_ns(step) - lead_ns)
     return keyframes_ns[place - 1] if place > 1 else None

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.corpus import Movie
-from pipeline.errors import TooShortError, UnreadableError
+from pipeline.errors import NoFramesError, TooShortError, UnreadableError
+from pipeline.frames import Look, look
 from pipeline.process import INPUT_OPTIONS, Run, input_url
-from pipeline.streams import VideoStream, choose_video
+from pipeline.streams import VideoStream, choose_video, require_plausible, require_playable
 from pipeline.tools import ffprobe_path
 from pipeline.tracks import AudioTrack, audio_tracks, choose_track
 from shards_spec.recipe import NANOSECONDS
@@ -39,10 +41,14 @@ class Probe:
     duration_ns: int
     """From the first frame to the end of the last one."""
     keyframes_ns: tuple[int, ...]
-    """Presentation times of the keyframes, sorted."""
+    """Presentation times of the keyframes, sorted; none where the container holds no such times."""
     is_vfr: bool
     other_audio: tuple[AudioTrack, ...] = ()
     """The tracks that were not chosen."""
+    held_ns: int = 0
+    """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
+    peak_nits: float = 0.0
+    """Brightest light of an HDR master, cd/m2; 0 where it does not tell."""
 
     @property
     def start_ns(self) -> int:
@@ -54,15 +60,19 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     """Look into a movie at a local path. Raises the `MediaError` that fits."""
     streams = _streams(movie, path)
     video = choose_video(movie, streams)
+    require_playable(movie, streams, video)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
     packets = _packets(movie, path, {video.index})
-    video_pts, video_end, keys = _video_times(movie, packets[video.index])
+    seen = look(movie, path, video, packets[video.index][:, 0])
+    video_pts, video_end, keys = _video_times(movie, packets[video.index], seen)
+    video = seen.told(video)
     tick = video.time_base * NANOSECONDS
     start = int(video_pts[0])
     duration_ns = round((video_end - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the picture has no duration")
+    require_plausible(movie, video, duration_ns)
     return Probe(
         video=video,
         audio=audio,
@@ -71,6 +81,8 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         keyframes_ns=tuple(round((int(key) - start) * tick) for key in keys),
         is_vfr=_is_vfr(video_pts),
         other_audio=tuple(track for track in tracks if track.index != audio.index),
+        held_ns=_held_ns(video_pts, tick),
+        peak_nits=seen.peak_nits,
     )
 
 
@@ -88,11 +100,15 @@ def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
 
 
 def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.int64]]:
-    """(N, 3) pts, duration, is-keyframe of the presented packets of each wanted stream."""
+    """(N, 5) of the presented packets of each wanted stream, in the order of the file.
+
+    Columns: pts (dts where there is none), duration, is keyframe, has a pts, dts (pts where there
+    is none).
+    """
     entries = "packet=stream_index,pts,dts,duration,flags"
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
     command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
-    rows: dict[int, list[tuple[int, int, int]]] = {index: [] for index in wanted}
+    rows: dict[int, list[tuple[int, ...]]] = {index: [] for index in wanted}
     with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         for line in run.lines():
             fields = line.split(b",")
@@ -103,24 +119,48 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
             if pts == b"N/A" or b"D" in fields[4]:
                 continue
             length = 0 if fields[3] == b"N/A" else int(fields[3])
-            rows[int(fields[0])].append((int(pts), length, int(b"K" in fields[4])))
+            dts = fields[2] if fields[2] != b"N/A" else pts
+            is_key, has_pts = b"K" in fields[4], fields[1] != b"N/A"
+            rows[int(fields[0])].append((int(pts), length, is_key, has_pts, int(dts)))
         run.finish()
-    return {index: np.array(found, dtype=np.int64).reshape(-1, 3) for index, found in rows.items()}
+    return {index: np.array(found, dtype=np.int64).reshape(-1, 5) for index, found in rows.items()}
 
 
 def _video_times(
-    movie: Movie, packets: NDArray[np.int64]
+    movie: Movie, packets: NDArray[np.int64], seen: Look
 ) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
-    """Sorted presentation times, the end of the last frame, and the keyframes' times; ticks."""
-    if len(packets) == 0:
-        raise TooShortError(f"{movie.name}: the video stream has no frames")
+    """Sorted presentation times, the end of the last frame, and the keyframes' times; ticks.
+
+    What stands before the first frame that a decoder gave is never shown.
+    """
+    if len(packets) == 0 or seen.num_frames == 0:
+        raise NoFramesError(
+            f"{movie.name}: not one frame of the {len(packets)} packets of the video stream can be "
+            "decoded; if a player shows the file, set FFMPEG_BINARY to that player's ffmpeg, "
+            "else replace the file"
+        )
     order = np.argsort(packets[:, 0], kind="stable")
     pts = packets[order, 0]
+    first_pts = int(pts[0]) if seen.first_pts is None else seen.first_pts
+    known = packets[order, 3] == 1
+    if not known.all():
+        # Decoding times stand for some: those of a steady stream are the presentation times, early
+        # by the delay of its reordering.
+        decoded = np.sort(packets[:, 4])
+        pts = decoded + (first_pts - int(decoded[0]))
     last_length = int(packets[order[-1], 1])
     if last_length <= 0 and len(pts) > 1:
         last_length = int(np.median(np.diff(pts)))
-    keys = pts[packets[order, 2] == 1]
-    return pts, int(pts[-1]) + last_length, keys
+    keys = packets[order, 0][known & (packets[order, 2] == 1)]
+    shown = pts[pts >= first_pts]
+    if len(shown) == 0:
+        shown = pts
+    return shown, int(shown[-1]) + last_length, keys[keys >= shown[0]]
+
+
+def _held_ns(pts: NDArray[np.int64], tick: Fraction) -> int:
+    over = np.diff(pts) * float(tick) - NANOSECONDS
+    return round(float(over[over > 0].sum()))
 
 
 def _is_vfr(pts: NDArray[np.int64]) -> bool:

@@ -33,7 +33,9 @@ INPUT_OPTIONS = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXE
 NO_PROGRESS_SECONDS = 120.0
 _TAIL_LINES = 30
 _NO_DECODER = re.compile(
-    r"decoder .* not found|no decoder|Decoding requested, but no decoder", re.I
+    r"decoder .* not found|no decoder|Decoding requested, but no decoder|"
+    r"doesn't support hardware accelerated .* decoding",
+    re.I,
 )
 _ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *")
 _UNREADABLE = re.compile(
@@ -157,6 +159,11 @@ class Run:
         return DecodeError(message)
 
     @property
+    def lacks_decoder(self) -> bool:
+        """Whether the stderr tail says that this build cannot decode the codec."""
+        return _NO_DECODER.search(self.stderr_tail) is not None
+
+    @property
     def stderr_tail(self) -> str:
         """The last lines that are not progress or frame reports, joined by ` | `."""
         return " | ".join(self._tail)
@@ -187,7 +194,7 @@ class Run:
         assert stream is not None
         for raw in stream:
             line = raw.decode("utf-8", "replace").strip()[:500]
-            if self._on_line is not None and "Parsed_" in line:
+            if self._on_line is not None and line.startswith(("[showinfo@", "[Parsed_")):
                 self._on_line(line)
             elif line and not line.startswith(("frame=", "size=")):
                 # Addresses differ from run to run, and the path is known: neither helps.

@@ -1,22 +1,29 @@
-"""The streams of a movie, and which of them are used.
+"""The video streams of a movie: which of them is the picture, and what its header says of it.
 
-The picture is the largest video stream that is no cover art. The sound is chosen by: a main track
-before commentary and audio description, then the wanted language, the default disposition, most
-channels, the first.
+The picture is the largest video stream that is no cover art; the sound is chosen in `tracks`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from pipeline.corpus import Movie
-from pipeline.errors import NoAudioStreamError, NoVideoStreamError
+from pipeline.errors import (
+    EncryptedError,
+    ImplausibleError,
+    NoVideoStreamError,
+)
+from shards_spec.recipe import NANOSECONDS
 
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
-#: Dispositions of audio tracks that describe or comment on the movie.
-_SECONDARY = ("comment", "visual_impaired", "hearing_impaired", "descriptions", "karaoke")
+#: Codec tags and side data of encrypted streams.
+_ENCRYPTED_TAGS = ("encv", "enca", "drmi", "drms")
+#: More pixels (8192 x 8192) or hours than this come from a broken header, not from a movie.
+MAX_PIXELS = 1 << 26
+MAX_HOURS = 100
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,29 @@ class VideoStream:
     field_order: str
     hdr: str
     """Transfer function of an HDR stream; empty for SDR."""
+    mirrored: bool = False
+    """Whether left and right are to be swapped before the rotation."""
+    pixel_format: str = ""
+    color_range: str = ""
+    """`tv`, `pc`, or empty where the stream does not say; so for the three below."""
+    color_matrix: str = ""
+    color_primaries: str = ""
+    color_transfer: str = ""
+
+    declared_duration_ns: int = 0
+    """As the container says; 0 where it does not. More than is there when a file is cut off."""
+    fields_untold: bool = False
+    """Whether the container says interlaced but the frames themselves do not."""
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether some frames hold two fields of different times."""
+        return self.field_order in ("tt", "bb", "tb", "bt")
+
+    @property
+    def top_field_first(self) -> bool:
+        """Whether the top field is the earlier one (the second letter tells what is shown)."""
+        return self.field_order in ("tt", "bt")
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -49,17 +79,6 @@ class VideoStream:
     def upright_sar(self) -> Fraction:
         """Sample aspect ratio after rotation."""
         return 1 / self.sar if self.rotation in (90, 270) else self.sar
-
-
-@dataclass(frozen=True)
-class AudioStream:
-    """The chosen audio stream."""
-
-    index: int
-    codec: str
-    channels: int
-    sample_rate_hz: int
-    language: str
 
 
 def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
@@ -85,52 +104,48 @@ def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
             -int(s["index"]),
         ),
     )
-    transfer = str(best.get("color_transfer", ""))
+    transfer = _known(best.get("color_transfer"))
+    mirrored, rotation = _orientation(best)
     return VideoStream(
         index=int(best["index"]),
         codec=str(best.get("codec_name", "unknown")),
         width=int(best["width"]),
         height=int(best["height"]),
         sar=_ratio(str(best.get("sample_aspect_ratio", "1:1"))),
-        rotation=_rotation(best),
+        rotation=rotation,
         time_base=Fraction(best["time_base"]),
         avg_frame_rate=str(best.get("avg_frame_rate", "0/0")),
         field_order=str(best.get("field_order", "")),
         hdr=transfer if transfer in _HDR_TRANSFERS else "",
+        mirrored=mirrored,
+        pixel_format=str(best.get("pix_fmt", "")),
+        color_range=_known(best.get("color_range")),
+        color_matrix=_known(best.get("color_space")),
+        color_primaries=_known(best.get("color_primaries")),
+        color_transfer=transfer,
+        declared_duration_ns=_declared_ns(best),
     )
 
 
-def choose_audio(movie: Movie, streams: list[dict[str, Any]], language: str) -> AudioStream:
-    """By: main track, wanted language, default disposition, most channels, first."""
-    found = [s for s in streams if s.get("codec_type") == "audio" and int(s.get("channels") or 0)]
-    if not found:
-        raise NoAudioStreamError(
-            f"{movie.name}: no audio stream; audio-visual clips need one: remove the file from "
-            "the corpus, or give it a sound track"
+def require_playable(movie: Movie, streams: list[dict[str, Any]], video: VideoStream) -> None:
+    """Raise `EncryptedError` when the chosen picture is encrypted."""
+    (chosen,) = (stream for stream in streams if int(stream["index"]) == video.index)
+    kinds = [str(item.get("side_data_type", "")) for item in chosen.get("side_data_list", [])]
+    if chosen.get("codec_tag_string") in _ENCRYPTED_TAGS or any("ncryption" in k for k in kinds):
+        raise EncryptedError(
+            f"{movie.name}: the video stream is encrypted; decrypt the file or remove it"
         )
 
-    def preference(stream: dict[str, Any]) -> tuple[bool, bool, int, int, int]:
-        marks = stream.get("disposition", {})
-        title = str(stream.get("tags", {}).get("title", "")).lower()
-        secondary = any(marks.get(mark) for mark in _SECONDARY) or "commentary" in title
-        spoken = str(stream.get("tags", {}).get("language", "")).lower()
-        wanted = bool(language) and spoken[:2] == language.lower()[:2]
-        return (
-            not secondary,
-            wanted,
-            int(marks.get("default", 0)),
-            int(stream["channels"]),
-            -int(stream["index"]),
-        )
 
-    best = max(found, key=preference)
-    return AudioStream(
-        index=int(best["index"]),
-        codec=str(best.get("codec_name", "unknown")),
-        channels=int(best["channels"]),
-        sample_rate_hz=int(best.get("sample_rate") or 0),
-        language=str(best.get("tags", {}).get("language", "")),
-    )
+def require_plausible(movie: Movie, video: VideoStream, duration_ns: int) -> None:
+    """Raise `ImplausibleError` for a picture or a duration that would exhaust any machine."""
+    hours = duration_ns / NANOSECONDS / 3600
+    if video.width * video.height > MAX_PIXELS or hours > MAX_HOURS:
+        raise ImplausibleError(
+            f"{movie.name}: {video.width}x{video.height} pixels, {hours:.1f} hours; at most "
+            f"{MAX_PIXELS} pixels and {MAX_HOURS} hours are taken for a movie: if the header or "
+            "the timestamps are broken, remux the file (ffmpeg -i IN -c copy OUT.mkv)"
+        )
 
 
 def _ratio(text: str) -> Fraction:
@@ -143,10 +158,35 @@ def _ratio(text: str) -> Fraction:
     return ratio if ratio > 0 else Fraction(1)
 
 
-def _rotation(stream: dict[str, Any]) -> int:
-    """Clockwise degrees from the display matrix, to the nearest quarter turn."""
+def _declared_ns(stream: dict[str, Any]) -> int:
+    """Seconds of the stream's header, or `h:m:s` of Matroska's tags, as nanoseconds."""
+    text = str(stream.get("duration") or stream.get("tags", {}).get("DURATION", ""))
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+    except ValueError:
+        return 0
+    seconds = sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return max(0, round(seconds * NANOSECONDS))
+
+
+def _known(value: object) -> str:
+    return "" if value in (None, "unknown", "reserved") else str(value)
+
+
+def _orientation(stream: dict[str, Any]) -> tuple[bool, int]:
+    """(mirror first, then degrees clockwise) of the display matrix, to the nearest quarter turn.
+
+    A mirrored picture's matrix has a negative determinant. Angles between quarter turns (a phone
+    held askew) are rounded: turned frames would need corners that no camera saw.
+    """
     for item in stream.get("side_data_list", []):
-        if "rotation" in item:
-            # ffprobe reports the matrix's angle, counter-clockwise.
-            return round(-float(item["rotation"]) / 90) * 90 % 360
-    return 0
+        rows = [line.split(":")[-1].split() for line in item.get("displaymatrix", "").splitlines()]
+        numbers = [[int(number) for number in row] for row in rows if len(row) == 3]
+        if len(numbers) != 3:
+            continue
+        # (x, y) is shown at (a x + c y, b x + d y); y points down.
+        (a, b, _), (c, d, _) = numbers[:2]
+        mirrored = a * d - b * c < 0
+        sign = -1 if mirrored else 1
+        return mirrored, round(math.degrees(math.atan2(sign * b, sign * a)) / 90) * 90 % 360
+    return False, 0

@@ -25,14 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scenedetect import ContentDetector, FrameTimecode
 
-from pipeline.picture import input_stream, normalised
+from pipeline.colour import ToneMap, colour_of
+from pipeline.picture import input_stream, normalised, pixel_format, progressive
 from pipeline.plan import MoviePlan, Segment
 from pipeline.process import Run
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import encode_strip
 
-_SHOWINFO = re.compile(r"\] n: *\d+ +pts: *(-?\d+) ")
+#: What `showinfo` reports: which of the two, time, and for source frames the kind of picture.
+_REPORT = re.compile(r"^\[showinfo@(source|grid)[^]]*\] n: *\d+ +pts: *(-?\d+) .*? type:(\S)")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def decode_segment(
         MediaError: ffmpeg failed before the first frame, or was stopped.
     """
     decoder = _Decoder(plan, segment, path)
-    if segment.seek_ns is not None and decoder.entered_late():
-        # A broken seek index led past the segment's start: decode from the movie's beginning.
+    if segment.seek_ns is not None and not decoder.entered_well():
+        # A broken seek index led past the segment's start, or a frame that is marked as a keyframe
+        # is none: decode from the movie's beginning.
         decoder = _Decoder(plan, replace(segment, seek_ns=None), path)
     return decoder.result()
 
@@ -87,6 +90,8 @@ class _Decoder:
         self._segment = segment
         self._path = path
         self._pts: list[int] = []
+        self._grid: list[int] = []
+        self._first_intra_pts: int | None = None
         recipe = plan.recipe
         self._first_step = segment.first_clip * recipe.stride_frames
         self._end_step = (segment.end_clip - 1) * recipe.stride_frames + recipe.num_frames
@@ -94,11 +99,16 @@ class _Decoder:
         self._num_bytes = 0
         self._clips: list[VideoClip] = []
         self._late = False
+        colour = colour_of(plan.probe.video)
+        self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None
         self._cpu_seconds = self._run()
 
-    def entered_late(self) -> bool:
-        """Whether the first decoded frame came on screen after the segment's first clip began."""
-        return self._late
+    def entered_well(self) -> bool:
+        """Whether decoding began early enough, at a picture that needs none before it."""
+        if self._late or self._first_intra_pts is None or self._segment.seek_ns is None:
+            return False
+        tick = self._plan.probe.video.time_base * NANOSECONDS
+        return (self._first_intra_pts - 1) * tick <= self._segment.seek_ns
 
     def result(self) -> tuple[VideoSegment, NDArray[np.uint8]]:
         """The clips, now with the source times of their first frames, and their film strips."""
@@ -118,7 +128,7 @@ class _Decoder:
             _command(plan, self._segment, self._path),
             what=what,
             wall_seconds=600 + 60 * seconds,
-            on_line=self._note_pts,
+            on_line=self._note_report,
         ) as run:
             complete = self._read(run)
             if not complete and not self._late:
@@ -128,10 +138,19 @@ class _Decoder:
                     raise run.error("no frame was decoded")
         return run.cpu_seconds
 
-    def _note_pts(self, line: str) -> None:
-        match = _SHOWINFO.search(line)
-        if match:
-            self._pts.append(int(match.group(1)))
+    def _note_report(self, line: str) -> None:
+        match = _REPORT.match(line)
+        if match is None:
+            return
+        pts = int(match.group(2))
+        if match.group(1) == "grid":
+            self._grid.append(pts)
+            return
+        if self._first_intra_pts is None and match.group(3) in "I?":
+            self._first_intra_pts = pts
+        # A clock that jumps back shows nothing until it is where it was.
+        if not self._pts or pts > self._pts[-1]:
+            self._pts.append(pts)
 
     def _read(self, run: Run) -> bool:
         """Read grid frames until the segment is complete; False when the stream ends before."""
@@ -140,11 +159,11 @@ class _Decoder:
         cuts: list[bool] = []
         detector = _CutDetector(recipe.shot_threshold, recipe.fps)
         open_clip = self._segment.first_clip
-        for step, frame in self._grid_frames(run):
-            if step > self._first_step and not window and not self._clips:
-                self._late = True
-                return False
-            is_cut = detector.is_cut(frame) if step >= self._first_step - 1 else False
+        for step, raw in self._grid_frames(run):
+            if step < self._first_step - 1:
+                continue
+            frame = self._tone(raw) if self._tone else raw
+            is_cut = detector.is_cut(frame)
             if step < open_clip * recipe.stride_frames:
                 continue
             window.append(frame)
@@ -157,17 +176,23 @@ class _Decoder:
                 return True
         return False
 
-    def _grid_frames(self, run: Run) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(grid step, (H, W, 3) RGB frame), from where ffmpeg entered the movie."""
+    def _grid_frames(self, run: Run) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(grid step, (H, W, 3) RGB frame as ffmpeg gives it), from where it entered the movie.
+
+        Ends at once when it entered too late for the frame before the segment.
+        """
         shape = (self._plan.height, self._plan.width, 3)
-        size = int(np.prod(shape))
-        step: int | None = None
+        kind = np.dtype(np.uint16 if self._tone else np.uint8)
+        size = int(np.prod(shape)) * kind.itemsize
+        count = 0
         while (data := run.read_exactly(size)) is not None:
-            if step is None:
-                run.wait_for_line(lambda: bool(self._pts))
-                step = _ceil_step(self._pts[0], self._tick)
-            yield step, np.frombuffer(data, dtype=np.uint8).reshape(shape)
-            step += 1
+            count += 1
+            run.wait_for_line(lambda: len(self._grid) >= count)  # noqa: B023
+            step = self._grid[count - 1]
+            if count == 1 and self._segment.seek_ns is not None and step >= self._first_step:
+                self._late = True
+                return
+            yield step, np.frombuffer(data, dtype=kind).reshape(shape)
 
     @property
     def _tick(self) -> Fraction:
@@ -206,7 +231,10 @@ class _Decoder:
 
 def _command(plan: MoviePlan, segment: Segment, path: str) -> list[str]:
     probe, recipe = plan.probe, plan.recipe
-    options: dict[str, Any] = {"threads": 1, "copyts": None}
+    # A stream that changes its size or format goes on in the same graph: a new one would lose the
+    # frames that the old one holds.
+    options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
+    options["noautorotate"] = None
     if segment.seek_ns is not None:
         seconds = Fraction(segment.seek_ns + probe.start_ns, NANOSECONDS)
         # Half a tick of slack: the keyframe itself must not be missed by rounding.
@@ -217,22 +245,22 @@ def _command(plan: MoviePlan, segment: Segment, path: str) -> list[str]:
             "ss": f"{float(seconds + slack):.6f}",
         }
     stream = input_stream(path, **options)[str(probe.video.index)]
-    stream = stream.filter("setpts", f"PTS-({probe.start_pts})").filter("showinfo", checksum=0)
-    if probe.video.field_order in ("tt", "bb", "tb", "bt"):
-        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
+    stream = progressive(stream.filter("showinfo@source", checksum=0), probe)
     rate = recipe.fps_fraction
     stream = stream.filter("fps", f"{rate.numerator}/{rate.denominator}", round="up")
+    stream = stream.filter("showinfo@grid", checksum=0)
     stream = normalised(stream, probe, plan.crop, (plan.height, plan.width))
     output = ffmpeg.output(
-        stream, "pipe:1", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough"
+        stream,
+        "pipe:1",
+        format="rawvideo",
+        pix_fmt=pixel_format(probe.video),
+        fps_mode="passthrough",
     )
     output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command
-
-
-def _ceil_step(pts: int, steps_per_tick: Fraction) -> int:
-    return int(-((-pts * steps_per_tick) // 1))
 
 
 class _CutDetector:

@@ -162,6 +162,12 @@ class MovieRow:
     """CPU seconds of ffmpeg over all attempts."""
     wall_seconds: float = 0.0
     """From the movie's first task to its commit."""
+    picture_applied: str = ""
+    """What was done to the picture, in order: fields, orientation, crop, pixels, colours."""
+    declared_duration_ns: int = 0
+    """Of the video stream as its container says; more than `duration_ns` when a file is cut off."""
+    video_held_ns: int = 0
+    """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
     wanted_language: str = ""
     """Audio language that the corpus manifest asked for; empty when it did not."""
     wanted_audio_track: int = field(default=-1, metadata=_INT32)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.bars import crop_from_lit
 from pipeline.corpus import Movie
 from pipeline.errors import TooShortError
-from pipeline.picture import Crop, crop_from_lit, frame_size
+from pipeline.picture import Crop, frame_size
 from pipeline.plan import clip_range, cut_segments
 from pipeline.streams import VideoStream
 from shards_spec.recipe import NANOSECONDS, Recipe

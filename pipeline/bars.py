@@ -1,0 +1,109 @@
+"""Black bars, found once per movie from frames spread over all of it.
+
+A row or column is picture when in some frames a good part of it is lit. A dark scene therefore
+never crops a movie, and one that changes its aspect keeps its largest picture; but a subtitle or a
+logo that stands in a bar lights little of a row, and noise none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.picture import Crop, input_stream, upright
+from pipeline.probe import Probe
+from pipeline.process import Run
+from pipeline.tools import ffmpeg_path
+from shards_spec.recipe import NANOSECONDS
+
+#: Frames that are looked at.
+NUM_SAMPLES = 32
+#: A pixel brighter than this (0..255) is lit.
+LIT_LUMA = 28
+#: A line is picture when this share of it is lit in this share of the frames (at least one).
+#: Letters of a subtitle cover a fifth of a row at most.
+MIN_LIT = 0.25
+MIN_FRAMES = 0.06
+#: Fewer rows or columns than this share of the side are an edge, not a bar; and so many lit lines
+#: between dark ones are an artefact, such as coded captions on the first line, not picture.
+MIN_BAR = 0.015
+
+_SAMPLE_SECONDS = 60.0
+
+
+def find_crop(probe: Probe, path: str, what: str) -> Crop | None:
+    """The area inside the black bars, or None when there are none."""
+    rows: list[NDArray[np.float64]] = []
+    columns: list[NDArray[np.float64]] = []
+    for time_ns in _sample_times(probe):
+        frame = _gray_frame(probe, path, what, time_ns)
+        if frame is not None:
+            lit = frame > LIT_LUMA
+            rows.append(lit.mean(axis=1))
+            columns.append(lit.mean(axis=0))
+    if not rows:
+        return None
+    return crop_from_lit(lit_lines(np.stack(rows)), lit_lines(np.stack(columns)))
+
+
+def lit_lines(shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(F, N) share of each line that is lit in each frame -> (N,) whether the line is picture."""
+    least = max(1, round(MIN_FRAMES * len(shares)))
+    lit: NDArray[np.bool_] = (shares >= MIN_LIT).sum(axis=0) >= least
+    return lit
+
+
+def crop_from_lit(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> Crop | None:
+    """Lit rows (H,) and columns (W,) of the upright frame -> the picture, or None for all of it."""
+    top, bottom = _picture_range(rows)
+    left, right = _picture_range(columns)
+    whole = (top, bottom, left, right) == (0, len(rows), 0, len(columns))
+    return None if whole else Crop(right - left, bottom - top, left, top)
+
+
+def _sample_times(probe: Probe) -> Sequence[int]:
+    """Keyframes nearest to evenly spread times; the first and last 2 % of a movie are left out."""
+    wanted = np.linspace(0.02, 0.98, NUM_SAMPLES) * probe.duration_ns
+    keys = np.array(probe.keyframes_ns, dtype=np.int64)
+    if len(keys) == 0:
+        return [int(time) for time in wanted]
+    nearest = keys[np.abs(keys[None, :] - wanted[:, None]).argmin(axis=1)]
+    return [int(key) for key in np.unique(nearest)]
+
+
+def _gray_frame(probe: Probe, path: str, what: str, time_ns: int) -> NDArray[np.uint8] | None:
+    """The upright luma of the frame at a keyframe, or None when it cannot be decoded."""
+    video = probe.video
+    width, height = video.upright_size
+    seconds = (time_ns + probe.start_ns) / NANOSECONDS
+    options = {"seek_timestamp": 1, "noautorotate": None, "threads": 1, "ss": f"{seconds:.6f}"}
+    stream = input_stream(path, **options)[str(video.index)]
+    graph = upright(stream.filter("scale", video.width, video.height), video)
+    graph = graph.filter("format", "gray")
+    output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
+    command = ffmpeg.compile(output, cmd=ffmpeg_path())
+    with Run(command, what=what, wall_seconds=_SAMPLE_SECONDS) as run:
+        data = run.read_exactly(width * height)
+    return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
+
+
+def _picture_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
+    """[first, last + 1) of the lit lines, moved inwards to even numbers; all when there is no bar.
+
+    Nothing lit at all (a movie of black frames) keeps the whole picture, and so do lit lines that
+    are less than a quarter of the side: that is a dark movie, not a picture between bars.
+    """
+    size = len(lit)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]]).astype(np.int8)))
+    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BAR * size]
+    if not runs or runs[-1][1] - runs[0][0] < size / 4:
+        return 0, size
+    first, last = runs[0][0], runs[-1][1]
+    first = 0 if first < MIN_BAR * size else first + first % 2
+    last = size if size - last < MIN_BAR * size else last - last % 2
+    if first == 0 and last == size:
+        return 0, size
+    return first, last - (last - first) % 2

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo test test-slow test-gpu lint format clean
+.PHONY: help setup preprocess validate report train demo study test test-slow test-gpu lint format clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -51,6 +51,12 @@ demo: $(VENV)/.pipeline $(VENV)/.trainer  ## toy movies -> shards -> a model, in
 	@$(PY) -m pipeline preprocess data/demo-corpus --out data/demo-shards
 	@$(PY) -m trainer train --data data/demo-shards --run runs/demo --config small --steps 400 --log-every 50
 	@$(PY) -m trainer evaluate --data data/demo-shards --run runs/demo --labels data/demo-corpus/labels.csv --min-lift 3
+
+# k = 1 at a batch of 64 needs 64 training movies: more and shorter ones than the demo's.
+study: $(VENV)/.pipeline $(VENV)/.trainer  ## what within-movie negatives change; RUN=folder ARGS="--seeds 1"
+	@test -e data/study-corpus/labels.csv || $(PY) -m pipeline demo-corpus data/study-corpus --num-movies 100 --min-seconds 56 --max-seconds 64
+	@$(PY) -m pipeline preprocess data/study-corpus --out data/study-shards
+	@$(PY) -m trainer study --data data/study-shards --run runs/study --labels data/study-corpus/labels.csv --config small $(ARGS)
 
 test: setup  ## the tests, without the slow ones and those that need a GPU
 	@$(PY) -m pytest $(ARGS)

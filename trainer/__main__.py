@@ -1,4 +1,4 @@
-"""`python -m trainer train | plan | evaluate | export`: shards to models.
+"""`python -m trainer train | plan | evaluate | export | study`: shards to models.
 
 Exit codes: 0 done; 1 training diverged; 2 bad arguments or unusable input.
 """
@@ -135,11 +135,37 @@ def export_command(arguments: Sequence[str]) -> int:
     return _say("\n".join(str(path) for path in export(given.run, given.out)))
 
 
+def study_command(arguments: Sequence[str]) -> int:
+    """compare runs with more and fewer within-movie negatives"""
+    from trainer.study import StudyConfig, study
+
+    @dataclass(frozen=True, kw_only=True)
+    class StudyArguments:
+        """Train and judge runs that differ in their share of within-movie negatives alone."""
+
+        data: str
+        """URI of the dataset."""
+        run: Path
+        """Folder of the study; each run gets a folder in it, finished ones are kept."""
+        labels: Path | None = None
+        """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+        config: RecipeName = "auto"
+        """Recipe of all runs."""
+        study: tyro.conf.OmitArgPrefixes[StudyConfig] = dataclasses.field(
+            default_factory=StudyConfig
+        )
+
+    given = _parse("study", StudyArguments, arguments)
+    recipe = _recipe(given.config)
+    return _say(study(given.data, given.run, given.labels, recipe, given.study))
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train_command,
     "plan": plan_command,
     "evaluate": evaluate_command,
     "export": export_command,
+    "study": study_command,
 }
 
 

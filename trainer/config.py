@@ -203,7 +203,7 @@ def r2plus1d18() -> TrainConfig:
             heldout_fraction=0.05,
             split="train",
         ),
-        stream=StreamConfig(frame_size=112, num_threads=12, pin_memory=True),
+        stream=StreamConfig(frame_size=112, num_processes=4, num_threads=3, pin_memory=True),
         model=ModelConfig(
             video="r2plus1d18",
             audio="resnet18",

@@ -1,44 +1,26 @@
-"""Decodes clips in many threads at once.
+"""The bytes of one clip -> its frames and log-mel in a batch, safe for clips in many threads.
 
 The log-mel's `.npy` header is compared with the bytes that the recipe makes us expect, not parsed:
-numpy parses it with `ast`, whose recursion count CPython 3.11 shares between threads, so that a
-thread now and then gets a SystemError (python/cpython#106905). A header that is written otherwise
-is parsed by one thread at a time.
+that is the fast path, and any other header is read and judged by `shards_spec`.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
+import google_crc32c
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
-from shards_spec.errors import FormatError
+from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
-from shards_spec.sample import (
-    FRAMES,
-    LOGMEL,
-    decode_logmel,
-    decode_strip,
-    encode_logmel,
-    split_members,
-)
-from shards_spec.schema import ClipRow
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedClip:
-    """What a batch needs of a clip."""
-
-    frames: NDArray[np.uint8]
-    """(T, H, W, 3) uint8 RGB."""
-    logmel: NDArray[np.float16]
-    """(n_mels, num_mel_frames) float16, natural log of mel power."""
+from shards_spec.sample import FRAMES, LOGMEL, decode_logmel, encode_logmel, split_members
+from trainer.clip_places import ClipPlace
 
 
 class ClipDecoder:
-    """Decodes clips of one recipe; `decode` may be called from any thread."""
+    """Decodes clips of one recipe; `decode_into` may be called from any thread."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._num_frames = recipe.num_frames
@@ -46,37 +28,89 @@ class ClipDecoder:
         empty = np.zeros(self._shape, dtype=np.float16)
         self._header = encode_logmel(empty)[: -empty.nbytes]
         self._size = len(self._header) + empty.nbytes
-        self._lock = threading.Lock()
+        self._scratch = threading.local()
 
-    def decode(self, data: memoryview, row: ClipRow) -> DecodedClip:
-        """The bytes of exactly one clip -> the clip.
+    def decode_into(
+        self,
+        data: memoryview,
+        clip: ClipPlace,
+        frames: NDArray[np.uint8],
+        logmel: NDArray[np.float16],
+        *,
+        top: int,
+        left: int,
+    ) -> None:
+        """Decode the bytes of exactly one clip, its frames cropped at (top, left).
+
+        Args:
+            data: the clip's tar members.
+            clip: what they should be.
+            frames: (T, S, S, 3), written.
+            logmel: (n_mels, num_mel_frames), written.
+            top: rows of each frame above the crop, pixels.
+            left: columns left of the crop, pixels.
 
         Raises `FormatError` that names the clip when it is broken or does not fit the recipe.
         """
         try:
             members = split_members(data)
-            if list(members) != [row.clip_id]:
+            if list(members) != [clip.clip_id]:
                 raise FormatError(f"the bytes are of {', '.join(members) or 'nothing'}")
-            missing = [name for name in (FRAMES, LOGMEL) if name not in members[row.clip_id]]
+            missing = [name for name in (FRAMES, LOGMEL) if name not in members[clip.clip_id]]
             if missing:
                 raise FormatError(f"members {missing} are missing")
-            frames = decode_strip(members[row.clip_id][FRAMES], self._num_frames)
-            height, width = frames.shape[1:3]
-            if (height, width) != (row.height, row.width):
-                raise FormatError(
-                    f"frames of {width} x {height}, the index says {row.width} x {row.height}"
-                )
-            return DecodedClip(frames, self._logmel(members[row.clip_id][LOGMEL]))
+            size = frames.shape[1]
+            strip = self._strip(members[clip.clip_id][FRAMES], clip, frames)
+            if strip is not None:
+                frames[:] = strip[:, top : top + size, left : left + size]
+            logmel[:] = self._logmel(members[clip.clip_id][LOGMEL])
         except FormatError as error:
-            place = f"{row.shard} at byte {row.tar_offset}"
-            raise FormatError(f"{place}: clip {row.clip_id}: {error}") from error
+            place = f"{clip.shard} at byte {clip.tar_offset}"
+            raise FormatError(f"{place}: clip {clip.clip_id}: {error}") from error
+
+    def _strip(
+        self, data: memoryview, clip: ClipPlace, frames: NDArray[np.uint8]
+    ) -> NDArray[np.uint8] | None:
+        """(T, H, W, 3) in memory that the next call reuses; None when `frames` has it already."""
+        shape = (self._num_frames, clip.height, clip.width, 3)
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+            if (height, width) != (self._num_frames * clip.height, clip.width):
+                raise FormatError(
+                    f"a film strip of {width} x {height} pixels is not {self._num_frames} frames "
+                    f"of {clip.width} x {clip.height}, which the index says"
+                )
+            is_whole = frames.shape == shape
+            target = frames if is_whole else self._scratch_of(shape)
+            # As `shards_spec.sample.decode_strip`: smooth chroma would mix touching frames.
+            simplejpeg.decode_jpeg(data, "RGB", fastupsample=True, buffer=target.reshape(-1))
+        except ValueError as error:
+            raise FormatError(f"film strip is not a readable JPEG: {error}") from error
+        return None if is_whole else target
+
+    def _scratch_of(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """This thread's memory: fresh memory for each clip costs as much as cropping it."""
+        found: NDArray[np.uint8] | None = getattr(self._scratch, "memory", None)
+        if found is None or found.shape != shape:
+            found = self._scratch.memory = np.empty(shape, dtype=np.uint8)
+        return found
 
     def _logmel(self, data: memoryview) -> NDArray[np.float16]:
         start = len(self._header)
         if len(data) == self._size and data[:start] == self._header:
             return np.frombuffer(data, "<f2", offset=start).reshape(self._shape)
-        with self._lock:
-            logmel = decode_logmel(data)
+        logmel = decode_logmel(data)
         if logmel.shape != self._shape:
             raise FormatError(f"log-mel {logmel.shape} is not {self._shape} as the recipe says")
         return logmel
+
+
+def check_crc32c(data: memoryview, clip: ClipPlace) -> None:
+    """Raise `ChecksumError` unless `data` has the checksum that the index records."""
+    found = google_crc32c.value(bytes(data))
+    if found != clip.crc32c:
+        raise ChecksumError(
+            f"{clip.shard} at byte {clip.tar_offset}: clip {clip.clip_id} has crc32c "
+            f"{found:#010x}, the index says {clip.crc32c:#010x}; the shard is damaged or not of "
+            "this index"
+        )

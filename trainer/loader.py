@@ -1,31 +1,34 @@
-"""Clips into batch buffers, side by side: threads that read, threads that decode.
+"""Clips into slots of a batch, side by side: threads that read, threads that decode.
 
-    submit: per movie    read jobs (network)    decode jobs (libjpeg-turbo, without the GIL)
-            rows -> reads ----> bytes -----------> crc32c, decode, crop -> slot of the buffer
+    start: work   read jobs (network)    decode jobs (libjpeg-turbo, without the GIL)
+           clips ----------> bytes -----------> crc32c, decode, crop -> slot of the batch
 
 Every clip is written to its own slot, so a batch does not depend on what finishes first. A clip
-that cannot be used is left as a `Problem` in its slot, for the caller to decide on; a storage error
-ends the batch.
+that cannot be used is reported as a `Problem` of its slot, for the caller to decide on; a storage
+error ends the work. Nothing here needs torch: loader processes run it too.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
-from shards_spec.reader import Dataset, check_crc32c
-from shards_spec.schema import ClipRow
-from trainer.decode import ClipDecoder, DecodedClip
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
+from trainer.clip_places import ClipPlace
+from trainer.decode import ClipDecoder, check_crc32c
 from trainer.randomness import rng
-from trainer.reads import Read, Reader, join_reads, take_rows
+from trainer.reads import Read, Reader, join_reads
 from trainer.stream_config import Counters, StreamConfig
+from trainer.threads import Threads
 
 #: Reads of one clip whose bytes have the wrong checksum, before it is called bad.
 CHECKSUM_TRIES = 3
@@ -40,144 +43,131 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, eq=False)
-class Buffers:
-    """A batch that is being filled. B slots."""
+Problems = dict[int, Problem]
+"""By slot."""
 
-    rows: NDArray[np.int64]
-    """(B,) rows of the table of clips."""
-    frames: torch.Tensor
-    """(B, T, S, S, 3) uint8."""
-    logmel: torch.Tensor
-    """(B, n_mels, num_mel_frames) float16."""
+
+@dataclass(frozen=True)
+class BatchShape:
+    """What a batch's memory looks like: all frames, then all log-mels."""
+
+    num_slots: int
+    num_frames: int
+    frame_size: int
+    n_mels: int
+    num_mel_frames: int
+
+    @staticmethod
+    def of(recipe: Recipe, config: StreamConfig, num_slots: int) -> BatchShape:
+        """The shape of a batch of `num_slots` clips."""
+        mels = (recipe.n_mels, recipe.num_mel_frames)
+        return BatchShape(num_slots, recipe.num_frames, config.frame_size, *mels)
+
+    @property
+    def frames_bytes(self) -> int:
+        """Bytes of all frames; a multiple of 4, which keeps the log-mels aligned."""
+        size = self.num_slots * self.num_frames * self.frame_size**2 * 3
+        return -(-size // 4) * 4
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the batch."""
+        return self.frames_bytes + self.num_slots * self.n_mels * self.num_mel_frames * 2
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """(B, T, S, S, 3)."""
+        return (self.num_slots, self.num_frames, self.frame_size, self.frame_size, 3)
+
+    @property
+    def logmel(self) -> tuple[int, ...]:
+        """(B, n_mels, num_mel_frames)."""
+        return (self.num_slots, self.n_mels, self.num_mel_frames)
+
+
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """The memory of a batch, B slots."""
+
+    frames: NDArray[np.uint8]
+    """(B, T, S, S, 3)."""
+    logmel: NDArray[np.float16]
+    """(B, n_mels, num_mel_frames)."""
+
+    @staticmethod
+    def in_memory(memory: memoryview, shape: BatchShape) -> Slots:
+        """Slots in given memory of at least `shape.num_bytes`."""
+        frames = np.frombuffer(memory, np.uint8, int(np.prod(shape.frames)))
+        logmel = np.frombuffer(memory, "<f2", int(np.prod(shape.logmel)), shape.frames_bytes)
+        return Slots(frames.reshape(shape.frames), logmel.reshape(shape.logmel))
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Clips that are read together, and the neighbouring slots that they go to."""
+
+    clips: tuple[ClipPlace, ...]
+    first_slot: int
     seed: int
     """With epoch and clip id it decides the crop."""
     epoch: int
-    clips: dict[int, ClipRow] = field(default_factory=dict)
-    """By slot."""
-    problems: dict[int, Problem] = field(default_factory=dict)
-    """By slot; filled while decoding, complete when the batch is."""
-
-    def without_problems(self) -> Buffers:
-        """The slots that hold a clip, close together; `self` when all do."""
-        if not self.problems:
-            return self
-        keep = [slot for slot in range(len(self.rows)) if slot not in self.problems]
-        return dataclasses.replace(
-            self,
-            rows=self.rows[keep],
-            frames=self.frames[keep],
-            logmel=self.logmel[keep],
-            clips={number: self.clips[slot] for number, slot in enumerate(keep)},
-            problems={},
-        )
-
-
-class Pending:
-    """A batch under way."""
-
-    def __init__(self, buffers: Buffers, jobs: Sequence[Future[list[Future[list[Future[None]]]]]]):
-        self.buffers = buffers
-        self._jobs = jobs
-
-    def wait(self) -> Buffers:
-        """The buffers once every slot is filled or has its problem. Raises `StorageError`."""
-        for movie in self._jobs:
-            for read in movie.result():
-                for clip in read.result():
-                    clip.result()
-        return self.buffers
-
-    @property
-    def ready(self) -> bool:
-        """Whether `wait` would not wait."""
-        return all(
-            movie.done() and (movie.exception() is not None or all(map(_read_done, movie.result())))
-            for movie in self._jobs
-            if not movie.cancelled()
-        )
 
 
 class Loader:
     """Reads and decodes clips of a dataset in threads; `close` ends them."""
 
-    def __init__(self, dataset: Dataset, config: StreamConfig, counters: Counters) -> None:
-        config.check(dataset.recipe)
-        self._dataset = dataset
+    def __init__(
+        self, storage: Storage, recipe: Recipe, config: StreamConfig, counters: Counters
+    ) -> None:
+        config.check(recipe)
         self._config = config
         self._counters = counters
-        self._decoder = ClipDecoder(dataset.recipe)
-        self._reader = Reader(dataset.storage, config.deadline_seconds, counters)
-        self._readers = ThreadPoolExecutor(config.reads_in_flight, "reelshards-read")
-        self._decoders = ThreadPoolExecutor(config.num_threads, "reelshards-decode")
+        self._decoder = ClipDecoder(recipe)
+        self._reader = Reader(storage, config.deadline_seconds, counters)
+        self._readers = Threads(config.reads_in_flight, "reelshards-read")
+        self._decoders = Threads(config.num_threads, "reelshards-decode")
 
     def close(self) -> None:
-        """Drop what has not begun and wait for what has."""
+        """Drop what has not begun and end the threads."""
         self._reader.close()
-        self._readers.shutdown(wait=True, cancel_futures=True)
-        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._readers.close()
+        self._decoders.close()
 
-    @property
-    def clip_bytes(self) -> int:
-        """Bytes of one clip in a batch."""
-        recipe, size = self._dataset.recipe, self._config.frame_size
-        return recipe.num_frames * size * size * 3 + recipe.n_mels * recipe.num_mel_frames * 2
+    def start(self, work: Work, slots: Slots) -> Future[Problems]:
+        """Fill the slots of `work`; the future has what could not be used.
 
-    def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> Pending:
-        """Begin to load `rows`, (G, k): the k clips of each of G movies are read together."""
-        recipe, size, pin = self._dataset.recipe, self._config.frame_size, self._config.pin_memory
-        frames = (rows.size, recipe.num_frames, size, size, 3)
-        logmel = (rows.size, recipe.n_mels, recipe.num_mel_frames)
-        buffers = Buffers(
-            rows=rows.ravel().copy(),
-            frames=torch.empty(frames, dtype=torch.uint8, pin_memory=pin),
-            logmel=torch.empty(logmel, dtype=torch.float16, pin_memory=pin),
-            seed=seed,
-            epoch=epoch,
-        )
-        first = range(0, rows.size, rows.shape[1])
-        jobs = [self._readers.submit(self._begin, buffers, at, rows.shape[1]) for at in first]
-        return Pending(buffers, jobs)
+        It raises `StorageError` when the bytes cannot be had.
+        """
+        task = _Task(work, slots)
+        for read in join_reads(work.clips, self._config.max_hole_bytes):
+            self._readers.submit(partial(task.guard, partial(self._read, task, read)))
+        return task.done
 
-    def load_one(self, buffers: Buffers, slot: int, row: int) -> Problem | None:
-        """Put another clip in a slot, now; returns the problem if it cannot be used either."""
-        clip = take_rows(self._dataset.clips, np.array([row]))[0]
-        buffers.rows[slot] = row
-        buffers.clips[slot] = clip
-        buffers.problems.pop(slot, None)
-        data = self._reader.read(clip.shard, clip.tar_offset, clip.tar_bytes)
-        self._decode(buffers, slot, data)
-        return buffers.problems.get(slot)
-
-    def _begin(self, buffers: Buffers, first: int, size: int) -> list[Future[list[Future[None]]]]:
-        clips = take_rows(self._dataset.clips, buffers.rows[first : first + size])
-        buffers.clips.update(enumerate(clips, first))
-        return [
-            self._readers.submit(self._read, buffers, first, read)
-            for read in join_reads(clips, self._config.max_hole_bytes)
-        ]
-
-    def _read(self, buffers: Buffers, first: int, read: Read) -> list[Future[None]]:
+    def _read(self, task: _Task, read: Read) -> None:
+        begin = time.perf_counter()
         data = self._reader.read(read.shard, read.start, read.length)
-        jobs = []
-        for slot in (first + number for number in read.slots):
-            clip = buffers.clips[slot]
-            begin = clip.tar_offset - read.start
-            piece = data[begin : begin + clip.tar_bytes]
-            jobs.append(self._decoders.submit(self._decode, buffers, slot, piece))
-        return jobs
+        self._counters.add(read_seconds=time.perf_counter() - begin)
+        for number in read.numbers:
+            clip = task.work.clips[number]
+            start = clip.tar_offset - read.start
+            piece = data[start : start + clip.tar_bytes]
+            self._decoders.submit(partial(task.guard, partial(self._fill, task, number, piece)))
 
-    def _decode(self, buffers: Buffers, slot: int, data: memoryview) -> None:
-        clip = buffers.clips[slot]
+    def _fill(self, task: _Task, number: int, data: memoryview) -> None:
+        clip, slot = task.work.clips[number], task.work.first_slot + number
         try:
             data = self._checked(data, clip)
-            self._place(buffers, slot, self._decoder.decode(data, clip))
+            begin = time.perf_counter()
+            self._place(task, clip, slot, data)
+            self._counters.add(decode_seconds=time.perf_counter() - begin)
         except ChecksumError as error:
-            buffers.problems[slot] = Problem("checksum", str(error))
+            task.finish_one(slot, Problem("checksum", str(error)))
         except FormatError as error:
-            buffers.problems[slot] = Problem("format", str(error))
+            task.finish_one(slot, Problem("format", str(error)))
+        else:
+            task.finish_one(slot, None)
 
-    def _checked(self, data: memoryview, clip: ClipRow) -> memoryview:
+    def _checked(self, data: memoryview, clip: ClipPlace) -> memoryview:
         """`data` if its checksum is right; bytes that were only damaged on the way come again."""
         for _ in range(CHECKSUM_TRIES - 1):
             try:
@@ -190,26 +180,47 @@ class Loader:
         check_crc32c(data, clip)
         return data
 
-    def _place(self, buffers: Buffers, slot: int, clip: DecodedClip) -> None:
-        """Crop the clip into its slot. Raises `FormatError` when it is too small."""
-        size, row = self._config.frame_size, buffers.clips[slot]
-        _, height, width, _ = clip.frames.shape
-        if min(height, width) < size:
+    def _place(self, task: _Task, clip: ClipPlace, slot: int, data: memoryview) -> None:
+        """Decode and crop a clip into its slot. Raises `FormatError` when it is too small."""
+        size = self._config.frame_size
+        if min(clip.height, clip.width) < size:
             raise FormatError(
-                f"{row.shard}: clip {row.clip_id} is {width} x {height} pixels, less than "
-                f"frame_size = {size}"
+                f"{clip.shard}: clip {clip.clip_id} is {clip.width} x {clip.height} pixels, less "
+                f"than frame_size = {size}"
             )
-        top, left = (height - size) // 2, (width - size) // 2
+        top, left = (clip.height - size) // 2, (clip.width - size) // 2
         if self._config.crop == "random":
-            generator = rng(buffers.seed, buffers.epoch, "crop", row.clip_id)
-            top = int(generator.integers(height - size + 1))
-            left = int(generator.integers(width - size + 1))
-        frames = buffers.frames[slot].numpy()
-        frames[:] = clip.frames[:, top : top + size, left : left + size]
-        buffers.logmel[slot].numpy()[:] = clip.logmel
+            generator = rng(task.work.seed, task.work.epoch, "crop", clip.clip_id)
+            top = int(generator.integers(clip.height - size + 1))
+            left = int(generator.integers(clip.width - size + 1))
+        frames, logmel = task.slots.frames[slot], task.slots.logmel[slot]
+        self._decoder.decode_into(data, clip, frames, logmel, top=top, left=left)
 
 
-def _read_done(read: Future[list[Future[None]]]) -> bool:
-    if not read.done() or read.cancelled() or read.exception() is not None:
-        return read.done()
-    return all(clip.done() for clip in read.result())
+class _Task:
+    """Counts the clips of a work that are done; the last one completes the future."""
+
+    def __init__(self, work: Work, slots: Slots) -> None:
+        self.work, self.slots = work, slots
+        self.done: Future[Problems] = Future()
+        self._missing = len(work.clips)
+        self._problems: Problems = {}
+        self._lock = threading.Lock()
+
+    def guard(self, job: Callable[[], None]) -> None:
+        """Run a part of the work; the first error ends all of it."""
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            with self._lock:
+                if not self.done.done():
+                    self.done.set_exception(error)
+
+    def finish_one(self, slot: int, problem: Problem | None) -> None:
+        """Note that a slot is filled or has its problem."""
+        with self._lock:
+            self._missing -= 1
+            if problem is not None:
+                self._problems[slot] = problem
+            if not self._missing and not self.done.done():
+                self.done.set_result(self._problems)

@@ -8,13 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from shards_spec.errors import ObjectNotFoundError, StorageError
-from shards_spec.schema import ClipRow, clip_rows
 from shards_spec.storage import Storage
+from trainer.clip_places import ClipPlace
 from trainer.stream_config import Counters
 
 #: A run of clips longer than this is read in several pieces, side by side.
@@ -34,45 +30,25 @@ class Read:
     """First byte."""
     length: int
     """Bytes, holes between the clips included."""
-    slots: tuple[int, ...]
-    """Which of the given rows these clips are."""
+    numbers: tuple[int, ...]
+    """Which of the given clips these are."""
 
 
-def join_reads(rows: Sequence[ClipRow], max_hole_bytes: int) -> list[Read]:
-    """The reads that fetch all `rows`, neighbours joined; ordered by shard and offset."""
-    order = sorted(range(len(rows)), key=lambda slot: (rows[slot].shard, rows[slot].tar_offset))
+def join_reads(clips: Sequence[ClipPlace], max_hole_bytes: int) -> list[Read]:
+    """The reads that fetch all `clips`, neighbours joined; ordered by shard and offset."""
+    order = sorted(range(len(clips)), key=lambda at: (clips[at].shard, clips[at].tar_offset))
     reads: list[Read] = []
-    for slot in order:
-        row = rows[slot]
+    for number in order:
+        clip = clips[number]
         last = reads[-1] if reads else None
-        if last is not None and last.shard == row.shard:
-            hole = row.tar_offset - last.start - last.length
-            length = max(last.length, row.tar_offset + row.tar_bytes - last.start)
+        if last is not None and last.shard == clip.shard:
+            hole = clip.tar_offset - last.start - last.length
+            length = max(last.length, clip.tar_offset + clip.tar_bytes - last.start)
             if hole <= max_hole_bytes and length <= MAX_READ_BYTES:
-                reads[-1] = Read(last.shard, last.start, length, (*last.slots, slot))
+                reads[-1] = Read(last.shard, last.start, length, (*last.numbers, number))
                 continue
-        reads.append(Read(row.shard, row.tar_offset, row.tar_bytes, (slot,)))
+        reads.append(Read(clip.shard, clip.tar_offset, clip.tar_bytes, (number,)))
     return reads
-
-
-def take_rows(clips: pa.Table, rows: NDArray[np.int64]) -> list[ClipRow]:
-    """The given rows (at least one) of the table of clips.
-
-    Slices are cut from the table, as `Table.take` touches every chunk of a large table (0.1 s).
-    """
-    order = np.argsort(rows, kind="stable")
-    ascending = rows[order]
-    firsts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
-    lasts = np.append(firsts[1:], len(rows))
-    pieces = [
-        clips.slice(int(ascending[first]), int(last - first))
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
-    found = clip_rows(pa.concat_tables(pieces))
-    result = list(found)
-    for place, row in zip(order.tolist(), found, strict=True):
-        result[place] = row
-    return result
 
 
 class Reader:

@@ -2,14 +2,16 @@
 
 What it promises, and anything else is a bug:
 
-- Equal dataset, policy, seed, epoch and step give equal batches, whatever the number of threads
-  and ranks, wherever the stream began, and whatever finished first.
+- Equal dataset, policy, seed, epoch and step give equal batches, whatever the number of processes,
+  threads and ranks, wherever the stream began, and whatever finished first.
 - A clip that cannot be read or decoded is replaced by another of its movie (the choice is a
   function of seed, epoch and clip), counted by reason, logged the first and every 1000th time;
   above `max_bad_fraction` the stream raises `FormatError`.
 - A store that fails is asked again until the deadline; then the stream raises `StorageError`.
-- Whatever is raised, Ctrl-C too, the threads end before it leaves the stream. After `close` or an
-  error a stream is used up.
+- A loader process that dies is named, with how it ended, in a `LoaderDiedError`.
+- Whatever is raised, Ctrl-C too, threads and processes end before it leaves the stream. After
+  `close` or an error a stream is used up. When the training process itself is killed, its loader
+  processes end and leave no memory behind.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset
 from trainer.batch import Batch
 from trainer.clip_index import ClipIndex, movie_numbers
-from trainer.loader import Buffers, Loader, Pending
+from trainer.pending import Buffers, Filler, Pending
 from trainer.plan import PlanState, movies_per_rank, rank_slice
 from trainer.plan_ahead import PlanAhead
 from trainer.policy import BatchPolicy
@@ -80,8 +82,8 @@ class ClipStream:
         self._next = self._submitted = (epoch, step)
         self._counters = Counters()
         self._bad = _BadClips(dataset.storage.uri, config, self._counters)
-        self._loader = Loader(dataset, config, self._counters)
-        batch_bytes = self._loader.clip_bytes * policy.batch_size // world_size
+        self._filler = Filler(dataset, config, self._counters)
+        batch_bytes = self._filler.batch_bytes(policy.batch_size // world_size)
         self._depth = max(1, min(config.prefetch_batches, config.prefetch_bytes // batch_bytes))
         self._queue: deque[tuple[int, int, Pending]] = deque()
         self._closed = False
@@ -120,10 +122,10 @@ class ClipStream:
         self.close()
 
     def close(self) -> None:
-        """End all threads; batches that were handed out stay valid."""
+        """End all threads and processes; batches that were handed out stay valid."""
         self._closed = True
         self._queue.clear()
-        self._loader.close()
+        self._filler.close()
         self._plans.close()
 
     @property
@@ -155,7 +157,7 @@ class ClipStream:
                 self._submitted = (epoch + 1, 0)
                 continue
             rows = rank_slice(plan, step, self._rank, self._world_size)
-            self._queue.append((epoch, step, self._loader.submit(rows, self._seed, epoch)))
+            self._queue.append((epoch, step, self._filler.submit(rows, self._seed, epoch)))
             self._submitted = (epoch, step + 1)
 
     def _mend(self, buffers: Buffers) -> None:
@@ -169,7 +171,7 @@ class ClipStream:
             )
             for row in candidates:
                 self._bad.count(buffers, slot)
-                if self._loader.load_one(buffers, slot, row) is None:
+                if self._filler.load_one(buffers, slot, row) is None:
                     break
             else:
                 raise FormatError(
@@ -191,13 +193,14 @@ def read_all(
     bad = _BadClips(dataset.storage.uri, config, counters)
     movie = movie_numbers(dataset.clips)
     parts = _parts(np.asarray(rows, dtype=np.int64), batch_size)
-    loader = Loader(dataset, dataclasses.replace(config, crop="center"), counters)
+    # Threads: a short reading is over before a process has started.
+    filler = Filler(dataset, dataclasses.replace(config, crop="center", num_processes=0), counters)
     queue: deque[Pending] = deque()
     step = 0
     try:
         while parts or queue:
             while parts and len(queue) <= config.prefetch_batches:
-                queue.append(loader.submit(parts.popleft()[None], seed=0, epoch=0))
+                queue.append(filler.submit(parts.popleft()[None], seed=0, epoch=0))
             buffers = queue.popleft().wait()
             for slot in sorted(buffers.problems):
                 bad.count(buffers, slot)
@@ -207,7 +210,7 @@ def read_all(
                 yield _batch(buffers, movie[buffers.rows], 0, step)
                 step += 1
     finally:
-        loader.close()
+        filler.close()
 
 
 class _BadClips:
@@ -226,7 +229,7 @@ class _BadClips:
 
 
 def _batch(buffers: Buffers, movie: NDArray[np.int32], epoch: int, step: int) -> Batch:
-    start_ns = [buffers.clips[slot].start_ns for slot in range(len(buffers.rows))]
+    start_ns = [clip.start_ns for clip in buffers.clips]
     return Batch(
         frames=buffers.frames,
         logmel=buffers.logmel,

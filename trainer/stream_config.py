@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,10 +23,12 @@ class StreamConfig:
     """Side of the square that is cut from the stored frames, pixels; at most their short side."""
     crop: Literal["random", "center"] = "random"
     """Where the square lies: at random by (seed, epoch, clip), or in the middle."""
+    num_processes: int = 1
+    """Loader processes beside the training process; 0 loads in threads of the training process."""
     num_threads: int = 4
-    """Threads that decode."""
+    """Threads that decode, in each loader process."""
     reads_in_flight: int = 16
-    """Ranged reads that are under way at once."""
+    """Ranged reads that are under way at once, in each loader process."""
     prefetch_batches: int = 4
     """Batches that are prepared ahead of the one in use."""
     prefetch_bytes: int = 2 * 1024**3
@@ -43,7 +45,7 @@ class StreamConfig:
     def __post_init__(self) -> None:
         for name in ("frame_size", "num_threads", "reads_in_flight", "prefetch_batches"):
             _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: at least 1")
-        for name in ("prefetch_bytes", "max_hole_bytes", "deadline_seconds"):
+        for name in ("num_processes", "prefetch_bytes", "max_hole_bytes", "deadline_seconds"):
             _require(getattr(self, name) >= 0, f"{name} = {getattr(self, name)}: at least 0")
         _require(self.crop in ("random", "center"), f"crop = {self.crop!r}: random or center")
         fraction = self.max_bad_fraction
@@ -75,6 +77,10 @@ class StreamStats:
     """Unreadable clips by reason: `checksum`, `format`."""
     wait_seconds: float
     """Time that the consumer waited for batches."""
+    read_seconds: float
+    """Time that reading threads spent on reads, summed over them."""
+    decode_seconds: float
+    """Time that decoding threads spent on clips, summed over them."""
     queue_depth: int
     """Batches that are ready."""
 
@@ -85,13 +91,20 @@ class Counters:
     def __init__(self) -> None:
         self.bad_clips: Counter[str] = Counter()
         self.wait_seconds = 0.0
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
-    def add(self, **amounts: int) -> None:
+    def add(self, **amounts: float) -> None:
         """Add to counts by name: `num_clips=8`."""
         with self._lock:
-            self._counts.update(amounts)
+            for name, amount in amounts.items():
+                self._counts[name] += amount
+
+    def take(self) -> dict[str, float]:
+        """The counts since the last call, to be added to another process's."""
+        with self._lock:
+            counts, self._counts = self._counts, defaultdict(float)
+            return dict(counts)
 
     def add_bad(self, reason: str) -> int:
         """Count a bad clip; returns how many there are now."""
@@ -101,7 +114,7 @@ class Counters:
 
     def check_bad(self, max_fraction: float, uri: str, last: str) -> None:
         """Raise `FormatError` when too many clips are bad."""
-        num_bad, num_clips = self.bad_clips.total(), self._counts["num_clips"]
+        num_bad, num_clips = self.bad_clips.total(), int(self._counts["num_clips"])
         if num_bad > max_fraction * max(num_clips, MIN_JUDGED_CLIPS):
             reasons = ", ".join(f"{count} {name}" for name, count in sorted(self.bad_clips.items()))
             raise FormatError(
@@ -114,13 +127,15 @@ class Counters:
         """The counts as they stand."""
         with self._lock:
             return StreamStats(
-                num_batches=self._counts["num_batches"],
-                num_clips=self._counts["num_clips"],
-                bytes_read=self._counts["bytes_read"],
-                num_requests=self._counts["num_requests"],
-                num_retries=self._counts["num_retries"],
+                num_batches=int(self._counts["num_batches"]),
+                num_clips=int(self._counts["num_clips"]),
+                bytes_read=int(self._counts["bytes_read"]),
+                num_requests=int(self._counts["num_requests"]),
+                num_retries=int(self._counts["num_retries"]),
                 bad_clips=dict(self.bad_clips),
                 wait_seconds=self.wait_seconds,
+                read_seconds=self._counts["read_seconds"],
+                decode_seconds=self._counts["decode_seconds"],
                 queue_depth=queue_depth,
             )
 

@@ -45,7 +45,7 @@ def tiny_config() -> TrainConfig:
             heldout_fraction=0.2,
             split="train",
         ),
-        stream=StreamConfig(frame_size=32, num_threads=2),
+        stream=StreamConfig(frame_size=32, num_processes=0, num_threads=2),
         model=ModelConfig(embedding_size=16, head_hidden=32, inputs=InputConfig(frame_size=32)),
         augment=AugmentConfig(flip=False),
         optimiser=OptimiserConfig(warmup_steps=2),

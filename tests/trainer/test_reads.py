@@ -11,14 +11,15 @@ import pytest
 
 from shards_spec.errors import FormatError, StorageError
 from shards_spec.reader import Dataset, read_clips
-from shards_spec.sample import decode_logmel, encode_logmel, encode_strip, split_members
+from shards_spec.sample import encode_logmel, encode_strip, split_members
 from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from shards_spec.writer import tar_sample
 from trainer.clip_index import ClipIndex
-from trainer.decode import ClipDecoder, DecodedClip
+from trainer.clip_places import take_places
+from trainer.decode import ClipDecoder
 from trainer.policy import BatchPolicy
-from trainer.reads import Reader, join_reads, take_rows
+from trainer.reads import Reader, join_reads
 from trainer.replace import replacements
 from trainer.stream import StreamConfig, read_all
 from trainer.stream_config import Counters
@@ -96,17 +97,18 @@ def test_reads_are_joined_over_small_holes(dataset: Dataset) -> None:
     hole = same[1].tar_bytes
     picked = [same[2], same[0], rows[0]]
     joined = join_reads(picked, hole)
-    assert [read.slots for read in joined] == [(2,), (1, 0)]
+    assert [read.numbers for read in joined] == [(2,), (1, 0)]
     assert joined[1].start == same[0].tar_offset
     assert joined[1].length == sum(row.tar_bytes for row in same[:3])
     split = join_reads(picked, hole - 1)
-    assert [read.slots for read in split] == [(2,), (1,), (0,)]
+    assert [read.numbers for read in split] == [(2,), (1,), (0,)]
 
 
-def test_rows_are_taken_in_any_order(dataset: Dataset) -> None:
+def test_places_are_taken_in_any_order(dataset: Dataset) -> None:
     wanted = np.array([5, 4, 5, 0, 70, 6])
     rows = clip_rows(dataset.clips)
-    assert take_rows(dataset.clips, wanted) == [rows[row] for row in wanted]
+    for place, row in zip(take_places(dataset.clips, wanted), wanted.tolist(), strict=True):
+        assert all(getattr(place, name) == getattr(rows[row], name) for name in place.__slots__)
 
 
 def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
@@ -120,48 +122,53 @@ def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
         reader.read("x", 0, 1)
 
 
-def decode(dataset: Dataset, members: dict[str, bytes]) -> DecodedClip:
+def decode(
+    dataset: Dataset, data: memoryview | dict[str, bytes], *, row: int = 0, size: int = 32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames cropped at (0, 8) or whole, and the log-mel; rows are of the first shard's clips."""
+    place = take_places(dataset.clips, np.array([row]))[0]
+    if isinstance(data, dict):
+        data = memoryview(tar_sample(place.clip_id, data))
+    recipe = dataset.recipe
+    frames = np.zeros((recipe.num_frames, size, size, 3), np.uint8)
+    logmel = np.zeros((recipe.n_mels, recipe.num_mel_frames), np.float16)
+    left = 8 if size < place.width else 0
+    ClipDecoder(recipe).decode_into(data, place, frames, logmel, top=0, left=left)
+    return frames, logmel
+
+
+def first_clip(dataset: Dataset) -> memoryview:
     row = clip_rows(dataset.clips)[0]
-    data = memoryview(tar_sample(row.clip_id, members))
-    return ClipDecoder(dataset.recipe).decode(data, row)
+    return dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
 
 
-def test_decoder_agrees_with_the_reader(dataset: Dataset) -> None:
-    row = clip_rows(dataset.clips)[0]
-    sample = read_clips(dataset.storage, [row])[0]
-    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
-    clip = ClipDecoder(dataset.recipe).decode(data, row)
-    assert (clip.frames == sample.frames).all()
-    assert (clip.logmel == sample.logmel).all()
-
-
-def test_decoder_reads_log_mels_with_another_header(dataset: Dataset) -> None:
-    row = clip_rows(dataset.clips)[0]
-    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
-    members = {name: bytes(part) for name, part in split_members(data)[row.clip_id].items()}
-    plain = members["logmel.npy"]
-    spaced = plain[:10] + plain[10:].replace(b", }", b"  }", 1)
-    assert spaced != plain
-    expected = decode_logmel(plain)
-    assert (decode(dataset, {**members, "logmel.npy": spaced}).logmel == expected).all()
+@pytest.mark.parametrize("width", [48, 32])
+def test_decoder_agrees_with_the_reader(
+    make_toy_dataset: MakeDataset, tmp_path: Path, width: int
+) -> None:
+    dataset = make_toy_dataset(str(tmp_path), num_movies=1, width=width)
+    sample = read_clips(dataset.storage, [clip_rows(dataset.clips)[0]])[0]
+    frames, logmel = decode(dataset, first_clip(dataset))
+    assert (frames == (sample.frames[:, :, 8:40] if width == 48 else sample.frames)).all()
+    assert (logmel == sample.logmel).all()
 
 
 def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
-    row = clip_rows(dataset.clips)[0]
-    data = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
-    members = {name: bytes(part) for name, part in split_members(data)[row.clip_id].items()}
+    clip = first_clip(dataset)
+    clip_id = clip_rows(dataset.clips)[0].clip_id
+    members = {name: bytes(part) for name, part in split_members(clip)[clip_id].items()}
     for changes, message in [
         ({"logmel.npy": encode_logmel(np.zeros((2, 3), np.float16))}, "not \\(16, 80\\)"),
-        ({"logmel.npy": b"no array"}, "not a readable"),
+        ({"logmel.npy": b"no array"}, "log-mel is"),
         ({"frames.jpg": b"no picture"}, "not a readable JPEG"),
         (
             {"frames.jpg": encode_strip(np.zeros((3, 16, 32, 3), np.uint8), 90)},
-            "the index says 48 x 32",
+            "of 32 x 48 pixels is not 4 frames of 48 x 32",
         ),
     ]:
-        with pytest.raises(FormatError, match=f"clip {row.clip_id}: .*{message}"):
+        with pytest.raises(FormatError, match=f"clip {clip_id}: .*{message}"):
             decode(dataset, {**members, **changes})
     with pytest.raises(FormatError, match="missing"):
         decode(dataset, {"frames.jpg": members["frames.jpg"]})
     with pytest.raises(FormatError, match="the bytes are of"):
-        ClipDecoder(dataset.recipe).decode(data, clip_rows(dataset.clips)[1])
+        decode(dataset, clip, row=1)

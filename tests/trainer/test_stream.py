@@ -30,7 +30,9 @@ from trainer.stream import ClipStream, StreamConfig
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
-CONFIG = StreamConfig(frame_size=32, num_threads=2, reads_in_flight=3, deadline_seconds=0.3)
+CONFIG = StreamConfig(
+    frame_size=32, num_processes=0, num_threads=2, reads_in_flight=3, deadline_seconds=0.3
+)
 CLIPS_PER_MOVIE = (8, 21, 30, 12)
 
 
@@ -97,7 +99,7 @@ def corrupt(dataset: Dataset, clip_id: str, offset: int = 700) -> None:
 def test_batches_are_what_direct_reads_give(dataset: Dataset) -> None:
     rows = clip_rows(dataset.clips)
     index = ClipIndex.from_dataset(dataset, POLICY)
-    config = StreamConfig(frame_size=32, crop="center")
+    config = StreamConfig(num_processes=0, frame_size=32, crop="center")
     for batch in batches(dataset, index.num_eligible // 8, config=config):
         plan = plan_epoch(index, POLICY, 5, batch.epoch)
         assert batch.clip.tolist() == plan.clips[batch.step].ravel().tolist()
@@ -110,10 +112,12 @@ def test_batches_are_what_direct_reads_give(dataset: Dataset) -> None:
 
 
 def test_random_crops_differ_by_clip_and_epoch_only(dataset: Dataset) -> None:
-    config = StreamConfig(frame_size=16)
+    config = StreamConfig(num_processes=0, frame_size=16)
     first, second = (batches(dataset, 30, config=config) for _ in range(2))
     assert_equal(first, second)
-    center = batches(dataset, 30, config=StreamConfig(frame_size=16, crop="center"))
+    center = batches(
+        dataset, 30, config=StreamConfig(num_processes=0, frame_size=16, crop="center")
+    )
     same = [torch.equal(one.frames, other.frames) for one, other in zip(first, center, strict=True)]
     assert not any(same)
 
@@ -128,9 +132,13 @@ def test_local_and_s3_give_identical_batches(
 @pytest.mark.parametrize(
     "config",
     [
-        StreamConfig(frame_size=32, num_threads=1, reads_in_flight=1, prefetch_batches=1),
-        StreamConfig(frame_size=32, num_threads=8, reads_in_flight=32, prefetch_batches=16),
-        StreamConfig(frame_size=32, prefetch_bytes=0, max_hole_bytes=0),
+        StreamConfig(
+            num_processes=0, frame_size=32, num_threads=1, reads_in_flight=1, prefetch_batches=1
+        ),
+        StreamConfig(
+            num_processes=0, frame_size=32, num_threads=8, reads_in_flight=32, prefetch_batches=16
+        ),
+        StreamConfig(num_processes=0, frame_size=32, prefetch_bytes=0, max_hole_bytes=0),
     ],
 )
 def test_threads_and_prefetch_change_nothing(dataset: Dataset, config: StreamConfig) -> None:
@@ -175,7 +183,7 @@ def test_impossible_arguments_are_refused(dataset: Dataset) -> None:
     with pytest.raises(PolicyError, match="multiple of their number"):
         batches(dataset, 1, rank=0, world_size=3)
     with pytest.raises(InputError, match="short side of 32 pixels"):
-        batches(dataset, 1, config=StreamConfig(frame_size=48))
+        batches(dataset, 1, config=StreamConfig(num_processes=0, frame_size=48))
     with pytest.raises(InputError, match="no step 99 in epoch 0"):
         batches(dataset, 1, step=99)
     with pytest.raises(InputError, match="num_threads"):
@@ -205,7 +213,7 @@ def test_a_corrupted_clip_is_replaced_by_another_of_its_movie(
     assert (mended[3].clip != sound[3].clip).tolist() == [slot == 5 for slot in range(8)]
     assert torch.equal(mended[3].movie, sound[3].movie)
     assert len(set(mended[3].clip.tolist())) == 8
-    again = batches(dataset, 12, config=StreamConfig(frame_size=32, num_threads=7))
+    again = batches(dataset, 12, config=StreamConfig(num_processes=0, frame_size=32, num_threads=7))
     assert_equal(mended, again)
 
 
@@ -215,7 +223,7 @@ def test_too_many_bad_clips_end_the_run(make_toy_dataset: MakeDataset, tmp_path:
         corrupt(dataset, row.clip_id)
     with pytest.raises(FormatError, match=r"more than max_bad_fraction = 0\.01.*validate"):
         batches(dataset, 50)
-    strict = StreamConfig(frame_size=32, max_bad_fraction=0.0)
+    strict = StreamConfig(num_processes=0, frame_size=32, max_bad_fraction=0.0)
     with pytest.raises(FormatError, match="1 of the first"):
         batches(dataset, 50, config=strict)
 
@@ -255,7 +263,7 @@ class FailingStorage(Storage):
 
 def test_a_store_that_recovers_is_only_a_delay(dataset: Dataset) -> None:
     storage = FailingStorage(dataset.storage.uri, StorageError("no route"), 3)
-    config = StreamConfig(frame_size=32, deadline_seconds=20.0)
+    config = StreamConfig(num_processes=0, frame_size=32, deadline_seconds=20.0)
     index = ClipIndex.from_dataset(dataset, POLICY)
     with ClipStream(open_dataset(storage), index, POLICY, config, seed=5) as stream:
         found = [next(stream) for _ in range(8)]
@@ -284,7 +292,7 @@ def test_bytes_damaged_on_the_way_are_asked_for_again(dataset: Dataset) -> None:
             return memoryview(bytes(data))
 
     noisy = open_dataset(Noisy(dataset.storage.uri))
-    config = StreamConfig(frame_size=32, reads_in_flight=1, num_threads=1)
+    config = StreamConfig(num_processes=0, frame_size=32, reads_in_flight=1, num_threads=1)
     assert_equal(batches(dataset, 8), batches(noisy, 8, config=config))
 
 
@@ -309,7 +317,7 @@ def test_ctrl_c_while_waiting_ends_the_threads(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainer.stream.Pending.wait", interrupt)
+    monkeypatch.setattr("trainer.pending.Pending.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
 

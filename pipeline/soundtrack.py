@@ -78,7 +78,6 @@ class Soundtrack:
             end_ns: wanted end on the movie timeline.
             what: movie and part, for errors.
         """
-        self.frames: deque[Frame] = deque(maxlen=1)
         self._rate_hz = audio.sample_rate_hz
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
@@ -143,11 +142,11 @@ class Soundtrack:
                 yield silence
                 position += len(silence)
             overlap = max(0, position - piece.start)
+            self._cut += max(0, min(overlap, piece.length) - max(0, -piece.start))
             if overlap < piece.length:
                 sound = self._sound.read(piece)[overlap : overlap + end - position]
                 yield sound
                 position += len(sound)
-            self._cut += max(0, min(overlap, piece.length) - max(0, -piece.start))
             if position >= end:
                 return
         yield from self._silence(position, end)

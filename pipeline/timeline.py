@@ -39,8 +39,8 @@ STEP_FRAMES = 9
 #: Clocks that part faster than this are no clocks: the samples are trusted.
 MAX_DRIFT = 0.05
 
-#: Another slope counts when it moves the offset by this many times the noise of a third's median.
-SLOPE_NOISE = 12.0
+#: Another slope counts when it differs by this many times its standard error.
+SLOPE_NOISE = 4.0
 
 _NOISE_FRAMES = 256
 _LINE_FRAMES = 24
@@ -190,14 +190,29 @@ class _Run:
         near = np.abs(firsts - anchor) <= ANCHOR_SECONDS * self._rate_hz
         if near.any():
             firsts, offsets = firsts[near], offsets[near]
+        kept = _believable(firsts, offsets, self._rate_hz)
+        firsts, offsets = firsts[kept], offsets[kept]
         self.slope = _slope(firsts, offsets, self._rate_hz, self.slope)
-        return float(np.median(offsets - self.slope * (firsts - anchor)))
+        return float(np.mean(offsets - self.slope * (firsts - anchor)))
+
+
+def _believable(
+    firsts: NDArray[np.int64], offsets: NDArray[np.int64], rate_hz: int
+) -> NDArray[np.bool_]:
+    """Which frames lie near Tukey's resistant line, through the medians of the outer thirds."""
+    third = max(1, len(firsts) // 3)
+    run = float(np.median(firsts[-third:]) - np.median(firsts[:third]))
+    rise = float(np.median(offsets[-third:]) - np.median(offsets[:third]))
+    rest = offsets - rise / max(run, 1.0) * (firsts - firsts[0])
+    away = np.abs(rest - np.median(rest))
+    near: NDArray[np.bool_] = away <= max(STEP_SECONDS * rate_hz, STEP_NOISE * np.median(away))
+    return near
 
 
 def _slope(
     firsts: NDArray[np.int64], offsets: NDArray[np.int64], rate_hz: int, default: float
 ) -> float:
-    """Tukey's resistant slope: between the medians of the outer thirds.
+    """Of the least-squares line.
 
     `default`, the slope in use, stays where the other one would move the offset by no more than
     `STEADY_SECONDS` and what noise may do.
@@ -205,12 +220,11 @@ def _slope(
     span = int(firsts[-1] - firsts[0])
     if len(firsts) < _LINE_FRAMES or span < _LINE_SECONDS * rate_hz:
         return default
-    third = len(firsts) // 3
-    rise = float(np.median(offsets[-third:]) - np.median(offsets[:third]))
-    slope = rise / float(np.median(firsts[-third:]) - np.median(firsts[:third]))
-    rest = offsets - slope * firsts
-    noise = float(np.median(np.abs(rest - np.median(rest)))) / np.sqrt(third)
-    doubt = STEADY_SECONDS * rate_hz + SLOPE_NOISE * noise
+    along = firsts - np.mean(firsts)
+    spread = float(np.sum(along**2))
+    slope = float(np.sum(along * offsets)) / spread
+    noise = float(np.std(offsets - slope * along)) / np.sqrt(spread)
     if abs(slope) > MAX_DRIFT:
         return 0.0
+    doubt = STEADY_SECONDS * rate_hz + SLOPE_NOISE * noise * span
     return slope if abs(slope - default) * span > doubt else default

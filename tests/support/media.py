@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tools import ffmpeg_path
+from pipeline.tools import bundled_path
 
 BITS = 16
 RATE_HZ = 48_000
@@ -61,7 +61,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
     sound = path.with_name(path.name + ".wav")
     _write_sound(sound, film)
     rate = f"{film.fps.numerator}/{film.fps.denominator}"
-    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-f", "rawvideo"]
+    command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", "-f", "rawvideo"]
     command += ["-pix_fmt", "rgb24", "-s", f"{film.width}x{film.height}", "-r", rate]
     command += ["-i", "pipe:0", *(("-i", str(sound)) if film.audio else ())]
     command += [*film.video, "-g", str(film.gop), *film.audio, "-threads", "1"]
@@ -75,7 +75,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
 
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg on finished films, for the cases that one pass cannot make."""
-    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+    command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
 

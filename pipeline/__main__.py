@@ -4,6 +4,7 @@
     status URI                     how far a run is, and what failed
     retry URI                      try failed and quarantined movies once more
     report URI                     the dataset as a page: movies, drops, streams, failures
+    check-sync MOVIE               offset, drift, gaps and tracks of one movie's sound
     demo-corpus DIR                toy movies with known truth
 
 Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input.
@@ -26,6 +27,9 @@ from pipeline.display import Display, movies_table, print_summary, progress_line
 from pipeline.engine import RunConfig
 from pipeline.preprocess import OnProgress, Summary, preprocess, read_progress, retry
 from pipeline.report import print_report
+from pipeline.sync import check_sync
+from pipeline.sync_display import check_json, print_check
+from pipeline.sync_picture import draw_check
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
@@ -122,6 +126,32 @@ class Report:
 
 
 @dataclass(frozen=True)
+class CheckSync:
+    """Show how sound and picture of one movie fit: offset, drift, gaps, tracks, frame times."""
+
+    movie: tyro.conf.Positional[str]
+    """File, or s3://, gs://, az://."""
+    out: str = ""
+    """Draw what was found along the movie to this PNG file."""
+    language: str = ""
+    """Preferred audio language (ISO 639)."""
+    audio_track: int = -1
+    """Index of the audio stream to look at; -1 for the one that would be chosen."""
+    json: bool = False
+    """Machine-readable output."""
+
+    def __call__(self, console: Console) -> int:
+        check = check_sync(self.movie, self.language, self.audio_track)
+        if self.out:
+            Path(self.out).write_bytes(draw_check(check))
+        if self.json:
+            _print_json(check_json(check))
+        else:
+            print_check(console, check)
+        return _DONE
+
+
+@dataclass(frozen=True)
 class DemoCorpus:
     """Make toy movies with known truth: real H.264/AAC files and a `labels.csv`."""
 
@@ -141,7 +171,7 @@ class DemoCorpus:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    command: Preprocess | Status | Retry | Report | DemoCorpus
+    command: Preprocess | Status | Retry | Report | CheckSync | DemoCorpus
     console = _console()
     try:
         command = tyro.cli(
@@ -149,6 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
             | Annotated[Status, tyro.conf.subcommand("status")]
             | Annotated[Retry, tyro.conf.subcommand("retry")]
             | Annotated[Report, tyro.conf.subcommand("report")]
+            | Annotated[CheckSync, tyro.conf.subcommand("check-sync")]
             | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],
             prog="python -m pipeline",
             description="Turn full-length movies into audio-visual clip shards, grouped by movie.",

@@ -22,7 +22,7 @@ from pipeline.corpus import Movie
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
 from pipeline.frames import Look, look
 from pipeline.process import INPUT_OPTIONS, Run, input_url
-from pipeline.streams import VideoStream, choose_video, require_plausible, require_playable
+from pipeline.streams import VideoStream, choose_video, require_plausible
 from pipeline.tools import ffprobe_path
 from pipeline.tracks import AudioTrack, audio_tracks, choose_track
 from shards_spec.recipe import NANOSECONDS
@@ -60,7 +60,6 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     """Look into a movie at a local path. Raises the `MediaError` that fits."""
     streams = _streams(movie, path)
     video = choose_video(movie, streams)
-    require_playable(movie, streams, video)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
     packets = _packets(movie, path, {video.index})
@@ -84,6 +83,15 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         held_ns=_held_ns(video_pts, tick),
         peak_nits=seen.peak_nits,
     )
+
+
+def frame_times_ns(movie: Movie, path: str, found: Probe) -> NDArray[np.int64]:
+    """(N,) when the frames of a probed movie come on screen, by their packets; sorted."""
+    video = found.video
+    packets = _packets(movie, path, {video.index})[video.index]
+    pts = np.sort(packets[:, 0])
+    ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
+    return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
 
 
 def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:

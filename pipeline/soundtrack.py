@@ -67,7 +67,14 @@ class Soundtrack:
     """Reads a movie's sound. Use as a context manager; iterate `chunks` once."""
 
     def __init__(
-        self, path: str, audio: AudioTrack, start_ns: int, end_ns: int, *, what: str
+        self,
+        path: str,
+        audio: AudioTrack,
+        start_ns: int,
+        end_ns: int,
+        *,
+        what: str,
+        keep_frames: bool = False,
     ) -> None:
         """Start decoding.
 
@@ -77,12 +84,18 @@ class Soundtrack:
             start_ns: container time of t = 0.
             end_ns: wanted end on the movie timeline.
             what: movie and part, for errors.
+            keep_frames: gather `frames`, to look at them later; they grow with the movie.
         """
+        self.frames: list[Frame] = []
+        self.pieces: list[Piece] = []
+        """Where the sound was put, so far."""
+        self._keep_frames = keep_frames
         self._rate_hz = audio.sample_rate_hz
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
         self._reports: deque[Frame] = deque()
+        self._reported = 0
         self._sound = _Fifo()
         self._fills: list[tuple[int, int]] = []
         self._cut = self._clock = self._change = 0
@@ -152,6 +165,7 @@ class Soundtrack:
         yield from self._silence(position, end)
 
     def _account(self, piece: Piece) -> None:
+        self.pieces.append(piece)
         self._start = piece.start if self._start is None else self._start
         self._clock += piece.count
         self._change += piece.length - piece.count
@@ -166,27 +180,33 @@ class Soundtrack:
 
     def _frames(self) -> Iterator[Frame]:
         """Frames as they are decoded; their samples are in the store when they are given."""
-        received = reported = 0
+        received = given = 0
         while data := self._run.read_some(_READ_BYTES):
             self._sound.append(np.frombuffer(data, dtype="<f4"))
             received += len(data) // _BYTES_PER_SAMPLE
             # ffmpeg reports a frame before it writes the samples.
-            self._run.wait_for_line(
-                lambda: reported + sum(frame.count for frame in self._reports) >= received  # noqa: B023
-            )
-            while self._reports and reported + self._reports[0].count <= received:
+            self._wait_for_reports(received)
+            while self._reports and given + self._reports[0].count <= received:
                 frame = self._reports.popleft()
-                reported += frame.count
+                given += frame.count
+                if self._keep_frames:
+                    self.frames.append(frame)
                 yield frame
         self._run.finish(tolerate_errors=True)
         if not received and self._run.returncode:
             raise self._run.error("no sound could be decoded")
 
+    def _wait_for_reports(self, num_samples: int) -> None:
+        self._run.wait_for_line(lambda: self._reported >= num_samples)
+
     def _note_frame(self, line: str) -> None:
         match = _ASHOWINFO.search(line)
         if match:
             pts = None if match.group(1) == "NOPTS" else int(match.group(1)) - self._zero
-            self._reports.append(Frame(pts, int(match.group(2))))
+            frame = Frame(pts, int(match.group(2)))
+            # Read by the other thread: the frame first, then that it is there.
+            self._reports.append(frame)
+            self._reported += frame.count
 
 
 class _Fifo:

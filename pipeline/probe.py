@@ -60,6 +60,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     """Look into a movie at a local path. Raises the `MediaError` that fits."""
     streams = _streams(movie, path)
     video = choose_video(movie, streams)
+    require_plausible(movie, video, 0)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
     packets = _packets(movie, path, {video.index})

@@ -12,15 +12,12 @@ from typing import Any
 
 from pipeline.corpus import Movie
 from pipeline.errors import (
-    EncryptedError,
     ImplausibleError,
     NoVideoStreamError,
 )
 from shards_spec.recipe import NANOSECONDS
 
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
-#: Codec tags and side data of encrypted streams.
-_ENCRYPTED_TAGS = ("encv", "enca", "drmi", "drms")
 #: More pixels (8192 x 8192) or hours than this come from a broken header, not from a movie.
 MAX_PIXELS = 1 << 26
 MAX_HOURS = 100
@@ -125,16 +122,6 @@ def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
         color_transfer=transfer,
         declared_duration_ns=_declared_ns(best),
     )
-
-
-def require_playable(movie: Movie, streams: list[dict[str, Any]], video: VideoStream) -> None:
-    """Raise `EncryptedError` when the chosen picture is encrypted."""
-    (chosen,) = (stream for stream in streams if int(stream["index"]) == video.index)
-    kinds = [str(item.get("side_data_type", "")) for item in chosen.get("side_data_list", [])]
-    if chosen.get("codec_tag_string") in _ENCRYPTED_TAGS or any("ncryption" in k for k in kinds):
-        raise EncryptedError(
-            f"{movie.name}: the video stream is encrypted; decrypt the file or remove it"
-        )
 
 
 def require_plausible(movie: Movie, video: VideoStream, duration_ns: int) -> None:

@@ -7,7 +7,8 @@
     check-sync MOVIE               offset, drift, gaps and tracks of one movie's sound
     demo-corpus DIR                toy movies with known truth
 
-Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input.
+Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input, or a
+run that fails as a whole; 130 interrupted, 143 stopped by SIGTERM: the same command goes on.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from pipeline.config import RunConfig
 from pipeline.demo import DemoConfig, make_demo_corpus
 from pipeline.display import Display, movies_table, print_summary, progress_line
-from pipeline.engine import RunConfig
-from pipeline.preprocess import OnProgress, Summary, preprocess, read_progress, retry
+from pipeline.engine import DrainedError
+from pipeline.preprocess import OnProgress, Summary, preprocess, retry
+from pipeline.progress import read_progress
+from pipeline.redaction import redacted
 from pipeline.report import print_report
 from pipeline.sync import check_sync
 from pipeline.sync_display import check_json, print_check
@@ -36,7 +40,7 @@ from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 from shards_spec.writer import read_committed_movies
 
-_DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED = 0, 1, 2, 130
+_DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED, _DRAINED = 0, 1, 2, 130, 143
 _LOG_WIDTH = 110
 
 
@@ -187,8 +191,11 @@ def main(arguments: list[str] | None = None) -> int:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         return command(console)
+    except DrainedError as error:
+        sys.stderr.write(f"{error}\n")
+        return _DRAINED
     except ReelshardsError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {redacted(str(error))}\n")
         return _UNUSABLE
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to go on\n")

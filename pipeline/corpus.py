@@ -64,6 +64,8 @@ class Movie:
     """Where the wanted part ends, exclusive; 0 for the movie's end."""
     has_own_id: bool = False
     """Whether a manifest named the id, so that it must stay as it is."""
+    root: str = ""
+    """Real path of the folder that the source must lie in; empty for anywhere."""
 
     @property
     def name(self) -> str:
@@ -71,8 +73,11 @@ class Movie:
         return PurePosixPath(urlsplit(self.uri).path).name
 
 
-def find_movies(corpus: str) -> list[Movie]:
+def find_movies(corpus: str, *, follow_links: bool = False) -> list[Movie]:
     """All movies of a corpus, sorted by id.
+
+    A corpus that is itself a link is followed: that is the user's word. Links inside of it are
+    whoever's word filled the folder: those that lead out of it count only with `follow_links`.
 
     Raises `InputError` when it does not exist, holds no movie, or its manifest is broken; and
     `StorageError` when the store refuses.
@@ -80,7 +85,7 @@ def find_movies(corpus: str) -> list[Movie]:
     if "://" in corpus and urlsplit(corpus).scheme != "file":
         movies = _remote_movies(normalise_uri(corpus))
     else:
-        movies = _local_movies(corpus.removeprefix("file://"))
+        movies = _local_movies(corpus.removeprefix("file://"), follow_links)
     if not movies:
         raise InputError(
             f"no movies in {corpus}; looked for files ending in {' '.join(sorted(MOVIE_SUFFIXES))}"
@@ -104,16 +109,14 @@ def movie_id_of(relative_path: str) -> str:
     return slug
 
 
-def _local_movies(corpus: str) -> list[Movie]:
+def _local_movies(corpus: str, follow_links: bool) -> list[Movie]:
     path = Path(os.path.expanduser(corpus))
     if path.is_dir():
-        files = [
-            Path(folder, name)
-            for folder, _, names in os.walk(path, followlinks=True)
-            for name in names
-            if Path(name).suffix.lower() in MOVIE_SUFFIXES and not name.startswith(".")
+        inside = "" if follow_links else os.path.realpath(path)
+        return [
+            replace(_local_movie(file, str(file.relative_to(path))), root=inside)
+            for file in _walk(path, follow_links)
         ]
-        return [_local_movie(file, str(file.relative_to(path))) for file in files]
     if path.is_file():
         if path.suffix.lower() in MANIFEST_SUFFIXES:
             return _manifest_movies(path.read_bytes(), path.name, path.resolve().parent.as_uri())
@@ -124,6 +127,25 @@ def _local_movies(corpus: str) -> list[Movie]:
         root = Path(os.path.commonpath([file.parent for file in files])) if files else path
         return [_local_movie(file, str(file.relative_to(root))) for file in files]
     raise InputError(f"corpus {corpus} does not exist")
+
+
+def _walk(path: Path, follow_links: bool) -> list[Path]:
+    """The movie files below a folder. Linked folders count with `follow_links`, each once."""
+    files, seen = [], set()
+    for folder, below, names in os.walk(path, followlinks=follow_links):
+        below.sort()
+        # A link to a folder above would lead round in circles.
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        files += [
+            Path(folder, name)
+            for name in names
+            if Path(name).suffix.lower() in MOVIE_SUFFIXES and not name.startswith(".")
+        ]
+    return files
 
 
 def _local_movie(path: Path, relative: str) -> Movie:

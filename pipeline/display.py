@@ -15,8 +15,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.engine import Event
-from pipeline.preprocess import Progress, Summary, film_hours
+from pipeline.jobs import Event
+from pipeline.preprocess import Summary, film_hours
+from pipeline.progress import Progress
 from shards_spec.schema import MovieRow
 
 _LOG_EVERY_SECONDS = 10.0

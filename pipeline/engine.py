@@ -1,4 +1,4 @@
-"""Runs the corpus on Ray: which movie when, what may fail, when a movie counts.
+"""Runs the corpus on Ray: submits what the scheduler names, takes in what comes back.
 
     queue of movies (largest first)
       -> prepare                       one task a movie
@@ -6,109 +6,40 @@
       -> write                         shards, then the commit record
 
 Tasks may run more than once; the result is the same bytes, and only the commit record makes it
-count. The driver keeps a bounded number of tasks in flight and starts a new movie only when the
-open ones leave workers idle, so open movies, and with them memory, do not grow with the corpus.
+count. Who goes next is `scheduler`'s word, what may fail is `health`'s, what a task does `tasks`'.
 """
 
 from __future__ import annotations
 
-import heapq
-import os
-import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline import cluster, source, tasks
 from pipeline import movie as steps
-from pipeline import source
+from pipeline.config import RunConfig
 from pipeline.corpus import Movie
-from pipeline.errors import AllDroppedError, KilledError, MediaError, TooShortError
-from pipeline.plan import MoviePlan, Segment
-from shards_spec.errors import AccessDeniedError, InputError, StorageError
+from pipeline.errors import LostError, MediaError, TimedOutError
+from pipeline.health import Health
+from pipeline.jobs import Event, Job, Unit
+from pipeline.limits import GIB
+from pipeline.redaction import redacted
+from pipeline.scheduler import Scheduler, final_status, note_failure, retry_wait
+from shards_spec import layout
+from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import MovieRow, Status
+from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 from shards_spec.writer import write_commit
 
-#: Tasks in flight per CPU: enough that no worker waits for the driver.
-IN_FLIGHT_PER_CPU = 2
 
-UnitKind = Literal["prepare", "segment", "audio", "write"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """How a run uses its machines. Nothing here changes a byte of the result."""
-
-    workers: int = 0
-    """CPUs of a local run; 0 for all of this machine's. Ignored with `address`."""
-    address: str = ""
-    """Ray cluster to run on: `auto`, `ray://host:port` or `host:port`; empty for a local run."""
-    segment_seconds: float = 300.0
-    """Film seconds that one task decodes."""
-    max_attempts: int = 3
-    """Tries per task when it fails for a transient reason."""
-    retry_seconds: float = 2.0
-    """Wait before the second try; doubled for each further one."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 0 or self.max_attempts < 1 or self.retry_seconds < 0:
-            raise InputError(
-                "workers and retry_seconds must not be negative, max_attempts at least 1"
-            )
-        if self.segment_seconds <= 0:
-            raise InputError(f"{self.segment_seconds = }: must be positive")
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened to a movie; the progress display and the run record live on these."""
-
-    kind: Literal["planned", "decoded", "retry", "finished"]
-    movie_id: str
-    film_seconds: float = 0.0
-    """Planned or decoded now."""
-    row: MovieRow | None = None
-    """With `finished`."""
-    message: str = ""
-    """With `retry`."""
-
-
-@dataclass
-class _Unit:
-    """One task of a movie: it is queued, runs, and may run again."""
-
-    kind: UnitKind
-    job: _Job
-    segment: Segment | None = None
-    attempts: int = 0
-    result: Any = None
-    payload: Any = None
-    """Reference to the unit's bytes in the object store."""
-
-
-@dataclass
-class _Job:
-    """A movie in work."""
-
-    movie: Movie
-    fingerprint: str
-    started: float
-    plan: MoviePlan | None = None
-    plan_ref: Any = None
-    units: list[_Unit] = field(default_factory=list)
-    num_open: int = 0
-    cpu_seconds: float = 0.0
-    finished: bool = False
-
-    @property
-    def attempts(self) -> int:
-        return max((unit.attempts for unit in self.units), default=1)
+class DrainedError(ReelshardsError):
+    """The run was asked to stop and did; what is committed stays."""
 
 
 class Engine:
@@ -125,62 +56,75 @@ class Engine:
         self._recipe = recipe
         self._config = config
         self._clock = clock
-        self._ready: deque[_Unit] = deque()
-        self._later: list[tuple[float, int, _Unit]] = []
-        self._running: dict[Any, _Unit] = {}
-        self._open: list[_Job] = []
-        self._ticket = 0
+        self._scheduler = Scheduler([])
+        self._health = Health(config.stop_after, config.stop_share)
+        self._running: dict[Any, Unit] = {}
+        self._drain_until: float | None = None
+
+    @property
+    def num_queued(self) -> int:
+        """Tasks that run or could run."""
+        return len(self._running) + self._scheduler.num_queued
+
+    def drain(self) -> None:
+        """Take in no new movie, and end after `drain_seconds` at the latest. Signal safe."""
+        if self._drain_until is None:
+            self._drain_until = self._clock() + self._config.drain_seconds
 
     def run(self, movies: Sequence[tuple[Movie, str]]) -> Iterator[Event | None]:
         """Process (movie, source fingerprint) pairs; yields None while nothing happens.
 
-        Raises `StorageError` when the output refuses: that is no fault of a movie.
+        Raises:
+            StorageError: the output refuses; that is no fault of a movie.
+            RunStoppedError: most movies fail for one reason of the machinery.
+            DrainedError: `drain` was called, and movies are left.
         """
-        waiting = deque(sorted(movies, key=lambda pair: -pair[0].num_bytes))
-        while waiting or self._open:
-            self._wake()
-            limit = IN_FLIGHT_PER_CPU * num_cpus()
-            while waiting and len(self._ready) + len(self._running) < limit:
-                self._start(*waiting.popleft())
-            while self._ready and len(self._running) < limit:
-                self._submit(self._ready.popleft())
+        self._scheduler = Scheduler(movies)
+        num_left = 0
+        while not self._scheduler.is_empty:
+            if self._drain_until is not None:
+                num_left += self._scheduler.stop_admitting()
+                if self._clock() > self._drain_until:
+                    break
+            now, cpus = self._clock(), cluster.num_cpus()
+            for unit in self._scheduler.next_units(now, cpus, len(self._running)):
+                yield from self._submit(unit)
             done, _ = ray.wait(list(self._running), timeout=0.25) if self._running else ([], [])
-            if not self._running and not self._ready:
+            if not self._running:
                 time.sleep(0.05)
             if not done:
                 yield None
             for ref in done:
                 yield from self._collect(ref)
+            yield from self._stop_overdue()
+        if num_left or self._scheduler.open:
+            raise self._drained(num_left)
 
-    def _start(self, movie: Movie, fingerprint: str) -> None:
-        job = _Job(movie, fingerprint, self._clock())
-        self._open.append(job)
-        self._add(job, _Unit("prepare", job))
-
-    def _add(self, job: _Job, unit: _Unit) -> None:
-        job.units.append(unit)
-        job.num_open += 1
-        self._ready.append(unit)
-
-    def _submit(self, unit: _Unit) -> None:
+    def _submit(self, unit: Unit) -> Iterator[Event]:
         unit.attempts += 1
-        job = unit.job
+        job, order = unit.job, tasks.Order(self._config, unit.memory_factor)
+        options: dict[str, Any] = {"name": f"{job.movie.movie_id} {unit.name}"}
+        memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
+        if memory:
+            options["memory"] = min(memory, cluster.largest_memory())
         if unit.kind == "prepare":
-            ref = _prepare.remote(
-                job.movie, job.fingerprint, self._recipe, self._config.segment_seconds
-            )
+            yield Event("started", job.movie.movie_id)
+            task = cast(Any, tasks.prepare).options(**options)
+            ref = task.remote(job.movie, job.fingerprint, self._recipe, order)
         elif unit.kind == "segment":
-            ref, unit.payload = cast(Any, _segment).remote(job.plan_ref, unit.segment)
+            task = cast(Any, tasks.segment).options(**options)
+            ref, unit.payload = task.remote(job.plan_ref, unit.segment, order)
         elif unit.kind == "audio":
-            ref, unit.payload = cast(Any, _audio).remote(job.plan_ref)
+            task = cast(Any, tasks.audio).options(**options)
+            ref, unit.payload = task.remote(job.plan_ref, order)
         else:
-            ref = self._submit_write(job)
+            ref = self._submit_write(job, cast(Any, tasks.write).options(**options))
         self._running[ref] = unit
 
-    def _submit_write(self, job: _Job) -> Any:
+    def _submit_write(self, job: Job, task: Any) -> Any:
         audio = next(unit for unit in job.units if unit.kind == "audio")
         segments = [unit for unit in job.units if unit.kind == "segment"]
-        return _write.remote(
+        return task.remote(
             job.plan_ref,
             self._storage,
             self._effort(job),
@@ -196,180 +140,143 @@ class Engine:
         if unit.job.finished:
             return
         try:
-            unit.result = ray.get(ref)
-        except RayTaskError as error:
-            yield from self._failed(unit, _cause(error))
+            done: tasks.Done = ray.get(ref)
         except RayError as error:
-            lost = KilledError(f"{unit.job.movie.name}: a worker was lost: {_first_line(error)}")
-            yield from self._failed(unit, lost)
+            yield from self._failed(unit, tasks.failure(unit.job.movie, error))
         else:
-            unit.job.num_open -= 1
-            yield from self._succeeded(unit)
+            unit.job.nodes.add(done.node)
+            yield from self._succeeded(unit, done)
 
-    def _succeeded(self, unit: _Unit) -> Iterator[Event]:
+    def _succeeded(self, unit: Unit, done: tasks.Done) -> Iterator[Event]:
         job = unit.job
+        job.num_open -= 1
+        is_again = unit.result is not None
+        unit.result = done.value
         if unit.kind == "prepare":
-            plan: MoviePlan = unit.result
-            job.plan, job.plan_ref = plan, ray.put(plan)
-            self._add(job, _Unit("audio", job))
-            for segment in plan.segments:
-                self._add(job, _Unit("segment", job, segment))
-            yield Event("planned", job.movie.movie_id, steps.film_seconds(plan))
+            job.plan, job.plan_ref = done.value, ray.put(done.value)
+            self._scheduler.push(job.add("audio"))
+            for part in done.value.segments:
+                self._scheduler.push(job.add("segment", part))
+            yield Event("planned", job.movie.movie_id, steps.film_seconds(done.value))
         elif unit.kind == "write":
-            yield self._finish(job, unit.result)
+            yield self._finish(job, done.value)
+            self._health.note_end(job.movie.movie_id, None)
         else:
-            job.cpu_seconds += unit.result.cpu_seconds
-            if unit.segment is not None and job.plan is not None:
-                seconds = job.plan.segment_seconds(unit.segment)
-                yield Event("decoded", job.movie.movie_id, seconds)
+            job.cpu_seconds += done.value.cpu_seconds
+            if not is_again:
+                yield self._decoded(unit, done)
             if job.num_open == 0:
-                self._add(job, _Unit("write", job))
+                self._scheduler.push(job.add("write"))
 
-    def _failed(self, unit: _Unit, error: Exception) -> Iterator[Event]:
-        """Try again later, give the movie up, or stop the run when the output is at fault."""
+    def _decoded(self, unit: Unit, done: tasks.Done) -> Event:
+        job = unit.job
+        seconds = job.plan.segment_seconds(unit.segment) if job.plan and unit.segment else 0.0
+        return Event(
+            "decoded",
+            job.movie.movie_id,
+            seconds,
+            unit=unit.name,
+            attempt=unit.attempts,
+            cpu_seconds=done.value.cpu_seconds,
+            peak_rss_bytes=done.peak_rss_bytes,
+        )
+
+    def _failed(self, unit: Unit, error: Exception) -> Iterator[Event]:
+        """Try again later, give the movie up, or stop the run when it is at fault."""
         job = unit.job
         if isinstance(error, (AccessDeniedError, InputError)):
             raise error
-        transient = isinstance(error, StorageError) or getattr(error, "kind", "") == "transient"
-        if transient and unit.attempts < self._config.max_attempts:
-            wait = self._config.retry_seconds * 2 ** (unit.attempts - 1)
-            self._ticket += 1
-            heapq.heappush(self._later, (self._clock() + wait, self._ticket, unit))
-            yield Event("retry", job.movie.movie_id, message=str(error))
+        note_failure(unit, error)
+        wait = retry_wait(unit, error, self._config.max_attempts, self._config.retry_seconds)
+        if wait is not None:
+            self._again(unit, error, self._clock() + wait)
+            yield Event(
+                "retry",
+                job.movie.movie_id,
+                message=redacted(str(error)),
+                unit=unit.name,
+                attempt=unit.attempts,
+                error_class=getattr(error, "error_class", "storage"),
+            )
             return
         if isinstance(error, StorageError):
             raise error
         if not isinstance(error, MediaError):
-            error = _unexpected(job.movie, error)
-        row = self._failure_row(job, error, transient)
-        write_commit(self._storage, row, [])
-        yield self._finish(job, row)
+            error = tasks.unexpected(job.movie, error)
+        yield self._give_up(job, error)
 
-    def _finish(self, job: _Job, row: MovieRow) -> Event:
-        job.finished = True
-        self._open.remove(job)
-        self._ready = deque(unit for unit in self._ready if unit.job is not job)
-        self._later = [entry for entry in self._later if entry[2].job is not job]
-        heapq.heapify(self._later)
-        for ref, unit in self._running.items():
-            if unit.job is job:
-                ray.cancel(ref, force=False)
+    def _again(self, unit: Unit, error: Exception, time: float) -> None:
+        """Queue a unit once more; a write whose inputs went away waits for them."""
+        lost = _without_bytes(unit.job) if isinstance(error, LostError) else []
+        if unit.kind != "write" or not lost:
+            self._scheduler.push_later(unit, time)
+            return
+        unit.job.units.remove(unit)
+        unit.job.num_open += len(lost) - 1
+        for part in lost:
+            part.losses += 1
+            self._scheduler.push_later(part, time)
+
+    def _give_up(self, job: Job, error: MediaError) -> Event:
+        effort = self._effort(job)
+        row = replace(
+            steps.bare_row(job.movie, job.fingerprint, self._recipe, final_status(error), effort),
+            error_class=error.error_class,
+            error=tasks.bounded(redacted(str(error))),
+            duration_ns=job.plan.probe.duration_ns if job.plan else 0,
+        )
+        stop_for = self._health.note_end(job.movie.movie_id, error)
+        if stop_for:
+            for movie_id in self._health.movies_of(stop_for):
+                self._storage.delete(layout.commit_key(movie_id))
+            raise self._health.stopped(stop_for, error)
+        write_commit(self._storage, row, [])
+        return self._finish(job, row)
+
+    def _finish(self, job: Job, row: MovieRow) -> Event:
+        self._scheduler.close(job)
+        self._cancel(job)
         # References dropped here free the movie's bytes in the object store.
         job.units.clear()
         job.plan_ref = None
         if not source.is_local(job.movie):
-            source.unstage(job.fingerprint)
+            for node in job.nodes & cluster.live_nodes():
+                where = NodeAffinitySchedulingStrategy(node, soft=False)
+                cast(Any, tasks.unstage).options(scheduling_strategy=where).remote(job.fingerprint)
         return Event("finished", job.movie.movie_id, row=row)
 
-    def _failure_row(self, job: _Job, error: MediaError, transient: bool) -> MovieRow:
-        status: Status = "failed" if transient else "quarantined"
-        if isinstance(error, (TooShortError, AllDroppedError)):
-            status = "skipped"
-        effort = self._effort(job)
-        return replace(
-            steps.bare_row(job.movie, job.fingerprint, self._recipe, status, effort),
-            error_class=error.error_class,
-            error=str(error),
-            duration_ns=job.plan.probe.duration_ns if job.plan else 0,
+    def _cancel(self, job: Job) -> None:
+        for ref, unit in self._running.items():
+            if unit.job is job:
+                ray.cancel(ref, force=False)
+
+    def _stop_overdue(self) -> Iterator[Event]:
+        """Give up movies that take longer than they may."""
+        limit = self._config.movie_hours * 3600
+        for job in [j for j in self._scheduler.open if self._clock() - j.started > limit]:
+            yield self._give_up(
+                job,
+                TimedOutError(
+                    f"{job.movie.name}: not done after {self._config.movie_hours:g} hours, "
+                    "see --movie-hours"
+                ),
+            )
+
+    def _drained(self, num_left: int) -> DrainedError:
+        for job in self._scheduler.open:
+            self._cancel(job)
+        return DrainedError(
+            f"stopped as asked: {len(self._scheduler.open)} open movies given up, {num_left} not "
+            "begun; all others are committed. Run the same command again to go on"
         )
 
-    def _effort(self, job: _Job) -> steps.Effort:
+    def _effort(self, job: Job) -> steps.Effort:
         return steps.Effort(job.attempts, job.cpu_seconds, self._clock() - job.started)
 
-    def _wake(self) -> None:
-        """Move units whose wait is over back to the queue."""
-        while self._later and self._later[0][0] <= self._clock():
-            self._ready.appendleft(heapq.heappop(self._later)[2])
 
-
-def start_ray(config: RunConfig) -> bool:
-    """Connect to a cluster, or start Ray on this machine; a Ray that is there already is used.
-
-    Returns whether Ray was started here. Raises `InputError` when that fails.
-    """
-    if ray.is_initialized():
-        return False
-    _require_reachable(config.address)
-    # Ray gives its node 30 s to come up; a busy laptop may need longer.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if config.address:
-        options["address"] = config.address
-    else:
-        options |= {"num_cpus": config.workers or None, "include_dashboard": False}
-    try:
-        ray.init(**options)
-    except Exception as error:
-        where = f"at {config.address!r}" if config.address else "on this machine"
-        raise InputError(f"cannot start Ray {where}: {_first_line(error)}") from error
-    return True
-
-
-def _require_reachable(address: str) -> None:
-    """Raise `InputError` when nothing answers at host:port: Ray itself would wait five minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise InputError(
-            f"cannot start Ray at {address!r}: {error.strerror or error}; is the cluster up?"
-        ) from error
-
-
-def stop_ray() -> None:
-    """Disconnect, and stop a local Ray with all its processes."""
-    if ray.is_initialized():
-        ray.shutdown()
-
-
-def num_cpus() -> int:
-    """CPUs of the cluster as it is now; at least 1."""
-    resources: dict[str, float] = cast(Any, ray).cluster_resources()
-    return max(1, int(resources.get("CPU", 1)))
-
-
-@ray.remote(num_cpus=1)
-def _prepare(movie: Movie, fingerprint: str, recipe: Recipe, seconds: float) -> MoviePlan:
-    return steps.prepare(movie, fingerprint, recipe, seconds)
-
-
-@ray.remote(num_cpus=1, num_returns=2)
-def _segment(plan: MoviePlan, segment: Segment) -> Any:
-    return steps.run_segment(plan, segment)
-
-
-@ray.remote(num_cpus=1, num_returns=2)
-def _audio(plan: MoviePlan) -> Any:
-    return steps.run_audio(plan)
-
-
-@ray.remote(num_cpus=1)
-def _write(
-    plan: MoviePlan,
-    storage: Storage,
-    effort: steps.Effort,
-    audio: Any,
-    segments: list[Any],
-    sounds: Any,
-    *strips: Any,
-) -> MovieRow:
-    pairs = list(zip(segments, strips, strict=True))
-    return steps.write_movie(plan, storage, effort, (audio, sounds), pairs)
-
-
-def _cause(error: RayTaskError) -> Exception:
-    """The exception that the task raised."""
-    cause = error.cause
-    return cause if isinstance(cause, Exception) else KilledError(_first_line(error))
-
-
-def _unexpected(movie: Movie, error: Exception) -> MediaError:
-    """A bug of ours must not stop the run; it is listed under its own class."""
-    return MediaError(f"{movie.name}: unexpected {type(error).__name__}: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _without_bytes(job: Job) -> list[Unit]:
+    """Decoded units whose bytes are on no live node any more."""
+    units = [unit for unit in job.units if unit.kind in ("segment", "audio")]
+    places = cast(Any, ray).experimental.get_object_locations([unit.payload for unit in units])
+    alive = cluster.live_nodes()
+    return [unit for unit in units if not alive & set(places[unit.payload]["node_ids"])]

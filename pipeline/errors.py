@@ -11,9 +11,18 @@ MediaError                     kind: permanent unless said otherwise
 ├── TooShortError              shorter than one clip
 ├── AllDroppedError            every clip fell to a drop rule
 ├── DecodeError                ffmpeg gave up, or gave too few frames or samples
+├── TooLargeError              beyond a limit: bytes, hours, pixels, streams
+├── OutsideCorpusError         a link that leads out of the corpus, or no regular file
+├── SourceDeniedError          the store does not give this source to us
 ├── SourceChangedError         transient: the file changed while it was read
 ├── SourceError                transient: the file could not be fetched or opened
-└── TimedOutError              transient: no progress, or over the wall-clock limit
+├── TimedOutError              transient: no progress, or over the wall-clock limit
+├── LostError                  transient: a node or its data went away
+├── KilledError                resource: ffmpeg or its worker was killed
+├── OutOfMemoryError           resource: ffmpeg needs more memory than it may have
+└── DiskFullError              resource: no room for sources or shards on a node
+
+`transient` is tried again as it is, `resource` with more memory; neither for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +31,7 @@ from typing import ClassVar, Literal
 
 from shards_spec import errors
 
-Kind = Literal["permanent", "transient"]
+Kind = Literal["permanent", "transient", "resource"]
 
 
 class MediaError(errors.MediaError):
@@ -72,6 +81,18 @@ class DecodeError(MediaError):
     error_class = "decode_failed"
 
 
+class TooLargeError(MediaError):
+    error_class = "too_large"
+
+
+class OutsideCorpusError(MediaError):
+    error_class = "outside_corpus"
+
+
+class SourceDeniedError(MediaError):
+    error_class = "source_denied"
+
+
 class SourceChangedError(MediaError):
     error_class = "source_changed"
     kind = "transient"
@@ -87,6 +108,21 @@ class TimedOutError(MediaError):
     kind = "transient"
 
 
+class LostError(MediaError):
+    error_class = "lost"
+    kind = "transient"
+
+
 class KilledError(MediaError):
     error_class = "killed"
-    kind = "transient"
+    kind = "resource"
+
+
+class OutOfMemoryError(MediaError):
+    error_class = "out_of_memory"
+    kind = "resource"
+
+
+class DiskFullError(MediaError):
+    error_class = "disk_full"
+    kind = "resource"

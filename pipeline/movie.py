@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import source
+from pipeline import limits, source
 from pipeline.audio import MovieAudio, decode_audio
 from pipeline.bars import find_crop
 from pipeline.clips import Clip, DropReason, join_clips
@@ -22,6 +22,7 @@ from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.picture import applied, frame_size
 from pipeline.plan import INTERLACED_LEAD_NS, MoviePlan, Segment, clip_range, cut_segments
 from pipeline.probe import probe
+from pipeline.redaction import redacted
 from pipeline.soundtrack import SoundReport
 from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
@@ -48,6 +49,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     path = str(source.stage(movie, source_fingerprint))
     found = probe(movie, path, recipe.language)
+    limits.check_film(movie.name, found.duration_ns, found.video.width, found.video.height)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
     first, end = clip_range(movie, recipe, found.duration_ns)
@@ -117,7 +119,7 @@ def bare_row(
     return MovieRow(
         movie_id=movie.movie_id,
         group=movie.group,
-        source_uri=movie.uri,
+        source_uri=redacted(movie.uri),
         source_bytes=movie.num_bytes,
         source_fingerprint=source_fingerprint,
         recipe_fingerprint=recipe.fingerprint,

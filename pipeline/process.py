@@ -1,8 +1,9 @@
 """Runs one ffmpeg or ffprobe: bounded, watched, and never left behind.
 
-Every run has its own process group that is killed on the way out, no standard input, a bounded
-stderr tail, a wall-clock limit and a no-progress limit. Inputs go through a protocol and a demuxer
-whitelist: a playlist that lies in a corpus must not open other files or the network.
+Every run has its own process group that is killed on the way out (and when this process dies), no
+standard input, a bounded stderr tail, a wall-clock limit, a no-progress limit and a memory limit.
+Every input goes through a protocol and a demuxer whitelist, whoever composed the command: a
+playlist that lies in a corpus must not open other files or the network.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -19,7 +21,17 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO
 
-from pipeline.errors import DecodeError, KilledError, NoDecoderError, TimedOutError, UnreadableError
+from pipeline import limits, watchdog
+from pipeline.errors import (
+    DecodeError,
+    KilledError,
+    MediaError,
+    NoDecoderError,
+    OutOfMemoryError,
+    TimedOutError,
+    TooLargeError,
+    UnreadableError,
+)
 
 #: Demuxers that read one self-contained file. No playlists, no scripts, no image sequences.
 DEMUXERS = (
@@ -42,6 +54,10 @@ _UNREADABLE = re.compile(
     r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
     r"not on whitelist|EBML header parsing failed|could not find codec parameters",
     re.I,
+)
+_TOO_LARGE = re.compile(r"exceeds max_streams|exceeds specified max pixel count", re.I)
+_NO_MEMORY = re.compile(
+    r"Cannot allocate memory|Out of memory|std::bad_alloc|Failed to allocate", re.I
 )
 
 
@@ -78,13 +94,16 @@ class Run:
         self._started = self._progress = time.monotonic()
         self._timed_out = ""
         self._done = threading.Event()
+        bounds = limits.current()
         self._process = subprocess.Popen(
-            command,
+            guarded(command, bounds),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        watchdog.watch(self._process.pid)
+        _limit_memory(self._process.pid, bounds)
         self._stderr = threading.Thread(target=self._read_stderr, daemon=True)
         self._watch = threading.Thread(target=self._watch_clock, daemon=True)
         self._stderr.start()
@@ -144,14 +163,21 @@ class Run:
         if self.returncode < 0:
             name = signal.Signals(-self.returncode).name
             raise KilledError(f"{self.what}: ffmpeg was killed by {name}; is memory short?")
-        if self.returncode and not tolerate_errors:
+        if _TOO_LARGE.search(self.stderr_tail):
+            raise self.error("not all of it was read")
+        short = self.returncode and _NO_MEMORY.search(self.stderr_tail)
+        if self.returncode and (short or not tolerate_errors):
             raise self.error(f"exit status {self.returncode}")
 
-    def error(self, found: str) -> DecodeError | NoDecoderError | UnreadableError:
+    def error(self, found: str) -> MediaError:
         """The error that fits the stderr tail."""
         self._stderr.join(timeout=5)
         tail = self.stderr_tail
         message = f"{self.what}: {found}; {tail or 'ffmpeg said nothing'}"
+        if _TOO_LARGE.search(tail):
+            return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
+        if _NO_MEMORY.search(tail):
+            return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the film is genuine")
         if _NO_DECODER.search(tail):
             return NoDecoderError(f"{message}; set FFMPEG_BINARY to a build with this decoder")
         if _UNREADABLE.search(tail):
@@ -182,6 +208,7 @@ class Run:
             _, status, usage = os.wait4(self._process.pid, 0)
             self.returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
             self.cpu_seconds = usage.ru_utime + usage.ru_stime
+            watchdog.unwatch(self._process.pid)
         self._done.set()
         self._stderr.join()
         self._watch.join()
@@ -215,3 +242,27 @@ class Run:
     def _raise_if_timed_out(self) -> None:
         if self._timed_out:
             raise TimedOutError(f"{self.what}: ffmpeg was stopped: {self._timed_out}")
+
+
+def guarded(command: list[str], bounds: limits.Limits) -> list[str]:
+    """`command` with the options that bind every input, right before each `-i`."""
+    safe = [
+        *INPUT_OPTIONS,
+        *("-max_streams", str(bounds.max_streams)),
+        *("-max_pixels", str(min(bounds.max_side**2, 2**31 - 1))),
+    ]
+    words = []
+    for word in command:
+        words += [*safe, word] if word == "-i" else [word]
+    if bounds.ffmpeg_memory_gib:
+        largest = min(int(bounds.ffmpeg_memory_gib * limits.GIB), 2**31 - 1)
+        words[1:1] = ["-max_alloc", str(largest)]
+    return words
+
+
+def _limit_memory(pid: int, bounds: limits.Limits) -> None:
+    """Cap a child's address space, where the system can do that from outside (Linux)."""
+    if bounds.ffmpeg_memory_gib and hasattr(resource, "prlimit"):
+        size = int(bounds.ffmpeg_memory_gib * limits.GIB)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (size, size))

@@ -121,11 +121,11 @@ def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_source_that_vanishes_is_tried_again_then_failed(tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
-    (films / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (films / "gone.mp4").symlink_to(films / "nowhere.mp4")
     assert preprocess(films, tmp_path / "out", "--retry-seconds", "0.01") == 1
     (row,) = open_dataset(str(tmp_path / "out")).movies.to_pylist()
     assert (row["status"], row["error_class"]) == ("failed", "source_unavailable")
-    assert row["attempts"] == 3
+    assert row["attempts"] == 4
 
 
 @pytest.mark.parametrize(

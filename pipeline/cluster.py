@@ -1,0 +1,77 @@
+"""The Ray under a run: connecting, starting, stopping, and what it has to offer."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, cast
+
+import ray
+
+from pipeline.config import RunConfig
+from shards_spec.errors import InputError
+
+
+def start_ray(config: RunConfig) -> bool:
+    """Connect to a cluster, or start Ray on this machine; a Ray that is there already is used.
+
+    Returns whether Ray was started here. Raises `InputError` when that fails.
+    """
+    if ray.is_initialized():
+        return False
+    _require_reachable(config.address)
+    # Ray gives its node 30 s to come up; a busy laptop may need longer.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if config.address:
+        options["address"] = config.address
+    else:
+        options |= {"num_cpus": config.workers or None, "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except Exception as error:
+        where = f"at {config.address!r}" if config.address else "on this machine"
+        raise InputError(f"cannot start Ray {where}: {first_line(error)}") from error
+    return True
+
+
+def stop_ray() -> None:
+    """Disconnect, and stop a local Ray with all its processes."""
+    if ray.is_initialized():
+        ray.shutdown()
+
+
+def num_cpus() -> int:
+    """CPUs of the cluster as it is now; at least 1."""
+    resources: dict[str, float] = cast(Any, ray).cluster_resources()
+    return max(1, int(resources.get("CPU", 1)))
+
+
+def largest_memory() -> int:
+    """Bytes that the largest node offers to tasks: what asks for more would wait for ever."""
+    nodes: list[dict[str, Any]] = cast(Any, ray).nodes()
+    return max((int(n["Resources"].get("memory", 0)) for n in nodes if n["Alive"]), default=0)
+
+
+def live_nodes() -> set[str]:
+    """Ids of the nodes that are up."""
+    return {str(node["NodeID"]) for node in cast(Any, ray).nodes() if node["Alive"]}
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without its traceback."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _require_reachable(address: str) -> None:
+    """Raise `InputError` when nothing answers at host:port: Ray itself would wait five minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(
+            f"cannot start Ray at {address!r}: {error.strerror or error}; is the cluster up?"
+        ) from error

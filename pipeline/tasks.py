@@ -1,0 +1,153 @@
+"""The Ray tasks: each runs one step of `pipeline.movie` under its limits, with its source at hand.
+
+Ray itself tries nothing again (`max_retries=0`): the engine does, because it counts the tries,
+waits between them and gives more memory to a task that died for lack of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ray
+from ray import exceptions as ray_errors
+from ray.exceptions import RayError, RayTaskError
+
+from pipeline import limits, source
+from pipeline import movie as steps
+from pipeline.cluster import first_line
+from pipeline.config import RunConfig
+from pipeline.corpus import Movie
+from pipeline.errors import DiskFullError, KilledError, LostError, MediaError, OutOfMemoryError
+from pipeline.plan import MoviePlan, Segment
+from shards_spec.recipe import Recipe
+from shards_spec.schema import MovieRow
+from shards_spec.storage import Storage
+
+_MAX_ERROR = 4000
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a task gives back beside its bytes."""
+
+    value: Any
+    """MoviePlan, MovieAudio, VideoSegment or MovieRow."""
+    node: str
+    """Id of the Ray node that it ran on."""
+    peak_rss_bytes: int
+    """Of the worker process, so far."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What every task is told."""
+
+    config: RunConfig
+    memory_factor: int = 1
+
+    @contextlib.contextmanager
+    def carried_out(self, movie: Movie, source_fingerprint: str) -> Iterator[None]:
+        """Limits applied, source at hand, errors of the machine as classes of ours."""
+        bounds = self.config.limits.with_memory(self.memory_factor)
+        with limits.applied(bounds), _translated(movie):
+            limits.check_source(movie)
+            with source.held(movie, source_fingerprint, self.config.stage_gib):
+                yield
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def prepare(movie: Movie, fingerprint: str, recipe: Recipe, order: Order) -> Done:
+    """Look into a movie; gives its `MoviePlan`."""
+    with order.carried_out(movie, fingerprint):
+        seconds = order.config.segment_seconds
+        return _done(steps.prepare(movie, fingerprint, recipe, seconds))
+
+
+@ray.remote(num_cpus=1, max_retries=0, num_returns=2)
+def segment(plan: MoviePlan, part: Segment, order: Order) -> Any:
+    """Decode a segment; gives its `VideoSegment`, and its bytes as a second object."""
+    with order.carried_out(plan.movie, plan.source_fingerprint):
+        found, data = steps.run_segment(plan, part)
+        return _done(found), data
+
+
+@ray.remote(num_cpus=1, max_retries=0, num_returns=2)
+def audio(plan: MoviePlan, order: Order) -> Any:
+    """Decode the audio; gives its `MovieAudio`, and its bytes as a second object."""
+    with order.carried_out(plan.movie, plan.source_fingerprint):
+        found, data = steps.run_audio(plan)
+        return _done(found), data
+
+
+@ray.remote(num_cpus=1, max_retries=0)
+def write(
+    plan: MoviePlan,
+    storage: Storage,
+    effort: steps.Effort,
+    sound: Any,
+    segments: list[Any],
+    sounds: Any,
+    *strips: Any,
+) -> Done:
+    """Write shards and commit record; gives the `MovieRow`."""
+    pairs = list(zip(segments, strips, strict=True))
+    with _translated(plan.movie):
+        source.require_unchanged(plan.movie)
+        return _done(steps.write_movie(plan, storage, effort, (sound, sounds), pairs))
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def unstage(fingerprint: str) -> None:
+    """Delete a node's copy of a source."""
+    source.unstage(fingerprint)
+
+
+def failure(movie: Movie, error: Exception) -> Exception:
+    """What a failed task's exception means: an error of ours, whatever Ray made of it."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        error = cause if isinstance(cause, Exception) else KilledError(first_line(error))
+    if isinstance(error, ray_errors.OutOfMemoryError):
+        return OutOfMemoryError(
+            f"{movie.name}: Ray ended a task to save its node's memory: {first_line(error)}"
+        )
+    if isinstance(error, ray_errors.WorkerCrashedError):
+        return KilledError(f"{movie.name}: a worker process was killed; is memory short?")
+    if isinstance(error, RayError):
+        return LostError(f"{movie.name}: a node or its data went away: {first_line(error)}")
+    return error
+
+
+def unexpected(movie: Movie, error: Exception) -> MediaError:
+    """A bug of ours must not stop the run; it is listed under its own class."""
+    return MediaError(f"{movie.name}: unexpected {type(error).__name__}: {first_line(error)}")
+
+
+def bounded(message: str) -> str:
+    """An error message of a length that an index can hold."""
+    return message if len(message) <= _MAX_ERROR else message[: _MAX_ERROR - 1] + "…"
+
+
+@contextlib.contextmanager
+def _translated(movie: Movie) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{movie.name}: the worker has no memory left") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"{movie.name}: the node's disk is full: {error}") from error
+        raise
+
+
+def _done(value: MoviePlan | MovieRow | Any) -> Done:
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    node: str = cast(Any, ray).get_runtime_context().get_node_id()
+    return Done(value, node, peak)

@@ -1,0 +1,84 @@
+"""Kills the programs of a process that dies without a chance to do so itself.
+
+A worker that is killed -9 cannot stop its ffmpeg. So each worker that starts one keeps a small
+companion process on the other end of a pipe and tells it the process groups that run; when the
+pipe ends, the worker is gone, and the companion kills what is still on its list. No ffmpeg outlives
+its worker, on any POSIX system, and nothing has to happen between fork and exec.
+
+    worker  --"+4711\\n"-->  companion        ffmpeg 4711 started
+            --"-4711\\n"-->                   ffmpeg 4711 was collected
+            --(end of file)-->               the worker died: kill -9 all that is listed
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+
+#: Run by the companion. It lives in a session of its own, so that no signal to the worker hits it.
+_COMPANION = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+groups = set()
+for line in sys.stdin:
+    group = int(line[1:])
+    groups.add(group) if line[0] == "+" else groups.discard(group)
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+_lock = threading.Lock()
+_companion: subprocess.Popen[bytes] | None = None
+_owner = 0
+
+
+def watch(group: int) -> None:
+    """Have the process group killed when this process dies."""
+    _tell(f"+{group}\n")
+
+
+def unwatch(group: int) -> None:
+    """The group has ended; its number may belong to others from now on."""
+    _tell(f"-{group}\n")
+
+
+def _tell(line: str) -> None:
+    global _companion, _owner
+    with _lock:
+        # After a fork the companion is the parent's: it must not learn of our processes.
+        if _companion is None or _owner != os.getpid() or _companion.poll() is not None:
+            _companion, _owner = _start(), os.getpid()
+            atexit.register(_end, _companion, _owner)
+        assert _companion.stdin is not None
+        try:
+            _companion.stdin.write(line.encode())
+        except BrokenPipeError:
+            # Someone killed the companion: the next line starts another one.
+            _companion = None
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _COMPANION],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _end(companion: subprocess.Popen[bytes], owner: int) -> None:
+    """At a normal exit the companion goes too, and nothing is left on its list."""
+    if owner == os.getpid() and companion.stdin is not None:
+        companion.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            companion.wait(timeout=5)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
+from trainer.cache import ClipCache
 from trainer.clip_places import ClipPlace
 from trainer.decode import ClipDecoder, check_crc32c
+from trainer.fetch import Fetcher
 from trainer.randomness import rng
-from trainer.reads import Read, Reader, join_reads
+from trainer.reads import Read, join_reads
 from trainer.stream_config import Counters, StreamConfig
 from trainer.threads import Threads
 
@@ -123,13 +126,15 @@ class Loader:
         self._config = config
         self._counters = counters
         self._decoder = ClipDecoder(recipe)
-        self._reader = Reader(storage, config.deadline_seconds, counters)
+        self._fetcher = Fetcher(storage, config.deadline_seconds, counters)
+        folder = Path(config.cache_dir) if config.cache_dir else None
+        self._cache = ClipCache(folder, config.cache_bytes) if folder else None
         self._readers = Threads(config.reads_in_flight, "reelshards-read")
         self._decoders = Threads(config.num_threads, "reelshards-decode")
 
     def close(self) -> None:
         """Drop what has not begun and end the threads."""
-        self._reader.close()
+        self._fetcher.close()
         self._readers.close()
         self._decoders.close()
 
@@ -139,24 +144,46 @@ class Loader:
         It raises `StorageError` when the bytes cannot be had.
         """
         task = _Task(work, slots)
-        for read in join_reads(work.clips, self._config.max_hole_bytes):
-            self._readers.submit(partial(task.guard, partial(self._read, task, read)))
+        if self._cache is None:
+            self._start_reads(task, range(len(work.clips)))
+        else:
+            self._readers.submit(partial(task.guard, partial(self._look_up, task, self._cache)))
         return task.done
+
+    def _look_up(self, task: _Task, cache: ClipCache) -> None:
+        """Decode what the cache has; read the rest."""
+        missing = []
+        for number, clip in enumerate(task.work.clips):
+            data = cache.get(clip)
+            if data is None:
+                missing.append(number)
+            else:
+                self._counters.add(num_cache_hits=1)
+                self._start_fill(task, number, data, is_cached=True)
+        self._start_reads(task, missing)
+
+    def _start_reads(self, task: _Task, numbers: Iterable[int]) -> None:
+        for read in join_reads(task.work.clips, self._config.max_hole_bytes, numbers):
+            self._readers.submit(partial(task.guard, partial(self._read, task, read)))
 
     def _read(self, task: _Task, read: Read) -> None:
         begin = time.perf_counter()
-        data = self._reader.read(read.shard, read.start, read.length)
+        data = self._fetcher.read(read.shard, read.start, read.length)
         self._counters.add(read_seconds=time.perf_counter() - begin)
         for number in read.numbers:
             clip = task.work.clips[number]
             start = clip.tar_offset - read.start
             piece = data[start : start + clip.tar_bytes]
-            self._decoders.submit(partial(task.guard, partial(self._fill, task, number, piece)))
+            self._start_fill(task, number, piece, is_cached=False)
 
-    def _fill(self, task: _Task, number: int, data: memoryview) -> None:
+    def _start_fill(self, task: _Task, number: int, data: memoryview, *, is_cached: bool) -> None:
+        fill = partial(self._fill, task, number, data, is_cached=is_cached)
+        self._decoders.submit(partial(task.guard, fill))
+
+    def _fill(self, task: _Task, number: int, data: memoryview, *, is_cached: bool) -> None:
         clip, slot = task.work.clips[number], task.work.first_slot + number
         try:
-            data = self._checked(data, clip)
+            data = self._checked(data, clip, is_cached=is_cached)
             begin = time.perf_counter()
             self._place(task, clip, slot, data)
             self._counters.add(decode_seconds=time.perf_counter() - begin)
@@ -167,17 +194,23 @@ class Loader:
         else:
             task.finish_one(slot, None)
 
-    def _checked(self, data: memoryview, clip: ClipPlace) -> memoryview:
+    def _checked(self, data: memoryview, clip: ClipPlace, *, is_cached: bool) -> memoryview:
         """`data` if its checksum is right; bytes that were only damaged on the way come again."""
-        for _ in range(CHECKSUM_TRIES - 1):
+        for tries in range(1, CHECKSUM_TRIES + 1):
             try:
                 check_crc32c(data, clip)
             except ChecksumError:
+                if is_cached and self._cache is not None:
+                    self._cache.remove(clip)
+                elif tries == CHECKSUM_TRIES:
+                    raise
+                is_cached = False
                 self._counters.add(num_retries=1)
-                data = self._reader.read(clip.shard, clip.tar_offset, clip.tar_bytes)
+                data = self._fetcher.read(clip.shard, clip.tar_offset, clip.tar_bytes)
             else:
-                return data
-        check_crc32c(data, clip)
+                break
+        if self._cache is not None and not is_cached:
+            self._cache.put(clip, data)
         return data
 
     def _place(self, task: _Task, clip: ClipPlace, slot: int, data: memoryview) -> None:

@@ -41,12 +41,20 @@ class StreamConfig:
     """Share of clips that may be unreadable before the run ends; judged against at least 1000."""
     deadline_seconds: float = 120.0
     """How long a failing read is tried again."""
+    cache_dir: str = ""
+    """Local folder in which clips are kept for later epochs and other jobs; empty for none."""
+    cache_bytes: int = 10 * 1024**3
+    """Bound on that folder, for all its users together."""
 
     def __post_init__(self) -> None:
         for name in ("frame_size", "num_threads", "reads_in_flight", "prefetch_batches"):
             _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: at least 1")
-        for name in ("num_processes", "prefetch_bytes", "max_hole_bytes", "deadline_seconds"):
+        for name in ("num_processes", "prefetch_bytes", "max_hole_bytes", "cache_bytes"):
             _require(getattr(self, name) >= 0, f"{name} = {getattr(self, name)}: at least 0")
+        _require(
+            self.deadline_seconds >= 0.0,
+            f"deadline_seconds = {self.deadline_seconds}: at least 0",
+        )
         _require(self.crop in ("random", "center"), f"crop = {self.crop!r}: random or center")
         fraction = self.max_bad_fraction
         _require(0.0 <= fraction <= 1.0, f"max_bad_fraction = {fraction}: between 0 and 1")
@@ -73,6 +81,10 @@ class StreamStats:
     """Reads that were sent, the repeated ones too."""
     num_retries: int
     """Reads that were repeated, after a failure or a wrong checksum."""
+    num_hedges: int
+    """Second requests beside slow ones."""
+    num_cache_hits: int
+    """Clips that the cache had."""
     bad_clips: Mapping[str, int]
     """Unreadable clips by reason: `checksum`, `format`."""
     wait_seconds: float
@@ -132,6 +144,8 @@ class Counters:
                 bytes_read=int(self._counts["bytes_read"]),
                 num_requests=int(self._counts["num_requests"]),
                 num_retries=int(self._counts["num_retries"]),
+                num_hedges=int(self._counts["num_hedges"]),
+                num_cache_hits=int(self._counts["num_cache_hits"]),
                 bad_clips=dict(self.bad_clips),
                 wait_seconds=self.wait_seconds,
                 read_seconds=self._counts["read_seconds"],

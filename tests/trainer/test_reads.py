@@ -18,8 +18,9 @@ from shards_spec.writer import tar_sample
 from trainer.clip_index import ClipIndex
 from trainer.clip_places import take_places
 from trainer.decode import ClipDecoder
+from trainer.fetch import Fetcher
 from trainer.policy import BatchPolicy
-from trainer.reads import Reader, join_reads
+from trainer.reads import join_reads
 from trainer.replace import replacements
 from trainer.stream import StreamConfig, read_all
 from trainer.stream_config import Counters
@@ -116,7 +117,7 @@ def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
         def get_range(self, key: str, start: int, length: int) -> memoryview:
             raise StorageError(f"no route to {key}")
 
-    reader = Reader(Away(dataset.storage.uri), 600.0, Counters())
+    reader = Fetcher(Away(dataset.storage.uri), 600.0, Counters())
     reader.close()
     with pytest.raises(StorageError, match=r"no route to x \(bytes 0 to 1, 1 tries"):
         reader.read("x", 0, 1)

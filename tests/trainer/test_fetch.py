@@ -1,0 +1,155 @@
+"""Reads under faults: repeated, hedged, given up in time; the same batches whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fault_proxy import FAULTS, FaultProxy
+
+from shards_spec.errors import StorageError
+from shards_spec.reader import Dataset, open_dataset
+from shards_spec.schema import clip_rows
+from shards_spec.storage import Storage
+from trainer.clip_index import ClipIndex
+from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError
+from trainer.policy import BatchPolicy
+from trainer.stream import ClipStream, StreamConfig
+from trainer.stream_config import Counters, StreamStats
+
+MakeDataset = Callable[..., Dataset]
+POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    yield
+    time.sleep(0.02)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if "reelshards" in name and "request" not in name]
+
+
+def write(make_toy_dataset: MakeDataset, uri: str) -> Dataset:
+    sizes = (8, 21, 30, 12)
+    return make_toy_dataset(uri, num_movies=4, clips_per_movie=sizes, shard_bytes=40_000)
+
+
+def hashes(dataset: Dataset, config: StreamConfig, num: int) -> tuple[list[str], StreamStats]:
+    """A hash of each of the first batches."""
+    index = ClipIndex.from_dataset(dataset, POLICY)
+    found = []
+    with ClipStream(dataset, index, POLICY, config, seed=5) as stream:
+        for _ in range(num):
+            batch = next(stream)
+            parts = (batch.clip, batch.frames, batch.logmel)
+            found.append(hashlib.sha256(b"".join(p.numpy().tobytes() for p in parts)).hexdigest())
+        stats = stream.stats()
+    return found, stats
+
+
+class Scripted(Storage):
+    """Answers shard reads after delays: `delays[n]` seconds for the n-th, then at once."""
+
+    def __init__(self, uri: str, delays: dict[int, float]) -> None:
+        super().__init__(uri)
+        self.delays, self.num_reads = delays, 0
+        self.lock, self.released = threading.Lock(), threading.Event()
+
+    def get_range(self, key: str, start: int, length: int) -> memoryview:
+        with self.lock:
+            number = self.num_reads
+            self.num_reads += 1
+        self.released.wait(self.delays.get(number, 0.0))
+        return super().get_range(key, start, length)
+
+
+@pytest.fixture
+def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
+    return write(make_toy_dataset, str(tmp_path / "data"))
+
+
+def test_a_slow_request_gets_a_second_one(dataset: Dataset) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    storage, counters = Scripted(dataset.storage.uri, {20: 30.0}), Counters()
+    fetcher = Fetcher(storage, 60.0, counters, hedges=True)
+    begin = time.monotonic()
+    for number in range(30):
+        expected = dataset.storage.get_range(shard, number, 100)
+        assert fetcher.read(shard, number, 100) == expected
+    assert time.monotonic() - begin < 5
+    stats = counters.snapshot(0)
+    assert (stats.num_hedges, stats.num_requests, stats.num_retries) == (1, 31, 0)
+    storage.released.set()
+
+
+def test_hedges_are_a_bounded_share(dataset: Dataset) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    storage = Scripted(dataset.storage.uri, dict.fromkeys(range(16, 200), 0.15))
+    counters = Counters()
+    fetcher = Fetcher(storage, 60.0, counters, hedges=True)
+    for _ in range(24):
+        fetcher.read(shard, 0, 10)
+    stats = counters.snapshot(0)
+    assert 1 <= stats.num_hedges <= FIRST_HEDGES + 3
+    storage.released.set()
+
+
+def test_a_store_that_says_nothing_is_given_up_by_name(dataset: Dataset) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
+    fetcher = Fetcher(storage, 1.2, Counters(), hedges=True)
+    begin = time.monotonic()
+    with pytest.raises(StorageError, match=rf"{shard} .*silent \(bytes 512 to 1024, \d tries"):
+        fetcher.read(shard, 512, 512)
+    assert time.monotonic() - begin < 6
+    storage.released.set()
+
+
+def test_a_stalled_read_does_not_hold_up_the_end(dataset: Dataset) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
+    fetcher = Fetcher(storage, 600.0, Counters(), hedges=True)
+    threading.Timer(0.2, fetcher.close).start()
+    begin = time.monotonic()
+    with pytest.raises(StorageError, match="the stream was closed"):
+        fetcher.read(shard, 0, 512)
+    assert time.monotonic() - begin < 3
+    storage.released.set()
+
+
+@pytest.mark.parametrize("hedges", [False, True])
+def test_a_truncated_shard_is_refused_at_once(dataset: Dataset, hedges: bool) -> None:
+    row = clip_rows(dataset.clips)[-1]
+    path = dataset.storage.local_path(row.shard)
+    path.write_bytes(path.read_bytes()[: row.tar_offset + 100])
+    fetcher = Fetcher(dataset.storage, 600.0, Counters(), hedges=hedges)
+    with pytest.raises(TruncatedShardError, match=rf"{row.shard} has {row.tar_offset + 100} bytes"):
+        fetcher.read(row.shard, row.tar_offset, row.tar_bytes)
+
+
+@pytest.mark.parametrize("num_processes", [0, 2])
+def test_batches_are_the_same_under_faults(
+    make_toy_dataset: MakeDataset,
+    s3_bucket: str,
+    s3_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    num_processes: int,
+) -> None:
+    uri = f"{s3_bucket}/corpus"
+    config = StreamConfig(frame_size=32, num_processes=num_processes, deadline_seconds=60.0)
+    expected, _ = hashes(write(make_toy_dataset, uri), config, 12)
+    with FaultProxy(s3_endpoint, rate=0.2, seed=3) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        begin = time.monotonic()
+        found, stats = hashes(open_dataset(uri), config, 12)
+        spent = time.monotonic() - begin
+    assert found == expected
+    assert proxy.num_faults >= 5
+    assert set(proxy.counts) <= {"ok", *FAULTS}
+    assert spent < 60
+    assert stats.num_requests >= 40
+    assert stats.bad_clips == {}

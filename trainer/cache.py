@@ -1,0 +1,119 @@
+"""A local cache of clips, bounded in bytes, shared by processes and jobs.
+
+A clip's file is named by a hash of what it must contain (clip id, length, checksum), so the cache
+outlives datasets that grow and never serves another dataset's bytes. It holds single clips and not
+ranges, because ranges change from epoch to epoch. Only bytes whose checksum was right go in, and
+they are checked again when they come out. Files appear under their names whole; what `kill -9`
+leaves behind is removed with the least recently used clips.
+
+Writers hold a lock, and the sum of sizes stands in the locked file, so the bound holds for all
+users together. The sum is an upper estimate: a clip that two processes add counts twice until the
+next clean-up measures anew. Use a local disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trainer.clip_places import ClipPlace
+
+_log = logging.getLogger(__name__)
+
+#: What a clean-up leaves, as a share of the bound.
+KEPT_SHARE = 0.9
+
+_SIZE_FILE = "size"
+_DIGITS = 32
+
+
+class ClipCache:
+    """Bytes of clips by what they must be; may be used from any thread and process."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        self._has_failed = False
+
+    def get(self, clip: ClipPlace) -> memoryview | None:
+        """The clip's bytes, not checked; None when they are not here."""
+        path = self._path(clip)
+        try:
+            data = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return memoryview(data)
+
+    def put(self, clip: ClipPlace, data: memoryview) -> None:
+        """Keep a clip's bytes, if there is room for so many at all."""
+        if len(data) > KEPT_SHARE * self._max_bytes:
+            return
+        path = self._path(clip)
+        # A name that no other put has: under the lock there is one writer.
+        part = path.with_name(f".{path.name}")
+        try:
+            with self._locked() as file:
+                self._reserve(file, len(data))
+                path.parent.mkdir(exist_ok=True)
+                part.write_bytes(data)
+                part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            if not self._has_failed:
+                self._has_failed = True
+                _log.warning("the cache cannot be written, reading goes on without: %s", error)
+
+    def remove(self, clip: ClipPlace) -> None:
+        """Drop a clip whose bytes turned out wrong."""
+        with suppress(OSError):
+            self._path(clip).unlink()
+
+    def _path(self, clip: ClipPlace) -> Path:
+        text = f"{clip.clip_id}/{clip.tar_bytes}/{clip.crc32c}"
+        name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return self._folder / name[:2] / name
+
+    def _reserve(self, file: int, num_bytes: int) -> None:
+        """Count bytes that are about to be written; make room when they are too many."""
+        text = os.pread(file, _DIGITS, 0)
+        total = int(text) if text.strip().isdigit() else self._make_room(num_bytes)
+        if total + num_bytes > self._max_bytes:
+            total = self._make_room(num_bytes)
+        os.pwrite(file, f"{total + num_bytes:<{_DIGITS}}".encode(), 0)
+
+    def _make_room(self, num_bytes: int) -> int:
+        """Remove unfinished files, then the least recently used; returns the bytes that stay."""
+        found = []
+        for path in self._folder.glob("??/*"):
+            with suppress(OSError):
+                if path.name.startswith("."):
+                    # Writers hold the lock that we hold: this one was killed.
+                    path.unlink()
+                    continue
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size, path))
+        found.sort(reverse=True)
+        total = sum(size for _, size, _ in found)
+        while found and total + num_bytes > KEPT_SHARE * self._max_bytes:
+            _, size, path = found.pop()
+            total -= size
+            with suppress(OSError):
+                path.unlink()
+        return total
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The file with the sum of sizes, locked; the lock ends with its holder."""
+        file = os.open(self._folder / _SIZE_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)

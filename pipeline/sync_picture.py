@@ -49,20 +49,23 @@ def _draw_clock(picture: NDArray[np.uint8], check: SyncCheck, seconds: float) ->
 
 
 def _steps(picture: NDArray[np.uint8], x: NDArray[np.int64], y: NDArray[np.int64]) -> None:
-    """The line of where sound was placed: one point a column is enough."""
-    if len(x) == 0:
-        return
-    kept = np.flatnonzero(np.diff(x, prepend=x[0] - 1) != 0)
-    line = np.stack([x[kept], y[kept]], axis=1).astype(np.int32)
-    cv2.polylines(picture, [line], isClosed=False, color=_PLACED, thickness=2, lineType=cv2.LINE_AA)
+    """Where sound was placed: a bar from each column's lowest to its highest point."""
+    for column in np.unique(x):
+        here = y[x == column]
+        top, bottom = int(here.min()) - 1, int(here.max()) + 1
+        cv2.rectangle(picture, (int(column), top), (int(column) + 1, bottom), _PLACED, -1)
 
 
 def _draw_strip(picture: NDArray[np.uint8], check: SyncCheck, seconds: float) -> None:
     count, overlaps = len(check.sound.fills_ns), len(check.overlaps_ns)
     _title(picture, _STRIP, "sound there", _PLACED, "")
-    _key(picture, _STRIP, 330, _GAP, f"{count} gaps, {check.sound.filled_ns / 1e9:.2f} s")
+    _key(picture, _STRIP, 330, _GAP, f"gaps: {count}, {check.sound.filled_ns / 1e9:.2f} s")
     _key(
-        picture, _STRIP, 560, _OVERLAP, f"{overlaps} overlaps, {check.sound.cut_ns / 1e9:.2f} s cut"
+        picture,
+        _STRIP,
+        560,
+        _OVERLAP,
+        f"overlaps: {overlaps}, {check.sound.cut_ns / 1e9:.2f} s cut",
     )
     top, bottom = _STRIP
     cv2.rectangle(picture, (_LEFT, top), (WIDTH - _RIGHT, bottom), _PLACED, -1)

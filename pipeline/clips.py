@@ -12,14 +12,12 @@ import numpy as np
 
 from pipeline.audio import AudioClip
 from pipeline.plan import MoviePlan
+from pipeline.shots import apart
 from pipeline.video import VideoClip
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow
-
-#: A shot lasts at least this long; nearer cuts are flashes or fast motion.
-MIN_SHOT_SECONDS = 0.6
 
 DropReason = Literal["too_short", "black", "frozen", "silent"]
 
@@ -58,8 +56,10 @@ def join_clips(
     """
     sounds = {clip.clip_number: clip for clip in audio}
     pictures = {clip.clip_number: (number, clip) for number, clips in segments for clip in clips}
-    cuts = shot_cuts(plan.recipe, (clip for _, clip in pictures.values()))
+    by_shots = plan.recipe.clips == "shots"
+    cuts = plan.cuts if by_shots else shot_cuts(plan.recipe, (c for _, c in pictures.values()))
     dropped: Counter[DropReason] = Counter()
+    dropped["too_short"] = plan.num_short_shots
     kept: list[Clip] = []
     for clip_number in range(plan.first_clip, plan.end_clip):
         if clip_number not in pictures or clip_number not in sounds:
@@ -82,26 +82,19 @@ def order_seed(seed: int, movie_id: str) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def shot_cuts(recipe: Recipe, clips: Iterable[VideoClip]) -> list[int]:
+def shot_cuts(recipe: Recipe, clips: Iterable[VideoClip]) -> tuple[int, ...]:
     """Grid steps of the whole movie at which a new shot starts, sorted.
 
     Cuts nearer than `MIN_SHOT_SECONDS` to the one before are left out.
     """
-    steps = sorted(
-        {clip.clip_number * recipe.stride_frames + i for clip in clips for i in clip.cut_steps}
-    )
-    least = MIN_SHOT_SECONDS * recipe.fps
-    kept: list[int] = []
-    for step in steps:
-        if not kept or step - kept[-1] >= least:
-            kept.append(step)
-    return kept
+    numbered = ((clip.clip_number * recipe.stride_frames, clip) for clip in clips)
+    return apart({first + i for first, clip in numbered for i in clip.cut_steps}, recipe)
 
 
-def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip, cuts: list[int]) -> ClipRow:
+def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip, cuts: Sequence[int]) -> ClipRow:
     recipe, movie = plan.recipe, plan.movie
     number = video.clip_number
-    first_step = number * recipe.stride_frames
+    first_step = plan.clip_step(number)
     last_step = first_step + recipe.num_frames - 1
     shot, last_shot = np.searchsorted(cuts, [first_step, last_step], side="right")
     return ClipRow(

@@ -20,9 +20,10 @@ from pipeline.clips import Clip, DropReason, join_clips
 from pipeline.corpus import Movie
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.picture import applied, frame_size
-from pipeline.plan import INTERLACED_LEAD_NS, MoviePlan, Segment, clip_range, cut_segments
+from pipeline.plan import MoviePlan, Segment, clip_range, with_segments
 from pipeline.probe import probe
 from pipeline.redaction import redacted
+from pipeline.shots import align_to_shots
 from pipeline.soundtrack import SoundReport
 from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
@@ -53,8 +54,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
     first, end = clip_range(movie, recipe, found.duration_ns)
-    lead_ns = INTERLACED_LEAD_NS if found.video.is_interlaced else 0
-    return MoviePlan(
+    plan = MoviePlan(
         movie=movie,
         source_fingerprint=source_fingerprint,
         recipe=recipe,
@@ -64,8 +64,9 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
         width=width,
         first_clip=first,
         end_clip=end,
-        segments=cut_segments(recipe, first, end, found.keyframes_ns, seconds, lead_ns),
+        segments=(),
     )
+    return with_segments(align_to_shots(plan, path) if recipe.clips == "shots" else plan, seconds)
 
 
 def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:

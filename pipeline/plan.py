@@ -11,7 +11,7 @@ segments there are changes nothing in the clips: every frame is chosen by its pr
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pipeline.corpus import Movie
@@ -52,6 +52,12 @@ class MoviePlan:
     end_clip: int
     """One past the last."""
     segments: tuple[Segment, ...]
+    starts: tuple[int, ...] = ()
+    """With `clips="shots"`: grid steps at which clips 0, 1, ... start."""
+    cuts: tuple[int, ...] = ()
+    """With `clips="shots"`: grid steps at which shots start."""
+    num_short_shots: int = 0
+    """With `clips="shots"`: shots that are shorter than a clip."""
 
     @property
     def num_clips(self) -> int:
@@ -60,12 +66,15 @@ class MoviePlan:
 
     def clip_start_ns(self, clip_number: int) -> int:
         """Start of a clip on the movie timeline."""
-        return self.recipe.grid_ns(clip_number * self.recipe.stride_frames)
+        return self.recipe.grid_ns(self.clip_step(clip_number))
 
     def clip_end_ns(self, clip_number: int) -> int:
         """End of a clip on the movie timeline, exclusive."""
-        step = clip_number * self.recipe.stride_frames + self.recipe.num_frames
-        return self.recipe.grid_ns(step)
+        return self.recipe.grid_ns(self.clip_step(clip_number) + self.recipe.num_frames)
+
+    def clip_step(self, clip_number: int) -> int:
+        """Grid step of a clip's first frame."""
+        return clip_step(self.recipe, self.starts, clip_number)
 
     def segment_seconds(self, segment: Segment) -> float:
         """Film seconds that a segment covers."""
@@ -108,6 +117,7 @@ def cut_segments(
     keyframes_ns: tuple[int, ...],
     seconds: float,
     lead_ns: int = 0,
+    starts: tuple[int, ...] = (),
 ) -> tuple[Segment, ...]:
     """Split clips into segments of about `seconds`, each entered at a keyframe.
 
@@ -116,12 +126,12 @@ def cut_segments(
     """
     wanted_ns = round(seconds * NANOSECONDS)
     segments: list[Segment] = []
-    begin, seek = first_clip, _seek_point(recipe, first_clip, keyframes_ns, lead_ns)
+    steps = {clip: clip_step(recipe, starts, clip) for clip in range(first_clip, end_clip)}
+    begin, seek = first_clip, _seek_point(recipe, steps[first_clip], keyframes_ns, lead_ns)
     for clip in range(first_clip + 1, end_clip):
-        start_ns = recipe.grid_ns(clip * recipe.stride_frames)
-        if start_ns - recipe.grid_ns(begin * recipe.stride_frames) < wanted_ns:
+        if recipe.grid_ns(steps[clip]) - recipe.grid_ns(steps[begin]) < wanted_ns:
             continue
-        entry = _seek_point(recipe, clip, keyframes_ns, lead_ns)
+        entry = _seek_point(recipe, steps[clip], keyframes_ns, lead_ns)
         if entry is None or (seek is not None and entry <= seek):
             continue
         segments.append(Segment(len(segments), begin, clip, seek))
@@ -130,15 +140,32 @@ def cut_segments(
     return tuple(segments)
 
 
+def with_segments(plan: MoviePlan, seconds: float) -> MoviePlan:
+    """The plan with its clips parted into segments of about `seconds`."""
+    lead_ns = INTERLACED_LEAD_NS if plan.probe.video.is_interlaced else 0
+    keyframes_ns = plan.probe.keyframes_ns
+    segments = cut_segments(
+        plan.recipe, plan.first_clip, plan.end_clip, keyframes_ns, seconds, lead_ns, plan.starts
+    )
+    return replace(plan, segments=segments)
+
+
+def clip_step(recipe: Recipe, starts: tuple[int, ...], clip_number: int) -> int:
+    """Grid step of a clip's first frame: even, or from the list of starts in shots."""
+    if recipe.clips == "shots":
+        return starts[clip_number]
+    return clip_number * recipe.stride_frames
+
+
 def _seek_point(
-    recipe: Recipe, clip: int, keyframes_ns: tuple[int, ...], lead_ns: int
+    recipe: Recipe, first_step: int, keyframes_ns: tuple[int, ...], lead_ns: int
 ) -> int | None:
-    """The last keyframe that is on screen no later than one grid step before the clip.
+    """The last keyframe that is on screen no later than one grid step before a clip's first.
 
     That step is decoded too: the shot detector compares each frame with the one before it. None
     stands for the movie's start.
     """
-    step = clip * recipe.stride_frames - 1
+    step = first_step - 1
     if step < 0:
         return None
     place = bisect.bisect_right(keyframes_ns, recipe.grid_ns(step) - lead_ns)

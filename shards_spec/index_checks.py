@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from shards_spec import layout
 from shards_spec.errors import InputError
 from shards_spec.reader import recipe_of
-from shards_spec.recipe import Recipe, fingerprint_of
+from shards_spec.recipe import NANOSECONDS, Recipe, fingerprint_of
 from shards_spec.report import Problem
 from shards_spec.sample import TAR_BLOCK
 from shards_spec.schema import STATUSES, ClipRow, MovieRow
@@ -175,11 +176,16 @@ def time_problems(movie: MovieRow, rows: Sequence[ClipRow], recipe: Recipe) -> P
 def _time_messages(row: ClipRow, last_ns: int, recipe: Recipe) -> Iterator[str]:
     span = f"[{row.start_ns}, {row.end_ns}) ns"
     first_step = row.clip_number * recipe.stride_frames
+    if recipe.clips == "shots":
+        # Any step may be the start of a shot.
+        first_step = round(Fraction(row.start_ns, NANOSECONDS) * recipe.fps_fraction)
     start_ns, end_ns = recipe.grid_ns(first_step), recipe.grid_ns(first_step + recipe.num_frames)
     if not 0 <= row.start_ns < row.end_ns:
         yield f"{span} is no time range"
     elif (row.start_ns, row.end_ns) != (start_ns, end_ns):
         yield f"{span} is not on the grid: clip {row.clip_number} is [{start_ns}, {end_ns}) ns"
+    if recipe.clips == "shots" and row.num_cuts:
+        yield f"{span} crosses {row.num_cuts} cuts, but the recipe's clips keep to one shot"
     if row.end_ns > last_ns:
         yield f"{span} goes beyond the movie's end at {last_ns} ns"
     if row.first_frame_pts_ns > row.start_ns:

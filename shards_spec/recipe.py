@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from shards_spec.errors import InputError
 
@@ -31,6 +31,8 @@ class Recipe:
     """Frames per second inside a clip; clip length is num_frames / fps seconds."""
     overlap_frames: int = 0
     """Frames that consecutive clips share; 0 for clips that touch but never overlap."""
+    clips: Literal["uniform", "shots"] = "uniform"
+    """Clips at even distances; or from the start of each shot, and never across a cut."""
     short_side: int = 128
     """Shorter side of a stored frame, pixels; a multiple of 16. The aspect ratio is kept."""
     jpeg_quality: int = 90
@@ -72,6 +74,10 @@ class Recipe:
         _require(
             0 <= self.overlap_frames < self.num_frames,
             f"{self.overlap_frames = }: at least 0 and less than {self.num_frames = }",
+        )
+        _require(
+            self.clips in ("uniform", "shots"),
+            f'{self.clips = }: either "uniform" or "shots"',
         )
         _require(
             self.short_side >= 16 and self.short_side % 16 == 0,
@@ -143,12 +149,12 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Plain values, in field order; `fps=5` and `fps=5.0` are one recipe."""
         values = dataclasses.asdict(self)
-        return {name: kind(values[name]) for name, kind in get_type_hints(Recipe).items()}
+        return {name: kind(values[name]) for name, kind in _kinds().items()}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Recipe:
         """Inverse of `to_json`. Raises `InputError` for an unknown field or a wrong type."""
-        kinds = get_type_hints(Recipe)
+        kinds = _kinds()
         unknown = sorted(set(values) - set(kinds))
         if unknown:
             raise InputError(
@@ -171,6 +177,12 @@ def fingerprint_of(values: Any) -> str:
     """16 hex digits of the SHA-256 of `values` as canonical JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _kinds() -> dict[str, type]:
+    """The plain type of each setting."""
+    hints = get_type_hints(Recipe)
+    return {name: str if get_origin(hint) is Literal else hint for name, hint in hints.items()}
 
 
 def _require(condition: bool, message: str) -> None:

@@ -50,7 +50,7 @@ def test_single_frames_are_never_frozen() -> None:
 def test_cuts_nearer_than_a_shot_are_left_out() -> None:
     clips = [_video(cut_steps=(2, 4, 9)), _video(clip_number=1, cut_steps=(0,))]
     # Steps 2, 4, 9, 16 at 5 fps: 4 comes 0.4 s after 2.
-    assert shot_cuts(Recipe(), clips) == [2, 9, 16]
+    assert shot_cuts(Recipe(), clips) == (2, 9, 16)
 
 
 def test_movies_do_not_share_one_order() -> None:

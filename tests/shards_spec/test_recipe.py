@@ -92,7 +92,7 @@ def test_fingerprint_changes_with_every_field():
         "hop_ms": 8.0,
         "mel_low_hz": 0.0, "mel_high_hz": 7_000.0, "store_audio": True, "language": "en",
         "black_luma": 1.0, "silent_dbfs": -60.0, "frozen_motion": 0.1, "shot_threshold": 30.0,
-        "shard_bytes": 1, "seed": 1,
+        "shard_bytes": 1, "seed": 1, "clips": "shots",
     }  # fmt: skip
     assert set(changes) == set(base.to_json())
     prints = {Recipe(**{name: value}).fingerprint for name, value in changes.items()}

@@ -38,6 +38,8 @@ _ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
 _READ_BYTES = 1 << 18
 _BYTES_PER_SAMPLE = 4
 _SILENCE_SECONDS = 1.0
+#: Less is rounding of timestamps, not missing sound.
+_LEAST_FILL_SECONDS = 0.001
 #: Sound that is read past the wanted end, so that the resampler's edge lies behind it.
 _EDGE_SECONDS = 0.25
 
@@ -173,7 +175,8 @@ class Soundtrack:
     def _silence(self, start: int, end: int) -> Iterator[NDArray[np.float32]]:
         if start >= end:
             return
-        self._fills.append((start, end))
+        if end - start >= _LEAST_FILL_SECONDS * self._rate_hz:
+            self._fills.append((start, end))
         step = round(_SILENCE_SECONDS * self._rate_hz)
         for begin in range(start, end, step):
             yield np.zeros(min(step, end - begin), np.float32)

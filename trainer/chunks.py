@@ -26,6 +26,9 @@ from trainer.randomness import rng
 #: How often units with a clash are mixed with others of their movie before they are dropped.
 MIXING_ROUNDS = 12
 
+#: Sets of clips that are looked at together.
+_BLOCK = 1 << 16
+
 #: Share of a chunk by which the cuts of a shard move from one epoch to the next.
 _SHIFT = 0.382
 
@@ -55,6 +58,10 @@ class Timeline:
         """(..., n) places -> (...) bool: two of the n clips overlap or start too close together."""
         if places.shape[-1] < 2:
             return np.zeros(places.shape[:-1], dtype=bool)
+        if len(places) > _BLOCK:
+            # In blocks: several arrays as large as all places would be the plan's peak of memory.
+            parts = range(0, len(places), _BLOCK)
+            return np.concatenate([self.clash(places[at : at + _BLOCK]) for at in parts])
         start = self.start[places]
         order = np.argsort(start, axis=-1)
         start = np.take_along_axis(start, order, axis=-1)

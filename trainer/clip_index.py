@@ -7,7 +7,7 @@ among the eligible clips, in the same order. Plans are made of places and speak 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ from trainer.policy import BatchPolicy, heldout
 from trainer.where import select
 
 Ints = NDArray[np.int64]
+
+_Array = TypeVar("_Array", Ints, NDArray[np.int32])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +106,11 @@ class ClipIndex:
             )
         return ClipIndex(
             row=row,
-            movie=movie[row],
-            group=group[row],
-            shard=shard[row],
+            movie=_taken(movie, row),
+            group=_taken(group, row),
+            shard=_taken(shard, row),
             **{
-                name: _column(clips, column)[row]
+                name: _taken(_column(clips, column), row)
                 for name, column in (
                     ("offset", "tar_offset"),
                     ("num_bytes", "tar_bytes"),
@@ -147,3 +149,8 @@ def _numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], tuple[str, ...
 
 def _column(clips: pa.Table, name: str) -> Ints:
     return np.asarray(clips[name].to_numpy(), dtype=np.int64)
+
+
+def _taken(column: _Array, row: Ints) -> _Array:
+    """`column[row]`, without a copy when that is all of it."""
+    return column if len(row) == len(column) else column[row]

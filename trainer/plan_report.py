@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shards_spec.errors import InputError
-from shards_spec.reader import open_dataset
 from trainer.clip_index import ClipIndex, Ints
+from trainer.dataset_columns import open_for_training
 from trainer.plan import BatchPlan, Unused, plan_epoch
 from trainer.policy import NANOSECONDS, BatchPolicy
 from trainer.randomness import rng
@@ -131,7 +131,7 @@ def plan_command(
     """
     if epochs < 1:
         raise InputError(f"epochs = {epochs}: at least 1")
-    index = ClipIndex.from_dataset(open_dataset(data), policy)
+    index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
     report = describe(index, policy, seed, 0)
     if dump:
         _dump_epochs(index, policy, seed, epochs, Path(dump))

@@ -192,8 +192,11 @@ def _settings(arguments: Sequence[str]) -> TrainConfig:
     """What the flags of `train` start from: the recipe, or the settings of the run at hand."""
     recipe, run = _option(arguments, "--config", ""), _option(arguments, "--run", "")
     saved = saved_config(Path(run)) if run and not recipe else None
-    # A run that was told to stop at some step would otherwise stop there again at once.
-    return dataclasses.replace(saved, stop_at_step=0) if saved else _recipe(recipe or "auto")
+    # A run that was told to stop at some step would otherwise stop there again at once, and one
+    # that was told to accept a grown dataset would accept the next one unasked.
+    if saved:
+        return dataclasses.replace(saved, stop_at_step=0, accept_grown=False)
+    return _recipe(recipe or "auto")
 
 
 def _recipe(name: str) -> TrainConfig:

@@ -21,7 +21,7 @@ CONFIG_JSON = "config.json"
 #: Settings that may differ when a run is resumed: they change what is watched, not what is learnt.
 FREE_ON_RESUME = (
     *("log_every", "checkpoint_every", "keep_checkpoints", "eval_every", "eval_clips"),
-    *("tensorboard", "stop_at_step"),
+    *("tensorboard", "stop_at_step", "accept_grown"),
 )
 #: The stream's settings are free as well, but for those that change pixels.
 STREAM_BINDS = ("stream.frame_size", "stream.crop")
@@ -154,6 +154,9 @@ class TrainConfig:
     """Also write TensorBoard events into the run's folder."""
     stop_at_step: int = 0
     """End this launch after that step with a checkpoint, as if preempted; 0 runs to the end."""
+    accept_grown: bool = False
+    """Go on though the dataset has more clips than when the run began: the epoch under way ends
+    early, the next one has them all."""
     policy: BatchPolicy = field(default_factory=BatchPolicy)
     stream: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

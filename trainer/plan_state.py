@@ -34,6 +34,17 @@ class PlanState:
         except (KeyError, TypeError) as error:
             raise InputError(f"saved position in the data is broken: {error!r}") from error
 
+    def on_grown(self, index_fingerprint: str) -> PlanState:
+        """The same position on a dataset that has grown since.
+
+        The rule: an epoch is planned on one index. The one that was under way ends here, its clips
+        that no step has used wait for later epochs, and the next epoch begins with all clips.
+        """
+        if index_fingerprint == self.index_fingerprint:
+            return self
+        epoch = self.epoch + (self.step > 0)
+        return dataclasses.replace(self, epoch=epoch, step=0, index_fingerprint=index_fingerprint)
+
     def check(self, other: PlanState) -> None:
         """Raise `InputError` unless `other` reads the same batches; epoch and step may differ.
 
@@ -48,7 +59,8 @@ class PlanState:
         if differences:
             raise InputError(
                 f"this run cannot go on where the saved one stopped: {'; '.join(differences)}; "
-                "restore these settings and the dataset, or start a new run"
+                "restore these settings and the dataset, start a new run, or, if the dataset has "
+                "only grown, set --accept-grown"
             )
 
 

@@ -34,15 +34,34 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
     if old is None:
         return None
     found = differences(old, config)
-    fingerprint = json.loads((run / CONFIG_JSON).read_text())["dataset"]["fingerprint"]
-    if fingerprint != dataset.fingerprint:
-        found.append(f"dataset fingerprint: {fingerprint} became {dataset.fingerprint}")
+    described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
+    found += _dataset_differences(described, dataset, accept_grown=config.accept_grown)
     if found:
         raise InputError(
             f"{run} holds a run with other settings: {'; '.join(found)}; "
             "restore them to resume it, or choose another --run folder"
         )
     return newest_checkpoint(run)
+
+
+def _dataset_differences(
+    described: dict[str, Any], dataset: Dataset, *, accept_grown: bool
+) -> list[str]:
+    """What of a dataset differs from the one that a run was started with."""
+    fingerprint, num_clips = described["fingerprint"], described.get("num_clips", 0)
+    if fingerprint == dataset.fingerprint:
+        return []
+    if not accept_grown:
+        return [
+            f"dataset fingerprint: {fingerprint} became {dataset.fingerprint} (if it has only "
+            "grown, --accept-grown goes on with all of it)"
+        ]
+    found = []
+    if described["recipe"] != dataset.recipe.to_json():
+        found.append("dataset recipe: it has changed, so this is not the same dataset grown")
+    if dataset.clips.num_rows < num_clips:
+        found.append(f"dataset clips: {num_clips} became {dataset.clips.num_rows}, which is fewer")
+    return found
 
 
 def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
@@ -52,6 +71,7 @@ def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
         "dataset": {
             "uri": dataset.storage.uri,
             "fingerprint": dataset.fingerprint,
+            "num_clips": dataset.clips.num_rows,
             "recipe": dataset.recipe.to_json(),
         },
         "versions": {

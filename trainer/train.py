@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.reader import Dataset
 from trainer.batch import Batch
 from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.config import TrainConfig, to_json
+from trainer.dataset_columns import open_for_training
 from trainer.distributed import World, join_world
 from trainer.heldout import HeldoutRetrieval, heldout_retrieval
 from trainer.inputs import autocast, device_inputs
@@ -63,7 +64,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         NonFiniteLossError: training diverged; the last checkpoint is from before.
     """
     with join_world() as world:
-        dataset = open_dataset(data)
+        dataset = open_for_training(data, config.policy)
         index = ClipIndex.from_dataset(dataset, config.policy)
         checkpoint = open_run(run, dataset, config)
         learner = Learner.build(config, world)
@@ -139,6 +140,8 @@ def restore(
     if checkpoint is None:
         return Start(0, plan)
     saved = PlanState.from_json(checkpoint.plan)
+    if config.accept_grown:
+        saved = saved.on_grown(index.fingerprint)
     saved.check(plan)
     learner.model.load_state_dict(checkpoint.model)
     learner.optimiser.load_state_dict(checkpoint.optimiser)

@@ -18,7 +18,7 @@ from trainer.config import TrainConfig
 from trainer.distributed import World
 from trainer.loss import Diagnostics
 from trainer.metrics import MetricLog
-from trainer.stream import ClipStream
+from trainer.stream import ClipStream, StreamStats
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Journal:
         self._since = time.perf_counter()
         self._wait_seconds = 0.0
         self._num_steps = 0
+        self._stats: StreamStats | None = None
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; how long each was waited for is counted."""
@@ -70,6 +71,8 @@ class Journal:
         # Reading the numbers waited for the device, so the clock now covers whole steps.
         seconds = max(time.perf_counter() - self._since, 1e-9)
         stats = stream.stats()
+        busy = stats.occupancy(self._stats or StreamStats.none(), seconds, self._config.stream)
+        self._stats = stats
         num_clips = self._num_steps * self._config.policy.batch_size
         values = {
             **{f"train/{name}": value for name, value in means.items()},
@@ -80,12 +83,18 @@ class Journal:
             "time/step_seconds": seconds / max(1, self._num_steps),
             "data/wait_fraction": self._wait_seconds / seconds,
             "data/queue_batches": float(stats.queue_depth),
+            "data/read_occupancy": busy.read,
+            "data/decode_occupancy": busy.decode,
             "data/read_bytes": float(stats.bytes_read),
+            "data/requests": float(stats.num_requests),
+            "data/retries": float(stats.num_retries),
+            "data/hedges": float(stats.num_hedges),
+            "data/cache_hits": float(stats.num_cache_hits),
             "data/bad_clips": float(sum(stats.bad_clips.values())),
         }
         self.restart_clock()
         if self._log is not None:
-            say(_line(steps_done, self._config.steps, values))
+            say(_line(steps_done, self._config.steps, values, busy.limit))
         return values
 
     def restart_clock(self) -> None:
@@ -115,7 +124,7 @@ def say(text: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(text)
 
 
-def _line(steps_done: int, num_steps: int, values: dict[str, float]) -> str:
+def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str) -> str:
     width = len(str(num_steps))
     within = values["train/within_movie_r1"]
     return (
@@ -123,5 +132,6 @@ def _line(steps_done: int, num_steps: int, values: dict[str, float]) -> str:
         f"R@1 within movie {'  - ' if within != within else f'{within:.2f}'}, "
         f"in batch {values['train/global_r1']:.2f}  "
         f"{values['throughput/clips_per_second']:.0f} clips/s  "
-        f"waiting for data {values['data/wait_fraction']:.0%}"
+        f"waiting for data {values['data/wait_fraction']:.0%} (limit: {limit}), "
+        f"{values['data/queue_batches']:.0f} batches ready"
     )

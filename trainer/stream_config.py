@@ -11,6 +11,12 @@ from typing import Literal
 from shards_spec.errors import FormatError, InputError
 from shards_spec.recipe import Recipe
 
+#: Waiting for less than this share of the time is not worth a name.
+MIN_WAIT = 0.02
+
+#: A stage that is busy for less than this share of the time limits nothing.
+MIN_BUSY = 0.2
+
 #: The rate of bad clips is judged against at least so many, so that the first one ends no run.
 MIN_JUDGED_CLIPS = 1000
 
@@ -95,6 +101,44 @@ class StreamStats:
     """Time that decoding threads spent on clips, summed over them."""
     queue_depth: int
     """Batches that are ready."""
+
+    @staticmethod
+    def none() -> StreamStats:
+        """Of a stream that has done nothing."""
+        return Counters().snapshot(0)
+
+    def occupancy(self, earlier: StreamStats, seconds: float, config: StreamConfig) -> Occupancy:
+        """How busy each stage was in the `seconds` since `earlier`."""
+        helpers = max(1, config.num_processes)
+        read = (self.read_seconds - earlier.read_seconds) / (config.reads_in_flight * helpers)
+        decode = (self.decode_seconds - earlier.decode_seconds) / (config.num_threads * helpers)
+        waited = self.wait_seconds - earlier.wait_seconds
+        return Occupancy(*(value / max(seconds, 1e-9) for value in (waited, read, decode)))
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Shares of a stretch of time."""
+
+    wait: float
+    """In which the consumer waited for a batch."""
+    read: float
+    """In which a reading thread had a read under way, on average."""
+    decode: float
+    """In which a decoding thread worked on a clip, on average."""
+
+    @property
+    def limit(self) -> str:
+        """What to look at first: `none` while data is in time, else the busier stage.
+
+        `network` is the store and the way to it; `decode` the cores that decode; `copy` what is
+        left when neither was busy: handing over and planning, in the training process itself.
+        """
+        if self.wait < MIN_WAIT:
+            return "none"
+        if max(self.read, self.decode) < MIN_BUSY:
+            return "copy"
+        return "network" if self.read > self.decode else "decode"
 
 
 class Counters:

@@ -1,0 +1,56 @@
+"""What a run says about its data: shares of time, and which stage limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from shards_spec.reader import Dataset
+from trainer.config import TrainConfig
+from trainer.metrics import read_metrics
+from trainer.stream_config import Occupancy, StreamConfig, StreamStats
+from trainer.train import train
+
+
+def test_occupancy_is_per_thread_of_all_processes() -> None:
+    before = dataclasses.replace(StreamStats.none(), wait_seconds=1.0, read_seconds=2.0)
+    after = dataclasses.replace(before, wait_seconds=2.0, read_seconds=18.0, decode_seconds=4.0)
+    config = StreamConfig(num_processes=2, reads_in_flight=4, num_threads=2)
+    assert after.occupancy(before, 4.0, config) == Occupancy(wait=0.25, read=0.5, decode=0.25)
+    threads = dataclasses.replace(config, num_processes=0)
+    assert after.occupancy(before, 4.0, threads) == Occupancy(wait=0.25, read=1.0, decode=0.5)
+
+
+@pytest.mark.parametrize(
+    ("busy", "limit"),
+    [
+        (Occupancy(wait=0.01, read=1.0, decode=1.0), "none"),
+        (Occupancy(wait=0.5, read=0.9, decode=0.5), "network"),
+        (Occupancy(wait=0.5, read=0.4, decode=0.9), "decode"),
+        (Occupancy(wait=0.5, read=0.1, decode=0.1), "copy"),
+    ],
+)
+def test_the_busier_stage_limits(busy: Occupancy, limit: str) -> None:
+    assert busy.limit == limit
+
+
+def test_every_line_says_it(
+    toy_data: Dataset,
+    tiny_config: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=4))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
+    assert len(lines) == 2
+    pattern = r"waiting for data \d+% \(limit: (none|network|decode|copy)\), \d+ batches ready"
+    assert all(re.search(pattern, line) for line in lines)
+    for line in read_metrics(tmp_path):
+        assert 0 <= line["data/wait_fraction"] <= 1
+        assert line["data/read_occupancy"] > 0
+        assert line["data/decode_occupancy"] > 0
+        assert line["data/requests"] >= 8 * line["step"] / 2
+        assert line["data/retries"] == line["data/hedges"] == line["data/cache_hits"] == 0

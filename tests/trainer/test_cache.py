@@ -71,7 +71,8 @@ def test_a_second_epoch_and_a_second_job_read_nothing(
     plain, _ = epoch(dataset, dataclasses.replace(config, cache_dir="", prefetch_batches=1))
     first, stats = epoch(dataset, dataclasses.replace(config, prefetch_batches=1))
     assert_equal(plain, first)
-    assert stats.num_cache_hits >= 32
+    # The first clips of the second epoch are looked up while the last of the first are read.
+    assert stats.num_cache_hits >= 20
 
     def refuse(*_: object) -> memoryview:
         raise AssertionError("all clips are in the cache")

@@ -207,8 +207,9 @@ class Engine:
 
     def _again(self, unit: Unit, error: Exception, time: float) -> None:
         """Queue a unit once more; a write whose inputs went away waits for them."""
-        lost = _without_bytes(unit.job) if isinstance(error, LostError) else []
-        if unit.kind != "write" or not lost:
+        may_lack = unit.kind == "write" and isinstance(error, LostError)
+        lost = _without_bytes(unit.job) if may_lack else []
+        if not lost:
             self._scheduler.push_later(unit, time)
             return
         unit.job.units.remove(unit)
@@ -275,7 +276,10 @@ class Engine:
 
 
 def _without_bytes(job: Job) -> list[Unit]:
-    """Decoded units whose bytes are on no live node any more."""
+    """Decoded units whose bytes are on no live node any more; only once all have been decoded.
+
+    A unit that has not run yet has no reference, and Ray crashes when asked where nothing is.
+    """
     units = [unit for unit in job.units if unit.kind in ("segment", "audio")]
     places = cast(Any, ray).experimental.get_object_locations([unit.payload for unit in units])
     alive = cluster.live_nodes()

@@ -202,7 +202,7 @@ def r2plus1d18() -> TrainConfig:
         policy=BatchPolicy(
             movies_per_batch=16,
             clips_per_movie=16,
-            reads_per_movie=2,
+            reads_per_movie=4,
             heldout_fraction=0.05,
             split="train",
         ),

@@ -4,7 +4,8 @@ Guaranteed, for every epoch:
 
 - a step holds exactly m distinct groups (movies, by default) and k distinct clips of each; two of
   its clips that are of one movie never overlap and start at least `min_gap_seconds` apart;
-- no clip is used twice; those that are not used are counted, by reason, in `Unused`;
+- no clip is used twice, whatever the weighting; those that are not used are counted, by reason, in
+  `Unused`;
 - all ranks have the same number of steps, and k clips of a group stay on one rank;
 - a group's clips come from r chunks (see `chunks.py`), each a neighbourhood of one shard.
 
@@ -13,6 +14,9 @@ group in random order and dealt in turn to S steps: a group of at most S units n
 
     units   a a a a b b b c c c c d d      S = 4, m = 3
     step    0 1 2 3 0 1 2 3 0 1 2 3 -      the last one is left over
+
+With `weighting_exponent` a below 1, a group of u units keeps min(u, median * (u / median)^a) of
+them, others in each epoch: groups longer than the median are shortened, no clip is ever repeated.
 
 S is the largest number for which this works: a group with more than S units is capped at S. The
 steps are permuted, and so are the groups inside a step.
@@ -45,6 +49,8 @@ class Unused:
     """In chunks or units whose clips overlap or are closer than `min_gap_seconds`."""
     odd_chunks: int
     """In chunks left over when those of a group were joined by `reads_per_movie`."""
+    weighting: int
+    """In units that longer groups do not get under `weighting_exponent`."""
     capped: int
     """Of groups that have more clips than there are steps for them."""
     last_step: int
@@ -103,6 +109,10 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
         gap += int(bad.sum()) * k
         units, group = units[~bad], group[~bad]
     _check_enough(index, policy, group, gap)
+    num_found = len(units)
+    if policy.weighting_exponent < 1.0:
+        kept = _weigh(group, policy.weighting_exponent, rng(seed, epoch, "weigh"))
+        units, group = units[kept], group[kept]
     generator = rng(seed, epoch, "deal")
     dealt, capped = _deal(group, policy.movies_per_batch, generator)
     num_capped = int(np.maximum(np.bincount(group) - len(dealt), 0).sum())
@@ -115,6 +125,7 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
             shard_ends=shard_ends,
             gap=gap,
             odd_chunks=odd_chunks,
+            weighting=(num_found - len(units)) * k,
             capped=num_capped * k,
             last_step=(len(group) - num_capped - dealt.size) * k,
         ),
@@ -142,6 +153,16 @@ def movies_per_rank(movies_per_batch: int, world_size: int) -> int:
             "ranks; set it to a multiple of their number"
         )
     return movies_per_batch // world_size
+
+
+def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
+    """Numbers of the units that stay, ascending: a random part of the units of longer groups."""
+    count = np.bincount(group)
+    median = float(np.median(count[count > 0]))
+    share = median * (np.maximum(count, 1) / median) ** exponent
+    target = np.minimum(count, np.maximum(np.rint(share), 1)).astype(np.int64)
+    order, number, _ = shuffled(group, generator)
+    return np.sort(order[number < target[group[order]]])
 
 
 def _deal(group: Ints, per_step: int, generator: np.random.Generator) -> tuple[Ints, Ints]:

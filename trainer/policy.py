@@ -28,10 +28,14 @@ class BatchPolicy:
     negatives."""
     reads_per_movie: int = 1
     """r: places of a movie that its k clips are read from, k / r neighbours in storage at each.
-    More reads mix better and cost more requests. Must divide clips_per_movie."""
+    More reads mix better and cost more requests: `trainer plan` shows how many pairs meet again;
+    the recipes use 4. Must divide clips_per_movie."""
     min_gap_seconds: float = 0.0
     """Least time between the starts of two clips of one movie in a batch; at 0 they only must not
     overlap."""
+    weighting_exponent: float = 1.0
+    """How much more of an epoch longer movies get: 1 by clips, each is used once; 0 by film, all
+    movies count alike; between them tempered. Never is a clip used twice in an epoch."""
     where: str = ""
     """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty for all
     clips."""
@@ -51,6 +55,8 @@ class BatchPolicy:
         _require(k % r == 0, f"reads_per_movie = {r} must divide clips_per_movie = {k}")
         gap = self.min_gap_seconds
         _require(0.0 <= gap < 1e6, f"min_gap_seconds = {gap}: at least 0 seconds")
+        exponent = self.weighting_exponent
+        _require(0.0 <= exponent <= 1.0, f"weighting_exponent = {exponent}: between 0 and 1")
         _require(
             self.group_by in ("movie_id", "group"),
             f"group_by = {self.group_by!r}: movie_id or group",

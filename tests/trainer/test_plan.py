@@ -102,6 +102,7 @@ def cases(draw: st.DrawFn) -> tuple[pa.Table, BatchPolicy]:
         clips_per_movie=chunk * reads,
         reads_per_movie=reads,
         min_gap_seconds=draw(st.sampled_from([0.0, 0.0, 2.0, 3.5])),
+        weighting_exponent=draw(st.sampled_from([1.0, 1.0, 0.5, 0.0])),
         where=draw(st.sampled_from(["", "", "even == 0", "start_ns > 5000000000"])),
         group_by=draw(st.sampled_from(["movie_id", "group"])),
         heldout_fraction=draw(st.sampled_from([0.0, 0.3])),
@@ -317,3 +318,26 @@ def test_a_million_clips_plan_in_seconds() -> None:
     plan = plan_epoch(index_of(table, policy), policy, 0, 1)
     assert plan.num_steps == 1_000_000 // 256
     assert plan.unused.total == 1_000_000 % 256
+
+
+def units_by_movie(exponent: float, epoch: int = 0) -> list[int]:
+    """Units that movies of 4, 8, 16, 16, 64 and 128 clips get, two clips a unit."""
+    policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, weighting_exponent=exponent)
+    index = index_of(clips_table([4, 8, 16, 16, 64, 128]), policy)
+    plan = plan_epoch(index, policy, 0, epoch)
+    assert_sound(plan, index, policy)
+    return np.bincount(index.movie[index.places(plan.clips[:, :, 0])].ravel()).tolist()
+
+
+def test_weighting_shortens_movies_above_the_median() -> None:
+    assert units_by_movie(1.0) == [2, 4, 8, 8, 32, 64]
+    assert units_by_movie(0.0) == [2, 4, 8, 8, 8, 8]
+    assert units_by_movie(0.5) == [2, 4, 8, 8, 16, 23]
+
+
+def test_weighting_uses_other_clips_of_a_long_movie_in_each_epoch() -> None:
+    policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, weighting_exponent=0.0)
+    index = index_of(clips_table([4, 8, 16, 16, 64, 128]), policy)
+    used = [plan_epoch(index, policy, 0, epoch).clips.ravel() for epoch in range(60)]
+    assert len(set(used[0].tolist()) ^ set(used[1].tolist())) > 20
+    assert len(np.unique(np.concatenate(used))) == index.num_eligible

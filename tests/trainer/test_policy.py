@@ -41,6 +41,7 @@ def test_rho_is_the_share_of_negatives_of_the_same_movie() -> None:
         {"min_gap_seconds": float("nan")},
         {"group_by": "director"},
         {"split": "test"},
+        {"weighting_exponent": 1.5},
         {"split": "heldout"},
         {"heldout_fraction": 1.0},
         {"where": "motion >"},

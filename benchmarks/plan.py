@@ -3,8 +3,8 @@
     python -m benchmarks.plan [--clips 10000000] [--movies 5000] [--out benchmarks/results/plan.md]
 
 For each size a fresh process opens an index file of that many clips as `train` does, makes the plan
-of an epoch, and looks up batches. The slopes between the two largest sizes tell what 100 million
-clips would take.
+of an epoch, and looks up batches. The slopes between the smallest and the largest size tell what
+100 million clips would take.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def report(rows: list[dict[str, float]], reads: int) -> str:
         "of the three together.",
         "",
     ]  # fmt: skip
-    last, before = rows[-1], rows[-2]
+    last, before = rows[-1], rows[0]
     clips = last["clips"] - before["clips"]
     total = [
         sum(row[f"{what}_seconds"] for what in ("open", "index", "plan")) for row in (before, last)

@@ -26,7 +26,9 @@ def start_ray(config: RunConfig) -> bool:
     if config.address:
         options["address"] = config.address
     else:
-        options |= {"num_cpus": config.workers or None, "include_dashboard": False}
+        # "local": never join a cluster that happens to run on this machine.
+        options |= {"address": "local", "num_cpus": config.workers or None}
+        options["include_dashboard"] = False
     try:
         ray.init(**options)
     except Exception as error:

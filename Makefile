@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study test test-slow test-media test-gpu lint format clean
+.PHONY: help setup preprocess validate report train demo study test test-slow test-media test-gpu bench lint format clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -69,6 +69,10 @@ test-media: setup  ## the tests on real films, fetched from the package registry
 
 test-gpu: setup  ## the tests that need a CUDA device
 	@$(PY) -m pytest -m gpu $(ARGS)
+
+bench: setup  ## measure anew what is claimed; results under benchmarks/results/
+	@$(PY) -m benchmarks.sync
+	@$(PY) -m benchmarks.plan
 
 lint: $(VENV)/.dev $(VENV)/.pipeline $(VENV)/.trainer  ## style, imports, types
 	@$(PY) -m ruff check .

@@ -59,7 +59,8 @@ def join_clips(
     by_shots = plan.recipe.clips == "shots"
     cuts = plan.cuts if by_shots else shot_cuts(plan.recipe, (c for _, c in pictures.values()))
     dropped: Counter[DropReason] = Counter()
-    dropped["too_short"] = plan.num_short_shots
+    if plan.num_short_shots:
+        dropped["too_short"] = plan.num_short_shots
     kept: list[Clip] = []
     for clip_number in range(plan.first_clip, plan.end_clip):
         if clip_number not in pictures or clip_number not in sounds:

@@ -47,7 +47,7 @@ class Journal:
         self._log = MetricLog(run, first_step, tensorboard=config.tensorboard) if writes else None
         self._since = time.perf_counter()
         self._wait_seconds = 0.0
-        self._num_steps = 0
+        self._num_steps = self._num_clips = 0
         self._stats: StreamStats | None = None
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -59,6 +59,7 @@ class Journal:
             batch = next(iterator)
             self._wait_seconds += time.perf_counter() - begin
             self._num_steps += 1
+            self._num_clips += len(batch.clip)
             yield batch
 
     def train_values(
@@ -73,7 +74,7 @@ class Journal:
         stats = stream.stats()
         busy = stats.occupancy(self._stats or StreamStats.none(), seconds, self._config.stream)
         self._stats = stats
-        num_clips = self._num_steps * self._config.policy.batch_size
+        num_clips = self._num_clips * world.world_size
         values = {
             **{f"train/{name}": value for name, value in means.items()},
             "train/logit_scale": float(result.logit_scale),
@@ -99,7 +100,8 @@ class Journal:
 
     def restart_clock(self) -> None:
         """Leave out what happened since the last call of `train_values`, such as a test."""
-        self._since, self._wait_seconds, self._num_steps = time.perf_counter(), 0.0, 0
+        self._since, self._wait_seconds = time.perf_counter(), 0.0
+        self._num_steps = self._num_clips = 0
 
     def write(self, steps_done: int, epoch: int, values: dict[str, float]) -> None:
         """Write the line of a step, if there is anything to write."""

@@ -90,7 +90,7 @@ def serve(channel: socket.socket, parent: int) -> None:
             del segments[order.segment]
             continue
         if descriptor is not None:
-            segments[order.segment] = mmap.mmap(descriptor, order.shape.num_bytes)
+            segments[order.segment] = mmap.mmap(descriptor, 0)
             os.close(descriptor)
         slots = Slots.in_memory(memoryview(segments[order.segment]), order.shape)
         done = loader.start(order.work, slots)

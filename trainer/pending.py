@@ -84,8 +84,11 @@ class Pending:
 class Filler:
     """Fills batches with clips of a dataset; `close` ends its threads and processes."""
 
-    def __init__(self, dataset: Dataset, config: StreamConfig, counters: Counters) -> None:
+    def __init__(
+        self, dataset: Dataset, config: StreamConfig, counters: Counters, max_slots: int
+    ) -> None:
         config.check(dataset.recipe)
+        self._max_bytes = BatchShape.of(dataset.recipe, config, max_slots).num_bytes
         self._clips, self._recipe, self._config = dataset.clips, dataset.recipe, config
         self._processes = [
             LoaderProcess(dataset, config, counters) for _ in range(config.num_processes)
@@ -153,7 +156,7 @@ class Filler:
             return Slots(frames.numpy(), logmel.numpy()), None, (frames, logmel)
         if self._pool is None:
             self._pool = SegmentPool(
-                shape.num_bytes, self._config.prefetch_batches, pin_memory=self._config.pin_memory
+                self._max_bytes, self._config.prefetch_batches, pin_memory=self._config.pin_memory
             )
         for number in self._pool.take_dropped():
             for process in self._processes:

@@ -92,24 +92,10 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
     Raises `PolicyError` when fewer than m groups can give k clips: the message has the counts.
     """
     _check_match(index, policy)
-    k, size = policy.clips_per_movie, policy.chunk_clips
-    timeline = Timeline.of(index, policy.min_gap_ns)
-    chunks, shard = cut(index, size, seed, epoch)
-    shard_ends = index.num_eligible - chunks.size
-    chunks, bad = repair(chunks, shard, timeline)
-    gap = int(bad.sum()) * size
-    units = chunks[~bad]
-    group = index.group[units[:, 0]].astype(np.int64)
-    odd_chunks = 0
-    if policy.reads_per_movie > 1:
-        num_joined = units.size
-        generator = rng(seed, epoch, "bundle")
-        units, group, bad = bundle(units, group, policy.reads_per_movie, timeline, generator)
-        odd_chunks = num_joined - units.size
-        gap += int(bad.sum()) * k
-        units, group = units[~bad], group[~bad]
-    _check_enough(index, policy, group, gap)
-    num_found = len(units)
+    k = policy.clips_per_movie
+    found = _units(index, policy, seed, epoch)
+    units, group = found.places, found.group
+    _check_enough(index, policy, group, found.gap)
     if policy.weighting_exponent < 1.0:
         kept = _weigh(group, policy.weighting_exponent, rng(seed, epoch, "weigh"))
         units, group = units[kept], group[kept]
@@ -122,15 +108,47 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
         seed=seed,
         num_eligible=index.num_eligible,
         unused=Unused(
-            shard_ends=shard_ends,
-            gap=gap,
-            odd_chunks=odd_chunks,
-            weighting=(num_found - len(units)) * k,
+            shard_ends=found.shard_ends,
+            gap=found.gap,
+            odd_chunks=found.odd_chunks,
+            weighting=(len(found.places) - len(units)) * k,
             capped=num_capped * k,
             last_step=(len(group) - num_capped - dealt.size) * k,
         ),
         capped_groups=tuple(index.group_names[number] for number in capped),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """Everything that could be a movie's part of a step, and the clips that could not."""
+
+    places: Ints
+    """(U, k)."""
+    group: Ints
+    """(U,)."""
+    shard_ends: int
+    gap: int
+    odd_chunks: int
+
+
+def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Units:
+    timeline = Timeline.of(index, policy.min_gap_ns)
+    chunks, shard = cut(index, policy.chunk_clips, seed, epoch)
+    shard_ends = index.num_eligible - chunks.size
+    chunks, bad = repair(chunks, shard, timeline)
+    gap = int(bad.sum()) * policy.chunk_clips
+    units = chunks[~bad]
+    group = index.group[units[:, 0]].astype(np.int64)
+    odd_chunks = 0
+    if policy.reads_per_movie > 1:
+        num_joined = units.size
+        generator = rng(seed, epoch, "bundle")
+        units, group, bad = bundle(units, group, policy.reads_per_movie, timeline, generator)
+        odd_chunks = num_joined - units.size
+        gap += int(bad.sum()) * policy.clips_per_movie
+        units, group = units[~bad], group[~bad]
+    return _Units(units, group, shard_ends, gap, odd_chunks)
 
 
 def rank_slice(plan: BatchPlan, step: int, rank: int, world_size: int) -> Ints:

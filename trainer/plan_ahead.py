@@ -12,23 +12,27 @@ from trainer.policy import BatchPolicy
 class PlanAhead:
     """The plan of the current epoch; that of the next is made meanwhile, in a thread."""
 
-    def __init__(self, index: ClipIndex, policy: BatchPolicy, seed: int) -> None:
-        self._index, self._policy, self._seed = index, policy, seed
+    def __init__(self, index: ClipIndex, seed: int) -> None:
+        self._index, self._seed = index, seed
         self._maker = ThreadPoolExecutor(1, "reelshards-plan")
         self._plan: BatchPlan | None = None
+        self._policy: BatchPolicy | None = None
         self._coming: Future[BatchPlan] | None = None
 
-    def get(self, epoch: int) -> BatchPlan:
-        """The plan of an epoch; quick for the epoch of the last call and for the one after it."""
-        if self._plan is not None and self._plan.epoch == epoch:
+    def get(self, epoch: int, policy: BatchPolicy) -> BatchPlan:
+        """The plan of an epoch; quick for the epoch of the last call and for the one after it.
+
+        A policy that changed in between takes the time of a plan.
+        """
+        last = self._plan.epoch if self._plan is not None and self._policy == policy else None
+        if self._plan is not None and last == epoch:
             return self._plan
-        if self._plan is not None and self._plan.epoch == epoch - 1 and self._coming is not None:
+        if last == epoch - 1 and self._coming is not None:
             self._plan = self._coming.result()
         else:
-            self._plan = plan_epoch(self._index, self._policy, self._seed, epoch)
-        self._coming = self._maker.submit(
-            plan_epoch, self._index, self._policy, self._seed, epoch + 1
-        )
+            self._plan = plan_epoch(self._index, policy, self._seed, epoch)
+        self._policy = policy
+        self._coming = self._maker.submit(plan_epoch, self._index, policy, self._seed, epoch + 1)
         return self._plan
 
     def close(self) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from shards_spec.errors import InputError
 from trainer.clip_index import ClipIndex, Ints
 from trainer.dataset_columns import open_for_training
 from trainer.plan import BatchPlan, Unused, plan_epoch
+from trainer.plan_dump import dump_epochs
 from trainer.policy import NANOSECONDS, BatchPolicy
 from trainer.randomness import rng
 from trainer.stream_config import StreamConfig
@@ -73,6 +72,8 @@ class PlanReport:
     """Pairs of clips of one movie."""
     across: MeetAgain
     """Pairs of clips of different movies."""
+    phases: tuple[str, ...]
+    """What the policy's schedule changes, and when; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -87,6 +88,8 @@ def describe(
     max_hole_bytes: int = StreamConfig().max_hole_bytes,
 ) -> PlanReport:
     """Plan an epoch and the few after it, and measure them. Raises `PolicyError` as the plan."""
+    phases = _phases(index, policy, seed, epoch)
+    policy = policy.at_step(0)
     plan = plan_epoch(index, policy, seed, epoch)
     places = index.places(plan.clips)
     num_reads, num_bytes = _reads(index, places, max_hole_bytes)
@@ -112,14 +115,22 @@ def describe(
         gap_seconds_median=float(np.median(gaps)) if gaps.size else 0.0,
         within=within,
         across=across,
+        phases=phases,
     )
 
 
-def dump_plan(index: ClipIndex, plan: BatchPlan, file: TextIO) -> None:
-    """Write the global batches as JSON lines, clips listed movie by movie."""
-    for step, rows in enumerate(plan.clips):
-        clips = [index.clip_ids[row].as_py() for row in rows.ravel().tolist()]
-        file.write(json.dumps({"epoch": plan.epoch, "step": step, "clips": clips}) + "\n")
+def _phases(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> tuple[str, ...]:
+    """A line for each phase of the schedule. Raises `PolicyError` when one is impossible."""
+    if not policy.schedule:
+        return ()
+    lines = []
+    for step, one in policy.phases().items():
+        num_steps = plan_epoch(index, one, seed, epoch).num_steps
+        lines.append(
+            f"from step {step:,}: {one.movies_per_batch} x {one.clips_per_movie}, rho "
+            f"{one.rho:.4f}, {num_steps:,} steps per epoch"
+        )
+    return tuple(lines)
 
 
 def plan_command(
@@ -134,7 +145,7 @@ def plan_command(
     index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
     report = describe(index, policy, seed, 0)
     if dump:
-        _dump_epochs(index, policy, seed, epochs, Path(dump))
+        dump_epochs(index, policy, seed, epochs, Path(dump))
     console = Console()
     if json:
         console.print_json(data=report.to_json())
@@ -164,20 +175,11 @@ def render(report: PlanReport) -> Table:
         "meet again, same movie": _again(report.within),
         "meet again, other movie": _again(report.across),
     }
+    if report.phases:
+        rows["schedule"] = "\n".join(report.phases)
     for name, text in rows.items():
         table.add_row(name, text)
     return table
-
-
-def _dump_epochs(index: ClipIndex, policy: BatchPolicy, seed: int, epochs: int, path: Path) -> None:
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            for epoch in range(epochs):
-                dump_plan(index, plan_epoch(index, policy, seed, epoch), file)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"cannot write the plan to {path}: {error.strerror}") from error
 
 
 def _reads(index: ClipIndex, places: Ints, max_hole_bytes: int) -> tuple[int, int]:

@@ -21,6 +21,8 @@ class PlanState:
     index_fingerprint: str
     """`ClipIndex.fingerprint`."""
     policy: BatchPolicy
+    steps_done: int = 0
+    """Steps of the run before it; the policy's schedule goes by it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,6 +34,11 @@ class BatchPolicy:
     min_gap_seconds: float = 0.0
     """Least time between the starts of two clips of one movie in a batch; at 0 they only must not
     overlap."""
+    schedule: str = ""
+    """k over training, as steps and values: "1000:4 5000:16" sets clips_per_movie to 4 from step
+    1000 on, and to 16 from step 5000 on; empty keeps it. A change begins a new epoch."""
+    schedule_keeps: Literal["batch", "movies"] = "batch"
+    """What stays when k changes: the clips of a batch, so that m changes too, or m."""
     weighting_exponent: float = 1.0
     """How much more of an epoch longer movies get: 1 by clips, each is used once; 0 by film, all
     movies count alike; between them tempered. Never is a clip used twice in an epoch."""
@@ -71,7 +77,54 @@ class BatchPolicy:
             self.split != "heldout" or fraction > 0.0,
             "split = 'heldout' needs a heldout_fraction above 0",
         )
+        _require(
+            self.schedule_keeps in ("batch", "movies"),
+            f"schedule_keeps = {self.schedule_keeps!r}: batch or movies",
+        )
+        self.phases()
         check_where(self.where)
+
+    def phases(self) -> dict[int, BatchPolicy]:
+        """The policies without schedule that hold from a step on, in order; the first from 0."""
+        found = {0: dataclasses.replace(self, schedule="") if self.schedule else self}
+        for item in self.schedule.split():
+            step, _, k = item.partition(":")
+            _require(
+                step.isdigit() and k.isdigit(), f"schedule: {item!r} is not of the form STEP:K"
+            )
+            _require(
+                int(step) > max(found) or (int(step) == 0 and len(found) == 1),
+                f"schedule: step {step} does not come after step {max(found)}",
+            )
+            found[int(step)] = self._with_k(int(k))
+        return found
+
+    def at_step(self, steps_done: int) -> BatchPolicy:
+        """The policy without schedule of the step after so many steps of the run."""
+        if not self.schedule:
+            return self
+        phases = self.phases()
+        return phases[max(step for step in phases if step <= steps_done)]
+
+    def changes_at(self, steps_done: int) -> bool:
+        """Whether the schedule begins a new phase after so many steps."""
+        return steps_done > 0 and bool(self.schedule) and steps_done in self.phases()
+
+    def _with_k(self, k: int) -> BatchPolicy:
+        _require(k >= 1, f"schedule: {k} clips of each movie: at least 1")
+        m = self.movies_per_batch
+        if self.schedule_keeps == "batch":
+            _require(
+                self.batch_size % k == 0,
+                f"schedule: a batch of {self.batch_size} clips is no multiple of k = {k}; choose "
+                "another k, or schedule_keeps = movies",
+            )
+            m = self.batch_size // k
+        # A chunk must not be split: as many reads as asked for, or the next number that divides k.
+        reads = math.gcd(self.reads_per_movie, k)
+        return dataclasses.replace(
+            self, schedule="", movies_per_batch=m, clips_per_movie=k, reads_per_movie=reads
+        )
 
     @property
     def batch_size(self) -> int:

@@ -21,6 +21,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -32,7 +33,7 @@ from shards_spec.reader import Dataset
 from trainer.batch import Batch
 from trainer.clip_index import ClipIndex, movie_numbers
 from trainer.pending import Buffers, Filler, Pending
-from trainer.plan import PlanState, movies_per_rank, rank_slice
+from trainer.plan import BatchPlan, PlanState, movies_per_rank, plan_epoch, rank_slice
 from trainer.plan_ahead import PlanAhead
 from trainer.policy import BatchPolicy
 from trainer.replace import replacements
@@ -61,6 +62,7 @@ class ClipStream:
         world_size: int = 1,
         epoch: int = 0,
         step: int = 0,
+        steps_done: int = 0,
     ) -> None:
         """Plan the epoch; reading begins with the first batch that is asked for.
 
@@ -68,24 +70,22 @@ class ClipStream:
             PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
             InputError: the frames are smaller than `frame_size`, or there is no such step.
         """
-        movies_per_rank(policy.movies_per_batch, world_size)
+        for phase in policy.phases().values():
+            movies_per_rank(phase.movies_per_batch, world_size)
         config.check(dataset.recipe)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
-        self._plans = PlanAhead(index, policy, seed)
-        self._first_plan = self._plans.get(epoch)
-        if not 0 <= step <= self._first_plan.num_steps:
-            self._plans.close()
-            raise InputError(
-                f"there is no step {step} in epoch {epoch}: it has {self._first_plan.num_steps}"
-            )
-        self._next = self._submitted = (epoch, step)
+        self._plans = PlanAhead(index, seed)
+        place = _next_place(policy, epoch, step, steps_done)
+        self._first_plan = self._first_of_all_plans(place)
+        self._next = self._submitted = place
         self._counters = Counters()
         self._bad = _BadClips(dataset.storage.uri, config, self._counters)
-        self._filler = Filler(dataset, config, self._counters)
-        batch_bytes = self._filler.batch_bytes(policy.batch_size // world_size)
+        self._max_slots = max(one.batch_size for one in policy.phases().values()) // world_size
+        self._filler = Filler(dataset, config, self._counters, self._max_slots)
+        batch_bytes = self._filler.batch_bytes(self._max_slots)
         self._depth = max(1, min(config.prefetch_batches, config.prefetch_bytes // batch_bytes))
-        self._queue: deque[tuple[int, int, Pending]] = deque()
+        self._queue: deque[tuple[_Place, int, Pending]] = deque()
         self._closed = False
 
     def __iter__(self) -> Iterator[Batch]:
@@ -97,18 +97,18 @@ class ClipStream:
         begin = time.perf_counter()
         try:
             self._fill(1)
-            epoch, step, pending = self._queue.popleft()
+            place, k, pending = self._queue.popleft()
             self._fill(self._depth)
             buffers = pending.wait()
-            self._mend(buffers)
+            self._mend(buffers, k)
         except BaseException:
             self.close()
             raise
-        self._next = (epoch, step + 1)
+        self._next = _Place(place.epoch, place.step + 1, place.steps_done + 1)
         self._counters.wait_seconds += time.perf_counter() - begin
         self._counters.add(num_batches=1, num_clips=len(buffers.rows))
         group = self._index.group[self._index.places(buffers.rows)]
-        return _batch(buffers, group, epoch, step)
+        return _batch(buffers, group, place.epoch, place.step)
 
     def __enter__(self) -> ClipStream:
         return self
@@ -137,8 +137,9 @@ class ClipStream:
     def state(self) -> PlanState:
         """Where the next batch stands; a stream made with its epoch and step goes on from here."""
         return PlanState(
-            epoch=self._next[0],
-            step=self._next[1],
+            epoch=self._next.epoch,
+            step=self._next.step,
+            steps_done=self._next.steps_done,
             seed=self._seed,
             index_fingerprint=self._index.fingerprint,
             policy=self._policy,
@@ -151,18 +152,37 @@ class ClipStream:
     def _fill(self, depth: int) -> None:
         """Have `depth` batches under way."""
         while len(self._queue) < depth:
-            epoch, step = self._submitted
-            plan = self._plans.get(epoch)
-            if step >= plan.num_steps:
-                self._submitted = (epoch + 1, 0)
+            place = self._submitted
+            policy = self._policy.at_step(place.steps_done)
+            plan = self._plans.get(place.epoch, policy)
+            if place.step >= plan.num_steps:
+                self._submitted = _Place(place.epoch + 1, 0, place.steps_done)
                 continue
-            rows = rank_slice(plan, step, self._rank, self._world_size)
-            self._queue.append((epoch, step, self._filler.submit(rows, self._seed, epoch)))
-            self._submitted = (epoch, step + 1)
+            rows = rank_slice(plan, place.step, self._rank, self._world_size)
+            pending = self._filler.submit(rows, self._seed, place.epoch)
+            self._queue.append((place, policy.clips_per_movie, pending))
+            self._submitted = _next_place(
+                self._policy, place.epoch, place.step + 1, place.steps_done + 1
+            )
 
-    def _mend(self, buffers: Buffers) -> None:
-        """Replace the bad clips of a batch, in the order of their slots."""
-        k = self._policy.clips_per_movie
+    def _first_of_all_plans(self, place: _Place) -> BatchPlan:
+        """The plan of a place, once every later phase of the schedule has turned out possible."""
+        try:
+            for step, phase in self._policy.phases().items():
+                if step > place.steps_done:
+                    plan_epoch(self._index, phase, self._seed, place.epoch)
+            plan = self._plans.get(place.epoch, self._policy.at_step(place.steps_done))
+            if not 0 <= place.step <= plan.num_steps:
+                raise InputError(
+                    f"there is no step {place.step} in epoch {place.epoch}: it has {plan.num_steps}"
+                )
+        except BaseException:
+            self._plans.close()
+            raise
+        return plan
+
+    def _mend(self, buffers: Buffers, k: int) -> None:
+        """Replace the bad clips of a batch, k of each movie, in the order of their slots."""
         for slot in sorted(buffers.problems):
             first = slot // k * k
             others = np.delete(buffers.rows[first : first + k], slot - first)
@@ -194,7 +214,8 @@ def read_all(
     movie = movie_numbers(dataset.clips)
     parts = _parts(np.asarray(rows, dtype=np.int64), batch_size)
     # Threads: a short reading is over before a process has started.
-    filler = Filler(dataset, dataclasses.replace(config, crop="center", num_processes=0), counters)
+    config = dataclasses.replace(config, crop="center", num_processes=0)
+    filler = Filler(dataset, config, counters, batch_size)
     queue: deque[Pending] = deque()
     step = 0
     try:
@@ -211,6 +232,22 @@ def read_all(
                 step += 1
     finally:
         filler.close()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A step: within its epoch, and of the run."""
+
+    epoch: int
+    step: int
+    steps_done: int
+
+
+def _next_place(policy: BatchPolicy, epoch: int, step: int, steps_done: int) -> _Place:
+    """The place itself, or the next epoch's begin when the schedule ends the epoch there."""
+    if step and policy.changes_at(steps_done):
+        return _Place(epoch + 1, 0, steps_done)
+    return _Place(epoch, step, steps_done)
 
 
 class _BadClips:

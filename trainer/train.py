@@ -110,6 +110,7 @@ class Job:
             world_size=self.world.world_size,
             epoch=self.start.plan.epoch,
             step=self.start.plan.step,
+            steps_done=self.start.steps_done,
         )
 
     def journal(self) -> Journal:
@@ -279,7 +280,9 @@ def test_heldout(job: Job) -> HeldoutRetrieval | None:
 def save(job: Job, steps_done: int, batch: Batch) -> None:
     """Write the checkpoint from which the step after `batch` goes on."""
     if job.world.is_first:
-        plan = dataclasses.replace(job.start.plan, epoch=batch.epoch, step=batch.step + 1)
+        plan = dataclasses.replace(
+            job.start.plan, epoch=batch.epoch, step=batch.step + 1, steps_done=steps_done
+        )
         checkpoint = Checkpoint(
             step=steps_done,
             model=job.learner.model.state_dict(),

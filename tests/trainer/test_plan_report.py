@@ -13,7 +13,8 @@ from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.clip_index import ClipIndex
 from trainer.plan import plan_epoch
-from trainer.plan_report import describe, dump_plan, plan_command, render
+from trainer.plan_dump import dump_plan
+from trainer.plan_report import describe, plan_command, render
 from trainer.policy import BatchPolicy
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

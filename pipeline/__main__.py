@@ -3,6 +3,7 @@
     preprocess CORPUS --out URI    the main job; run again, it goes on where it stopped
     status URI                     how far a run is, and what failed
     retry URI                      try failed and quarantined movies once more
+    prune URI CORPUS [--yes]       take out movies that the corpus no longer holds
     report URI                     the dataset as a page: movies, drops, streams, failures
     check-sync MOVIE               offset, drift, gaps and tracks of one movie's sound
     demo-corpus DIR                toy movies with known truth
@@ -23,14 +24,17 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from pipeline import lease
 from pipeline.config import RunConfig
 from pipeline.demo import DemoConfig, make_demo_corpus
-from pipeline.display import Display, movies_table, print_summary, progress_line
+from pipeline.display import Display, print_summary
 from pipeline.engine import DrainedError
 from pipeline.preprocess import OnProgress, Summary, preprocess, retry
 from pipeline.progress import read_progress
+from pipeline.prune import find_prunable, prune
 from pipeline.redaction import redacted
 from pipeline.report import print_report
+from pipeline.status import print_status, watch
 from pipeline.sync import check_sync
 from pipeline.sync_display import check_json, print_check
 from pipeline.sync_picture import draw_check
@@ -72,28 +76,25 @@ class Status:
 
     uri: tyro.conf.Positional[str]
     """The dataset."""
+    watch: bool = False
+    """Print a line whenever something has changed, until the run has ended."""
     json: bool = False
     """Machine-readable output."""
 
     def __call__(self, console: Console) -> int:
         storage = Storage(self.uri)
+        if self.watch:
+            watch(storage, console)
         progress = read_progress(storage)
         rows = list(read_committed_movies(storage).values())
         if progress is None and not rows:
             raise InputError(f"{self.uri} holds no dataset and no run; check the path")
-        bad = [row for row in rows if row.status != "done"]
         if self.json:
             record = asdict(progress) if progress else None
             _print_json({"run": record, "movies": [asdict(row) for row in rows]})
         else:
-            if progress is not None:
-                line = progress_line(progress)
-                console.print(f"{progress.state}: {line}", highlight=False)
-            counts = f"{len(rows)} movies committed, {sum(r.num_clips for r in rows)} clips"
-            console.print(counts, highlight=False)
-            if bad:
-                console.print(movies_table("not done", bad))
-        return _SOME_FAILED if any(r.status in ("failed", "quarantined") for r in bad) else _DONE
+            print_status(console, progress, rows, lease.holder_of(storage))
+        return _SOME_FAILED if any(r.status in ("failed", "quarantined") for r in rows) else _DONE
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,35 @@ class Retry:
             self.uri,
             self.json,
         )
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Take movies out of a dataset that its corpus no longer holds, and shards nobody counts."""
+
+    uri: tyro.conf.Positional[str]
+    """The dataset."""
+    corpus: tyro.conf.Positional[str]
+    """The whole corpus, as given to `preprocess`."""
+    yes: bool = False
+    """Do it; without, only say what would go."""
+    follow_links: bool = False
+    """Whether links inside a corpus folder may lead out of it."""
+
+    def __call__(self, console: Console) -> int:
+        dataset = open_dataset(self.uri)
+        if self.yes:
+            found = prune(dataset, self.corpus, follow_links=self.follow_links)
+        else:
+            found = find_prunable(dataset.storage, self.corpus, follow_links=self.follow_links)
+        verb = "removed" if self.yes else "would remove"
+        for row in found.movies:
+            console.print(f"{verb} {row.movie_id}: {row.num_clips} clips, {row.num_shards} shards")
+        console.print(
+            f"{verb} {len(found.movies)} movies and {len(found.stray_shards)} shards that no "
+            f"movie counts{'' if self.yes else '; --yes does it'}"
+        )
+        return _DONE
 
 
 @dataclass(frozen=True)
@@ -175,13 +205,14 @@ class DemoCorpus:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    command: Preprocess | Status | Retry | Report | CheckSync | DemoCorpus
+    command: Preprocess | Status | Retry | Prune | Report | CheckSync | DemoCorpus
     console = _console()
     try:
         command = tyro.cli(
             Annotated[Preprocess, tyro.conf.subcommand("preprocess")]
             | Annotated[Status, tyro.conf.subcommand("status")]
             | Annotated[Retry, tyro.conf.subcommand("retry")]
+            | Annotated[Prune, tyro.conf.subcommand("prune")]
             | Annotated[Report, tyro.conf.subcommand("report")]
             | Annotated[CheckSync, tyro.conf.subcommand("check-sync")]
             | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],

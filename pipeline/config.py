@@ -36,6 +36,8 @@ class RunConfig:
     """Disk per node for copies of remote sources, GiB."""
     follow_links: bool = False
     """Whether links inside a corpus folder may lead out of it."""
+    log_json: str = ""
+    """File that gets one JSON line for each event; empty for none."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline import source
+from pipeline import lease, source
 from pipeline.cluster import start_ray, stop_ray
 from pipeline.config import RunConfig
 from pipeline.corpus import Movie, find_movies
 from pipeline.drain import on_sigterm
 from pipeline.engine import DrainedError, Engine
+from pipeline.eventlog import EventLog
 from pipeline.jobs import Event
+from pipeline.lease import Lease, LeaseLostError
+from pipeline.metrics import Metrics
 from pipeline.progress import Progress, Recorder, advance
 from pipeline.redaction import redacted
 from pipeline.todo import Todo, fingerprint_of, forget, plan_run
@@ -56,13 +59,15 @@ def preprocess(
 ) -> Summary:
     """Turn a corpus into a dataset at `out`, as far as it is not there already.
 
-    Raises `InputError` or `StorageError` when nothing can be done at all, `DrainedError` when
-    SIGTERM came before the end.
+    Raises `InputError` or `StorageError` when nothing can be done at all or another run is at work
+    there, `DrainedError` when SIGTERM came before the end.
     """
     movies = find_movies(corpus, follow_links=config.follow_links)
     storage = Storage(out, create=True)
-    todo = plan_run(movies, storage, recipe)
-    return _process(corpus, movies, todo, storage, recipe, config, on_progress)
+    with lease.held(storage) as held:
+        todo = plan_run(movies, storage, recipe)
+        run = _Run(corpus, storage, recipe, config, on_progress, held)
+        return run.process(movies, todo)
 
 
 def retry(
@@ -72,55 +77,76 @@ def retry(
     on_progress: OnProgress = lambda progress, event: None,
 ) -> Summary:
     """Try the failed and quarantined movies of a dataset once more."""
-    rows = [
-        row
-        for row in read_committed_movies(storage).values()
-        if row.status in ("failed", "quarantined")
-    ]
-    movies = [_movie_of(row) for row in rows]
-    process = tuple((movie, fingerprint_of(movie)) for movie in movies)
-    todo = Todo(process, (), {movie.movie_id: "a retry was asked for" for movie in movies}, ())
-    return _process(f"retry of {storage.uri}", movies, todo, storage, recipe, config, on_progress)
+    with lease.held(storage) as held:
+        rows = [
+            row
+            for row in read_committed_movies(storage).values()
+            if row.status in ("failed", "quarantined")
+        ]
+        movies = [_movie_of(row) for row in rows]
+        process = tuple((movie, fingerprint_of(movie)) for movie in movies)
+        todo = Todo(process, (), {movie.movie_id: "a retry was asked for" for movie in movies}, ())
+        run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held)
+        return run.process(movies, todo)
 
 
-def _process(
-    corpus: str,
-    movies: Sequence[Movie],
-    todo: Todo,
-    storage: Storage,
-    recipe: Recipe,
-    config: RunConfig,
-    on_progress: OnProgress,
-) -> Summary:
-    version = ffmpeg_version()
-    ffprobe_path()
-    forget(storage, todo)
-    started = time.time()
-    total, kept = len(movies), len(todo.keep)
-    progress = Progress(redacted(corpus), started, started, "running", total, kept)
-    recorder = Recorder(storage)
-    is_ours = False
-    try:
-        recorder.write(progress, now=True)
-        is_ours = bool(todo.process) and start_ray(config)
-        engine = Engine(storage, recipe, config)
-        with on_sigterm(engine.drain):
-            for event in engine.run(todo.process):
+@dataclass(frozen=True)
+class _Run:
+    """One run under its lease."""
+
+    corpus: str
+    storage: Storage
+    recipe: Recipe
+    config: RunConfig
+    on_progress: OnProgress
+    lease: Lease
+
+    def process(self, movies: Sequence[Movie], todo: Todo) -> Summary:
+        """Do what is to do, then write the index."""
+        version = ffmpeg_version()
+        ffprobe_path()
+        forget(self.storage, todo)
+        started = time.time()
+        total, kept = len(movies), len(todo.keep)
+        progress = Progress(redacted(self.corpus), started, started, "running", total, kept)
+        recorder = Recorder(self.storage)
+        is_ours = False
+        try:
+            recorder.write(progress, now=True)
+            is_ours = bool(todo.process) and start_ray(self.config)
+            for event in self._events(todo):
                 progress = replace(advance(progress, event), updated_unix=time.time())
-                on_progress(progress, event)
+                self.on_progress(progress, event)
                 recorder.write(progress)
-    except BaseException as error:
-        state = "drained" if isinstance(error, DrainedError) else "interrupted"
-        recorder.write(replace(progress, state=state), now=True)
-        raise
-    finally:
-        if is_ours:
-            stop_ray()
-    committed = {row.movie_id: row for row in write_index(storage, recipe, version)}
-    progress = replace(progress, state="finished", updated_unix=time.time())
-    recorder.write(progress, now=True)
-    rows = tuple(committed[movie.movie_id] for movie in movies)
-    return Summary(progress, rows, todo, time.time() - started)
+        except BaseException as error:
+            self._end(recorder, progress, error)
+            raise
+        finally:
+            if is_ours:
+                stop_ray()
+        self.lease.check()
+        rows = {row.movie_id: row for row in write_index(self.storage, self.recipe, version)}
+        progress = replace(progress, state="finished", updated_unix=time.time())
+        recorder.write(progress, now=True)
+        mine = tuple(rows[movie.movie_id] for movie in movies)
+        return Summary(progress, mine, todo, time.time() - started)
+
+    def _events(self, todo: Todo) -> Iterator[Event | None]:
+        engine = Engine(self.storage, self.recipe, self.config)
+        metrics = Metrics()
+        with on_sigterm(engine.drain), EventLog(self.config.log_json) as log:
+            for event in engine.run(todo.process):
+                self.lease.check()
+                metrics.note(event, engine.num_queued)
+                if event is not None:
+                    log.write(event)
+                yield event
+
+    def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
+        """Say how a run ended that did not finish, unless the record is another's by now."""
+        if not isinstance(error, LeaseLostError):
+            state = "drained" if isinstance(error, DrainedError) else "interrupted"
+            recorder.write(replace(progress, state=state), now=True)
 
 
 def film_hours(rows: Sequence[MovieRow]) -> float:

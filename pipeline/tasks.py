@@ -10,6 +10,7 @@ import contextlib
 import errno
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +19,7 @@ import ray
 from ray import exceptions as ray_errors
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline import limits, source
+from pipeline import limits, source, watchdog
 from pipeline import movie as steps
 from pipeline.cluster import first_line
 from pipeline.config import RunConfig
@@ -97,7 +98,7 @@ def write(
 ) -> Done:
     """Write shards and commit record; gives the `MovieRow`."""
     pairs = list(zip(segments, strips, strict=True))
-    with _translated(plan.movie):
+    with _translated(plan.movie), _temporary_files():
         source.require_unchanged(plan.movie)
         return _done(steps.write_movie(plan, storage, effort, (sound, sounds), pairs))
 
@@ -144,6 +145,18 @@ def _translated(movie: Movie) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"{movie.name}: the node's disk is full: {error}") from error
         raise
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Have shards built where a killed worker leaves nothing."""
+    before = tempfile.tempdir
+    with watchdog.own_folder() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _done(value: MoviePlan | MovieRow | Any) -> Done:

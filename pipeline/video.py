@@ -99,8 +99,14 @@ class _Decoder:
             )
             for clip in self._clips
         )
+        # Where a broken clock jumps back, frames may be counted that come on screen only later.
+        shown = tuple(
+            clip
+            for clip in clips
+            if clip.first_frame_pts_ns <= self._plan.clip_start_ns(clip.clip_number)
+        )
         data = np.frombuffer(b"".join(self._strips), dtype=np.uint8)
-        return VideoSegment(self._segment.number, clips, self._run.cpu_seconds), data
+        return VideoSegment(self._segment.number, shown, self._run.cpu_seconds), data
 
     def _read(self) -> None:
         """Read grid frames until the segment is complete or the stream ends."""

@@ -1,9 +1,9 @@
-"""Kills the programs of a process that dies without a chance to do so itself.
+"""Cleans up after a process that dies without a chance to do so itself.
 
-A worker that is killed -9 cannot stop its ffmpeg. So each worker that starts one keeps a small
-companion process on the other end of a pipe and tells it the process groups that run; when the
-pipe ends, the worker is gone, and the companion kills what is still on its list. No ffmpeg outlives
-its worker, on any POSIX system, and nothing has to happen between fork and exec.
+A worker that is killed -9 cannot stop its ffmpeg, nor delete its temporary files. So each worker
+keeps a small companion process on the other end of a pipe and tells it what there is; when the pipe
+ends, the worker is gone, and the companion kills and deletes what is still on its list. No ffmpeg
+outlives its worker, on any POSIX system, and nothing has to happen between fork and exec.
 
     worker  --"+4711\\n"-->  companion        ffmpeg 4711 started
             --"-4711\\n"-->                   ffmpeg 4711 was collected
@@ -17,20 +17,22 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 
 #: Run by the companion. It lives in a session of its own, so that no signal to the worker hits it.
 _COMPANION = """
-import os, signal, sys
+import os, shutil, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-groups = set()
+listed = set()
 for line in sys.stdin:
-    group = int(line[1:])
-    groups.add(group) if line[0] == "+" else groups.discard(group)
-for group in groups:
+    name = line[1:].rstrip("\\n")
+    listed.add(name) if line[0] == "+" else listed.discard(name)
+for name in listed:
     try:
-        os.killpg(group, signal.SIGKILL)
+        shutil.rmtree(name) if name[0] == "/" else os.killpg(int(name), signal.SIGKILL)
     except OSError:
         pass
 """
@@ -48,6 +50,17 @@ def watch(group: int) -> None:
 def unwatch(group: int) -> None:
     """The group has ended; its number may belong to others from now on."""
     _tell(f"-{group}\n")
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[str]:
+    """A folder for temporary files that is deleted whatever becomes of this process."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-task-") as folder:
+        _tell(f"+{folder}\n")
+        try:
+            yield folder
+        finally:
+            _tell(f"-{folder}\n")
 
 
 def _tell(line: str) -> None:

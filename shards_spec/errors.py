@@ -5,6 +5,7 @@
     │   └── PolicyError                    a batch policy that this dataset cannot serve
     ├── StorageError                       the object store refused or failed
     │   ├── ObjectNotFoundError
+    │   ├── ObjectExistsError
     │   └── AccessDeniedError
     ├── FormatError                        bytes that break the shard format
     │   └── ChecksumError                  bytes that are not the ones that were written
@@ -35,6 +36,10 @@ class StorageError(ReelshardsError):
 
 class ObjectNotFoundError(StorageError):
     """The object does not exist."""
+
+
+class ObjectExistsError(StorageError):
+    """The object exists, where only a new one may be written."""
 
 
 class AccessDeniedError(StorageError):

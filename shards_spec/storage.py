@@ -26,6 +26,7 @@ from obstore.store import LocalStore, from_url
 from shards_spec.errors import (
     AccessDeniedError,
     InputError,
+    ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
 )
@@ -114,6 +115,16 @@ class Storage:
         with self._errors("write", key):
             obstore.put(self._store, key, data)
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one; whether it was written. One of many succeeds."""
+        self._refuse_web("written to")
+        try:
+            with self._errors("write", key):
+                obstore.put(self._store, key, data, mode="create")
+        except ObjectExistsError:
+            return False
+        return True
+
     def download(self, key: str, path: Path) -> None:
         """Copy an object to a local file, in pieces: memory stays bounded."""
         with self._errors("read", key), path.open("wb") as file:
@@ -163,6 +174,8 @@ class Storage:
         except FileNotFoundError as error:
             missing = "the bucket" if verb == "write" and not self.is_local else "it"
             raise ObjectNotFoundError(f"{where}: {missing} does not exist") from error
+        except obstore_errors.AlreadyExistsError as error:
+            raise ObjectExistsError(f"{where}: it exists") from error
         except (
             obstore_errors.PermissionDeniedError,
             obstore_errors.UnauthenticatedError,

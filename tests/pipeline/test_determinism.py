@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -10,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import ray
 from media import Film, make_film
+from outcome import digests
 
 from pipeline.__main__ import main
 from shards_spec.reader import open_dataset, read_clips
-from shards_spec.schema import MEASURED_COLUMNS, clip_rows
+from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from shards_spec.validate import validate
 
@@ -46,18 +45,6 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def preprocess(corpus: Path | str, out: Path | str, *options: str) -> int:
     return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *options])
-
-
-def digests(out: Path) -> dict[str, str]:
-    """SHA-256 of every shard and of the clip index; of the movie index less what is measured."""
-    found = {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in [*sorted(out.glob("shards/**/*.tar")), out / "index/clips.parquet"]
-    }
-    movies = pq.read_table(out / "index/movies.parquet").drop_columns(list(MEASURED_COLUMNS))
-    found["movies"] = hashlib.sha256(str(movies.to_pylist()).encode()).hexdigest()
-    found["dataset.json"] = (out / "dataset.json").read_text()
-    return found
 
 
 def test_same_bytes_whatever_workers_and_segments(

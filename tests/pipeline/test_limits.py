@@ -104,8 +104,10 @@ def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
 
 _WORKER = """
 import sys
+from pipeline import limits
 from pipeline.process import Run
-with Run([*sys.argv[1:]], what="x", wall_seconds=60) as run:
+bounds = limits.Limits(ffmpeg_memory_gib=0)
+with limits.applied(bounds), Run(sys.argv[1:], what="x", wall_seconds=60) as run:
     print(run._process.pid, flush=True)
     run.read_exactly(1)
 """

@@ -134,6 +134,24 @@ def test_a_source_that_vanishes_is_tried_again_then_failed(tmp_path: Path) -> No
     assert row["attempts"] == 4
 
 
+@pytest.mark.usefixtures("local_ray")
+def test_a_run_that_fails_as_a_whole_stops_and_writes_nothing_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    for number in range(12):
+        (films / f"{number}.mp4").symlink_to(films / "nowhere.mp4")
+    options = ["--retry-seconds", "0.01", "--max-attempts", "2", "--stop-after", "6"]
+    assert preprocess(films, out, *options) == 2
+    err = capsys.readouterr().err
+    assert "6 of 6 films failed with 'source_unavailable'" in err
+    assert "check that every node reaches the sources" in err
+    assert not list(out.glob("commits/*"))
+    assert main(["status", str(out)]) == 0
+    assert "interrupted" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,5 +1,8 @@
 """An HTTP proxy before an object store on loopback that lets a set share of ranged reads go wrong.
 
+With `every_request` that share of all requests; one that writes has then been carried out although
+its answer never comes back whole.
+
     500 and 503   an error instead of an answer (503 with S3's SlowDown)
     reset         the connection is reset before an answer
     truncate      half the body, then the connection ends
@@ -40,10 +43,12 @@ class FaultProxy:
         seed: int = 0,
         faults: Sequence[str] = FAULTS,
         stall_seconds: float = 20.0,
+        every_request: bool = False,
     ) -> None:
         self.counts: Counter[str] = Counter()
         """Ranged reads by what was done to them; `ok` for those let through."""
         self.stall_seconds = stall_seconds
+        self.every_request = every_request
         self.closing = threading.Event()
         self.upstream = urlsplit(upstream)
         self._rate, self._faults, self._random = rate, tuple(faults), random.Random(seed)
@@ -88,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         proxy: FaultProxy = self.server.proxy  # type: ignore[attr-defined]
-        kind = proxy.draw() if "Range" in self.headers else "ok"
+        kind = proxy.draw() if proxy.every_request or "Range" in self.headers else "ok"
         if kind == "stall":
             proxy.closing.wait(proxy.stall_seconds)
             self.close_connection = True
@@ -98,12 +103,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
         elif kind in ("500", "503"):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self._answer(int(kind), [("Content-Type", "application/xml")], _SLOW_DOWN)
         else:
             self._forward(truncate=kind == "truncate")
 
     def do_HEAD(self) -> None:
-        self._forward(truncate=False)
+        proxy: FaultProxy = self.server.proxy  # type: ignore[attr-defined]
+        if proxy.every_request:
+            self.do_GET()
+        else:
+            self._forward(truncate=False)
 
     do_PUT = do_POST = do_DELETE = do_HEAD  # noqa: N815 - names that http.server looks for
 

@@ -1,0 +1,164 @@
+"""A bucket that fails now and then: sources, shards, commits and leases come out the same."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fault_proxy import FaultProxy
+from media import Film, make_film
+from outcome import shard_digests
+
+from pipeline import movie as steps
+from pipeline import source
+from pipeline.__main__ import main
+from pipeline.corpus import Movie, find_movies
+from pipeline.errors import DiskFullError, SourceChangedError, SourceError
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
+from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
+GIB = 1 << 30
+
+
+@pytest.fixture
+def staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where copies of remote sources go in a test."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"reelshards-stage-{os.getuid()}"
+
+
+def remote_movies(bucket: str, sizes: dict[str, int]) -> dict[str, Movie]:
+    """Movies in a bucket that hold so many bytes."""
+    for name, size in sizes.items():
+        Storage(bucket).put(f"{name}.mp4", name.encode() * (size // len(name)))
+    return {movie.movie_id: movie for movie in find_movies(bucket)}
+
+
+def copies(staging: Path) -> set[bytes]:
+    """The first letters of the copies that are there."""
+    return {path.read_bytes()[:1] for path in staging.glob("*/movie")}
+
+
+def test_a_source_is_fetched_once_for_many(
+    s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    fetched: list[str] = []
+    download = Storage.download
+
+    def slow(self: Storage, key: str, path: Path) -> None:
+        fetched.append(key)
+        time.sleep(0.3)
+        download(self, key, path)
+
+    monkeypatch.setattr(Storage, "download", slow)
+
+    def use(_: int) -> bytes:
+        with source.held(movie, source.fingerprint(movie), 1.0) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(5) as pool:
+        assert set(pool.map(use, range(5))) == {b"a" * 1000}
+    assert fetched == ["a.mp4"]
+
+
+def test_copies_are_bounded_and_those_in_use_stay(
+    s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movies = remote_movies(s3_bucket, dict.fromkeys("abcd", 1000))
+    room = 2500 / GIB
+    prints = {name: source.fingerprint(movie) for name, movie in movies.items()}
+    for name in "ab":
+        with source.held(movies[name], prints[name], room):
+            pass
+        time.sleep(0.02)
+    with source.held(movies["a"], prints["a"], room) as kept:
+        with source.held(movies["c"], prints["c"], room):
+            # `b` was the only one that nobody held.
+            assert copies(staging) == {b"a", b"c"}
+            monkeypatch.setattr(source, "_WAIT_FOR_ROOM_SECONDS", 0.1)
+            with pytest.raises(DiskFullError, match="--stage-gib"):
+                source.held(movies["d"], prints["d"], room).__enter__()
+        source.unstage(prints["a"])
+        assert kept.exists()
+    source.unstage(prints["a"])
+    source.unstage(prints["c"])
+    assert copies(staging) == set()
+
+
+def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
+    s3_bucket: str, staging: Path
+) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    mark = source.fingerprint(movie)
+    folder = source.stage_folder(mark)
+    folder.mkdir(parents=True)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def use() -> bytes:
+        with source.held(movie, mark, 1.0) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(use)
+        time.sleep(0.2)
+        (folder / "lock").unlink()
+        os.close(lock)
+        assert waiting.result(timeout=20) == b"a" * 1000
+
+
+def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    source.require_unchanged(movie)
+    Storage(s3_bucket).put("a.mp4", b"b" * 1000)
+    with pytest.raises(SourceChangedError):
+        source.require_unchanged(movie)
+    with pytest.raises(SourceChangedError):
+        source.held(movie, source.fingerprint(movie), 1.0).__enter__()
+    assert source.looked_up(movie).etag != movie.etag
+    gone = replace(movie, uri=movie.uri.replace("a.mp4", "gone.mp4"))
+    with pytest.raises(SourceError):
+        source.held(gone, "f" * 16, 1.0).__enter__()
+    assert copies(staging) == set()
+
+
+def write_undisturbed(film: Path, out: Storage) -> None:
+    """The shards of a film by its steps alone, without Ray and without a bad store."""
+    (movie,) = find_movies(str(film))
+    recipe = Recipe(short_side=32, num_frames=8, seed=3)
+    plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
+    pairs = [steps.run_segment(plan, segment) for segment in plan.segments]
+    steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), steps.run_audio(plan), pairs)
+
+
+def test_a_run_on_a_store_that_fails_now_and_then(
+    s3_bucket: str, s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5 % of all requests go wrong: errors, resets, cut answers, stalls."""
+    films, whole = Storage(f"{s3_bucket}/films"), Storage(str(tmp_path / "whole"), create=True)
+    for number in range(4):
+        path = make_film(tmp_path / f"{number}.mp4", Film(seconds=5 + number, width=96, height=64))
+        films.put(path.name, path)
+        write_undisturbed(path, whole)
+    command = ["preprocess", f"{s3_bucket}/films", *SMALL, "--segment-seconds", "2"]
+    with FaultProxy(s3_endpoint, rate=0.05, seed=5, every_request=True, stall_seconds=5) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        started = time.monotonic()
+        assert main([*command, "--out", f"{s3_bucket}/out", "--retry-seconds", "0.1"]) == 0
+        assert time.monotonic() - started < 120
+        assert proxy.num_faults >= 2
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    out = Storage(f"{s3_bucket}/out")
+    assert shard_digests(out) == shard_digests(whole)
+    assert validate(out).ok
+    assert not list(out.list("run.lock"))

@@ -1,0 +1,82 @@
+"""Hundreds of damaged films through the real run: it ends, and each film has a true ending."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from mutants import make_seeds, mutate
+from outcome import programs_on
+
+from pipeline import errors
+from pipeline.__main__ import main
+from shards_spec.reader import open_dataset
+from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+SMALL = ["--short-side", "16", "--num-frames", "8", "--seed", "3", "--retry-seconds", "0.01"]
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def known_classes() -> set[str]:
+    """All error classes but `media`, which stands for what nobody thought of."""
+    found = {
+        kind.error_class
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.MediaError)
+    }
+    return {"", *found} - {"media"}
+
+
+def run_mutants(folder: Path, count: int) -> Counter[str]:
+    """Make `count` mutants, run them, check the account; how many ended in which class."""
+    films, out = folder / "films", folder / "out"
+    films.mkdir(parents=True)
+    seeds = make_seeds(folder)
+    for number in range(count):
+        seed = seeds[number % len(seeds)]
+        mutant = mutate(seed.read_bytes(), seed.suffix, number // len(seeds))
+        (films / f"m{number:04d}{seed.suffix}").write_bytes(mutant)
+    # The mutants are no corpus of one failing machine: the rate of failures is no reason to stop.
+    options = ["--stop-after", str(count + 1), "--max-attempts", "2"]
+    assert main(["preprocess", str(films), "--out", str(out), *SMALL, *options]) in (0, 1)
+    rows = open_dataset(str(out)).movies.to_pylist()
+    assert len(rows) == count
+    for row in rows:
+        assert row["error_class"] in known_classes(), row
+        assert row["status"] in ("done", "skipped", "quarantined"), row
+        assert (row["status"] == "done") == (row["num_clips"] > 0), row
+        assert row["status"] == "done" or row["error"], row
+    assert validate(str(out)).ok
+    assert programs_on(films) == []
+    return Counter(row["error_class"] or "done" for row in rows)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_some_damaged_films(tmp_path: Path) -> None:
+    counts = run_mutants(tmp_path, 40)
+    assert counts["done"] >= 5
+    assert len(counts) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("local_ray")
+def test_hundreds_of_damaged_films(tmp_path: Path) -> None:
+    started = time.monotonic()
+    counts = run_mutants(tmp_path, 520)
+    assert time.monotonic() - started < 600
+    assert counts["done"] >= 100
+    assert sum(counts.values()) == 520
+    print(dict(counts))

@@ -1,0 +1,126 @@
+"""Who goes next, what is tried again, and when a run is wrong as a whole: pure, without Ray."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import errors
+from pipeline.corpus import Movie
+from pipeline.health import Health
+from pipeline.jobs import Job
+from pipeline.scheduler import MAX_LOSSES, Scheduler, final_status, note_failure, retry_wait
+from shards_spec.errors import StorageError
+
+
+def movie(name: str, size: int = 1) -> tuple[Movie, str]:
+    return Movie(movie_id=name, uri=f"file:///{name}", group=name, num_bytes=size), "f"
+
+
+def names(scheduler: Scheduler, cpus: int, running: int = 0, now: float = 0.0) -> list[str]:
+    units = scheduler.next_units(now, cpus, running)
+    return [f"{unit.job.movie.movie_id} {unit.name}" for unit in units]
+
+
+def test_the_largest_first_and_no_more_open_than_needed() -> None:
+    scheduler = Scheduler([movie("s", 1), movie("xl", 9), movie("m", 3), movie("l", 5)])
+    assert names(scheduler, cpus=1) == ["xl prepare", "l prepare"]
+    assert names(scheduler, cpus=1, running=2) == []
+    assert scheduler.num_waiting == 2
+    assert names(scheduler, cpus=2, running=2) == ["m prepare", "s prepare"]
+
+
+def test_what_is_open_goes_before_what_is_new_and_writes_go_first() -> None:
+    scheduler = Scheduler([movie("a", 3), movie("b", 2), movie("c", 1)])
+    (unit, _) = list(scheduler.next_units(0.0, 1, 0))
+    scheduler.push(unit.job.add("audio"))
+    scheduler.push(unit.job.add("write"))
+    assert names(scheduler, cpus=1) == ["a write", "a audio"]
+    assert names(scheduler, cpus=1) == ["c prepare"]
+
+
+def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
+    scheduler = Scheduler([movie("a"), movie("b")])
+    one, two = list(scheduler.next_units(0.0, 1, 0))
+    scheduler.push_later(one, 5.0)
+    scheduler.push_later(two, 6.0)
+    assert names(scheduler, 1, now=4.9) == []
+    assert names(scheduler, 1, now=5.0) == ["a prepare"]
+    scheduler.close(two.job)
+    assert names(scheduler, 1, now=9.0) == []
+    assert scheduler.open == [one.job]
+    assert not scheduler.is_empty
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "status"),
+    [
+        (errors.UnreadableError("x"), 1, "quarantined"),
+        (errors.TooShortError("x"), 1, "skipped"),
+        (errors.TimedOutError("x"), 4, "failed"),
+        (errors.SourceError("x"), 4, "failed"),
+        (errors.DiskFullError("x"), 4, "failed"),
+        (errors.OutOfMemoryError("x"), 4, "quarantined"),
+        (errors.LostError("x"), MAX_LOSSES, "failed"),
+    ],
+)
+def test_tries_are_bounded_by_class(error: errors.MediaError, tries: int, status: str) -> None:
+    unit = Job(*movie("a")).add("audio")
+    waits: list[float] = []
+    while len(waits) < 100:
+        unit.attempts += 1
+        note_failure(unit, error)
+        wait = retry_wait(unit, error, 4, 2.0)
+        if wait is None:
+            break
+        waits.append(wait)
+    assert len(waits) == tries - 1
+    assert final_status(error) == status
+    for place, wait in enumerate(waits):
+        shortest = 2.0 * 2 ** min(place, 8)
+        assert shortest <= wait <= 1.5 * shortest
+
+
+def test_waits_spread_but_are_fixed() -> None:
+    def waits() -> list[float | None]:
+        found = []
+        for name in "abcdefgh":
+            unit = Job(*movie(name)).add("audio")
+            unit.attempts = 1
+            found.append(retry_wait(unit, StorageError("x"), 4, 2.0))
+        return found
+
+    assert waits() == waits()
+    assert len(set(waits())) == 8
+
+
+def test_memory_doubles_after_a_lack_of_it_only() -> None:
+    unit = Job(*movie("a")).add("audio")
+    factors = []
+    for error in (errors.KilledError("x"), errors.SourceError("x"), errors.OutOfMemoryError("x")):
+        note_failure(unit, error)
+        factors.append(unit.memory_factor)
+    assert factors == [2, 2, 4]
+
+
+def test_losses_are_no_attempts() -> None:
+    unit = Job(*movie("a")).add("audio")
+    unit.attempts = 1
+    note_failure(unit, errors.LostError("x"))
+    assert (unit.attempts, unit.losses) == (0, 1)
+
+
+def test_a_run_that_is_wrong_as_a_whole_stops() -> None:
+    health = Health(stop_after=3, stop_share=0.5)
+    assert health.note_end("a", None) == ""
+    assert health.note_end("b", errors.NoDecoderError("x")) == ""
+    assert health.note_end("c", errors.NoDecoderError("x")) == ""
+    # Films that are broken themselves say nothing about the machinery.
+    for name in "defg":
+        assert health.note_end(name, errors.UnreadableError("x")) == ""
+    last = errors.NoDecoderError("x")
+    assert health.note_end("h", last) == ""
+    for name in "ijkl":
+        found = health.note_end(name, last)
+    assert found == "no_decoder"
+    assert health.movies_of("no_decoder") == ["b", "c", "h", "i", "j", "k", "l"]
+    assert "FFMPEG_BINARY" in str(health.stopped("no_decoder", last))

@@ -113,7 +113,7 @@ def test_sigterm_saves_and_the_run_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = train_module.learn
+    original, handler = train_module.learn, signal.getsignal(signal.SIGTERM)
 
     def learn_and_be_told_to_end(*arguments: Any) -> Any:
         result = original(*arguments)
@@ -124,7 +124,7 @@ def test_sigterm_saves_and_the_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "learn", learn_and_be_told_to_end)
         assert train(toy_data.storage.uri, tmp_path, tiny_config).retrieval is None
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == handler
     assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 5
     train(toy_data.storage.uri, tmp_path, tiny_config)
     assert untimed(tmp_path) == untimed(straight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage import Storage
 from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
 
@@ -89,21 +92,41 @@ def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.Monk
     assert [info.key for info in storage.list("run.lock")] == ["run.lock/000002.json"]
 
 
-def test_two_real_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_real_runs_of_which_one_is_refused_and_one_drained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
-    make_film(films / "one.mp4", Film(seconds=9))
-    command = [sys.executable, "-m", "pipeline", "preprocess", str(films), "--out", str(out)]
-    with subprocess.Popen([*command, *SMALL], stdout=subprocess.DEVNULL) as first:
-        deadline = time.monotonic() + 60
-        while not list(out.glob("run.lock/*")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert main([*command[3:], *SMALL]) == 2
+    for number in range(7):
+        make_film(films / f"{number}.mp4", Film(seconds=7, width=96, height=64))
+    arguments = ["preprocess", str(films), "--out", str(out), *SMALL, "--workers", "1"]
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as first:
+        wait_for(lambda: list(out.glob("run.lock/*")))
+        assert main(arguments) == 2
         assert "another run works on" in capsys.readouterr().err
-        assert first.wait(timeout=120) == 0
-    assert validate(str(out)).ok
+        wait_for(lambda: list(out.glob("commits/*")))
+        first.send_signal(signal.SIGTERM)
+        _, said = first.communicate(timeout=120)
+    assert first.returncode == 143
+    assert "stopped as asked: 0 open movies given up" in said
+    assert "Run the same command again to go on" in said
     assert not list(out.glob("run.lock/*"))
+    committed = {path: path.stat().st_mtime_ns for path in out.glob("commits/*")}
+    assert 1 <= len(committed) < 7
+    assert json.loads((out / "run.json").read_text())["state"] == "drained"
+    assert main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in committed} == committed
+    assert validate(str(out)).ok
+
+
+def wait_for(there: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 90
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_prune_says_what_it_would_do_and_does_it(

@@ -1,0 +1,193 @@
+"""Runs on clusters of several Ray nodes whose parts are killed: the bytes stay the same.
+
+The nodes are real raylets on this machine. Killed with -9, at moments drawn from a seeded
+generator: workers, ffmpeg processes and whole nodes; a lost node is followed by a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from media import Film, make_film
+from outcome import children, digests, programs_on
+from ray.cluster_utils import Cluster
+
+from pipeline.__main__ import main
+from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--segment-seconds", "3"]
+#: Processes of a node that run no task; a node whose agent dies ends itself, also the head.
+_NO_TASKS = (b"ray::IDLE", b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
+PATIENT = ["--retry-seconds", "0.05", "--max-attempts", "40"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(4):
+        make_film(folder / f"{number}.mp4", Film(seconds=16 + number, gop=25))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head of one CPU, and one node of one CPU more."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
+        patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
+        found = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
+    # The driver belongs to the node that it finds first: let that be the head, which is never lost.
+    ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
+    found.add_node(num_cpus=1)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of an undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    assert preprocess(corpus, out) == 0
+    return out
+
+
+def preprocess(corpus: Path, out: Path) -> int:
+    return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *PATIENT])
+
+
+class Saboteur:
+    """Kills parts of a cluster."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self.killed: Counter[str] = Counter()
+        self._cluster = cluster
+        self._random = random.Random(seed)
+
+    def strike(self, kind: str) -> None:
+        """Kill something of a kind, if there is any."""
+        if kind == "node":
+            self._kill_node()
+            return
+        victims = self._workers() if kind == "worker" else self._programs()
+        if victims:
+            os.kill(self._random.choice(victims), signal.SIGKILL)
+            self.killed[kind] += 1
+
+    def _kill_node(self) -> None:
+        node = self._random.choice(sorted(self._cluster.worker_nodes, key=lambda n: n.node_id))
+        self._cluster.remove_node(node, allow_graceful=False)
+        self.killed["node"] += 1
+        self._cluster.add_node(num_cpus=1)
+
+    def _workers(self) -> list[int]:
+        """Workers that run a task, of this cluster's nodes only."""
+        found = []
+        for node in self._cluster.list_all_nodes():
+            for info in node.all_processes.get("raylet", []):
+                for pid in children(info.process.pid):
+                    try:
+                        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    except OSError:
+                        continue
+                    if words.startswith(b"ray::") and not words.startswith(_NO_TASKS):
+                        found.append(pid)
+        return found
+
+    def _programs(self) -> list[int]:
+        found = []
+        for worker in self._workers():
+            for pid in children(worker):
+                try:
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                except OSError:
+                    continue
+                if b"ffmpeg" in words.split(b"\0")[0]:
+                    found.append(pid)
+        return found
+
+
+def run_disturbed(corpus: Path, out: Path, saboteur: Saboteur, kinds: list[str]) -> None:
+    """One run during which things are killed, as far as it lasts."""
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(preprocess, corpus, out)
+        for kind in kinds:
+            time.sleep(saboteur._random.uniform(0.2, 1.2))
+            if run.done():
+                break
+            saboteur.strike(kind)
+        assert run.result(timeout=240) == 0
+
+
+def require_clean(corpus: Path, out: Path, whole: Path) -> None:
+    """Same bytes, no orphans, nothing temporary."""
+    assert digests(out) == digests(whole)
+    deadline = time.monotonic() + 15
+    while left := programs_on(corpus):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    report = validate(str(out))
+    assert report.ok
+    names = {path.name for path in out.iterdir()}
+    assert names == {"commits", "dataset.json", "index", "run.json", "run.lock", "shards"}
+    assert not list((out / "run.lock").iterdir())
+
+
+def test_a_few_kills_change_no_byte(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    saboteur = Saboteur(cluster, seed=1)
+    run_disturbed(corpus, tmp_path, saboteur, ["ffmpeg", "worker", "node", "worker"])
+    assert saboteur.killed.total() >= 2
+    require_clean(corpus, tmp_path, whole)
+
+
+def test_a_node_that_comes_is_used(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(preprocess, corpus, tmp_path)
+        while not list(tmp_path.glob("run.json")):
+            time.sleep(0.01)
+        node = cluster.add_node(num_cpus=1)
+        used = False
+        while not run.done() and not used:
+            free: dict[str, Any] = ray._private.state.available_resources_per_node()
+            used = node.node_id in free and free[node.node_id].get("CPU", 0) < 1
+            time.sleep(0.02)
+        assert run.result(timeout=240) == 0
+    cluster.remove_node(node)
+    assert used
+    require_clean(corpus, tmp_path, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_kills_change_no_byte(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    saboteur = Saboteur(cluster, seed=2)
+    number = 0
+    while saboteur.killed.total() < 20 or len(saboteur.killed) < 3:
+        out = tmp_path / str(number)
+        kinds = saboteur._random.choices(["ffmpeg", "worker", "node"], [4, 4, 2], k=8)
+        run_disturbed(corpus, out, saboteur, kinds)
+        require_clean(corpus, out, whole)
+        number += 1
+        assert number < 20, saboteur.killed
+    print(number, saboteur.killed, threading.active_count())

@@ -31,12 +31,12 @@ import soundfile
 from pipeline import movie as steps
 from pipeline.tools import ffmpeg_version
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.sample import decode_strip
 
 # The films are those of the tests.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from beeps import beeping, find_beeps, flash_times, hear, mux, picture, plan_of, write_wav
 from media import Film, ffmpeg, read_number, shown_at
+from oracle import clips_of
 
 RESULTS = Path(__file__).parent / "results"
 FILM = Film(seconds=40.0, fps=Fraction(24_000, 1_001), audio=(), gop=240)
@@ -122,13 +122,9 @@ def ours(path: Path, folder: Path) -> list[Shown]:
         late = clip.skew_ns / NANOSECONDS
         beeps[clip.clip_number] = [beep + late for beep in find_beeps(samples, rate)]
     clips, times = [], film_times(path)
-    for segment in plan.segments:
-        decoded, data = steps.run_segment(plan, segment)
-        for clip in decoded.clips:
-            strip = data[clip.strip_offset : clip.strip_offset + clip.strip_bytes].tobytes()
-            numbers = [read_number(frame) for frame in decode_strip(strip, RECIPE.num_frames)]
-            start = plan.clip_start_ns(clip.clip_number) / NANOSECONDS
-            clips.append(_ours(start, numbers, beeps[clip.clip_number], times))
+    for number, (_, frames) in clips_of(plan).items():
+        start = plan.clip_start_ns(number) / NANOSECONDS
+        clips.append(_ours(start, [read_number(f) for f in frames], beeps[number], times))
     return clips
 
 

@@ -1,10 +1,10 @@
-"""Joins the picture and sound of a movie's clips, drops what is not worth keeping, finds shots."""
+"""Joins the picture and sound of a movie's clips, drops what is not worth keeping."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from pipeline.audio import AudioClip
 from pipeline.plan import MoviePlan
-from pipeline.shots import apart
-from pipeline.video import VideoClip
+from pipeline.strips import MovieFrames, VideoClip
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
@@ -24,11 +23,9 @@ DropReason = Literal["too_short", "black", "frozen", "silent"]
 
 @dataclass(frozen=True)
 class Clip:
-    """Both halves of a clip that is kept, and the segment whose bytes hold its film strip."""
+    """A clip that is kept."""
 
     row: ClipRow
-    segment: int
-    video: VideoClip
     audio: AudioClip
 
 
@@ -45,32 +42,29 @@ def drop_reason(video: VideoClip, audio: AudioClip, recipe: Recipe) -> DropReaso
 
 def join_clips(
     plan: MoviePlan,
-    segments: Sequence[tuple[int, Sequence[VideoClip]]],
+    frames: MovieFrames,
     audio: Sequence[AudioClip],
 ) -> tuple[list[Clip], Counter[DropReason]]:
     """The clips that stay, in the order of their shards, and how many fell to each rule.
 
     Args:
-        segments: (segment number, its clips) in the order of the movie.
+        plan: with its clips and cuts, by `place_clips`.
+        frames: all decoded frames.
         audio: all clips' sound.
     """
     sounds = {clip.clip_number: clip for clip in audio}
-    pictures = {clip.clip_number: (number, clip) for number, clips in segments for clip in clips}
-    by_shots = plan.recipe.clips == "shots"
-    cuts = plan.cuts if by_shots else shot_cuts(plan.recipe, (c for _, c in pictures.values()))
     dropped: Counter[DropReason] = Counter()
     if plan.num_short_shots:
         dropped["too_short"] = plan.num_short_shots
     kept: list[Clip] = []
     for clip_number in range(plan.first_clip, plan.end_clip):
-        if clip_number not in pictures or clip_number not in sounds:
+        video, sound = frames.clip(clip_number), sounds.get(clip_number)
+        if video is None or sound is None:
             dropped["too_short"] += 1
             continue
-        segment, video = pictures[clip_number]
-        sound = sounds[clip_number]
         reason = drop_reason(video, sound, plan.recipe)
         if reason is None:
-            kept.append(Clip(_row(plan, video, sound, cuts), segment, video, sound))
+            kept.append(Clip(_row(plan, video, sound), sound))
         else:
             dropped[reason] += 1
     order = stratified_order(len(kept), order_seed(plan.recipe.seed, plan.movie.movie_id))
@@ -83,21 +77,12 @@ def order_seed(seed: int, movie_id: str) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def shot_cuts(recipe: Recipe, clips: Iterable[VideoClip]) -> tuple[int, ...]:
-    """Grid steps of the whole movie at which a new shot starts, sorted.
-
-    Cuts nearer than `MIN_SHOT_SECONDS` to the one before are left out.
-    """
-    numbered = ((clip.clip_number * recipe.stride_frames, clip) for clip in clips)
-    return apart({first + i for first, clip in numbered for i in clip.cut_steps}, recipe)
-
-
-def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip, cuts: Sequence[int]) -> ClipRow:
+def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip) -> ClipRow:
     recipe, movie = plan.recipe, plan.movie
     number = video.clip_number
     first_step = plan.clip_step(number)
     last_step = first_step + recipe.num_frames - 1
-    shot, last_shot = np.searchsorted(cuts, [first_step, last_step], side="right")
+    shot, last_shot = np.searchsorted(plan.cuts, [first_step, last_step], side="right")
     return ClipRow(
         clip_id=layout.clip_id(movie.movie_id, number),
         movie_id=movie.movie_id,

@@ -2,7 +2,8 @@
 
     queue of movies (largest first)
       -> prepare                       one task a movie
-      -> segment, segment, ..., audio  the units; each is tried again on its own
+      -> segment, segment, ..., audio  the units; each is tried again on its own; with clips that
+                                   keep to shots the sound waits for the segments
       -> write                         shards, then the commit record
 
 Tasks may run more than once; the result is the same bytes, and only the commit record makes it
@@ -116,7 +117,7 @@ class Engine:
             ref, unit.payload = task.remote(job.plan_ref, unit.segment, order)
         elif unit.kind == "audio":
             task = cast(Any, tasks.audio).options(**options)
-            ref, unit.payload = task.remote(job.plan_ref, order)
+            ref, unit.payload = task.remote(job.plan_ref, _results(job, "segment"), order)
         else:
             ref = self._submit_write(job, cast(Any, tasks.write).options(**options))
         self._running[ref] = unit
@@ -129,7 +130,7 @@ class Engine:
             self._storage,
             self._effort(job),
             audio.result,
-            [unit.result for unit in segments],
+            _results(job, "segment"),
             audio.payload,
             *[unit.payload for unit in segments],
         )
@@ -154,7 +155,8 @@ class Engine:
         unit.result = done.value
         if unit.kind == "prepare":
             job.plan, job.plan_ref = done.value, ray.put(done.value)
-            self._scheduler.push(job.add("audio"))
+            if self._recipe.clips == "uniform":
+                self._scheduler.push(job.add("audio"))
             for part in done.value.segments:
                 self._scheduler.push(job.add("segment", part))
             yield Event("planned", job.movie.movie_id, steps.film_seconds(done.value))
@@ -166,7 +168,8 @@ class Engine:
             if not is_again:
                 yield self._decoded(unit, done)
             if job.num_open == 0:
-                self._scheduler.push(job.add("write"))
+                has_sound = any(other.kind == "audio" for other in job.units)
+                self._scheduler.push(job.add("write" if has_sound else "audio"))
 
     def _decoded(self, unit: Unit, done: tasks.Done) -> Event:
         job = unit.job
@@ -273,6 +276,11 @@ class Engine:
 
     def _effort(self, job: Job) -> steps.Effort:
         return steps.Effort(job.attempts, job.cpu_seconds, self._clock() - job.started)
+
+
+def _results(job: Job, kind: str) -> list[Any]:
+    """What the units of a kind gave, in the order of the movie."""
+    return [unit.result for unit in job.units if unit.kind == kind]
 
 
 def _without_bytes(job: Job) -> list[Unit]:

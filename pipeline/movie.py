@@ -1,7 +1,9 @@
 """The steps of one movie, each a plain function: look in, decode, write. Ray only calls them.
 
-prepare -> MoviePlan -> decode_segment (one a segment) ┐
-                     -> decode_audio                   ┴-> write_movie -> commit
+prepare -> MoviePlan -> run_segment (one a segment) ┐
+                     -> run_audio                   ┴-> write_movie -> commit
+
+With `clips="shots"` the sound comes after the segments, because only they tell where clips start.
 """
 
 from __future__ import annotations
@@ -14,17 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import limits, source
-from pipeline.audio import MovieAudio, decode_audio
+from pipeline.audio import AudioClip, MovieAudio, decode_audio
 from pipeline.bars import find_crop
-from pipeline.clips import Clip, DropReason, join_clips
+from pipeline.clips import DropReason, join_clips
 from pipeline.corpus import Movie
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.picture import applied, frame_size
-from pipeline.plan import MoviePlan, Segment, clip_range, with_segments
+from pipeline.plan import MoviePlan, Segment, clip_range, step_range, with_segments
 from pipeline.probe import probe
 from pipeline.redaction import redacted
-from pipeline.shots import align_to_shots
+from pipeline.shots import place_clips
 from pipeline.soundtrack import SoundReport
+from pipeline.strips import MovieFrames
 from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -53,7 +56,13 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     limits.check_film(movie.name, found.duration_ns, found.video.width, found.video.height)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
-    first, end = clip_range(movie, recipe, found.duration_ns)
+    if recipe.clips == "shots":
+        first = end = 0
+        first_step, end_step = step_range(movie, recipe, found.duration_ns)
+    else:
+        first, end = clip_range(movie, recipe, found.duration_ns)
+        first_step = first * recipe.stride_frames
+        end_step = (end - 1) * recipe.stride_frames + recipe.num_frames
     plan = MoviePlan(
         movie=movie,
         source_fingerprint=source_fingerprint,
@@ -62,11 +71,13 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
         crop=crop,
         height=height,
         width=width,
+        first_step=first_step,
+        end_step=end_step,
         first_clip=first,
         end_clip=end,
         segments=(),
     )
-    return with_segments(align_to_shots(plan, path) if recipe.clips == "shots" else plan, seconds)
+    return with_segments(plan, seconds)
 
 
 def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
@@ -74,8 +85,17 @@ def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArra
     return decode_segment(plan, segment, str(source.stage(plan.movie, plan.source_fingerprint)))
 
 
-def run_audio(plan: MoviePlan) -> tuple[MovieAudio, NDArray[np.uint8]]:
-    """Decode the audio; see `decode_audio`."""
+def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> MoviePlan:
+    """The plan with what only decoding tells, from all segments; see `place_clips`."""
+    return place_clips(plan, [step for segment in segments for step in segment.cut_steps])
+
+
+def run_audio(
+    plan: MoviePlan, segments: Sequence[VideoSegment] = ()
+) -> tuple[MovieAudio, NDArray[np.uint8]]:
+    """Decode the audio; see `decode_audio`. `segments` are all when clips keep to shots."""
+    if plan.recipe.clips == "shots":
+        plan = placed(plan, segments)
     return decode_audio(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
 
 
@@ -94,14 +114,16 @@ def write_movie(
     if source.fingerprint(plan.movie) != plan.source_fingerprint:
         raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
     sound, sound_bytes = audio
-    clips, dropped = join_clips(plan, [(s.number, s.clips) for s, _ in segments], sound.clips)
+    plan = placed(plan, [segment for segment, _ in segments])
+    frames = MovieFrames(plan, segments)
+    clips, dropped = join_clips(plan, frames, sound.clips)
     if not clips:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
         raise AllDroppedError(f"{plan.movie.name}: all {plan.num_clips} clips were dropped: {why}")
-    strips = {segment.number: data for segment, data in segments}
     with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
         for clip in clips:
-            writer.add(clip.row, _members(clip, strips[clip.segment], sound_bytes))
+            strip = frames.strip(clip.row.clip_number)
+            writer.add(clip.row, _members(strip, clip.audio, sound_bytes))
     row = replace(
         movie_row(plan, effort, dropped, sound.report),
         num_clips=len(writer.rows),
@@ -173,16 +195,15 @@ def movie_row(
 
 
 def film_seconds(plan: MoviePlan) -> float:
-    """Film seconds that the plan turns into clips."""
-    start, end = plan.clip_start_ns(plan.first_clip), plan.clip_end_ns(plan.end_clip - 1)
-    return (end - start) / NANOSECONDS
+    """Film seconds that the plan decodes."""
+    grid_ns = plan.recipe.grid_ns
+    return (grid_ns(plan.end_step) - grid_ns(plan.first_step)) / NANOSECONDS
 
 
-def _members(clip: Clip, strips: NDArray[np.uint8], sounds: NDArray[np.uint8]) -> dict[str, bytes]:
-    video, audio = clip.video, clip.audio
+def _members(strip: bytes, audio: AudioClip, sounds: NDArray[np.uint8]) -> dict[str, bytes]:
     logmel_end = audio.logmel_offset + audio.logmel_bytes
     members = {
-        FRAMES: strips[video.strip_offset : video.strip_offset + video.strip_bytes].tobytes(),
+        FRAMES: strip,
         LOGMEL: sounds[audio.logmel_offset : logmel_end].tobytes(),
     }
     if audio.flac_bytes:

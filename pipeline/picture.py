@@ -20,7 +20,7 @@ from pipeline.errors import DecodeError
 from pipeline.probe import Probe
 from pipeline.process import DEMUXERS, input_url
 from pipeline.streams import VideoStream
-from shards_spec.recipe import MAX_JPEG_SIDE, Recipe
+from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
 
 #: Filters that turn a coded frame upright, by degrees clockwise.
 _TURNS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
@@ -58,7 +58,8 @@ def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[i
         size = (short, _multiple(short * aspect, 2))
     else:
         size = (_multiple(short / aspect, 16), short)
-    if size[0] * recipe.num_frames > MAX_JPEG_SIDE or size[1] > MAX_JPEG_SIDE:
+    too_tall = size[0] * recipe.num_frames > MAX_JPEG_SIDE or size[1] > MAX_JPEG_SIDE
+    if too_tall or size[0] // 16 * -(-size[1] // 16) > MAX_JPEG_BLOCKS:
         raise DecodeError(
             f"a picture of aspect {float(aspect):.3f} does not fit in a film strip: "
             f"{recipe.num_frames} frames of {size[1]}x{size[0]}"

@@ -1,11 +1,13 @@
 """The movie plan: a pure function from probe and recipe to clip grid and segments.
 
     clips     |----0----|----1----|----2----|----3----|----4----|   (non-overlapping by default)
+    grid      . . . . . . . . . . . . . . . . . . . . . . . . . .   every 1 / fps
     keyframes K      K          K         K        K          K
-    segments  [ 0: clips 0-1     )[ 1: clips 2-4                  )
+    segments  [ 0                 )[ 1                          )
 
-A segment is a run of clips that one ffmpeg decodes in sequence, entered at a keyframe. Which
+A segment is a run of grid steps that one ffmpeg decodes in sequence, entered at a keyframe. Which
 segments there are changes nothing in the clips: every frame is chosen by its presentation time.
+With `clips="shots"` the clips are only placed when all segments are decoded; see `shots`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 from pipeline.corpus import Movie
 from pipeline.errors import TooShortError
@@ -26,11 +29,11 @@ INTERLACED_LEAD_NS = NANOSECONDS // 2
 
 @dataclass(frozen=True)
 class Segment:
-    """Clips [first_clip, end_clip) of a movie, decoded together."""
+    """Steps [first_step, end_step) of a movie's clip grid, decoded together."""
 
     number: int
-    first_clip: int
-    end_clip: int
+    first_step: int
+    end_step: int
     seek_ns: int | None
     """Keyframe on the movie timeline to enter at; None to decode from the start."""
 
@@ -47,17 +50,21 @@ class MoviePlan:
     height: int
     """Of a stored frame, pixels."""
     width: int
+    first_step: int
+    """First step of the grid that is decoded."""
+    end_step: int
+    """One past the last."""
     first_clip: int
     """First place on the clip grid that is wanted."""
     end_clip: int
-    """One past the last."""
+    """One past the last; none with `clips="shots"` before all is decoded."""
     segments: tuple[Segment, ...]
     starts: tuple[int, ...] = ()
-    """With `clips="shots"`: grid steps at which clips 0, 1, ... start."""
+    """With `clips="shots"`, once all is decoded: grid steps at which clips 0, 1, ... start."""
     cuts: tuple[int, ...] = ()
-    """With `clips="shots"`: grid steps at which shots start."""
+    """Once all is decoded: grid steps at which shots start."""
     num_short_shots: int = 0
-    """With `clips="shots"`: shots that are shorter than a clip."""
+    """With `clips="shots"`, once all is decoded: shots that are shorter than a clip."""
 
     @property
     def num_clips(self) -> int:
@@ -73,13 +80,15 @@ class MoviePlan:
         return self.recipe.grid_ns(self.clip_step(clip_number) + self.recipe.num_frames)
 
     def clip_step(self, clip_number: int) -> int:
-        """Grid step of a clip's first frame."""
-        return clip_step(self.recipe, self.starts, clip_number)
+        """Grid step of a clip's first frame: even, or from the list of starts in shots."""
+        if self.recipe.clips == "shots":
+            return self.starts[clip_number]
+        return clip_number * self.recipe.stride_frames
 
     def segment_seconds(self, segment: Segment) -> float:
         """Film seconds that a segment covers."""
-        end = self.clip_end_ns(segment.end_clip - 1)
-        return (end - self.clip_start_ns(segment.first_clip)) / NANOSECONDS
+        grid_ns = self.recipe.grid_ns
+        return (grid_ns(segment.end_step) - grid_ns(segment.first_step)) / NANOSECONDS
 
     @property
     def decode_cost(self) -> float:
@@ -110,57 +119,66 @@ def clip_range(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int
     return int(first), int(last) + 1
 
 
+def step_range(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int]:
+    """[first, end) grid steps of the wanted part of a movie.
+
+    Raises `TooShortError` when it holds no clip.
+    """
+    end_seconds = Fraction(duration_ns, NANOSECONDS)
+    if movie.end_seconds:
+        end_seconds = min(end_seconds, Fraction(movie.end_seconds).limit_denominator(1_000_000))
+    start_seconds = Fraction(movie.start_seconds).limit_denominator(1_000_000)
+    first, end = ceil(start_seconds * recipe.fps_fraction), int(end_seconds * recipe.fps_fraction)
+    if end - first < recipe.num_frames:
+        raise TooShortError(
+            f"{movie.name}: the wanted part of a movie of {duration_ns / NANOSECONDS:.2f} s holds "
+            f"no clip of {recipe.num_frames} frames at {recipe.fps:g} per second"
+        )
+    return first, end
+
+
 def cut_segments(
     recipe: Recipe,
-    first_clip: int,
-    end_clip: int,
+    first_step: int,
+    end_step: int,
     keyframes_ns: tuple[int, ...],
     seconds: float,
     lead_ns: int = 0,
-    starts: tuple[int, ...] = (),
 ) -> tuple[Segment, ...]:
-    """Split clips into segments of about `seconds`, each entered at a keyframe.
+    """Split grid steps into segments of about `seconds`, each entered at a keyframe.
 
-    Neighbouring clips stay together where no keyframe parts them. A segment is entered at least
-    `lead_ns` early: a deinterlacer must have seen the frames before.
+    Steps stay together where no keyframe parts them. A segment is entered at least `lead_ns` early:
+    a deinterlacer must have seen the frames before.
     """
-    wanted_ns = round(seconds * NANOSECONDS)
+    wanted = max(1, ceil(Fraction(seconds) * recipe.fps_fraction))
     segments: list[Segment] = []
-    steps = {clip: clip_step(recipe, starts, clip) for clip in range(first_clip, end_clip)}
-    begin, seek = first_clip, _seek_point(recipe, steps[first_clip], keyframes_ns, lead_ns)
-    for clip in range(first_clip + 1, end_clip):
-        if recipe.grid_ns(steps[clip]) - recipe.grid_ns(steps[begin]) < wanted_ns:
-            continue
-        entry = _seek_point(recipe, steps[clip], keyframes_ns, lead_ns)
+    begin, seek = first_step, _seek_point(recipe, first_step, keyframes_ns, lead_ns)
+    step = begin + wanted
+    while step < end_step:
+        entry = _seek_point(recipe, step, keyframes_ns, lead_ns)
         if entry is None or (seek is not None and entry <= seek):
+            step += 1
             continue
-        segments.append(Segment(len(segments), begin, clip, seek))
-        begin, seek = clip, entry
-    segments.append(Segment(len(segments), begin, end_clip, seek))
+        segments.append(Segment(len(segments), begin, step, seek))
+        begin, seek, step = step, entry, step + wanted
+    segments.append(Segment(len(segments), begin, end_step, seek))
     return tuple(segments)
 
 
 def with_segments(plan: MoviePlan, seconds: float) -> MoviePlan:
-    """The plan with its clips parted into segments of about `seconds`."""
+    """The plan with its steps parted into segments of about `seconds`."""
     lead_ns = INTERLACED_LEAD_NS if plan.probe.video.is_interlaced else 0
     keyframes_ns = plan.probe.keyframes_ns
     segments = cut_segments(
-        plan.recipe, plan.first_clip, plan.end_clip, keyframes_ns, seconds, lead_ns, plan.starts
+        plan.recipe, plan.first_step, plan.end_step, keyframes_ns, seconds, lead_ns
     )
     return replace(plan, segments=segments)
-
-
-def clip_step(recipe: Recipe, starts: tuple[int, ...], clip_number: int) -> int:
-    """Grid step of a clip's first frame: even, or from the list of starts in shots."""
-    if recipe.clips == "shots":
-        return starts[clip_number]
-    return clip_number * recipe.stride_frames
 
 
 def _seek_point(
     recipe: Recipe, first_step: int, keyframes_ns: tuple[int, ...], lead_ns: int
 ) -> int | None:
-    """The last keyframe that is on screen no later than one grid step before a clip's first.
+    """The last keyframe that is on screen no later than one grid step before a segment's first.
 
     That step is decoded too: the shot detector compares each frame with the one before it. None
     stands for the movie's start.

@@ -1,8 +1,8 @@
 """Shot cuts, and clips that keep to one shot.
 
 Whether a frame starts a new shot is decided on the frames of the clip grid, by PySceneDetect's
-content detector. A recipe with `clips="shots"` needs the cuts before there are clips, so that a
-first pass over the movie finds them; sound and picture then work from the same list of starts.
+content detector, as they are decoded. With `clips="shots"` clips are placed once all segments are
+decoded and all cuts are known; they start on the grid, so that every frame of theirs is there.
 
     shots   |-------------- 0 --------------|- 1 -|---------- 2 ----------|
     clips   |---- 0 ----|---- 1 ----|       :     :---- 2 ----|           :
@@ -12,35 +12,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 from scenedetect import ContentDetector, FrameTimecode
 
 from pipeline.errors import TooShortError
-from pipeline.grid import GridRun
 from pipeline.plan import MoviePlan
-from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.recipe import Recipe
 
 #: A shot lasts at least this long; nearer cuts are flashes or fast motion.
 MIN_SHOT_SECONDS = 0.6
 
 
-def align_to_shots(plan: MoviePlan, path: str) -> MoviePlan:
-    """A plan of even clips -> one whose clips start where shots do and never cross a cut.
+def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> MoviePlan:
+    """The plan with its cuts; with `clips="shots"` also with its clips, which keep to one shot.
+
+    `cut_steps` are the grid steps of the movie whose frames differ sharply from the one before.
 
     Raises `TooShortError` when no shot is as long as a clip.
     """
     recipe = plan.recipe
-    cuts = find_cuts(plan, path)
-    first_step = ceil(_seconds(plan.movie.start_seconds) * recipe.fps_fraction)
-    last_step = int(Fraction(plan.probe.duration_ns, NANOSECONDS) * recipe.fps_fraction)
-    if plan.movie.end_seconds:
-        last_step = min(last_step, int(_seconds(plan.movie.end_seconds) * recipe.fps_fraction))
-    starts, num_short = starts_in_shots(recipe, cuts, first_step, last_step)
+    cuts = apart(cut_steps, recipe)
+    if recipe.clips == "uniform":
+        return replace(plan, cuts=cuts)
+    starts, num_short = starts_in_shots(recipe, cuts, plan.first_step, plan.end_step)
     if not starts:
         raise TooShortError(
             f"{plan.movie.name}: none of {num_short} shots is as long as a clip "
@@ -55,16 +52,6 @@ def align_to_shots(plan: MoviePlan, path: str) -> MoviePlan:
         cuts=cuts,
         num_short_shots=num_short,
     )
-
-
-def find_cuts(plan: MoviePlan, path: str) -> tuple[int, ...]:
-    """Grid steps of a whole movie at which a new shot starts, from one pass over it."""
-    recipe = plan.recipe
-    detector = CutDetector(recipe.shot_threshold, recipe.fps)
-    run = GridRun(plan, path, first_step=0, seek_ns=None, what=f"{plan.movie.name}, shots")
-    wall_seconds = 600 + 60 * plan.probe.duration_ns / NANOSECONDS
-    steps = [step for step, frame in run.frames(wall_seconds) if detector.is_cut(frame)]
-    return apart(steps, recipe)
 
 
 def apart(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
@@ -93,10 +80,6 @@ def starts_in_shots(
         starts += fitting
         num_short += len(fitting) == 0
     return tuple(starts), num_short
-
-
-def _seconds(value: float) -> Fraction:
-    return Fraction(value).limit_denominator(1_000_000)
 
 
 class CutDetector:

@@ -79,10 +79,10 @@ def segment(plan: MoviePlan, part: Segment, order: Order) -> Any:
 
 
 @ray.remote(num_cpus=1, max_retries=0, num_returns=2)
-def audio(plan: MoviePlan, order: Order) -> Any:
+def audio(plan: MoviePlan, segments: list[Any], order: Order) -> Any:
     """Decode the audio; gives its `MovieAudio`, and its bytes as a second object."""
     with order.carried_out(plan.movie, plan.source_fingerprint):
-        found, data = steps.run_audio(plan)
+        found, data = steps.run_audio(plan, segments)
         return _done(found), data
 
 

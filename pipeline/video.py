@@ -1,4 +1,8 @@
-"""Decodes one segment of a movie into film strips: one sequential pass, never one a clip."""
+"""Decodes one segment of a movie into grid frames: one sequential pass, never one a clip.
+
+Each frame becomes a JPEG of its own; `strips` joins those of a clip without coding them anew. So a
+segment need not know where clips start, and a frame that several clips share is coded once.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +16,33 @@ from numpy.typing import NDArray
 from pipeline.grid import GridRun
 from pipeline.plan import MoviePlan, Segment
 from pipeline.shots import CutDetector
-from shards_spec.sample import encode_strip
-
-
-@dataclass(frozen=True)
-class VideoClip:
-    """The picture half of a clip."""
-
-    clip_number: int
-    first_frame_pts_ns: int
-    luma_mean: float
-    luma_std: float
-    motion: float
-    cut_steps: tuple[int, ...]
-    """Frames of the clip (0..num_frames-1) that differ sharply from the grid frame before."""
-    strip_offset: int
-    """Where its film strip starts in the segment's bytes."""
-    strip_bytes: int
+from shards_spec.sample import encode_strip, split_jpeg
 
 
 @dataclass(frozen=True)
 class VideoSegment:
-    """A decoded segment; the film strips travel beside it as one array of bytes."""
+    """The N grid frames of a segment; their coded blocks travel beside it as one array of bytes.
+
+    Arrays are (N,) int64.
+    """
 
     number: int
-    clips: tuple[VideoClip, ...]
-    """Complete clips only; the ones that the stream had no frames for are missing."""
+    first_step: int
+    """Grid step of the first frame; the others follow without holes."""
+    pts_ns: NDArray[np.int64]
+    """Presentation time of the source frame that is on screen at the step."""
+    luma_sum: NDArray[np.int64]
+    """Over the pixels of the frame."""
+    luma_square_sum: NDArray[np.int64]
+    change_sum: NDArray[np.int64]
+    """Over the pixels: absolute change of luma from the step before; 0 where there is none."""
+    cut_steps: tuple[int, ...]
+    """Steps whose frames differ sharply from the one before."""
+    scan_ends: NDArray[np.int64]
+    """Where the coded blocks of each frame end in the segment's bytes."""
+    jpeg_head: bytes
+    """JPEG headers that all frames share; empty without a frame."""
     cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class _GridFrame:
-    step: int
-    frame: NDArray[np.uint8]
-    is_cut: bool
 
 
 def decode_segment(
@@ -54,7 +51,7 @@ def decode_segment(
     """Decode a segment of the movie at a local path.
 
     Returns:
-        The segment and (N,) uint8 film strips back to back.
+        The segment and (M,) uint8: its frames' coded blocks back to back.
 
     Raises:
         MediaError: ffmpeg failed before the first frame, or was stopped.
@@ -68,18 +65,22 @@ def decode_segment(
 
 
 class _Decoder:
-    """Runs ffmpeg over a segment and gathers its clips."""
+    """Runs ffmpeg over a segment and gathers its frames."""
 
     def __init__(self, plan: MoviePlan, segment: Segment, path: str) -> None:
         self._plan = plan
         self._segment = segment
-        self._strips: list[bytes] = []
-        self._num_bytes = 0
-        self._clips: list[VideoClip] = []
+        self._head = b""
+        self._scans: list[bytes] = []
+        self._steps: list[int] = []
+        self._cuts: list[int] = []
+        self._sums: list[tuple[int, int, int]] = []
+        self._before: NDArray[np.uint8] | None = None
+        self._detector = CutDetector(plan.recipe.shot_threshold, plan.recipe.fps)
         self._run = GridRun(
             plan,
             path,
-            first_step=plan.clip_step(segment.first_clip),
+            first_step=segment.first_step,
             seek_ns=segment.seek_ns,
             what=f"{plan.movie.name}, segment {segment.number}",
         )
@@ -91,57 +92,42 @@ class _Decoder:
         return self._run.entered_well
 
     def result(self) -> tuple[VideoSegment, NDArray[np.uint8]]:
-        """The clips, now with the source times of their first frames, and their film strips."""
-        clips = tuple(
-            replace(
-                clip,
-                first_frame_pts_ns=self._run.on_screen_ns(self._plan.clip_step(clip.clip_number)),
-            )
-            for clip in self._clips
+        """The frames, now with their source times, and their coded blocks."""
+        luma_sum, luma_square_sum, change_sum = np.array(self._sums, np.int64).reshape(-1, 3).T
+        found = VideoSegment(
+            number=self._segment.number,
+            first_step=self._steps[0] if self._steps else self._segment.first_step,
+            pts_ns=np.array([self._run.on_screen_ns(step) for step in self._steps], np.int64),
+            luma_sum=luma_sum,
+            luma_square_sum=luma_square_sum,
+            change_sum=change_sum,
+            cut_steps=tuple(self._cuts),
+            scan_ends=np.cumsum([len(scan) for scan in self._scans], dtype=np.int64),
+            jpeg_head=self._head,
+            cpu_seconds=self._run.cpu_seconds,
         )
-        # Where a broken clock jumps back, frames may be counted that come on screen only later.
-        shown = tuple(
-            clip
-            for clip in clips
-            if clip.first_frame_pts_ns <= self._plan.clip_start_ns(clip.clip_number)
-        )
-        data = np.frombuffer(b"".join(self._strips), dtype=np.uint8)
-        return VideoSegment(self._segment.number, shown, self._run.cpu_seconds), data
+        return found, np.frombuffer(b"".join(self._scans), dtype=np.uint8)
 
     def _read(self) -> None:
         """Read grid frames until the segment is complete or the stream ends."""
-        recipe = self._plan.recipe
-        window: list[_GridFrame] = []
-        detector = CutDetector(recipe.shot_threshold, recipe.fps)
-        open_clip = self._segment.first_clip
+        first, end = self._segment.first_step, self._segment.end_step
         seconds = self._plan.segment_seconds(self._segment)
         with contextlib.closing(self._run.frames(600 + 60 * seconds)) as frames:
             for step, frame in frames:
-                window.append(_GridFrame(step, frame, detector.is_cut(frame)))
-                start = self._plan.clip_step(open_clip)
-                window = [item for item in window if item.step >= start]
-                if len(window) == recipe.num_frames:
-                    self._add_clip(open_clip, window)
-                    open_clip += 1
-                if open_clip == self._segment.end_clip:
+                is_cut = self._detector.is_cut(frame)
+                luma = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+                if step >= first:
+                    self._add(step, frame, luma)
+                    if is_cut:
+                        self._cuts.append(step)
+                self._before = luma
+                if step == end - 1:
                     return
 
-    def _add_clip(self, clip_number: int, window: list[_GridFrame]) -> None:
-        frames = np.stack([item.frame for item in window])
-        luma = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-        change = np.abs(np.diff(luma.astype(np.int16), axis=0))
-        strip = encode_strip(frames, self._plan.recipe.jpeg_quality)
-        self._clips.append(
-            VideoClip(
-                clip_number=clip_number,
-                first_frame_pts_ns=0,
-                luma_mean=float(luma.mean()),
-                luma_std=float(luma.std()),
-                motion=float(change.mean()) if len(window) > 1 else 0.0,
-                cut_steps=tuple(i for i, item in enumerate(window) if item.is_cut),
-                strip_offset=self._num_bytes,
-                strip_bytes=len(strip),
-            )
-        )
-        self._strips.append(strip)
-        self._num_bytes += len(strip)
+    def _add(self, step: int, frame: NDArray[np.uint8], luma: NDArray[np.uint8]) -> None:
+        assert not self._steps or step == self._steps[-1] + 1
+        change = 0.0 if self._before is None else cv2.norm(luma, self._before, cv2.NORM_L1)
+        self._steps.append(step)
+        self._sums.append((int(luma.sum()), int(cv2.norm(luma, cv2.NORM_L2SQR)), int(change)))
+        self._head, scan = split_jpeg(encode_strip(frame[None], self._plan.recipe.jpeg_quality))
+        self._scans.append(scan)

@@ -20,6 +20,9 @@ NANOSECONDS = 1_000_000_000
 #: libjpeg's limit on either side of a picture, in pixels.
 MAX_JPEG_SIDE = 65_500
 
+#: JPEG's limit on the distance of restart markers, in blocks of 16x16 pixels: those of one frame.
+MAX_JPEG_BLOCKS = 65_535
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

@@ -16,6 +16,7 @@ import io
 import json
 import re
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ FRAMES = "frames.jpg"
 LOGMEL = "logmel.npy"
 ROW = "json"
 AUDIO = "audio.flac"
+
+# Second bytes of JPEG markers.
+_BASELINE, _START_OF_SCAN, _RESTART = 0xC0, 0xDA, 0xD0
 
 #: Bytes of a tar header and the unit that members are padded to.
 TAR_BLOCK = 512
@@ -64,6 +68,39 @@ def encode_strip(frames: NDArray[np.uint8], quality: int) -> bytes:
     strip = np.ascontiguousarray(frames).reshape(num_frames * height, width, 3)
     data: bytes = simplejpeg.encode_jpeg(strip, quality, "RGB", "420", fastdct=False)
     return data
+
+
+def split_jpeg(data: bytes) -> tuple[bytes, bytes]:
+    """The bytes of a JPEG of one frame as its headers and its coded blocks."""
+    place = 2
+    while data[place + 1] != _START_OF_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    scan = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data[:scan], data[scan:-2]
+
+
+def join_strip(head: bytes, scans: Sequence[bytes]) -> bytes:
+    """A film strip from frames that were coded one by one, with no block coded anew.
+
+    A restart marker parts the frames: there a decoder begins afresh, as it does in each frame's own
+    JPEG, so the strip decodes to the very pixels of `encode_strip`.
+
+    Args:
+        head: headers of one frame, by `split_jpeg`; those of all frames are equal.
+        scans: the coded blocks of the frames, by `split_jpeg`.
+    """
+    place = 2
+    while head[place + 1] != _BASELINE:
+        place += 2 + int.from_bytes(head[place + 2 : place + 4], "big")
+    height, width = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (5, 7))
+    if height % 16:
+        raise ValueError(f"{height = } is not a multiple of 16; JPEG blocks would span two frames")
+    tall = head[: place + 5] + (height * len(scans)).to_bytes(2, "big") + head[place + 7 :]
+    interval = (height // 16 * -(-width // 16)).to_bytes(2, "big")
+    parts = [tall[:2], b"\xff\xdd\x00\x04", interval, tall[2:]]
+    for number, scan in enumerate(scans):
+        parts += [scan, bytes((0xFF, _RESTART + number % 8))]
+    return b"".join([*parts[:-1], b"\xff\xd9"])
 
 
 def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]:

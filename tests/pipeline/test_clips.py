@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.audio import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
-from pipeline.clips import drop_reason, order_seed, shot_cuts
-from pipeline.video import VideoClip
+from pipeline.clips import drop_reason, order_seed
+from pipeline.strips import VideoClip
 from shards_spec.recipe import Recipe
 
 
@@ -16,9 +16,6 @@ def _video(**changes: object) -> VideoClip:
         "luma_mean": 100.0,
         "luma_std": 40.0,
         "motion": 3.0,
-        "cut_steps": (),
-        "strip_offset": 0,
-        "strip_bytes": 1,
     }
     return VideoClip(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -45,12 +42,6 @@ def test_drop_rules(video: VideoClip, audio: AudioClip, reason: str | None) -> N
 def test_single_frames_are_never_frozen() -> None:
     recipe = Recipe(num_frames=1, fps=1.0)
     assert drop_reason(_video(motion=0.0), _audio(), recipe) is None
-
-
-def test_cuts_nearer_than_a_shot_are_left_out() -> None:
-    clips = [_video(cut_steps=(2, 4, 9)), _video(clip_number=1, cut_steps=(0,))]
-    # Steps 2, 4, 9, 16 at 5 fps: 4 comes 0.4 s after 2.
-    assert shot_cuts(Recipe(), clips) == (2, 9, 16)
 
 
 def test_movies_do_not_share_one_order() -> None:

@@ -6,15 +6,14 @@ import io
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+import oracle
 import pytest
 import soundfile
-from media import Film, ffmpeg, make_film, onsets, read_number, shown_at
+from media import Film, ffmpeg, make_film, onsets, read_number
+from oracle import clips_of, everything, source_frames, wrong_frames
 
 from pipeline import movie as steps
-from pipeline import source
-from pipeline.corpus import find_movies
 from pipeline.errors import (
     MediaError,
     NoAudioStreamError,
@@ -24,53 +23,12 @@ from pipeline.errors import (
 )
 from pipeline.plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.sample import decode_strip
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 
 
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
-    (movie,) = find_movies(str(path))
-    return steps.prepare(movie, source.fingerprint(movie), recipe, seconds)
-
-
-def clips_of(plan: MoviePlan) -> dict[int, tuple[int, np.ndarray]]:
-    """Clip number -> (pts of its first frame, its frames)."""
-    clips = {}
-    for segment in plan.segments:
-        decoded, data = steps.run_segment(plan, segment)
-        for clip in decoded.clips:
-            strip = data[clip.strip_offset : clip.strip_offset + clip.strip_bytes].tobytes()
-            frames = decode_strip(strip, plan.recipe.num_frames)
-            clips[clip.clip_number] = (clip.first_frame_pts_ns, frames)
-    return clips
-
-
-def source_frames(path: Path) -> tuple[list[float], list[int]]:
-    """Presentation times from the first frame on, and the numbers in the pictures, by PyAV."""
-    with av.open(str(path)) as container:
-        shown = [
-            (float(frame.pts * frame.time_base), read_number(frame.to_ndarray(format="rgb24")))
-            for frame in container.decode(video=0)
-        ]
-    shown.sort()
-    return [time - shown[0][0] for time, _ in shown], [number for _, number in shown]
-
-
-def wrong_frames(path: Path, plan: MoviePlan) -> int:
-    """How many stored frames are not the ones on screen; their first pts must fit too."""
-    times, numbers = source_frames(path)
-    wrong = 0
-    clips = clips_of(plan)
-    assert sorted(clips) == list(range(plan.first_clip, plan.end_clip))
-    for number, (pts_ns, frames) in clips.items():
-        start = plan.clip_start_ns(number) / NANOSECONDS
-        for i, frame in enumerate(frames):
-            place = shown_at(times, start + i / plan.recipe.fps)
-            wrong += read_number(frame) != numbers[place]
-        first = shown_at(times, start)
-        assert pts_ns == pytest.approx(times[first] * NANOSECONDS, abs=2_000_000)
-    return wrong
+    return oracle.plan_of(path, recipe, seconds)
 
 
 CASES = {
@@ -89,7 +47,7 @@ def test_every_frame_is_the_one_on_screen(case: str, tmp_path: Path) -> None:
     path = make_film(tmp_path / f"film{suffix}", film)
     plan = plan_of(path)
     assert plan.end_clip == 7
-    assert wrong_frames(path, plan) == 0
+    assert wrong_frames(plan, source_frames(path)) == 0
 
 
 def test_variable_frame_rate(tmp_path: Path) -> None:
@@ -100,7 +58,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     ffmpeg("-i", whole, "-vf", kept, "-fps_mode", "vfr", "-c:a", "copy", path)
     plan = plan_of(path)
     assert plan.probe.is_vfr
-    assert wrong_frames(path, plan) == 0
+    assert wrong_frames(plan, source_frames(path)) == 0
 
 
 def test_segments_change_no_byte(tmp_path: Path) -> None:
@@ -109,16 +67,6 @@ def test_segments_change_no_byte(tmp_path: Path) -> None:
     assert len(one.segments) == 1
     assert len(many.segments) >= 4
     assert any(segment.seek_ns for segment in many.segments)
-
-    def everything(plan: MoviePlan) -> list[object]:
-        found: list[object] = []
-        for segment in plan.segments:
-            decoded, data = steps.run_segment(plan, segment)
-            for clip in decoded.clips:
-                strip = data[clip.strip_offset : clip.strip_offset + clip.strip_bytes]
-                found.append((clip.clip_number, clip.cut_steps, clip.motion, strip.tobytes()))
-        return found
-
     assert everything(one) == everything(many)
 
 
@@ -185,7 +133,7 @@ def test_bars_are_found_and_removed(tmp_path: Path) -> None:
     plan = plan_of(path, Recipe(num_frames=8, short_side=112))
     assert str(plan.crop) == "320:136:0:22"
     assert (plan.height, plan.width) == (112, 264)
-    assert wrong_frames(whole, plan) == 0
+    assert wrong_frames(plan, source_frames(whole)) == 0
 
 
 def test_rotation_and_sample_aspect(tmp_path: Path) -> None:

@@ -13,25 +13,14 @@ import pytest
 import ray
 from media import Film, make_film
 from outcome import digests
+from runs import SMALL, preprocess
 
-from pipeline.__main__ import main
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-
-SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two films of a few clips each."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_film(folder / "one.mp4", Film(seconds=14, gop=25))
-    make_film(folder / "two.mkv", Film(seconds=9, tint=(140, 90, 60)))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +30,6 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert preprocess(corpus, out, "--workers", "1") == 0
     assert not ray.is_initialized()
     return out
-
-
-def preprocess(corpus: Path | str, out: Path | str, *options: str) -> int:
-    return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *options])
 
 
 def test_same_bytes_whatever_workers_and_segments(

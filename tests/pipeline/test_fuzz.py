@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from mutants import make_seeds, mutate
 from outcome import programs_on
 
@@ -20,13 +18,6 @@ from shards_spec.validate import validate
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 SMALL = ["--short-side", "16", "--num-frames", "8", "--seed", "3", "--retry-seconds", "0.01"]
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def known_classes() -> set[str]:

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from media import Film, ffmpeg, make_film
+from runs import preprocess
 
 from pipeline import source
-from pipeline.__main__ import main
 from pipeline.corpus import find_movies
 from pipeline.errors import MediaError, OutsideCorpusError
 from pipeline.movie import prepare
@@ -29,8 +28,6 @@ from shards_spec.recipe import Recipe
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-
-SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
 
 
 class Listener:
@@ -67,19 +64,6 @@ def listener() -> Iterator[Listener]:
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A good film that no run may read."""
     return make_film(tmp_path_factory.mktemp("outside") / "canary.mp4", Film(seconds=7))
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
 
 
 def pointing_elsewhere(target: str) -> dict[str, bytes]:
@@ -181,7 +165,7 @@ def test_no_content_leads_to_other_files_or_the_network(
         if not path.name.startswith("run_"):
             path.unlink()
     make_film(films / "good.mp4", Film(seconds=5))
-    assert main(["preprocess", str(films), "--out", str(out), *SMALL]) == 1
+    assert preprocess(films, out) == 1
     rows = open_dataset(str(out)).movies.to_pylist()
     assert len(rows) == 13
     assert {row["movie_id"] for row in rows if row["num_clips"]} == {"good"}
@@ -220,7 +204,7 @@ def test_any_name_is_a_film_and_no_path(tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", Film(seconds=4, width=64, height=48))
     for name in NAMES:
         os.link(film, films / name)
-    assert main(["preprocess", str(films), "--out", str(out), *SMALL]) == 1
+    assert preprocess(films, out) == 1
     rows = open_dataset(str(out)).movies.to_pylist()
     assert len(rows) == len(NAMES)
     assert all(layout.is_movie_id(row["movie_id"]) for row in rows)

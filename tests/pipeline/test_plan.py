@@ -59,24 +59,23 @@ def test_overlapping_clips() -> None:
 
 
 @given(
-    num_clips=st.integers(1, 400),
+    num_steps=st.integers(1, 6400),
     keys=st.lists(st.integers(0, 1500), max_size=200),
     seconds=st.floats(0.5, 600),
-    first=st.integers(0, 5),
+    first=st.integers(0, 80),
 )
-def test_segments_part_the_clips_whatever_the_keyframes(
-    num_clips: int, keys: list[int], seconds: float, first: int
+def test_segments_part_the_steps_whatever_the_keyframes(
+    num_steps: int, keys: list[int], seconds: float, first: int
 ) -> None:
     recipe = Recipe()
     keyframes = tuple(key * NANOSECONDS for key in sorted({0, *keys}))
-    segments = cut_segments(recipe, first, first + num_clips, keyframes, seconds)
-    clips = [clip for s in segments for clip in range(s.first_clip, s.end_clip)]
-    assert clips == list(range(first, first + num_clips))
+    segments = cut_segments(recipe, first, first + num_steps, keyframes, seconds)
+    steps = [step for s in segments for step in range(s.first_step, s.end_step)]
+    assert steps == list(range(first, first + num_steps))
     for segment in segments:
         if segment.seek_ns is not None:
-            # Entered early enough to see the frame before the first clip.
-            step = segment.first_clip * recipe.stride_frames - 1
-            assert segment.seek_ns <= recipe.grid_ns(step)
+            # Entered early enough to see the frame before the first.
+            assert segment.seek_ns <= recipe.grid_ns(segment.first_step - 1)
             assert segment.seek_ns in keyframes
     seeks = [segment.seek_ns for segment in segments[1:]]
     assert None not in seeks

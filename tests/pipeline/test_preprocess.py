@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 import webdataset
 from media import Film, make_film
+from outcome import digests
+from runs import preprocess
 
 from pipeline.__main__ import main
 from shards_spec.reader import open_dataset
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-
-SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two films of a few clips each."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_film(folder / "one.mp4", Film(seconds=14, gop=25))
-    make_film(folder / "two.mkv", Film(seconds=9, tint=(140, 90, 60)))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A Ray that the runs of one test share."""
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
-
-
-def preprocess(corpus: Path | str, out: Path | str, *options: str) -> int:
-    return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *options])
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -57,6 +28,22 @@ def test_plain_webdataset_reads_the_shards(corpus: Path, tmp_path: Path) -> None
         assert sample["frames.jpg"].shape == (8 * 32, 54, 3)
         assert sample["logmel.npy"].shape == (80, 160)
         assert sample["json"]["clip_id"] == sample["__key__"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_clips_in_shots_whatever_the_segments(tmp_path: Path) -> None:
+    films, whole, parts = (tmp_path / name for name in ("films", "whole", "parts"))
+    films.mkdir()
+    # Each flash is a cut: shots of 2, 4, 4 and 3 s.
+    make_film(films / "film.mp4", Film(seconds=13, flash_seconds=4.0, gop=25))
+    assert preprocess(films, whole, "--clips", "shots") == 0
+    assert preprocess(films, parts, "--clips", "shots", "--segment-seconds", "2") == 0
+    assert digests(parts) == digests(whole)
+    assert validate(str(parts)).ok
+    clips = open_dataset(str(parts)).clips.to_pylist()
+    starts = sorted(clip["start_ns"] / 1e9 for clip in clips)
+    assert starts == pytest.approx([0.0, 2.0, 3.6, 6.0, 7.6, 10.0])
+    assert not any(clip["num_cuts"] for clip in clips)
 
 
 @pytest.mark.usefixtures("local_ray")

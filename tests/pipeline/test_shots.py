@@ -11,13 +11,14 @@ import pytest
 from media import Film as NumberedFilm
 from media import draw_frame
 from numpy.typing import NDArray
-from oracle import everything, plan_of, source_frames, wrong_frames
+from oracle import decoded, everything, plan_of, source_frames, wrong_frames
 
 from pipeline import movie as steps
 from pipeline.clips import join_clips
 from pipeline.errors import TooShortError
 from pipeline.plan import MoviePlan
 from pipeline.shots import apart, starts_in_shots
+from pipeline.strips import MovieFrames
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow
@@ -51,9 +52,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows_of(plan: MoviePlan) -> tuple[list[ClipRow], dict[str, int]]:
     """The rows of a movie's clips in the order of time, and how many were dropped."""
-    segments = [steps.run_segment(plan, segment)[0] for segment in plan.segments]
-    sound = steps.run_audio(plan)[0]
-    clips, dropped = join_clips(plan, [(s.number, s.clips) for s in segments], sound.clips)
+    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    found = [segment for segment, _ in segments]
+    sound = steps.run_audio(plan, found)[0]
+    plan = steps.placed(plan, found)
+    clips, dropped = join_clips(plan, MovieFrames(plan, segments), sound.clips)
     rows = sorted((clip.row for clip in clips), key=lambda row: row.start_ns)
     return rows, {str(reason): count for reason, count in dropped.items()}
 
@@ -94,14 +97,18 @@ def test_segments_change_no_byte_of_clips_in_shots(film: Path) -> None:
 def test_frames_and_sound_of_clips_in_shots(film: Path) -> None:
     plan = plan_of(film, SHOTS, seconds=3.0)
     assert wrong_frames(plan, source_frames(film)) == 0
-    sound, _ = steps.run_audio(plan)
+    found = [steps.run_segment(plan, segment)[0] for segment in plan.segments]
+    sound, _ = steps.run_audio(plan, found)
     assert [clip.clip_number for clip in sound.clips] == list(range(10))
     assert max(abs(clip.skew_ns) for clip in sound.clips) <= 31_250
 
 
 def test_no_shot_is_long_enough(film: Path) -> None:
+    plan = plan_of(film, dataclasses.replace(SHOTS, num_frames=40))
     with pytest.raises(TooShortError, match="none of 6 shots is as long as a clip"):
-        plan_of(film, dataclasses.replace(SHOTS, num_frames=40))
+        decoded(plan)
+    with pytest.raises(TooShortError, match="holds no clip of 150 frames"):
+        plan_of(film, dataclasses.replace(SHOTS, num_frames=150))
 
 
 def test_starts_in_shots() -> None:

@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +15,9 @@ from shards_spec.sample import (
     decode_strip,
     encode_logmel,
     encode_strip,
+    join_strip,
     padded,
+    split_jpeg,
     split_members,
 )
 from shards_spec.writer import tar_sample
@@ -43,6 +46,23 @@ def test_strip_frames_do_not_bleed_into_one_another():
 def test_strip_rejects_frames_whose_blocks_would_span_two():
     with pytest.raises(ValueError, match="multiple of 16"):
         encode_strip(np.zeros((2, 24, 24, 3), np.uint8), 90)
+
+
+@pytest.mark.parametrize("width", [16, 20, 200])
+def test_frames_coded_one_by_one_join_to_the_same_picture(width):
+    frames = np.random.default_rng(0).integers(0, 256, (11, 32, width, 3), dtype=np.uint8)
+    parts = [split_jpeg(encode_strip(frame[None], 80)) for frame in frames]
+    heads = {head for head, _ in parts}
+    assert len(heads) == 1
+    strip = join_strip(heads.pop(), [scan for _, scan in parts])
+    assert np.array_equal(decode_strip(strip, 11), decode_strip(encode_strip(frames, 80), 11))
+    # ffmpeg's decoder shares no code with the one above.
+    assert np.array_equal(_planes(strip), _planes(encode_strip(frames, 80)))
+
+
+def _planes(strip):
+    (frame,) = av.CodecContext.create("mjpeg", "r").decode(av.Packet(strip))
+    return frame.to_ndarray()
 
 
 @pytest.mark.parametrize("num_frames", [3, 0, -1])

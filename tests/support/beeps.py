@@ -14,14 +14,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+import oracle
 import soundfile
 from media import Film, ffmpeg, make_film, read_number
 from numpy.typing import NDArray
 
 from pipeline import movie as steps
-from pipeline import source
 from pipeline.audio import MovieAudio
-from pipeline.corpus import find_movies
 from pipeline.plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 
@@ -183,8 +182,7 @@ def mux(path: Path, video: Path, sound: Path, *options: str) -> Path:
 
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
     """The plan of a film, cut into segments of about `seconds`."""
-    (movie,) = find_movies(str(path))
-    return steps.prepare(movie, source.fingerprint(movie), recipe, seconds)
+    return oracle.plan_of(path, recipe, seconds)
 
 
 def stored_sound(plan: MoviePlan) -> tuple[MovieAudio, NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from pipeline import movie as steps
 from pipeline import source
 from pipeline.corpus import find_movies
 from pipeline.plan import MoviePlan
+from pipeline.strips import MovieFrames
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 
@@ -29,28 +30,24 @@ def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> Mov
     return steps.prepare(movie, source.fingerprint(movie), recipe, seconds)
 
 
+def decoded(plan: MoviePlan) -> tuple[MoviePlan, MovieFrames]:
+    """The plan with its clips placed, and all decoded frames."""
+    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    plan = steps.placed(plan, [segment for segment, _ in segments])
+    return plan, MovieFrames(plan, segments)
+
+
 def clips_of(plan: MoviePlan) -> Clips:
     """Clip number -> (pts of its first frame, its frames)."""
-    clips: Clips = {}
-    for segment in plan.segments:
-        decoded, data = steps.run_segment(plan, segment)
-        for clip in decoded.clips:
-            strip = data[clip.strip_offset : clip.strip_offset + clip.strip_bytes].tobytes()
-            frames = decode_strip(strip, plan.recipe.num_frames)
-            clips[clip.clip_number] = (clip.first_frame_pts_ns, frames)
-    return clips
+    return _clips(*decoded(plan))
 
 
 def everything(plan: MoviePlan) -> list[object]:
     """All that decoding gives, in the order of the film: equal for equal results."""
-    found: list[object] = []
-    for segment in plan.segments:
-        decoded, data = steps.run_segment(plan, segment)
-        for clip in decoded.clips:
-            strip = data[clip.strip_offset : clip.strip_offset + clip.strip_bytes]
-            facts = (clip.first_frame_pts_ns, clip.cut_steps, clip.motion)
-            found.append((clip.clip_number, *facts, strip.tobytes()))
-    return found
+    plan, frames = decoded(plan)
+    clips = [(number, frames.clip(number)) for number in range(plan.first_clip, plan.end_clip)]
+    strips = [frames.strip(number) for number, clip in clips if clip]
+    return [plan.starts, plan.cuts, clips, strips]
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
@@ -71,7 +68,8 @@ def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
     """How many stored frames are not the ones on screen; first pts that are off count too."""
     times = [float(time) for time, _ in truth]
     wrong = 0
-    clips = clips_of(plan)
+    plan, found = decoded(plan)
+    clips = _clips(plan, found)
     assert sorted(clips) == list(range(plan.first_clip, plan.end_clip))
     for number, (pts_ns, frames) in clips.items():
         start = plan.clip_start_ns(number) / NANOSECONDS
@@ -81,3 +79,12 @@ def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
         first = times[shown_at(times, start)] * NANOSECONDS
         wrong += abs(pts_ns - first) > 2_000_000
     return wrong
+
+
+def _clips(plan: MoviePlan, found: MovieFrames) -> Clips:
+    clips: Clips = {}
+    for number in range(plan.first_clip, plan.end_clip):
+        if clip := found.clip(number):
+            frames = decode_strip(found.strip(number), plan.recipe.num_frames)
+            clips[number] = (clip.first_frame_pts_ns, frames)
+    return clips

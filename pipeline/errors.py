@@ -6,8 +6,8 @@ MediaError                     kind: permanent unless said otherwise
 ├── NoAudioStreamError         no audio stream
 ├── NoDecoderError             this ffmpeg cannot decode the codec
 ├── EncryptedError             the streams are encrypted
+├── DolbyVisionError           only a Dolby Vision decoder can tell the colours
 ├── NoFramesError              not one frame can be decoded
-├── ImplausibleError           dimensions or duration that no movie has
 ├── TooShortError              shorter than one clip
 ├── AllDroppedError            every clip fell to a drop rule
 ├── DecodeError                ffmpeg gave up, or gave too few frames or samples
@@ -65,8 +65,8 @@ class NoFramesError(MediaError):
     error_class = "no_frames"
 
 
-class ImplausibleError(MediaError):
-    error_class = "implausible"
+class DolbyVisionError(MediaError):
+    error_class = "dolby_vision_only"
 
 
 class TooShortError(MediaError):

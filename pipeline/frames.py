@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.corpus import Movie
 from pipeline.errors import EncryptedError, NoDecoderError
 from pipeline.process import INPUT_OPTIONS, Run, input_url
-from pipeline.streams import VideoStream
+from pipeline.streams import VideoStream, orientation
 from pipeline.tools import ffprobe_path
 
 #: Places that are looked at, spread over the movie: seconds at the start, packets elsewhere.
@@ -41,11 +41,16 @@ class Look:
     """Interlaced frames whose top field is the earlier one."""
     num_repeated: int
     """Frames that show a field twice: film stored for a faster display."""
+    orientation: tuple[bool, int] | None
+    """Of the first frame, as `streams.orientation`: H.264 and HEVC can tell it in the stream."""
     peak_nits: float
     """Brightest light of an HDR master, cd/m2: mastering display or content; 0 when not told."""
 
     def told(self, video: VideoStream) -> VideoStream:
-        """The stream with its fields as the frames have them."""
+        """The stream with fields, and where it tells no orientation that too, as its frames say."""
+        if self.orientation and not (video.rotation or video.mirrored):
+            mirrored, rotation = self.orientation
+            video = replace(video, mirrored=mirrored, rotation=rotation)
         if self.num_interlaced:
             order = "tt" if 2 * self.num_top_first >= self.num_interlaced else "bb"
             return replace(video, field_order=order)
@@ -100,6 +105,7 @@ def _summary(frames: list[dict[str, Any]], begin_end: int) -> Look:
         num_interlaced=len(interlaced),
         num_top_first=sum(bool(frame.get("top_field_first")) for frame in interlaced),
         num_repeated=sum(int(frame.get("repeat_pict", 0)) > 0 for frame in frames),
+        orientation=orientation(frames[0]) if frames else None,
         peak_nits=max((_peak_nits(item) for item in side_data), default=0.0),
     )
 

@@ -80,7 +80,8 @@ def check_film(name: str, duration_ns: int, width: int, height: int) -> None:
     if hours > limits.max_film_hours:
         raise TooLargeError(
             f"{name}: {hours:.1f} hours by its packets; "
-            f"--max-film-hours allows {limits.max_film_hours:g}: raise it if the film is genuine"
+            f"--max-film-hours allows {limits.max_film_hours:g}: raise it if the film is genuine; "
+            "if its timestamps are broken, remux it (ffmpeg -i IN -c copy OUT.mkv)"
         )
     if max(width, height) > limits.max_side:
         raise TooLargeError(

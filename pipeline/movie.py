@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import limits, source
+from pipeline import source
 from pipeline.audio import AudioClip, MovieAudio, decode_audio
 from pipeline.bars import find_crop
 from pipeline.clips import DropReason, join_clips
@@ -53,7 +53,6 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     path = str(source.stage(movie, source_fingerprint))
     found = probe(movie, path, recipe.language)
-    limits.check_film(movie.name, found.duration_ns, found.video.width, found.video.height)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
     if recipe.clips == "shots":

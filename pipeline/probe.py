@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import limits
 from pipeline.corpus import Movie
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
 from pipeline.frames import Look, look
 from pipeline.process import INPUT_OPTIONS, Run, input_url
-from pipeline.streams import VideoStream, choose_video, require_plausible
+from pipeline.streams import VideoStream, choose_video
 from pipeline.tools import ffprobe_path
 from pipeline.tracks import AudioTrack, audio_tracks, choose_track
 from shards_spec.recipe import NANOSECONDS
@@ -60,7 +61,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     """Look into a movie at a local path. Raises the `MediaError` that fits."""
     streams = _streams(movie, path)
     video = choose_video(movie, streams)
-    require_plausible(movie, video, 0)
+    limits.check_film(movie.name, 0, video.width, video.height)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
     packets = _packets(movie, path, {video.index})
@@ -72,7 +73,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     duration_ns = round((video_end - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the picture has no duration")
-    require_plausible(movie, video, duration_ns)
+    limits.check_film(movie.name, duration_ns, video.width, video.height)
     return Probe(
         video=video,
         audio=audio,

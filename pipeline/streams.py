@@ -11,16 +11,12 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.corpus import Movie
-from pipeline.errors import (
-    ImplausibleError,
-    NoVideoStreamError,
-)
+from pipeline.errors import DolbyVisionError, NoVideoStreamError
 from shards_spec.recipe import NANOSECONDS
 
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
-#: More pixels (8192 x 8192) or hours than this come from a broken header, not from a movie.
-MAX_PIXELS = 1 << 26
-MAX_HOURS = 100
+#: Dolby Vision profiles that may stand alone: in IPTPQc2, which no matrix of ffmpeg's turns to RGB.
+_DOLBY_PROFILES = (5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -101,8 +97,9 @@ def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
             -int(s["index"]),
         ),
     )
+    require_a_base_layer(movie, best)
     transfer = _known(best.get("color_transfer"))
-    mirrored, rotation = _orientation(best)
+    mirrored, rotation = orientation(best) or (False, 0)
     return VideoStream(
         index=int(best["index"]),
         codec=str(best.get("codec_name", "unknown")),
@@ -124,15 +121,20 @@ def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
     )
 
 
-def require_plausible(movie: Movie, video: VideoStream, duration_ns: int) -> None:
-    """Raise `ImplausibleError` for a picture or a duration that would exhaust any machine."""
-    hours = duration_ns / NANOSECONDS / 3600
-    if video.width * video.height > MAX_PIXELS or hours > MAX_HOURS:
-        raise ImplausibleError(
-            f"{movie.name}: {video.width}x{video.height} pixels, {hours:.1f} hours; at most "
-            f"{MAX_PIXELS} pixels and {MAX_HOURS} hours are taken for a movie: if the header or "
-            "the timestamps are broken, remux the file (ffmpeg -i IN -c copy OUT.mkv)"
-        )
+def require_a_base_layer(movie: Movie, stream: dict[str, Any]) -> None:
+    """Raise `DolbyVisionError` for a stream whose colours only a Dolby Vision decoder can tell.
+
+    Other profiles carry HDR10, HLG or SDR underneath, which is what ffmpeg decodes.
+    """
+    for item in stream.get("side_data_list", []):
+        profile = int(item.get("dv_profile", 0))
+        if profile in _DOLBY_PROFILES and int(item.get("dv_bl_signal_compatibility_id", 0)) == 0:
+            raise DolbyVisionError(
+                f"{movie.name}: Dolby Vision profile {profile} without an HDR10 or SDR base, so "
+                "that its colours would come out wrong; use a version with a base (profile 7 or "
+                "8), or convert it with a tool that applies Dolby Vision (such as ffmpeg's "
+                "libplacebo filter)"
+            )
 
 
 def _ratio(text: str) -> Fraction:
@@ -160,13 +162,14 @@ def _known(value: object) -> str:
     return "" if value in (None, "unknown", "reserved") else str(value)
 
 
-def _orientation(stream: dict[str, Any]) -> tuple[bool, int]:
-    """(mirror first, then degrees clockwise) of the display matrix, to the nearest quarter turn.
+def orientation(told: dict[str, Any]) -> tuple[bool, int] | None:
+    """(mirror first, then degrees clockwise) of a stream's or a frame's display matrix, if any.
 
-    A mirrored picture's matrix has a negative determinant. Angles between quarter turns (a phone
-    held askew) are rounded: turned frames would need corners that no camera saw.
+    To the nearest quarter turn. A mirrored picture's matrix has a negative determinant. Angles
+    between quarter turns (a phone held askew) are rounded: turned frames would need corners that no
+    camera saw.
     """
-    for item in stream.get("side_data_list", []):
+    for item in told.get("side_data_list", []):
         rows = [line.split(":")[-1].split() for line in item.get("displaymatrix", "").splitlines()]
         numbers = [[int(number) for number in row] for row in rows if len(row) == 3]
         if len(numbers) != 3:
@@ -176,4 +179,4 @@ def _orientation(stream: dict[str, Any]) -> tuple[bool, int]:
         mirrored = a * d - b * c < 0
         sign = -1 if mirrored else 1
         return mirrored, round(math.degrees(math.atan2(sign * b, sign * a)) / 90) * 90 % 360
-    return False, 0
+    return None

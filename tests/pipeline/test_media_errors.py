@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
+import struct
 from pathlib import Path
 
 import pytest
 from media import Film, ffmpeg, make_film
 from oracle import plan_of
 
-from pipeline.corpus import Movie
-from pipeline.errors import EncryptedError, ImplausibleError, MediaError, NoFramesError
-from pipeline.streams import VideoStream, require_plausible
+from pipeline.errors import DolbyVisionError, EncryptedError, MediaError, NoFramesError
 
 FILM = Film(seconds=4)
 CENC = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "76a6c65c5ea762046bd749a2e632ccbb")
@@ -55,29 +53,31 @@ def test_each_cause_has_its_class(
         plan_of(make(tmp_path))  # type: ignore[operator]
 
 
-def test_dimensions_and_durations_that_no_movie_has() -> None:
-    movie = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)
-    video = VideoStream(
-        index=0,
-        codec="h264",
-        width=8192,
-        height=8192,
-        sar=Fraction(1),
-        rotation=0,
-        time_base=Fraction(1, 1000),
-        avg_frame_rate="25/1",
-        field_order="",
-        hdr="",
-    )
-    hour_ns = 3600 * 10**9
-    require_plausible(movie, video, 100 * hour_ns)
-    with pytest.raises(ImplausibleError, match=r"101\.0 hours; .* remux the file"):
-        require_plausible(movie, video, 101 * hour_ns)
-    with pytest.raises(ImplausibleError, match="60000x8192 pixels"):
-        require_plausible(movie, dataclasses.replace(video, width=60_000), hour_ns)
+def dolby_vision(folder: Path, profile: int, base: int) -> Path:
+    """HEVC with a Dolby Vision configuration record in its sample entry."""
+    path = folder / "film.mp4"
+    x265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none")
+    make_film(path, dataclasses.replace(FILM, video=(*x265, "-tag:v", "hvc1")))
+    data = bytearray(path.read_bytes())
+    # Present: metadata and the base layer (bits 2 and 0); level 1.
+    words = (profile << 9 | 1 << 3 | 0b101).to_bytes(2, "big") + bytes([base << 4])
+    box = struct.pack(">I4s", 32, b"dvcC") + b"\x01\x00" + words + bytes(19)
+    place = data.index(b"hvcC") - 4
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
+        at = data.rindex(name, 0, place) - 4
+        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "big") + len(box)).to_bytes(4, "big")
+    path.write_bytes(bytes(data[:place] + box + data[place:]))
+    return path
+
+
+def test_dolby_vision_needs_a_base_layer(tmp_path: Path) -> None:
+    with pytest.raises(DolbyVisionError, match=r"profile 5 without an HDR10 .* use a version with"):
+        plan_of(dolby_vision(tmp_path, profile=5, base=0))
+    # Profile 8.1: HDR10 underneath.
+    assert plan_of(dolby_vision(tmp_path, profile=8, base=1)).end_clip == 2
 
 
 def test_classes_are_distinct() -> None:
     names = [kind.error_class for kind in MediaError.__subclasses__()]
     assert len(set(names)) == len(names)
-    assert {"encrypted", "no_frames", "implausible", "no_decoder"} <= set(names)
+    assert {"encrypted", "no_frames", "dolby_vision_only", "no_decoder"} <= set(names)

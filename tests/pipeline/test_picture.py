@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,6 +121,19 @@ def test_the_display_matrix_is_applied(turn: str, tmp_path: Path) -> None:
     whole = make_film(tmp_path / "whole.mp4", Film(seconds=4, width=128))
     path = tmp_path / "film.mp4"
     ffmpeg(*options, "-i", whole, "-c", "copy", path)
+    _require_turned(whole, path, expect)
+
+
+def test_orientation_within_the_stream_is_applied(tmp_path: Path) -> None:
+    """H.264 has a message for it, here in a container that has none; degrees anticlockwise."""
+    whole = make_film(tmp_path / "whole.mp4", Film(seconds=4, width=128))
+    path = tmp_path / "film.ts"
+    turned = "h264_metadata=display_orientation=insert:rotate=270"
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", turned, path)
+    _require_turned(whole, path, lambda f: np.rot90(f, -1))
+
+
+def _require_turned(whole: Path, path: Path, expect: Callable[[NDArray], NDArray]) -> None:
     plain, turned = (
         clips_of(plan_of(p, Recipe(num_frames=8, short_side=112))) for p in (whole, path)
     )

@@ -38,7 +38,7 @@ REMOTE_SCHEMES = (
 )
 
 #: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
-RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+MAX_RETRIES, RETRY_SECONDS = 6, 60
 
 _DENIED = "access denied; check the credentials in the environment"
 
@@ -63,8 +63,10 @@ class Storage:
     Instances are cheap to pickle: they travel as their URI and open again on the other side.
     """
 
-    def __init__(self, uri: str, *, create: bool = False) -> None:
+    def __init__(self, uri: str, *, create: bool = False, max_retries: int = MAX_RETRIES) -> None:
         """Open `uri`; with `create`, make a missing local folder.
+
+        A remote request that fails is sent again up to `max_retries` times, unseen by the caller.
 
         Raises:
             InputError: the scheme is unknown, or a local folder does not exist.
@@ -74,10 +76,17 @@ class Storage:
         self.is_local = scheme == "file"
         #: A web server: read only, and without a listing.
         self.is_web = scheme in ("http", "https")
-        self._store = _open(self.uri, create)
+        self.max_retries = max_retries
+        self._store = _open(self.uri, create, max_retries)
 
-    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
-        return (Storage, (self.uri,))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopened, (self.uri, self.max_retries))
+
+    def with_retries(self, max_retries: int) -> Storage:
+        """The same objects, with failures shown after so many retries."""
+        if self.is_local or max_retries == self.max_retries:
+            return self
+        return Storage(self.uri, max_retries=max_retries)
 
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
@@ -108,6 +117,26 @@ class Storage:
                 f"{start + len(data)} bytes; it is cut off, or the index is of another version"
             )
         return data
+
+    def stream_range(self, key: str, start: int, length: int) -> Iterator[memoryview]:
+        """The same bytes in pieces as they arrive; those that came before an error are good."""
+        if self.is_local or length == 0:
+            yield self.get_range(key, start, length)
+            return
+        missing = length
+        with self._errors(f"read {length} bytes at offset {start} of", key):
+            options: Any = {"range": (start, start + length)}
+            found = obstore.get(self._store, key, options=options)
+            # Larger pieces would lose what had arrived of one when the connection is cut.
+            for piece in found.stream(min_chunk_size=1):
+                data = memoryview(piece)
+                missing -= len(data)
+                yield data
+        if missing:
+            raise StorageError(
+                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, {missing} of them "
+                "did not come; it is cut off, or the index is of another version"
+            )
 
     def put(self, key: str, data: bytes | bytearray | memoryview | Path) -> None:
         """Write an object whole: it appears under its key when complete, replacing an older one."""
@@ -224,7 +253,11 @@ def normalise_uri(uri: str) -> str:
     return uri.rstrip("/")
 
 
-def _open(uri: str, create: bool) -> Any:
+def _reopened(uri: str, max_retries: int) -> Storage:
+    return Storage(uri, max_retries=max_retries)
+
+
+def _open(uri: str, create: bool, max_retries: int) -> Any:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
@@ -237,7 +270,8 @@ def _open(uri: str, create: bool) -> Any:
     plain = parts.scheme == "http" or (
         parts.scheme in ("s3", "s3a") and endpoint.startswith("http://")
     )
-    options: dict[str, Any] = {"retry_config": RETRIES}
+    retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    options: dict[str, Any] = {"retry_config": retries}
     if plain:
         options["client_options"] = {"allow_http": True}
     try:

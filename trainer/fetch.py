@@ -1,6 +1,7 @@
 """Ranged reads that survive bad moments, and that nothing waits for longer than it must.
 
-- A request that fails is repeated after a pause that grows and is random, until the deadline.
+- A request that fails is repeated after a pause that grows and is random, until the deadline; it
+  goes on at the first byte that has not arrived.
 - A request that takes much longer than most did gets a second one beside it (a *hedge*); the first
   answer wins. Hedges are at most a small share of all requests, so a slow store is not made slower.
 - A shard that ends before the wanted bytes is told apart from a read that fell short, and ends the
@@ -81,9 +82,12 @@ class Fetcher:
         """
         begin = time.monotonic()
         pause, tries = FIRST_PAUSE_SECONDS, 1
+        pieces: list[memoryview] = []
         while True:
+            kept = _num_bytes(pieces)
+            flights: list[_Download] = []
             try:
-                data = self._request(shard, start, length)
+                pieces += self._request(shard, start + kept, length - kept, flights)
             except StorageError as error:
                 spent = time.monotonic() - begin
                 if tries == 1:
@@ -93,22 +97,36 @@ class Fetcher:
                         f"{error} (bytes {start} to {start + length}, "
                         f"{tries} tries in {spent:.1f} s)"
                     ) from error
+                self._keep(pieces, flights)
                 # Ranks that fail together should not come back together; no result depends on it.
                 self._closing.wait(pause * random.uniform(0.5, 1.0))
             else:
                 self._counters.add(bytes_read=length)
-                return data
+                return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             tries += 1
             self._counters.add(num_retries=1)
 
-    def _request(self, shard: str, start: int, length: int) -> memoryview:
-        def ask() -> memoryview:
+    def _keep(self, pieces: list[memoryview], flights: list[_Download]) -> None:
+        """Add what the failed request, or its hedge if that came further, had received."""
+        got = max((list(flight.pieces) for flight in flights), key=_num_bytes, default=[])
+        pieces += got
+        self._counters.add(bytes_kept=_num_bytes(got))
+
+    def _request(
+        self, shard: str, start: int, length: int, flights: list[_Download]
+    ) -> list[memoryview]:
+        """The pieces of a range; `flights` gets every download that was begun for it."""
+        if not length:
+            return []
+
+        def ask() -> list[memoryview]:
             self._counters.add(num_requests=1)
+            flights.append(flight := _Download())
             begin = time.monotonic()
-            data = self._storage.get_range(shard, start, length)
+            flight.pieces.extend(self._storage.stream_range(shard, start, length))
             self._pace.note(time.monotonic() - begin)
-            return data
+            return flight.pieces
 
         return self._first_answer(ask, shard) if self._hedges else ask()
 
@@ -162,6 +180,17 @@ class Fetcher:
 
     def _is_final(self, error: StorageError) -> bool:
         return self._closing.is_set() or isinstance(error, ObjectNotFoundError)
+
+
+class _Download:
+    """A request's pieces, from its first byte on without holes, as they arrive."""
+
+    def __init__(self) -> None:
+        self.pieces: list[memoryview] = []
+
+
+def _num_bytes(pieces: list[memoryview]) -> int:
+    return sum(map(len, pieces))
 
 
 class _Pace:

@@ -126,7 +126,8 @@ class Loader:
         self._config = config
         self._counters = counters
         self._decoder = ClipDecoder(recipe)
-        self._fetcher = Fetcher(storage, config.deadline_seconds, counters)
+        # The fetcher repeats what fails, from the byte where it failed, and counts it.
+        self._fetcher = Fetcher(storage.with_retries(0), config.deadline_seconds, counters)
         folder = Path(config.cache_dir) if config.cache_dir else None
         self._cache = ClipCache(folder, config.cache_bytes) if folder else None
         self._readers = Threads(config.reads_in_flight, "reelshards-read")

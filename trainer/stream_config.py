@@ -87,6 +87,8 @@ class StreamStats:
     """Reads that were sent, the repeated ones too."""
     num_retries: int
     """Reads that were repeated, after a failure or a wrong checksum."""
+    bytes_kept: int
+    """Bytes of failed reads that had arrived and were not asked for again."""
     num_hedges: int
     """Second requests beside slow ones."""
     num_cache_hits: int
@@ -188,6 +190,7 @@ class Counters:
                 bytes_read=int(self._counts["bytes_read"]),
                 num_requests=int(self._counts["num_requests"]),
                 num_retries=int(self._counts["num_retries"]),
+                bytes_kept=int(self._counts["bytes_kept"]),
                 num_hedges=int(self._counts["num_hedges"]),
                 num_cache_hits=int(self._counts["num_cache_hits"]),
                 bad_clips=dict(self.bad_clips),

@@ -47,6 +47,8 @@ class FaultProxy:
     ) -> None:
         self.counts: Counter[str] = Counter()
         """Ranged reads by what was done to them; `ok` for those let through."""
+        self.ranges: list[tuple[str, int, int]] = []
+        """Ranged reads in the order of their arrival: what was done, first byte, end."""
         self.stall_seconds = stall_seconds
         self.every_request = every_request
         self.closing = threading.Event()
@@ -94,6 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         proxy: FaultProxy = self.server.proxy  # type: ignore[attr-defined]
         kind = proxy.draw() if proxy.every_request or "Range" in self.headers else "ok"
+        if "Range" in self.headers:
+            first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+            proxy.ranges.append((kind, int(first), int(last) + 1))
         if kind == "stall":
             proxy.closing.wait(proxy.stall_seconds)
             self.close_connection = True

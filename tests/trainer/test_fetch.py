@@ -153,3 +153,49 @@ def test_batches_are_the_same_under_faults(
     assert spent < 60
     assert stats.num_requests >= 40
     assert stats.bad_clips == {}
+
+
+def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
+    make_toy_dataset: MakeDataset,
+    s3_bucket: str,
+    s3_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = write(make_toy_dataset, f"{s3_bucket}/corpus")
+    row = max(clip_rows(dataset.clips), key=lambda row: row.tar_offset)
+    end = row.tar_offset + row.tar_bytes
+    expected = dataset.storage.get_range(row.shard, 0, end)
+    with FaultProxy(s3_endpoint, rate=0.6, seed=7, faults=["truncate"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        counters = Counters()
+        storage = Storage(dataset.storage.uri, max_retries=0)
+        assert Fetcher(storage, 60.0, counters, hedges=False).read(row.shard, 0, end) == expected
+    place = 0
+    for kind, start, stop in proxy.ranges:
+        assert (start, stop) == (place, end), "no byte is asked for twice"
+        place += (stop - start) // 2 if kind == "truncate" else stop - start
+    stats = counters.snapshot(0)
+    assert proxy.num_faults >= 2
+    assert (stats.num_requests, stats.num_retries) == (len(proxy.ranges), proxy.num_faults)
+    assert stats.bytes_kept == proxy.ranges[-1][1]
+    assert stats.bytes_read == end
+
+
+def test_a_hedged_read_keeps_what_came_before_the_cut(
+    make_toy_dataset: MakeDataset,
+    s3_bucket: str,
+    s3_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = write(make_toy_dataset, f"{s3_bucket}/corpus")
+    row = clip_rows(dataset.clips)[0]
+    expected = dataset.storage.get_range(row.shard, row.tar_offset, row.tar_bytes)
+    with FaultProxy(s3_endpoint, rate=0.5, seed=1) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.stall_seconds = 0.5
+        counters = Counters()
+        fetcher = Fetcher(Storage(dataset.storage.uri, max_retries=0), 60.0, counters)
+        for _ in range(12):
+            assert fetcher.read(row.shard, row.tar_offset, row.tar_bytes) == expected
+    assert counters.snapshot(0).num_retries >= 2
+    assert counters.snapshot(0).bytes_kept > 0

@@ -203,25 +203,32 @@ class DemoCorpus:
         return _DONE
 
 
+Command = Preprocess | Status | Retry | Prune | Report | CheckSync | DemoCorpus
+
+
+def parse(arguments: list[str] | None = None) -> Command:
+    """The command that the words ask for; leaves with status 2 when they ask for none."""
+    command: Command = tyro.cli(
+        Annotated[Preprocess, tyro.conf.subcommand("preprocess")]
+        | Annotated[Status, tyro.conf.subcommand("status")]
+        | Annotated[Retry, tyro.conf.subcommand("retry")]
+        | Annotated[Prune, tyro.conf.subcommand("prune")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[CheckSync, tyro.conf.subcommand("check-sync")]
+        | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],
+        prog="python -m pipeline",
+        description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    return command
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    command: Preprocess | Status | Retry | Prune | Report | CheckSync | DemoCorpus
     console = _console()
     try:
-        command = tyro.cli(
-            Annotated[Preprocess, tyro.conf.subcommand("preprocess")]
-            | Annotated[Status, tyro.conf.subcommand("status")]
-            | Annotated[Retry, tyro.conf.subcommand("retry")]
-            | Annotated[Prune, tyro.conf.subcommand("prune")]
-            | Annotated[Report, tyro.conf.subcommand("report")]
-            | Annotated[CheckSync, tyro.conf.subcommand("check-sync")]
-            | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],
-            prog="python -m pipeline",
-            description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-        return command(console)
+        return parse(arguments)(console)
     except DrainedError as error:
         sys.stderr.write(f"{error}\n")
         return _DRAINED

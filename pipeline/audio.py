@@ -2,14 +2,15 @@
 
 `Soundtrack` gives the sound on the movie timeline (t = 0 is the first frame of the picture); clips
 are cut from it by sample index, so every clip's sound starts within half a sample of its picture.
-Memory holds a few clips, however long the movie is, plus their finished features.
+Memory holds a few clips, however long the movie is, and the finished features of one part.
 """
 
 from __future__ import annotations
 
 import bisect
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -24,6 +25,8 @@ from shards_spec.sample import encode_logmel
 
 #: Level given to digital silence, dB relative to full scale.
 SILENCE_DBFS = -120.0
+#: Clips whose members travel together: a few MiB.
+CLIPS_PER_PART = 64
 #: Floor of the mel power before the logarithm.
 LOG_FLOOR = 1e-10
 
@@ -47,7 +50,7 @@ class AudioClip:
 
 @dataclass(frozen=True)
 class MovieAudio:
-    """A movie's decoded audio; the features travel beside it as one array of bytes."""
+    """A movie's decoded audio; the features travel beside it as parts of one array of bytes."""
 
     clips: tuple[AudioClip, ...]
     report: SoundReport
@@ -56,17 +59,39 @@ class MovieAudio:
 
 
 def decode_audio(plan: MoviePlan, path: str) -> tuple[MovieAudio, NDArray[np.uint8]]:
-    """All clips' sound, from the movie at a local path.
+    """All clips' sound at once: the clips, and the parts of `audio_parts` as one array."""
+    parts = []
+    decoding = audio_parts(plan, path)
+    while True:
+        try:
+            parts.append(next(decoding))
+        except StopIteration as end:
+            sound: MovieAudio = end.value
+            return sound, np.concatenate(parts)
+
+
+def num_audio_parts(plan: MoviePlan) -> int:
+    """How many parts `audio_parts` gives; known before shots tell where clips start."""
+    most_clips = math.ceil((plan.end_step - plan.first_step) / plan.recipe.stride_frames)
+    return math.ceil(most_clips / CLIPS_PER_PART)
+
+
+def audio_parts(plan: MoviePlan, path: str) -> Generator[NDArray[np.uint8], None, MovieAudio]:
+    """All clips' sound, from the movie at a local path, as it is decoded.
+
+    Yields:
+        (N,) uint8: the `.logmel.npy` (and `.audio.flac`) members of the next `CLIPS_PER_PART`
+        clips back to back; the last parts may be empty.
 
     Returns:
-        The clips and (N,) uint8: their `.logmel.npy` (and `.audio.flac`) members back to back.
+        The clips.
 
     Raises:
         MediaError: ffmpeg failed or was stopped.
     """
     recipe = plan.recipe
     clips: list[AudioClip] = []
-    pieces: list[bytes] = []
+    held: list[bytes] = []
     offset = 0
     with _open(plan, path) as track:
         for number, start, samples in _cut(plan, track.chunks(recipe.sample_rate_hz)):
@@ -74,8 +99,18 @@ def decode_audio(plan: MoviePlan, path: str) -> tuple[MovieAudio, NDArray[np.uin
             if recipe.store_audio:
                 members.append(encode_flac(samples, recipe.sample_rate_hz))
             clips.append(_clip(plan, number, start, samples, offset, members))
-            pieces += members
+            held += members
             offset += sum(map(len, members))
+            if len(clips) % CLIPS_PER_PART == 0 or number == plan.end_clip - 1:
+                yield np.frombuffer(b"".join(held), dtype=np.uint8)
+                held.clear()
+    for _ in range(math.ceil(len(clips) / CLIPS_PER_PART), num_audio_parts(plan)):
+        yield np.empty(0, np.uint8)
+    return _told(plan, track, clips)
+
+
+def _told(plan: MoviePlan, track: Soundtrack, clips: list[AudioClip]) -> MovieAudio:
+    """The clips, now with what was filled: only the end of the decoding tells it all."""
     report = track.report()
     filled = [
         overlap_ns(
@@ -86,8 +121,7 @@ def decode_audio(plan: MoviePlan, path: str) -> tuple[MovieAudio, NDArray[np.uin
         for clip in clips
     ]
     told = tuple(replace(clip, filled_ns=ns) for clip, ns in zip(clips, filled, strict=True))
-    data = np.frombuffer(b"".join(pieces), dtype=np.uint8)
-    return MovieAudio(told, report, track.cpu_seconds), data
+    return MovieAudio(told, report, track.cpu_seconds)
 
 
 def log_mel(samples: NDArray[np.float32], recipe: Recipe) -> NDArray[np.float16]:

@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline import cluster, source, tasks
 from pipeline import movie as steps
+from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
 from pipeline.corpus import Movie
 from pipeline.errors import LostError, MediaError, TimedOutError
@@ -31,6 +32,7 @@ from pipeline.jobs import Event, Job, Unit
 from pipeline.limits import GIB
 from pipeline.redaction import redacted
 from pipeline.scheduler import Scheduler, final_status, note_failure, retry_wait
+from pipeline.spool import SOUND
 from shards_spec import layout
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
@@ -114,25 +116,27 @@ class Engine:
             ref = task.remote(job.movie, job.fingerprint, self._recipe, order)
         elif unit.kind == "segment":
             task = cast(Any, tasks.segment).options(**options)
-            ref, unit.payload = task.remote(job.plan_ref, unit.segment, order)
+            ref, *unit.payload = task.remote(job.plan_ref, unit.segment, order)
         elif unit.kind == "audio":
-            task = cast(Any, tasks.audio).options(**options)
-            ref, unit.payload = task.remote(job.plan_ref, _results(job, "segment"), order)
+            assert job.plan is not None
+            task = cast(Any, tasks.audio).options(
+                num_returns=num_audio_parts(job.plan) + 1, **options
+            )
+            *unit.payload, ref = task.remote(job.plan_ref, _results(job, "segment"), order)
         else:
             ref = self._submit_write(job, cast(Any, tasks.write).options(**options))
         self._running[ref] = unit
 
     def _submit_write(self, job: Job, task: Any) -> Any:
-        audio = next(unit for unit in job.units if unit.kind == "audio")
-        segments = [unit for unit in job.units if unit.kind == "segment"]
+        units = {unit.part: unit for unit in job.units if unit.part is not None}
+        audio = units[SOUND]
         return task.remote(
             job.plan_ref,
             self._storage,
             self._effort(job),
             audio.result,
             _results(job, "segment"),
-            audio.payload,
-            *[unit.payload for unit in segments],
+            {part: unit.payload for part, unit in units.items()},
         )
 
     def _collect(self, ref: Any) -> Iterator[Event]:
@@ -210,8 +214,8 @@ class Engine:
 
     def _again(self, unit: Unit, error: Exception, time: float) -> None:
         """Queue a unit once more; a write whose inputs went away waits for them."""
-        may_lack = unit.kind == "write" and isinstance(error, LostError)
-        lost = _without_bytes(unit.job) if may_lack else []
+        gone = error.parts if isinstance(error, LostError) else ()
+        lost = [part for part in unit.job.units if part.part in gone]
         if not lost:
             self._scheduler.push_later(unit, time)
             return
@@ -281,14 +285,3 @@ class Engine:
 def _results(job: Job, kind: str) -> list[Any]:
     """What the units of a kind gave, in the order of the movie."""
     return [unit.result for unit in job.units if unit.kind == kind]
-
-
-def _without_bytes(job: Job) -> list[Unit]:
-    """Decoded units whose bytes are on no live node any more; only once all have been decoded.
-
-    A unit that has not run yet has no reference, and Ray crashes when asked where nothing is.
-    """
-    units = [unit for unit in job.units if unit.kind in ("segment", "audio")]
-    places = cast(Any, ray).experimental.get_object_locations([unit.payload for unit in units])
-    alive = cluster.live_nodes()
-    return [unit for unit in units if not alive & set(places[unit.payload]["node_ids"])]

@@ -112,6 +112,11 @@ class LostError(MediaError):
     error_class = "lost"
     kind = "transient"
 
+    def __init__(self, message: str, parts: tuple[int, ...] = ()) -> None:
+        """`parts` are those of a movie's clip bytes that went away, as `Spool` calls them."""
+        super().__init__(message)
+        self.parts = parts
+
 
 class KilledError(MediaError):
     error_class = "killed"

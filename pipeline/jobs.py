@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pipeline.corpus import Movie
 from pipeline.plan import MoviePlan, Segment
+from pipeline.spool import SOUND
 from shards_spec.schema import MovieRow
 
 UnitKind = Literal["prepare", "segment", "audio", "write"]
@@ -54,8 +55,15 @@ class Unit:
     memory_factor: int = 1
     """Doubled for each try that ended for lack of memory."""
     result: Any = None
-    payload: Any = None
-    """Reference to the unit's bytes in the object store."""
+    payload: list[Any] = field(default_factory=list)
+    """References to the parts of the unit's bytes in the object store."""
+
+    @property
+    def part(self) -> int | None:
+        """What its bytes are called in the writer's `Spool`; None when it gives none."""
+        if self.segment is not None:
+            return self.segment.number
+        return SOUND if self.kind == "audio" else None
 
     @property
     def name(self) -> str:

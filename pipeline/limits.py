@@ -1,4 +1,4 @@
-"""How much a film may ask for. Films are untrusted: one must not take a machine down.
+"""How much a film may ask for: bytes, pixels, time. Films are untrusted: none takes a node down.
 
 The limits travel with every task as a context variable, so that each ffmpeg that runs for a film
 is bound by them wherever it is started.
@@ -33,12 +33,18 @@ class Limits:
     """Streams in a source; ffmpeg stops reading at this number."""
     ffmpeg_memory_gib: float = 4.0
     """Address space of one ffmpeg, GiB; 0 for no limit. Doubled after each lack of memory."""
+    no_progress_seconds: float = 120.0
+    """How long an ffmpeg may give nothing before its task is tried again, seconds."""
+    ffmpeg_hours: float = 24.0
+    """Wall time of one ffmpeg (a segment, the sound, a look), hours; shorter ones have less."""
 
     def __post_init__(self) -> None:
         if min(self.max_source_gib, self.max_film_hours, self.max_side, self.max_streams) <= 0:
             raise InputError(f"limits must be positive; found {self}")
         if self.ffmpeg_memory_gib < 0:
             raise InputError(f"{self.ffmpeg_memory_gib = }: must be positive, or 0 for no limit")
+        if min(self.no_progress_seconds, self.ffmpeg_hours) <= 0:
+            raise InputError(f"{self.no_progress_seconds = } and {self.ffmpeg_hours = }: positive")
 
     def with_memory(self, factor: int) -> Limits:
         """The same with more memory for ffmpeg."""

@@ -9,14 +9,14 @@ With `clips="shots"` the sound comes after the segments, because only they tell 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import source
-from pipeline.audio import AudioClip, MovieAudio, decode_audio
+from pipeline.audio import AudioClip, MovieAudio, audio_parts, decode_audio
 from pipeline.bars import find_crop
 from pipeline.clips import DropReason, join_clips
 from pipeline.corpus import Movie
@@ -27,6 +27,7 @@ from pipeline.probe import probe
 from pipeline.redaction import redacted
 from pipeline.shots import place_clips
 from pipeline.soundtrack import SoundReport
+from pipeline.spool import SOUND, Spool, SpoolPart
 from pipeline.strips import MovieFrames
 from pipeline.video import VideoSegment, decode_segment
 from shards_spec import layout
@@ -92,29 +93,43 @@ def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> MoviePlan:
 def run_audio(
     plan: MoviePlan, segments: Sequence[VideoSegment] = ()
 ) -> tuple[MovieAudio, NDArray[np.uint8]]:
-    """Decode the audio; see `decode_audio`. `segments` are all when clips keep to shots."""
+    """Decode the audio, all at once; see `decode_audio`.
+
+    `segments` are all when clips keep to shots.
+    """
     if plan.recipe.clips == "shots":
         plan = placed(plan, segments)
     return decode_audio(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
+
+
+def run_audio_parts(
+    plan: MoviePlan, segments: Sequence[VideoSegment]
+) -> Generator[NDArray[np.uint8], None, MovieAudio]:
+    """As `run_audio`, in memory that does not grow with the movie; see `audio_parts`."""
+    if plan.recipe.clips == "shots":
+        plan = placed(plan, segments)
+    return audio_parts(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
 
 
 def write_movie(
     plan: MoviePlan,
     storage: Storage,
     effort: Effort,
-    audio: tuple[MovieAudio, NDArray[np.uint8]],
-    segments: Sequence[tuple[VideoSegment, NDArray[np.uint8]]],
+    sound: MovieAudio,
+    segments: Sequence[VideoSegment],
+    spool: Spool,
 ) -> MovieRow:
     """Write a movie's shards, then its commit record; returns the movie's row.
+
+    `spool` holds the bytes of the sound and of all segments.
 
     Raises `AllDroppedError` when no clip is left, `SourceChangedError` when the source is not the
     one that was probed any more.
     """
     if source.fingerprint(plan.movie) != plan.source_fingerprint:
         raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
-    sound, sound_bytes = audio
-    plan = placed(plan, [segment for segment, _ in segments])
-    frames = MovieFrames(plan, segments)
+    plan = placed(plan, segments)
+    frames = MovieFrames(plan, [(found, spool.part(found.number)) for found in segments])
     clips, dropped = join_clips(plan, frames, sound.clips)
     if not clips:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
@@ -122,7 +137,7 @@ def write_movie(
     with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
         for clip in clips:
             strip = frames.strip(clip.row.clip_number)
-            writer.add(clip.row, _members(strip, clip.audio, sound_bytes))
+            writer.add(clip.row, _members(strip, clip.audio, spool.part(SOUND)))
     row = replace(
         movie_row(plan, effort, dropped, sound.report),
         num_clips=len(writer.rows),
@@ -199,7 +214,7 @@ def film_seconds(plan: MoviePlan) -> float:
     return (grid_ns(plan.end_step) - grid_ns(plan.first_step)) / NANOSECONDS
 
 
-def _members(strip: bytes, audio: AudioClip, sounds: NDArray[np.uint8]) -> dict[str, bytes]:
+def _members(strip: bytes, audio: AudioClip, sounds: SpoolPart) -> dict[str, bytes]:
     logmel_end = audio.logmel_offset + audio.logmel_bytes
     members = {
         FRAMES: strip,

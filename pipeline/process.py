@@ -42,7 +42,6 @@ DEMUXERS = (
 #: Options that every input gets.
 INPUT_OPTIONS = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS)
 
-NO_PROGRESS_SECONDS = 120.0
 _TAIL_LINES = 30
 _NO_DECODER = re.compile(
     r"decoder .* not found|no decoder|Decoding requested, but no decoder|"
@@ -79,9 +78,11 @@ class Run:
         what: str,
         wall_seconds: float,
         on_line: Callable[[str], None] | None = None,
-        no_progress_seconds: float = NO_PROGRESS_SECONDS,
     ) -> None:
-        """Start `command`; `what` names movie and part in errors; `on_line` gets stderr lines."""
+        """Start `command`; `what` names movie and part in errors; `on_line` gets stderr lines.
+
+        It may take `wall_seconds`, and no more than `limits.current()` allows.
+        """
         self.what = what
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
@@ -89,12 +90,12 @@ class Run:
         self._input = f"{inputs[0]}: " if inputs else "\0"
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
-        self._wall_seconds = wall_seconds
-        self._no_progress_seconds = no_progress_seconds
         self._started = self._progress = time.monotonic()
         self._timed_out = ""
         self._done = threading.Event()
         bounds = limits.current()
+        self._wall_seconds = min(wall_seconds, 3600 * bounds.ffmpeg_hours)
+        self._no_progress_seconds = bounds.no_progress_seconds
         self._process = subprocess.Popen(
             guarded(command, bounds),
             stdin=subprocess.DEVNULL,
@@ -231,9 +232,9 @@ class Run:
         while not self._done.wait(0.5):
             now = time.monotonic()
             if now - self._started > self._wall_seconds:
-                self._timed_out = f"over the limit of {self._wall_seconds:.0f} s"
+                self._timed_out = f"over the limit of {self._wall_seconds:g} s"
             elif now - self._progress > self._no_progress_seconds:
-                self._timed_out = f"no output for {self._no_progress_seconds:.0f} s"
+                self._timed_out = f"no output for {self._no_progress_seconds:g} s"
             if self._timed_out:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
@@ -241,7 +242,10 @@ class Run:
 
     def _raise_if_timed_out(self) -> None:
         if self._timed_out:
-            raise TimedOutError(f"{self.what}: ffmpeg was stopped: {self._timed_out}")
+            raise TimedOutError(
+                f"{self.what}: ffmpeg was stopped: {self._timed_out}; see --no-progress-seconds "
+                "and --ffmpeg-hours"
+            )
 
 
 def guarded(command: list[str], bounds: limits.Limits) -> list[str]:

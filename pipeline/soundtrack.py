@@ -86,11 +86,12 @@ class Soundtrack:
             start_ns: container time of t = 0.
             end_ns: wanted end on the movie timeline.
             what: movie and part, for errors.
-            keep_frames: gather `frames`, to look at them later; they grow with the movie.
+            keep_frames: gather `frames` and `pieces`, to look at them later; they grow with the
+                movie.
         """
         self.frames: list[Frame] = []
         self.pieces: list[Piece] = []
-        """Where the sound was put, so far."""
+        """Where the sound was put."""
         self._keep_frames = keep_frames
         self._rate_hz = audio.sample_rate_hz
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
@@ -167,7 +168,8 @@ class Soundtrack:
         yield from self._silence(position, end)
 
     def _account(self, piece: Piece) -> None:
-        self.pieces.append(piece)
+        if self._keep_frames:
+            self.pieces.append(piece)
         self._start = piece.start if self._start is None else self._start
         self._clock += piece.count
         self._change += piece.length - piece.count

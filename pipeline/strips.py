@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.plan import MoviePlan
+from pipeline.spool import SpoolPart
 from pipeline.video import VideoSegment
 from shards_spec.sample import join_strip
 
@@ -29,7 +30,9 @@ class MovieFrames:
     """All decoded grid frames of a movie; clips are cut from them."""
 
     def __init__(
-        self, plan: MoviePlan, segments: Sequence[tuple[VideoSegment, NDArray[np.uint8]]]
+        self,
+        plan: MoviePlan,
+        segments: Sequence[tuple[VideoSegment, NDArray[np.uint8] | SpoolPart]],
     ) -> None:
         """`segments` with their bytes, in the order of the movie; `plan` with its clips placed."""
         self._plan = plan

@@ -21,16 +21,21 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline import limits, source, watchdog
 from pipeline import movie as steps
+from pipeline.audio import MovieAudio
 from pipeline.cluster import first_line
 from pipeline.config import RunConfig
 from pipeline.corpus import Movie
 from pipeline.errors import DiskFullError, KilledError, LostError, MediaError, OutOfMemoryError
 from pipeline.plan import MoviePlan, Segment
+from pipeline.spool import Spool
+from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 _MAX_ERROR = 4000
+#: How long a part may take to come from another node or from disk; Ray itself gives it 10 minutes.
+_FETCH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,15 @@ def segment(plan: MoviePlan, part: Segment, order: Order) -> Any:
         return _done(found), data
 
 
-@ray.remote(num_cpus=1, max_retries=0, num_returns=2)
-def audio(plan: MoviePlan, segments: list[Any], order: Order) -> Any:
-    """Decode the audio; gives its `MovieAudio`, and its bytes as a second object."""
+@ray.remote(num_cpus=1, max_retries=0)
+def audio(plan: MoviePlan, segments: list[VideoSegment], order: Order) -> Any:
+    """Decode the audio; gives the parts of its bytes as objects, then its `MovieAudio`.
+
+    As a generator it hands each part to the object store at once, instead of holding all.
+    """
     with order.carried_out(plan.movie, plan.source_fingerprint):
-        found, data = steps.run_audio(plan, segments)
-        return _done(found), data
+        found = yield from steps.run_audio_parts(plan, segments)
+        yield _done(found)
 
 
 @ray.remote(num_cpus=1, max_retries=0)
@@ -91,16 +99,19 @@ def write(
     plan: MoviePlan,
     storage: Storage,
     effort: steps.Effort,
-    sound: Any,
-    segments: list[Any],
-    sounds: Any,
-    *strips: Any,
+    sound: MovieAudio,
+    segments: list[VideoSegment],
+    parts: dict[int, list[Any]],
 ) -> Done:
-    """Write shards and commit record; gives the `MovieRow`."""
-    pairs = list(zip(segments, strips, strict=True))
-    with _translated(plan.movie), _temporary_files():
+    """Write shards and commit record; gives the `MovieRow`.
+
+    `parts` are references to the bytes of the sound (`SOUND`) and of each segment. As references
+    they are fetched one by one: as arguments all would have to be in memory at the same time.
+    """
+    with _translated(plan.movie), _temporary_files(), Spool() as spool:
         source.require_unchanged(plan.movie)
-        return _done(steps.write_movie(plan, storage, effort, (sound, sounds), pairs))
+        _fill(spool, plan.movie, parts)
+        return _done(steps.write_movie(plan, storage, effort, sound, segments, spool))
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -133,6 +144,19 @@ def unexpected(movie: Movie, error: Exception) -> MediaError:
 def bounded(message: str) -> str:
     """An error message of a length that an index can hold."""
     return message if len(message) <= _MAX_ERROR else message[: _MAX_ERROR - 1] + "…"
+
+
+def _fill(spool: Spool, movie: Movie, parts: dict[int, list[Any]]) -> None:
+    """Copy the parts from the object store; `LostError` names all that went away."""
+    lost = []
+    for name, refs in parts.items():
+        try:
+            spool.add(name, (cast(Any, ray).get(ref, timeout=_FETCH_SECONDS) for ref in refs))
+        except (ray_errors.ObjectLostError, ray_errors.GetTimeoutError):
+            lost.append(name)
+    if lost:
+        message = f"{movie.name}: decoded clips went away with a node: {len(lost)} of {len(parts)}"
+        raise LostError(message, tuple(lost))
 
 
 @contextlib.contextmanager

@@ -44,6 +44,10 @@ _DENIED = "access denied; check the credentials in the environment"
 
 _STREAM_BYTES = 8 * 1024 * 1024
 
+#: Parts of 5 MiB of a large object that are sent at the same time; more take memory (70 MiB for
+#: obstore's own 12), and every core of a node may be writing.
+_PARTS_IN_FLIGHT = 2
+
 
 @dataclass(frozen=True)
 class ObjectInfo:
@@ -142,7 +146,7 @@ class Storage:
         """Write an object whole: it appears under its key when complete, replacing an older one."""
         self._refuse_web("written to")
         with self._errors("write", key):
-            obstore.put(self._store, key, data)
+            obstore.put(self._store, key, data, max_concurrency=_PARTS_IN_FLIGHT)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; whether it was written. One of many succeeds."""

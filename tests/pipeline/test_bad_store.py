@@ -19,6 +19,7 @@ from pipeline import source
 from pipeline.__main__ import main
 from pipeline.corpus import Movie, find_movies
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
+from pipeline.spool import SOUND, Spool
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 from shards_spec.validate import validate
@@ -137,26 +138,50 @@ def write_undisturbed(film: Path, out: Storage) -> None:
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=32, num_frames=8, seed=3)
     plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
-    pairs = [steps.run_segment(plan, segment) for segment in plan.segments]
-    steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), steps.run_audio(plan), pairs)
+    sound, data = steps.run_audio(plan)
+    segments = []
+    with Spool() as spool:
+        spool.add(SOUND, [data])
+        for part in plan.segments:
+            segment, data = steps.run_segment(plan, part)
+            segments.append(segment)
+            spool.add(segment.number, [data])
+        steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), sound, segments, spool)
 
 
+@pytest.mark.parametrize(
+    ("stall_seconds", "seed", "bound_seconds"),
+    [
+        pytest.param(5.0, 1, 120.0, id="short stalls"),
+        pytest.param(30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_on_a_store_that_fails_now_and_then(
-    s3_bucket: str, s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stall_seconds: float,
+    seed: int,
+    bound_seconds: float,
+    s3_bucket: str,
+    s3_endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """5 % of all requests go wrong: errors, resets, cut answers, stalls."""
+    """5 % of all requests go wrong: errors, resets, cut answers, stalls; time stays bounded."""
     films, whole = Storage(f"{s3_bucket}/films"), Storage(str(tmp_path / "whole"), create=True)
     for number in range(4):
         path = make_film(tmp_path / f"{number}.mp4", Film(seconds=5 + number, width=96, height=64))
         films.put(path.name, path)
         write_undisturbed(path, whole)
     command = ["preprocess", f"{s3_bucket}/films", *SMALL, "--segment-seconds", "2"]
-    with FaultProxy(s3_endpoint, rate=0.05, seed=5, every_request=True, stall_seconds=5) as proxy:
+    proxy = FaultProxy(
+        s3_endpoint, rate=0.05, seed=seed, every_request=True, stall_seconds=stall_seconds
+    )
+    with proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         started = time.monotonic()
         assert main([*command, "--out", f"{s3_bucket}/out", "--retry-seconds", "0.1"]) == 0
-        assert time.monotonic() - started < 120
+        assert time.monotonic() - started < bound_seconds
         assert proxy.num_faults >= 2
+        assert proxy.counts["stall"] >= 1, proxy.counts
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
     out = Storage(f"{s3_bucket}/out")
     assert shard_digests(out) == shard_digests(whole)

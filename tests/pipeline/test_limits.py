@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from media import Film, ffmpeg, make_film
 import pipeline
 import shards_spec
 from pipeline import limits, source
+from pipeline.__main__ import main
 from pipeline.corpus import find_movies
-from pipeline.errors import MediaError, OutOfMemoryError, TooLargeError
+from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
 from pipeline.limits import Limits
 from pipeline.movie import Effort, bare_row, prepare
 from pipeline.process import Run, guarded
@@ -64,6 +66,31 @@ def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None
         assert run.read_exactly(1) is None
         with pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"):
             run.finish(tolerate_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "bounds", "message"),
+    [
+        (["sleep", "300"], Limits(no_progress_seconds=0.3), "no output for 0.3 s"),
+        (["yes"], Limits(ffmpeg_hours=0.3 / 3600), "over the limit of 0.3 s"),
+    ],
+)
+def test_a_program_that_hangs_or_never_ends_is_stopped(
+    command: list[str], bounds: Limits, message: str
+) -> None:
+    bounds = dataclasses.replace(bounds, ffmpeg_memory_gib=0.0)
+    with limits.applied(bounds), Run(command, what="a.mkv", wall_seconds=200) as run:
+        reads = iter(lambda: run.read_some(1 << 16), b"")
+        with pytest.raises(TimedOutError, match=message):
+            deque(reads, maxlen=0)
+
+
+@pytest.mark.parametrize("option", ["--no-progress-seconds", "--ffmpeg-hours", "--movie-hours"])
+def test_time_limits_are_options_and_must_be_positive(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "o"), option, "0"]) == 2
+    assert option.strip("-").replace("-", "_") in capsys.readouterr().err
 
 
 def test_every_input_of_a_command_is_guarded() -> None:

@@ -22,8 +22,19 @@ import ray
 from media import Film, make_film
 from outcome import children, digests, programs_on
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError
 
+from pipeline import movie as steps
+from pipeline import source, tasks
 from pipeline.__main__ import main
+from pipeline.config import RunConfig
+from pipeline.corpus import find_movies
+from pipeline.errors import LostError
+from pipeline.plan import Segment
+from pipeline.spool import SOUND
+from pipeline.video import VideoSegment
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -155,6 +166,37 @@ def test_a_few_kills_change_no_byte(
     run_disturbed(corpus, tmp_path, saboteur, ["ffmpeg", "worker", "node", "worker"])
     assert saboteur.killed.total() >= 2
     require_clean(corpus, tmp_path, whole)
+
+
+def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_path: Path) -> None:
+    """Only these are decoded again."""
+    film = make_film(tmp_path / "a.mp4", Film(seconds=8, gop=25))
+    (movie,) = find_movies(str(film))
+    recipe = Recipe(short_side=160, num_frames=8, fps=10.0, jpeg_quality=98)
+    mark = source.fingerprint(movie)
+    plan = steps.prepare(movie, mark, recipe, 4.0)
+    first, second = plan.segments
+    order = tasks.Order(RunConfig())
+    doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
+
+    def decoded(part: Segment, where: dict[str, float]) -> tuple[VideoSegment, Any]:
+        task: Any = tasks.segment
+        done, data = task.options(resources=where).remote(plan, part, order)
+        return ray.get(done).value, data
+
+    found = [decoded(first, {}), decoded(second, {"doomed": 1})]
+    # Smaller results come back with the answer and live in the driver.
+    assert steps.run_segment(plan, second)[1].nbytes > 100_000
+    sound, data = steps.run_audio(plan)
+    parts = {SOUND: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
+    cluster.remove_node(doomed, allow_graceful=False)
+    effort, out = steps.Effort(1, 0.0, 0.0), Storage(str(tmp_path))
+    write: Any = tasks.write
+    with pytest.raises(RayTaskError) as caught:
+        ray.get(write.remote(plan, out, effort, sound, [s for s, _ in found], parts))
+    error = tasks.failure(movie, caught.value)
+    assert isinstance(error, LostError)
+    assert error.parts == (second.number,)
 
 
 def test_a_node_that_comes_is_used(

@@ -21,14 +21,14 @@ help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 # One stamp per extra: a pipeline worker installs no torch, a trainer no ray.
-$(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt
+$(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.study $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "reelshards needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing reelshards[$*] into $(VENV)"
 	@$(PIP) -e '.[$*]'
 	@touch $@
 
-setup: $(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.dev  ## install everything into .venv
+setup: $(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.study $(VENV)/.dev  ## install everything into .venv
 
 $(DEMO_CORPUS)/labels.csv: | $(VENV)/.pipeline
 	@$(PY) -m pipeline demo-corpus $(DEMO_CORPUS)
@@ -52,11 +52,27 @@ demo: $(VENV)/.pipeline $(VENV)/.trainer  ## toy movies -> shards -> a model, in
 	@$(PY) -m trainer train --data data/demo-shards --run runs/demo --config small --steps 400 --log-every 50
 	@$(PY) -m trainer evaluate --data data/demo-shards --run runs/demo --labels data/demo-corpus/labels.csv --min-lift 3
 
-# k = 1 at a batch of 64 needs 64 training movies: more and shorter ones than the demo's.
-study: $(VENV)/.pipeline $(VENV)/.trainer  ## what within-movie negatives change; RUN=folder ARGS="--seeds 1"
-	@test -e data/study-corpus/labels.csv || $(PY) -m pipeline demo-corpus data/study-corpus --num-movies 100 --min-seconds 56 --max-seconds 64
-	@$(PY) -m pipeline preprocess data/study-corpus --out data/study-shards
-	@$(PY) -m trainer study --data data/study-shards --run runs/study --labels data/study-corpus/labels.csv --config small $(ARGS)
+# Three worlds of toy movies. At a batch of 64, k = 1 needs 64 training movies, and k = 64 needs
+# 64 clips a movie. Sets, palette and room tone of its own make a movie easy to tell; the second
+# world takes that away, the third shows one thing only in each movie.
+STUDY        := data/study
+STUDY_FILMS  := --num-movies 88 --min-seconds 116 --max-seconds 120 --width 160 --height 90
+STUDY_LOOK   := --look-strength 1 --score-strength 1 --sets movie --music-gain-db 3 --room-gain-db 18
+STUDY_RECIPE := --num-frames 4 --fps 2.5 --short-side 48 --n-mels 40 --hop-ms 20 --window-ms 40
+
+$(STUDY)/%/shards/dataset.json: | $(VENV)/.pipeline
+	@$(PY) -m pipeline demo-corpus $(STUDY)/$*/films $(STUDY_FILMS) $(STUDY_LOOK) $(STUDY_WORLD)
+	@$(PY) -m pipeline preprocess $(STUDY)/$*/films --out $(STUDY)/$*/shards $(STUDY_RECIPE)
+
+$(STUDY)/free/shards/dataset.json: STUDY_LOOK := --look-strength 0 --score-strength 0
+$(STUDY)/single/shards/dataset.json: STUDY_WORLD := --classes-per-movie 1
+
+study: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## what within-movie negatives change; RUN=folder ARGS="--seeds 5"
+	@$(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),runs/study,$(RUN)) \
+	  --name 'movies with a look and score of their own' \
+	  --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv --others \
+	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
+	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)
 
 test: setup  ## the tests, without the slow ones and those that need a GPU
 	@$(PY) -m pytest $(ARGS)
@@ -74,7 +90,7 @@ bench: setup  ## measure anew what is claimed; results under benchmarks/results/
 	@$(PY) -m benchmarks.sync
 	@$(PY) -m benchmarks.plan
 
-lint: $(VENV)/.dev $(VENV)/.pipeline $(VENV)/.trainer  ## style, imports, types
+lint: setup  ## style, imports, types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy

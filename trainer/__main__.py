@@ -16,10 +16,11 @@ from typing import Annotated, Literal, TypeVar
 import tyro
 
 from shards_spec.errors import InputError, ReelshardsError
-from trainer.config import RECIPES, TrainConfig, saved_config
+from trainer.config import TrainConfig, saved_config
 from trainer.policy import BatchPolicy
+from trainer.recipes import RECIPES
 
-RecipeName = Literal["auto", "small", "r2plus1d18"]
+RecipeName = Literal["auto", "small", "study", "r2plus1d18"]
 
 PROGRAM = "python -m trainer"
 
@@ -137,27 +138,35 @@ def export_command(arguments: Sequence[str]) -> int:
 
 def study_command(arguments: Sequence[str]) -> int:
     """compare runs with more and fewer within-movie negatives"""
-    from trainer.study import StudyConfig, study
+    from trainer.study.config import StudyConfig, World
+    from trainer.study.runner import study
 
     @dataclass(frozen=True, kw_only=True)
     class StudyArguments:
-        """Train and judge runs that differ in their share of within-movie negatives alone."""
+        """Train and judge runs that differ in one thing each, the share of within-movie negatives
+        first of all; write a page of what came out."""
 
         data: str
-        """URI of the dataset."""
+        """URI of the main dataset."""
         run: Path
         """Folder of the study; each run gets a folder in it, finished ones are kept."""
         labels: Path | None = None
         """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
-        config: RecipeName = "auto"
+        name: str = "the movies"
+        """What the main dataset is, in a few words."""
+        others: tuple[tuple[str, str, Path], ...] = ()
+        """Further datasets for the comparison `worlds`: name, URI and labels of each."""
+        config: RecipeName = "study"
         """Recipe of all runs."""
         study: tyro.conf.OmitArgPrefixes[StudyConfig] = dataclasses.field(
             default_factory=StudyConfig
         )
 
     given = _parse("study", StudyArguments, arguments)
-    recipe = _recipe(given.config)
-    return _say(study(given.data, given.run, given.labels, recipe, given.study))
+    worlds = [World(name=given.name, data=given.data, labels=given.labels)]
+    worlds += [World(name=name, data=data, labels=labels) for name, data, labels in given.others]
+    outcome = study(worlds, given.run, _recipe(given.config), given.study)
+    return _say("\n".join(outcome.lines()))
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

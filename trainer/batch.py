@@ -22,15 +22,19 @@ class Batch:
     """(B,) int64, row of each clip in the index."""
     movie: torch.Tensor
     """(B,) int64, number of each clip's group (by default its movie); equal means within-movie."""
+    source: torch.Tensor
+    """(B,) int64, one number for each movie, also where `movie` numbers groups of them."""
+    shot: torch.Tensor
+    """(B,) int64, number of each clip's shot in its source."""
     start_ns: torch.Tensor
-    """(B,) int64, start of each clip on its movie's timeline."""
+    """(B,) int64, start of each clip on its source's timeline."""
     epoch: int
     step: int
     """Step within the epoch, from 0."""
 
     def __post_init__(self) -> None:
         size = len(self.clip)
-        for name in ("frames", "logmel", "movie", "start_ns"):
+        for name in ("frames", "logmel", "movie", "source", "shot", "start_ns"):
             if len(getattr(self, name)) != size:
                 raise ValueError(f"{name} has {len(getattr(self, name))} clips, not {size}")
 

@@ -22,6 +22,7 @@ class ClipPlace:
     height: int
     width: int
     start_ns: int
+    shot_id: int
 
 
 COLUMNS = tuple(ClipPlace.__dataclass_fields__)

@@ -1,7 +1,6 @@
-"""Every setting of a training run, as nested frozen dataclasses, and the named recipes.
+"""Every setting of a training run, as nested frozen dataclasses.
 
-Recipes are functions that return a whole `TrainConfig`. All their values are ours: they come from
-our own trials and common practice, none is taken from a paper.
+All values are ours: they come from our own trials and common practice, none is taken from a paper.
 """
 
 from __future__ import annotations
@@ -73,6 +72,9 @@ class ModelConfig:
 class AugmentConfig:
     """Random changes of training clips, on the device; 0 or False switches one off."""
 
+    crop_area: float = 1.0
+    """Least share of the picture that a random rectangle keeps, (0, 1]; it is resized to the whole
+    picture's size. Hides framing, vignette and marks at fixed places; 1 switches it off."""
     flip: bool = True
     """Mirror half of the clips, left to right."""
     brightness: float = 0.3
@@ -81,8 +83,15 @@ class AugmentConfig:
     """Distance from the clip's mean grey is multiplied by up to 1 +- this."""
     saturation: float = 0.3
     """Distance from each pixel's grey is multiplied by up to 1 +- this; hides the palette."""
+    hue: float = 0.0
+    """Colours turn by up to +- this, turns, [0, 0.5]; hides the palette."""
+    grayscale: float = 0.0
+    """Share of the clips that lose their colour, [0, 1]; hides the palette."""
     gain_db: float = 6.0
     """Level changes by up to +- this, dB; without effect under `audio_norm` clip and band."""
+    equaliser_db: float = 0.0
+    """Mel bands are raised or lowered along a smooth random curve, up to +- this, dB; hides the
+    timbre of room, theme music and encoder."""
     mel_mask: float = 0.1
     """Up to this share of the mel bands is masked, one block a clip (SpecAugment)."""
     time_mask: float = 0.1
@@ -92,7 +101,13 @@ class AugmentConfig:
         for name in ("brightness", "contrast", "saturation", "mel_mask", "time_mask"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"augment.{name} = {value}: at least 0 and below 1")
-        _require(self.gain_db >= 0, f"{self.gain_db = }: at least 0")
+        for name in ("gain_db", "equaliser_db"):
+            _require(
+                getattr(self, name) >= 0, f"augment.{name} = {getattr(self, name)}: at least 0"
+            )
+        _require(0 < self.crop_area <= 1, f"{self.crop_area = }: above 0, at most 1")
+        _require(0 <= self.hue <= 0.5, f"{self.hue = }: at least 0, at most half a turn")
+        _require(0 <= self.grayscale <= 1, f"{self.grayscale = }: between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +116,25 @@ class LossConfig:
 
     within_weight: float = 1.0
     """Weight of negatives from the same movie; 1 leaves the emphasis to the batch policy."""
+    positives: Literal["clip", "movie"] = "clip"
+    """What belongs together: the two views of a clip, or views of *different* clips of a movie,
+    the view of earlier work that within-movie negatives argue against; then nothing of the same
+    movie is a negative. A baseline: it learns what tells the movie."""
+    guard_seconds: float = 0.0
+    """Clips of one movie that start less than this apart are not each other's negatives."""
+    guard_shots: bool = False
+    """Clips of one shot are not each other's negatives."""
 
     def __post_init__(self) -> None:
         _require(self.within_weight > 0, f"{self.within_weight = }: above 0")
+        _require(self.guard_seconds >= 0, f"{self.guard_seconds = }: at least 0 seconds")
+        _require(self.positives in ("clip", "movie"), f"{self.positives = }: clip or movie")
+        for_negatives = self.within_weight != 1 or self.guard_seconds > 0 or self.guard_shots
+        _require(
+            self.positives == "clip" or not for_negatives,
+            "loss.positives = movie leaves no within-movie negatives: within_weight and guards "
+            "have nothing to act on; leave them at their defaults",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,54 +202,17 @@ class TrainConfig:
             self.keep_checkpoints >= 2,
             f"{self.keep_checkpoints = }: at least 2, because the newest may be the one being made",
         )
+        ks = [policy.clips_per_movie for policy in self.policy.phases().values()]
+        _require(
+            self.loss.positives == "clip" or min(ks) >= 2,
+            "loss.positives = movie needs another clip of the movie in every batch; set "
+            "policy.clips-per-movie to 2 or more",
+        )
         _require(
             self.optimiser.warmup_steps <= self.steps,
             f"warm-up of {self.optimiser.warmup_steps} steps is longer than the run of "
             f"{self.steps}; lower optimiser.warmup-steps",
         )
-
-
-def small() -> TrainConfig:
-    """For CPUs: small nets on 8 frames of 64 pixels, batches of 4 movies x 16 clips."""
-    return TrainConfig(
-        policy=BatchPolicy(
-            movies_per_batch=4,
-            clips_per_movie=16,
-            reads_per_movie=4,
-            heldout_fraction=0.2,
-            split="train",
-        ),
-        stream=StreamConfig(frame_size=112),
-    )
-
-
-def r2plus1d18() -> TrainConfig:
-    """For a GPU: R(2+1)D-18 on 16 frames of 112 pixels, batches of 16 movies x 16 clips."""
-    return TrainConfig(
-        steps=50_000,
-        log_every=50,
-        checkpoint_every=1000,
-        eval_every=2500,
-        policy=BatchPolicy(
-            movies_per_batch=16,
-            clips_per_movie=16,
-            reads_per_movie=4,
-            heldout_fraction=0.05,
-            split="train",
-        ),
-        stream=StreamConfig(frame_size=112, num_processes=4, num_threads=3, pin_memory=True),
-        model=ModelConfig(
-            video="r2plus1d18",
-            audio="resnet18",
-            embedding_size=256,
-            head_hidden=512,
-            inputs=InputConfig(frame_size=112, num_frames=16),
-        ),
-        optimiser=OptimiserConfig(lr=5e-4, warmup_steps=1000),
-    )
-
-
-RECIPES = {"small": small, "r2plus1d18": r2plus1d18}
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -90,31 +90,52 @@ class Evaluation:
         return [*lines, self.verdict()]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """An evaluation, and what it was made from."""
+
+    evaluation: Evaluation
+    trained: TrainedRun
+    dataset: Dataset
+    embedded: EmbeddedClips
+    """The clips that were judged."""
+    labels: list[str | None] | None
+    """Of these clips; None without a table of labels."""
+
+
 def evaluate(data: str, run: Path, labels: Path | None = None) -> Evaluation:
     """Judge the newest checkpoint of a run.
 
     Raises `InputError` when the run, the dataset or the labels cannot be used.
     """
+    return judge(data, run, labels).evaluation
+
+
+def judge(data: str, run: Path, labels: Path | None = None) -> Judgement:
+    """As `evaluate`, and hands over what the figures were made from."""
     trained, dataset, device = load_run(run), open_dataset(data), default_device()
     # A table that cannot be used should say so before the clips are embedded, not after.
     stretches = read_labels(labels, dataset) if labels else None
     trained.model.to(device)
     index, is_heldout = evaluation_index(dataset, trained.config)
     judged = embed_clips(trained.model, dataset, index.row, trained.config, device)
+    judged_labels = (
+        None if stretches is None else label_clips(dataset.clips, judged.clip.tolist(), stretches)
+    )
     class_probe: dict[str, ProbeResult] = {}
     notes = _notes(trained, dataset, is_heldout)
-    if stretches is not None and is_heldout:
+    if stretches is not None and judged_labels is not None and is_heldout:
         train_index = ClipIndex.from_dataset(dataset, trained.config.policy)
         fitted = embed_clips(trained.model, dataset, train_index.row, trained.config, device)
-        tables = [label_clips(dataset.clips, e.clip.tolist(), stretches) for e in (fitted, judged)]
-        class_probe = class_probes(fitted, tables[0], judged, tables[1])
-        num_bare = sum(label is None for table in tables for label in table)
+        fitted_labels = label_clips(dataset.clips, fitted.clip.tolist(), stretches)
+        class_probe = class_probes(fitted, fitted_labels, judged, judged_labels)
+        num_bare = [*fitted_labels, *judged_labels].count(None)
         notes += [f"{num_bare} clips have no label; the class probe left them out"] * bool(num_bare)
         if not class_probe:
             notes.append("no class probe: no labelled clips in training or in held-out movies")
     elif stretches is not None:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
-    return Evaluation(
+    evaluation = Evaluation(
         data=dataset.storage.uri,
         run=str(run),
         steps_done=trained.steps_done,
@@ -122,6 +143,13 @@ def evaluate(data: str, run: Path, labels: Path | None = None) -> Evaluation:
         class_probe=class_probe,
         movie_probe=movie_probes(dataset, judged),
         notes=notes,
+    )
+    return Judgement(
+        evaluation=evaluation,
+        trained=trained,
+        dataset=dataset,
+        embedded=judged,
+        labels=judged_labels,
     )
 
 

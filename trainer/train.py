@@ -26,7 +26,7 @@ from trainer.distributed import World, join_world
 from trainer.heldout import HeldoutRetrieval, heldout_retrieval
 from trainer.inputs import autocast, device_inputs
 from trainer.journal import Journal, StepResult, say
-from trainer.loss import contrastive_loss
+from trainer.loss import Moments, contrastive_loss
 from trainer.models.model import Embeddings, TwoTowers, build_model
 from trainer.optimiser import build_optimiser, learning_rate, set_learning_rate
 from trainer.plan import ClipIndex, PlanState
@@ -196,8 +196,7 @@ def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
     video_BCTHW, audio_BCML = device_inputs(batch, config, device, augment=True)
     with autocast(device, config.precision):
         embeddings = learner.forward(video_BCTHW, audio_BCML)
-    movie_B = batch.movie.to(device, non_blocking=True)
-    output = contrastive_loss(embeddings, movie_B, config.loss.within_weight)
+    output = contrastive_loss(embeddings, Moments.of(batch, device), config.loss)
     learner.optimiser.zero_grad(set_to_none=True)
     output.loss.backward()  # type: ignore[no-untyped-call]
     limit = config.optimiser.max_grad_norm or float("inf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.demo.classes import CLASSES
 from shards_spec.errors import InputError
@@ -34,6 +35,13 @@ class DemoConfig:
     score_strength: float = 0.8
     """Share of the music that is the movie's theme, [0, 1]. 0: every shot has its own music at
     the same level; 1: one theme runs under the whole movie."""
+    sets: Literal["class", "movie"] = "class"
+    """Whose the ground pattern behind the figures is. The class's: one more sign of what is shown;
+    the movie's: one more sign of which movie it is, as a film's sets are."""
+    music_gain_db: float = 0.0
+    """Level of the music, added to what is drawn, dB, -60 to 30; voices stay as they are."""
+    room_gain_db: float = 0.0
+    """Level of the room tone, added to what is drawn, dB, -60 to 30."""
     width: int = 320
     """Frame width in pixels, even, 64 to 1920."""
     height: int = 180
@@ -49,6 +57,10 @@ class DemoConfig:
         self._within("mean_shot_seconds", self.mean_shot_seconds, 0.5, 600.0)
         self._within("look_strength", self.look_strength, 0.0, 1.0)
         self._within("score_strength", self.score_strength, 0.0, 1.0)
+        self._within("music_gain_db", self.music_gain_db, -60.0, 30.0)
+        self._within("room_gain_db", self.room_gain_db, -60.0, 30.0)
+        if self.sets not in ("class", "movie"):
+            raise InputError(f"demo corpus: sets is {self.sets!r}; it must be class or movie")
         self._within("width", self.width, 64, 1920)
         self._within("height", self.height, 64, 1080)
         for name, value in (("width", self.width), ("height", self.height)):

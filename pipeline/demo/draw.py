@@ -100,7 +100,7 @@ def _draw_shot(
     height, width = canvas.luma.shape
     room = 2 * round(PAN_SHARE * width / 2)
     colours = palette(shot.look)
-    ground = draw_ground(shot.label, colours, width + room, height, shot.seed)
+    ground = draw_ground(shot.place, colours, width + room, height, shot.seed)
     sprite = draw_figure(shot.label, colours)
     vignette = _vignette(shot.look, width, height)
     grain, rng = _grain(shot, width, height), np.random.default_rng(shot.seed)

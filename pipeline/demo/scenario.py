@@ -9,6 +9,7 @@ Where movies shall differ in kind (bars, frame rate), every block of four has ea
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -57,6 +58,8 @@ class Shot:
     """Figures in the troupe, 1 to 3; every event has as many notes."""
     look: Look
     """Palette and grade: the movie's and the shot's own, mixed by `look_strength`."""
+    place: str
+    """Name of the class whose ground pattern is behind the figures."""
     cue: Score
     """The shot's own music, mixed with the movie's theme by `score_strength`."""
     seed: int
@@ -108,10 +111,17 @@ def plan_movie(config: DemoConfig, index: int) -> DemoMovie:
         num_frames=num_frames,
         picture_width=width,
         picture_height=height,
-        theme=draw_score(rng),
+        theme=_mix(config, draw_score(rng)),
         peak_dbfs=float(rng.uniform(-8.0, -3.0)),
         shots=_plan_shots(
-            config, rng, num_frames, fps, extra, draw_look(rng, first_hue + index * GOLDEN_TURN)
+            config,
+            rng,
+            num_frames,
+            fps,
+            extra,
+            draw_look(rng, first_hue + index * GOLDEN_TURN),
+            # A generator of its own, so that whose the sets are changes nothing else.
+            CLASSES[_rng(config, index, 4).integers(config.num_classes)].name,
         ),
     )
 
@@ -155,6 +165,7 @@ def _plan_shots(
     fps: Fraction,
     extra: Extra,
     movie_look: Look,
+    movie_place: str,
 ) -> tuple[Shot, ...]:
     total = float(num_frames / fps)
     long_enough = total >= LEAST_SECONDS_FOR_EXTRAS
@@ -175,7 +186,8 @@ def _plan_shots(
             black=opening > 0 and number == 0,
             audible=not (ending > 0 and number == len(lengths) - 1),
             movie_look=movie_look,
-            look_strength=config.look_strength,
+            movie_place=movie_place,
+            config=config,
         )
         for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
     )
@@ -203,6 +215,15 @@ def _order_of_appearance(rng: np.random.Generator, cast: list[int], num_shots: i
     return order[:num_shots]
 
 
+def _mix(config: DemoConfig, score: Score) -> Score:
+    """The score at the levels that the settings ask for."""
+    return dataclasses.replace(
+        score,
+        music_dbfs=score.music_dbfs + config.music_gain_db,
+        room_dbfs=score.room_dbfs + config.room_gain_db,
+    )
+
+
 def _draw_shot(
     rng: np.random.Generator,
     *,
@@ -211,7 +232,8 @@ def _draw_shot(
     black: bool,
     audible: bool,
     movie_look: Look,
-    look_strength: float,
+    movie_place: str,
+    config: DemoConfig,
 ) -> Shot:
     semantic = CLASSES[class_index]
     return Shot(
@@ -223,7 +245,8 @@ def _draw_shot(
         beats_per_second=semantic.beats_per_second * float(2.0 ** rng.uniform(-0.4, 0.4)),
         first_beat=float(rng.uniform(0.0, 4.0)),
         num_figures=int(rng.integers(1, MOST_FIGURES + 1)),
-        look=blend_look(movie_look, draw_look(rng, rng.uniform()), look_strength),
-        cue=draw_score(rng),
+        look=blend_look(movie_look, draw_look(rng, rng.uniform()), config.look_strength),
+        place=semantic.name if config.sets == "class" else movie_place,
+        cue=_mix(config, draw_score(rng)),
         seed=int(rng.integers(2**31)),
     )

@@ -15,6 +15,7 @@ from trainer.config import AugmentConfig
 OFF = AugmentConfig(
     flip=False, brightness=0, contrast=0, saturation=0, gain_db=0, mel_mask=0, time_mask=0
 )
+ALL = AugmentConfig(crop_area=0.4, hue=0.3, grayscale=0.3, equaliser_db=9.0)
 CLIPS = torch.arange(64)
 DICE = Dice(0, 0, CLIPS)
 
@@ -67,7 +68,7 @@ def test_numbers_are_those_of_the_published_hash() -> None:
 
 
 def test_a_clip_looks_the_same_in_any_company() -> None:
-    config, video, audio = AugmentConfig(), pixels(), sound()
+    config, video, audio = ALL, pixels(), sound()
     whole_video = augment_video(video, DICE, config)
     whole_audio = augment_audio(audio, DICE, config)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(1))[:10]
@@ -83,8 +84,8 @@ def test_all_off_changes_nothing() -> None:
 
 def test_inputs_are_left_alone() -> None:
     video, audio = pixels(), sound()
-    augment_video(video, DICE, AugmentConfig())
-    augment_audio(audio, DICE, AugmentConfig())
+    augment_video(video, DICE, ALL)
+    augment_audio(audio, DICE, ALL)
     assert torch.equal(video, pixels())
     assert torch.equal(audio, sound())
 
@@ -125,6 +126,59 @@ def test_saturation_leaves_grey_alone_and_luma_unchanged() -> None:
     out = augment_video(video, DICE, only(saturation=0.5))
     torch.testing.assert_close((video * luma).sum(dim=1), (out * luma).sum(dim=1))
     assert not torch.equal(video, out)
+
+
+def test_hue_turns_colours_and_keeps_luma() -> None:
+    video = 0.4 + 0.2 * pixels()
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
+    out = augment_video(video, DICE, only(hue=0.5))
+    torch.testing.assert_close((video * luma).sum(dim=1), (out * luma).sum(dim=1))
+    red = torch.zeros(64, 3, 1, 1, 1)
+    red[:, 0] = 0.5
+    turned = augment_video(red, DICE, only(hue=0.5)).flatten(1)
+    # Half a turn either way reaches all hues: each channel is the strongest of some clip.
+    assert set(turned.argmax(dim=1).tolist()) == {0, 1, 2}
+    slightly = augment_video(red, DICE, only(hue=0.02)).flatten(1)
+    assert set(slightly.argmax(dim=1).tolist()) == {0}
+
+
+def test_grayscale_takes_all_colour_of_its_share() -> None:
+    video = pixels(1000)
+    out = augment_video(video, Dice(0, 0, torch.arange(1000)), only(grayscale=0.25))
+    is_grey = (out - out[:, :1]).abs().flatten(1).amax(dim=1) < 1e-5
+    assert 200 < int(is_grey.sum()) < 300
+    torch.testing.assert_close(out[~is_grey], video[~is_grey])
+
+
+def test_crops_show_a_part_at_the_size_of_the_whole() -> None:
+    # Red tells the column and green the row, so an output pixel says where it comes from.
+    side = 32
+    place = (torch.arange(side) + 0.5) / side
+    video = torch.zeros(64, 3, 2, side, side)
+    video[:, 0], video[:, 1] = place, place[:, None]
+    out = augment_video(video, DICE, only(crop_area=0.25))
+    assert out.shape == video.shape
+    wide = (out[:, 0, 0, 0, -1] - out[:, 0, 0, 0, 0]) * side / (side - 1)
+    high = (out[:, 1, 0, -1, 0] - out[:, 1, 0, 0, 0]) * side / (side - 1)
+    # Borders repeat half a pixel, hence the margin.
+    assert float((wide * high).min()) > 0.25 * 0.95
+    assert float((wide * high).max()) <= 1.0 + 1e-4
+    assert float((wide / high).log().abs().max()) <= math.log(4 / 3) + 0.1
+    assert float((wide * high).std()) > 0.1
+    # All of the picture is seen by some clip, and all frames of a clip are cut alike.
+    assert float(out[:, 0].min()) < 0.05 < 0.95 < float(out[:, 0].max())
+    assert torch.equal(out[:, :, 0], out[:, :, 1])
+
+
+def test_equaliser_is_a_smooth_curve_within_its_reach() -> None:
+    audio = sound()
+    curve = (augment_audio(audio, DICE, only(equaliser_db=9.0)) - audio) * 10 / math.log(10)
+    assert float(curve.abs().max()) <= 9.0 + 1e-4
+    assert float(curve.abs().max()) > 5.0
+    # The same at all times, different between clips and bands, without jumps.
+    assert float(curve.std(dim=3).max()) < 1e-4
+    assert float(curve[:, 0, :, 0].std(dim=0).min()) > 0.2
+    assert float(curve[:, 0, :, 0].diff(dim=1).abs().max()) < 3.0
 
 
 def test_pixels_stay_in_range() -> None:
@@ -169,6 +223,12 @@ def test_settings_out_of_range_are_refused() -> None:
         AugmentConfig(brightness=1.0)
     with pytest.raises(InputError, match="gain_db"):
         AugmentConfig(gain_db=-1.0)
+    with pytest.raises(InputError, match="crop_area"):
+        AugmentConfig(crop_area=0.0)
+    with pytest.raises(InputError, match="half a turn"):
+        AugmentConfig(hue=0.7)
+    with pytest.raises(InputError, match="grayscale"):
+        AugmentConfig(grayscale=1.5)
 
 
 @pytest.mark.gpu

@@ -28,7 +28,7 @@ POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 
 
 def clip(number: int) -> ClipPlace:
-    return ClipPlace(f"m_{number:06d}", "m", "m-00000.tar", 0, 100, number, 16, 16, 0)
+    return ClipPlace(f"m_{number:06d}", "m", "m-00000.tar", 0, 100, number, 16, 16, 0, 0)
 
 
 def files(folder: Path) -> list[Path]:

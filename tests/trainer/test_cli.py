@@ -11,8 +11,9 @@ import pytest
 
 from shards_spec.reader import Dataset
 from trainer.__main__ import main
-from trainer.config import RECIPES, from_json, saved_config, to_json
 from trainer.config import TrainConfig as Config
+from trainer.config import from_json, saved_config, to_json
+from trainer.recipes import RECIPES
 
 TOY_FLAGS = [
     *("--steps", "3", "--optimiser.warmup-steps", "1", "--stream.frame-size", "32"),

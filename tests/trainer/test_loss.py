@@ -12,10 +12,19 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 
-from trainer.loss import LossOutput, contrastive_loss
+from shards_spec.errors import InputError
+from trainer.config import LossConfig, TrainConfig
+from trainer.loss import LossOutput, Moments, contrastive_loss
 from trainer.models.model import Embeddings
+from trainer.policy import BatchPolicy
 
 NUM_CLIPS, SIZE = 8, 6
+
+CONFIGS = {
+    "weight": LossConfig(within_weight=3.0),
+    "guards": LossConfig(within_weight=2.0, guard_shots=True),
+    "movie": LossConfig(positives="movie"),
+}
 
 
 def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
@@ -24,6 +33,16 @@ def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
     video = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
     audio = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
     return Embeddings(video, audio, torch.tensor(5.0)), torch.arange(NUM_CLIPS) // 2
+
+
+def moments(movie: torch.Tensor) -> Moments:
+    """Clips of these movies, a second apart, each in a shot of its own."""
+    place = torch.arange(len(movie), device=movie.device)
+    return Moments(movie, movie, place, place * 1_000_000_000)
+
+
+def loss(embeddings: Embeddings, movie: torch.Tensor, weight: float = 1.0) -> LossOutput:
+    return contrastive_loss(embeddings, moments(movie), LossConfig(within_weight=weight))
 
 
 def slow_loss(embeddings: Embeddings, movie: torch.Tensor, weight: float) -> float:
@@ -46,22 +65,22 @@ def slow_loss(embeddings: Embeddings, movie: torch.Tensor, weight: float) -> flo
 @pytest.mark.parametrize("weight", [1.0, 4.0, 0.25])
 def test_loss_is_the_formula(weight: float) -> None:
     embeddings, movie = batch()
-    found = contrastive_loss(embeddings, movie, weight).loss
+    found = loss(embeddings, movie, weight).loss
     assert float(found) == pytest.approx(slow_loss(embeddings, movie, weight), rel=1e-5)
 
 
 def test_weight_counts_within_movie_negatives_only() -> None:
     embeddings, _ = batch()
     every_clip_its_own_movie = torch.arange(NUM_CLIPS)
-    plain = contrastive_loss(embeddings, every_clip_its_own_movie, 1.0).loss
-    assert torch.equal(contrastive_loss(embeddings, every_clip_its_own_movie, 7.0).loss, plain)
+    plain = loss(embeddings, every_clip_its_own_movie, 1.0).loss
+    assert torch.equal(loss(embeddings, every_clip_its_own_movie, 7.0).loss, plain)
 
 
 def test_diagnostics_by_hand() -> None:
     # Two movies of two clips. Both views of clips 0, 2 and 3 agree; clip 1 sounds like clip 0.
     video = torch.eye(4)
     audio = torch.eye(4)[[0, 0, 2, 3]]
-    out = contrastive_loss(Embeddings(video, audio, torch.tensor(1.0)), torch.tensor([0, 0, 1, 1]))
+    out = loss(Embeddings(video, audio, torch.tensor(1.0)), torch.tensor([0, 0, 1, 1]))
     seen = out.diagnostics
     assert float(seen.positive_similarity) == pytest.approx(3 / 4)
     assert float(seen.within_similarity) == pytest.approx(1 / 4)
@@ -78,15 +97,15 @@ def test_softmax_mass_by_hand() -> None:
     same = torch.ones(4, 1)
     embeddings = Embeddings(same, same, torch.tensor(3.0))
     movie = torch.tensor([0, 0, 1, 1])
-    mass = contrastive_loss(embeddings, movie).diagnostics.within_softmax_mass
+    mass = loss(embeddings, movie).diagnostics.within_softmax_mass
     assert float(mass) == pytest.approx(1 / 4)
-    mass = contrastive_loss(embeddings, movie, 2.0).diagnostics.within_softmax_mass
+    mass = loss(embeddings, movie, 2.0).diagnostics.within_softmax_mass
     assert float(mass) == pytest.approx(2 / 5)
 
 
 def test_without_within_movie_negatives_their_figures_are_missing() -> None:
     embeddings, _ = batch()
-    seen = contrastive_loss(embeddings, torch.arange(NUM_CLIPS)).diagnostics
+    seen = loss(embeddings, torch.arange(NUM_CLIPS)).diagnostics
     assert seen.within_similarity.isnan()
     assert seen.within_softmax_mass.isnan()
     assert seen.within_movie_r1.isnan()
@@ -95,9 +114,87 @@ def test_without_within_movie_negatives_their_figures_are_missing() -> None:
 
 def test_loss_is_float32_under_autocast() -> None:
     embeddings, movie = batch()
-    plain = contrastive_loss(embeddings, movie).loss
+    plain = loss(embeddings, movie).loss
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(contrastive_loss(embeddings, movie).loss, plain)
+        assert torch.equal(loss(embeddings, movie).loss, plain)
+
+
+def guarded_loss(embeddings: Embeddings, keep: torch.Tensor) -> float:
+    """Mean over both directions of -log softmax over the kept columns of each row."""
+    video, audio = embeddings.video.double(), embeddings.audio.double()
+    total = 0.0
+    for scores in (video @ audio.T, audio @ video.T):
+        for row, kept in zip(float(embeddings.scale) * scores, keep, strict=True):
+            total += float(row[kept].logsumexp(0))
+        total -= float(embeddings.scale) * float(scores.trace())
+    return total / (2 * len(video))
+
+
+def test_guards_leave_out_neighbours_of_the_same_source_only() -> None:
+    embeddings, _ = batch()
+    group = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    source = torch.tensor([0, 0, 0, 2, 1, 1, 1, 1])
+    seconds = torch.tensor([0, 1, 5, 0, 0, 1, 2, 9])
+    shot = torch.tensor([0, 0, 1, 0, 0, 1, 1, 1])
+    clips = Moments(group, source, shot, seconds * 1_000_000_000)
+    every = torch.ones(NUM_CLIPS, NUM_CLIPS, dtype=torch.bool)
+
+    def without(*pairs: tuple[int, int]) -> torch.Tensor:
+        keep = every.clone()
+        for i, j in pairs:
+            keep[i, j] = keep[j, i] = False
+        return keep
+
+    out = contrastive_loss(embeddings, clips, LossConfig(guard_seconds=2.0))
+    # Starts exactly two seconds apart are far enough; clip 3 is of another film of the group.
+    expected = without((0, 1), (4, 5), (5, 6))
+    assert float(out.loss) == pytest.approx(guarded_loss(embeddings, expected), rel=1e-5)
+    assert float(out.diagnostics.guarded_share) == pytest.approx(6 / 24)
+    out = contrastive_loss(embeddings, clips, LossConfig(guard_shots=True))
+    expected = without((0, 1), (5, 6), (5, 7), (6, 7))
+    assert float(out.loss) == pytest.approx(guarded_loss(embeddings, expected), rel=1e-5)
+    both = LossConfig(guard_shots=True, guard_seconds=2.0)
+    expected = expected & without((0, 1), (4, 5), (5, 6))
+    found = float(contrastive_loss(embeddings, clips, both).loss)
+    assert found == pytest.approx(guarded_loss(embeddings, expected), rel=1e-5)
+
+
+def test_guarded_clips_do_not_repel_each_other() -> None:
+    video, audio = torch.eye(4), torch.eye(4)[[1, 0, 2, 3]]
+    movie = torch.tensor([0, 0, 1, 2])
+    clips = Moments(movie, movie, torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    scale = torch.tensor(10.0)
+    free = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig())
+    guarded = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig(guard_shots=True))
+    # Clips 0 and 1 have each other's sound: without guard that is a large loss.
+    assert float(free.loss) > 4
+    assert float(guarded.loss) < 1
+
+
+def test_positives_of_the_movie_are_the_formula() -> None:
+    embeddings, _ = batch()
+    movie = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
+    out = contrastive_loss(embeddings, moments(movie), LossConfig(positives="movie"))
+    video, audio = embeddings.video.double(), embeddings.audio.double()
+    total = 0.0
+    for scores in (video @ audio.T, audio @ video.T):
+        power = (float(embeddings.scale) * scores).exp()
+        for i in range(NUM_CLIPS):
+            others = float(power[i][movie != movie[i]].sum())
+            near = [j for j in range(NUM_CLIPS) if movie[j] == movie[i] and j != i]
+            total += sum(
+                -math.log(float(power[i, j]) / (float(power[i, j]) + others)) for j in near
+            ) / len(near)
+    assert float(out.loss) == pytest.approx(total / (2 * NUM_CLIPS), rel=1e-5)
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InputError, match="no within-movie negatives"):
+        LossConfig(positives="movie", within_weight=2.0)
+    with pytest.raises(InputError, match="guard_seconds"):
+        LossConfig(guard_seconds=-1.0)
+    with pytest.raises(InputError, match="clips-per-movie"):
+        TrainConfig(policy=BatchPolicy(clips_per_movie=1), loss=LossConfig(positives="movie"))
 
 
 def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
@@ -108,32 +205,35 @@ def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
     return video, audio, torch.nn.Parameter(torch.tensor(1.5))
 
 
-def run_towers(part: slice) -> tuple[LossOutput, list[torch.Tensor]]:
+def run_towers(part: slice, setting: str) -> tuple[LossOutput, list[torch.Tensor]]:
     """Loss of this rank's part of the batch, and the gradients it has left on the weights."""
     generator = torch.Generator().manual_seed(3)
     pixels = torch.randn(NUM_CLIPS, 5, generator=generator)[part]
     sound = torch.randn(NUM_CLIPS, 4, generator=generator)[part]
-    movie = (torch.arange(NUM_CLIPS) // 2)[part]
+    movie = torch.arange(NUM_CLIPS) // 2
+    place = torch.arange(NUM_CLIPS)
+    # Neighbours of one shot, and now and then close in time: guards must act alike on all ranks.
+    columns = (movie, movie, place // 3, place * 1_000_000_000)
     video, audio, log_scale = towers()
     embeddings = Embeddings(
         functional.normalize(video(pixels), dim=1),
         functional.normalize(audio(sound), dim=1),
         log_scale.exp(),
     )
-    out = contrastive_loss(embeddings, movie, 3.0)
+    out = contrastive_loss(embeddings, Moments(*(one[part] for one in columns)), CONFIGS[setting])
     out.loss.backward()
     weights = [*video.parameters(), *audio.parameters(), log_scale]
     return out, [weight.grad for weight in weights if weight.grad is not None]
 
 
-def one_rank(rank: int, world_size: int, folder: str) -> None:
+def one_rank(rank: int, world_size: int, folder: str, setting: str) -> None:
     """A process of the parity test: writes what DDP would make of all ranks' gradients."""
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
     )
     share = NUM_CLIPS // world_size
-    out, grads = run_towers(slice(rank * share, (rank + 1) * share))
+    out, grads = run_towers(slice(rank * share, (rank + 1) * share), setting)
     values = [out.loss.detach(), out.diagnostics.stacked(), *grads]
     for value in values:
         dist.all_reduce(value)
@@ -144,29 +244,34 @@ def one_rank(rank: int, world_size: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_ranks_agree_with_one_process(world_size: int, tmp_path: Path) -> None:
-    out, grads = run_towers(slice(None))
+@pytest.mark.parametrize(
+    ("world_size", "setting"),
+    [(1, "weight"), (2, "weight"), (4, "weight"), (4, "guards"), (4, "movie")],
+)
+def test_ranks_agree_with_one_process(world_size: int, setting: str, tmp_path: Path) -> None:
+    out, grads = run_towers(slice(None), setting)
     expected = [out.loss.detach(), out.diagnostics.stacked(), *grads]
     # This file itself is run as a script: spawned processes cannot import tests by name.
     ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(world_size), str(tmp_path)])
+        subprocess.Popen(
+            [sys.executable, __file__, str(rank), str(world_size), str(tmp_path), setting]
+        )
         for rank in range(world_size)
     ]
     assert [rank.wait(timeout=120) for rank in ranks] == [0] * world_size
     found = torch.load(tmp_path / "values.pt", weights_only=True)
     assert len(found) == len(expected) == 7
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
 @pytest.mark.gpu
 def test_loss_on_a_gpu_agrees_with_the_cpu() -> None:
     embeddings, movie = batch()
     device = Embeddings(embeddings.video.cuda(), embeddings.audio.cuda(), embeddings.scale.cuda())
-    found = contrastive_loss(device, movie.cuda(), 2.0).loss.cpu()
-    torch.testing.assert_close(found, contrastive_loss(embeddings, movie, 2.0).loss)
+    found = loss(device, movie.cuda(), 2.0).loss.cpu()
+    torch.testing.assert_close(found, loss(embeddings, movie, 2.0).loss)
 
 
 if __name__ == "__main__":
-    one_rank(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    one_rank(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

@@ -1,0 +1,143 @@
+"""A whole study on tiny data: runs, page, resumption, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from shards_spec.errors import InputError
+from shards_spec.reader import Dataset
+from trainer.config import TrainConfig
+from trainer.study.cells import load_result
+from trainer.study.config import StudyConfig, World
+from trainer.study.runner import StudyError, study
+
+CONFIG = StudyConfig(
+    clips_per_movie=(1, 2),
+    batch_size=4,
+    steps=4,
+    seeds=2,
+    comparisons=("curve", "worlds"),
+    middle_clips=2,
+    workers=1,
+)
+
+
+@pytest.fixture
+def recipe(tiny_config: TrainConfig) -> TrainConfig:
+    policy = dataclasses.replace(tiny_config.policy, heldout_fraction=0.25, split="train")
+    return dataclasses.replace(tiny_config, policy=policy)
+
+
+@pytest.fixture
+def worlds(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[World]:
+    labels = tmp_path / "labels.csv"
+    rows = [
+        f"movie-{movie:03d},{second},{second + 1},{'ab'[second % 2]}"
+        for movie in range(8)
+        for second in range(20)
+    ]
+    labels.write_text("\n".join(["source,start_seconds,end_seconds,label", *rows]))
+    found = []
+    for name in ("main", "other"):
+        data = make_toy_dataset(str(tmp_path / name), num_movies=8, clips_per_movie=8)
+        found.append(World(name=name, data=data.storage.uri, labels=labels))
+    return found
+
+
+class Page(HTMLParser):
+    """Images, and tags that were opened and not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values.get("src") or "")
+        elif tag not in ("br", "meta", "rect"):
+            self.open.append(tag)
+        self.links += [values[name] or "" for name in ("href", "src") if name in values]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "rect":
+            return
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.handle_starttag(tag, attrs)
+
+
+def test_a_study_compares_tells_and_goes_on_where_it_stopped(
+    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "study"
+    outcome = study(worlds, run, recipe, CONFIG)
+    values = json.loads((run / "study.json").read_text())
+    assert values["num_runs"] == 8
+    assert {row["num_seeds"] for row in values["rows"]} == {2}
+    results = [load_result(path.parent) for path in run.glob("*/*/result.json")]
+    assert len(results) == 8
+    for result in results:
+        assert result is not None
+        assert result.evaluation["steps_done"] == 4
+        assert set(result.evaluation["class_probe"]) == {"video", "audio"}
+        assert len(result.curves["train/loss"]) == len(result.curves["step"]) == 4
+        assert {one["kind"] for one in result.similarities} >= {"positive", "other movie"}
+    page = Page()
+    page.feed((run / "study.html").read_text())
+    assert page.open == []
+    assert len(page.images) > 20
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "| other | k = 1 |" in (run / "study.md").read_text()
+    assert re.search(r"k = 2 instead of 1, other", outcome.summary.to_markdown())
+    stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
+    again = study(worlds, run, recipe, CONFIG)
+    assert again.verdict == outcome.verdict
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_runs_side_by_side_give_the_same_figures(
+    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    small = dataclasses.replace(CONFIG, comparisons=("curve",), seeds=1)
+    one = study(worlds, tmp_path / "one", recipe, small)
+    two = study(worlds, tmp_path / "two", recipe, dataclasses.replace(small, workers=2))
+    # As JSON, where the intervals that one seed does not have are equal.
+    assert one.summary.to_json() == two.summary.to_json()
+
+
+def test_a_failed_run_is_named_and_the_others_are_kept(
+    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "study"
+    small = dataclasses.replace(CONFIG, comparisons=("curve",), seeds=1, workers=2)
+    broken = run / "main" / "k002-weight1-none-clip-seed0"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("a file where the folder should be")
+    with pytest.raises(StudyError, match=r"k002-weight1-none-clip-seed0 failed: FileExistsError"):
+        study(worlds, run, recipe, small)
+    broken.unlink()
+    assert study(worlds, run, recipe, small).summary.rows
+
+
+def test_worlds_that_cannot_serve_are_refused_before_the_first_run(
+    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    run = tmp_path / "study"
+    large = dataclasses.replace(CONFIG, batch_size=64, clips_per_movie=(1, 64), middle_clips=4)
+    with pytest.raises(InputError, match="movies"):
+        study(worlds, run, recipe, large)
+    with pytest.raises(InputError, match="different names"):
+        study([worlds[0], worlds[0]], run, recipe, CONFIG)
+    assert not run.exists()

@@ -1,0 +1,157 @@
+"""Means, intervals, effects and the words made of them, from made-up evaluations."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from trainer.study.cells import CellResult
+from trainer.study.config import Cell, Setting, StudyConfig, World
+from trainer.study.summary import FIGURES, T_975, Interval, figure_value, summarise
+from trainer.study.verdict import verdict
+
+WORLDS = [World(name="main", data="a"), World(name="plain", data="b")]
+CONFIG = StudyConfig()
+
+
+def test_quantiles_are_those_of_the_distribution() -> None:
+    for place, value in enumerate(T_975):
+        assert value == pytest.approx(stats.t.ppf(0.975, place + 1), abs=6e-4)
+
+
+def test_interval_by_hand() -> None:
+    found = Interval.of([0.2, 0.4, 0.6])
+    # Deviation 0.2, over the root of 3, times 4.303.
+    assert found.mean == pytest.approx(0.4)
+    assert found.high - found.mean == pytest.approx(4.303 * 0.2 / math.sqrt(3))
+    assert not found.is_clear
+    assert Interval.of([0.5, 0.51, 0.52]).is_clear
+    assert math.isnan(Interval.of([0.3]).low)
+    assert not Interval.of([0.3]).is_clear
+    assert Interval.of([0.3]).text() == "0.300"
+
+
+def evaluation(values: dict[str, float]) -> dict[str, Any]:
+    """JSON of an evaluation with these figures, and chance at a tenth."""
+    probes: dict[str, dict[str, Any]] = {"class_probe": {}, "movie_probe": {}}
+    results = []
+    for figure in FIGURES:
+        if figure.key not in values:
+            continue
+        if figure.kind == "retrieval":
+            direction, gallery = figure.which
+            scores = {"over_clips": {"r1": values[figure.key]}, "chance_over_clips": {"r1": 0.1}}
+            results.append({"direction": direction, "gallery": gallery, **scores})
+        else:
+            probe = {"accuracy": values[figure.key], "chance": 0.1}
+            probes[figure.kind][figure.which[0]] = probe
+    return {**probes, "retrieval": {"results": results}}
+
+
+def result(setting: Setting, seed: int, values: dict[str, float], loss: float = 1.0) -> CellResult:
+    return CellResult(
+        cell=Cell(setting=setting, seed=seed),
+        folder=Path("nowhere"),
+        evaluation=evaluation(values),
+        curves={"step": [1.0, 2.0], "train/loss": [9.0, loss]},
+        similarities=[],
+        examples=[],
+        seconds=1.0,
+    )
+
+
+def curve(means: dict[int, float], noise: float = 0.01, world: str = "main") -> list[CellResult]:
+    return [
+        result(
+            Setting(world=world, clips_per_movie=k),
+            seed,
+            {
+                **{figure.key: mean + noise * (seed - 1) for figure in FIGURES},
+                "movie_video": 1 - mean,
+            },
+            loss=0.1 + mean,
+        )
+        for k, mean in means.items()
+        for seed in range(3)
+    ]
+
+
+def test_every_figure_is_found_in_an_evaluation() -> None:
+    values = {figure.key: 0.01 * (place + 1) for place, figure in enumerate(FIGURES)}
+    found = {figure.key: figure_value(evaluation(values), figure) for figure in FIGURES}
+    assert found == values
+    assert figure_value(evaluation({}), FIGURES[0]) is None
+    assert figure_value(evaluation({}), FIGURES[-1]) is None
+
+
+def test_effects_are_paired_by_seed() -> None:
+    low, high = (Setting(world="main", clips_per_movie=k) for k in (1, 64))
+    # Seeds differ much, the effect hardly: only pairing sees it.
+    results = [result(low, seed, {"class_video": 0.1 * seed}) for seed in range(3)]
+    results += [result(high, seed, {"class_video": 0.1 * seed + 0.05}) for seed in (2, 0, 1)]
+    (effect,) = summarise(CONFIG, WORLDS, results).effects
+    assert effect.name == "k = 64 instead of 1"
+    assert effect.differences["class_video"].mean == pytest.approx(0.05)
+    assert effect.differences["class_video"].is_clear
+
+
+def test_the_loss_is_that_of_the_end() -> None:
+    (row,) = summarise(
+        CONFIG, WORLDS, [result(Setting(world="main", clips_per_movie=1), 0, {})]
+    ).rows
+    assert row.loss.mean == 1.0
+
+
+def test_a_good_result_is_called_good() -> None:
+    results = curve({1: 0.2, 4: 0.3, 16: 0.5, 64: 0.8})
+    found = verdict(summarise(CONFIG, WORLDS, results), CONFIG, WORLDS)
+    assert found.headline.startswith("Negatives from the same movie made the models learn meaning")
+    assert found.best.clips_per_movie == 64
+    text = " ".join(found.points)
+    assert "grows at every step" in text
+    assert "from 0.80 to 0.20 for video" in text
+    assert "The lowest loss (0.30 nats) belongs to k = 1, not" in text
+
+
+def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:
+    results = curve({1: 0.9, 4: 0.5, 16: 0.4, 64: 0.3})
+    assert "did harm" in verdict(summarise(CONFIG, WORLDS, results), CONFIG, WORLDS).headline
+    results = curve({1: 0.5, 4: 0.5, 16: 0.501, 64: 0.5})
+    noisy = [
+        result(one.cell.setting, one.cell.seed, {"class_video": 0.5, "class_audio": 0.5 + offset})
+        for one, offset in zip(
+            results, [0, 0.1, -0.1, 0.1, -0.1, 0, -0.1, 0, 0.1, 0, 0, 0.1], strict=True
+        )
+    ]
+    found = verdict(summarise(CONFIG, WORLDS, noisy), CONFIG, WORLDS)
+    assert "no clear difference" in found.headline
+
+
+def test_without_labels_retrieval_is_judged() -> None:
+    results = curve({1: 0.2, 64: 0.6})
+    for one in results:
+        one.evaluation["class_probe"].clear()
+    found = verdict(summarise(CONFIG, WORLDS, results), CONFIG, WORLDS)
+    assert found.judged_by == ("within_v2a", "within_a2v")
+    assert "within-movie R@1" in found.headline
+
+
+def test_other_worlds_are_effects_of_their_own() -> None:
+    results = curve({1: 0.2, 64: 0.6}) + curve({1: 0.6, 64: 0.5}, world="plain")
+    summary = summarise(CONFIG, WORLDS, results)
+    assert [effect.name for effect in summary.effects] == [
+        "k = 64 instead of 1",
+        "k = 64 instead of 1, plain",
+    ]
+    points = verdict(summary, CONFIG, WORLDS).points
+    assert any("plain: class probe, video lower" in point for point in points)
+
+
+def test_json_has_no_nan() -> None:
+    text = json.dumps(summarise(CONFIG, WORLDS, curve({1: 0.5})[:1]).to_json(), allow_nan=False)
+    assert '"low": null' in text

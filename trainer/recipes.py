@@ -1,0 +1,68 @@
+"""The named recipes: functions that return a whole `TrainConfig`.
+
+All their values are ours: they come from our own trials and common practice, none is taken from a
+paper.
+"""
+
+from __future__ import annotations
+
+from trainer.config import InputConfig, ModelConfig, OptimiserConfig, TrainConfig
+from trainer.policy import BatchPolicy
+from trainer.stream_config import StreamConfig
+
+
+def small() -> TrainConfig:
+    """For CPUs: small nets on 8 frames of 64 pixels, batches of 4 movies x 16 clips."""
+    return TrainConfig(
+        policy=BatchPolicy(
+            movies_per_batch=4,
+            clips_per_movie=16,
+            reads_per_movie=4,
+            heldout_fraction=0.2,
+            split="train",
+        ),
+        stream=StreamConfig(frame_size=112),
+    )
+
+
+def study() -> TrainConfig:
+    """For many short runs on a CPU: the small nets on 4 frames of 48 pixels, in bfloat16.
+
+    The `study` command decides batches, augmentation and loss; see `trainer/study/config.py`.
+    """
+    return TrainConfig(
+        precision="bf16",
+        policy=BatchPolicy(heldout_fraction=0.2, split="train"),
+        # A run is one process with one thread, and so is its loader.
+        stream=StreamConfig(frame_size=48, num_processes=0, num_threads=1),
+        model=ModelConfig(inputs=InputConfig(frame_size=48, num_frames=4)),
+    )
+
+
+def r2plus1d18() -> TrainConfig:
+    """For a GPU: R(2+1)D-18 on 16 frames of 112 pixels, batches of 16 movies x 16 clips."""
+    return TrainConfig(
+        steps=50_000,
+        log_every=50,
+        checkpoint_every=1000,
+        eval_every=2500,
+        policy=BatchPolicy(
+            movies_per_batch=16,
+            clips_per_movie=16,
+            reads_per_movie=4,
+            heldout_fraction=0.05,
+            split="train",
+        ),
+        stream=StreamConfig(frame_size=112, num_processes=4, num_threads=3, pin_memory=True),
+        model=ModelConfig(
+            video="r2plus1d18",
+            audio="resnet18",
+            embedding_size=256,
+            head_hidden=512,
+            inputs=InputConfig(frame_size=112, num_frames=16),
+        ),
+        optimiser=OptimiserConfig(lr=5e-4, warmup_steps=1000),
+    )
+
+
+RECIPES = {"small": small, "study": study, "r2plus1d18": r2plus1d18}

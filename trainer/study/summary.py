@@ -1,0 +1,294 @@
+"""Figures over seeds: means with intervals, and the effect of each setting against its baseline.
+
+Intervals are 95 % by Student's t over the seeds: they speak of training again on the same movies,
+not of other movies. Effects are paired by seed, as runs of a seed begin with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer.study.cells import CellResult
+from trainer.study.config import Setting, StudyConfig, World
+
+#: Quantile 0.975 of Student's t by degrees of freedom, from 1; further ones are the normal's 1.960
+#: to two digits. Any table of the distribution has them.
+T_975 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A number of an evaluation."""
+
+    key: str
+    title: str
+    kind: str
+    """`class_probe`, `movie_probe` or `retrieval`."""
+    which: tuple[str, ...]
+    """Modality; or direction and gallery."""
+
+
+FIGURES = (
+    Figure(key="class_video", title="class probe, video", kind="class_probe", which=("video",)),
+    Figure(key="class_audio", title="class probe, audio", kind="class_probe", which=("audio",)),
+    Figure(key="movie_video", title="movie probe, video", kind="movie_probe", which=("video",)),
+    Figure(key="movie_audio", title="movie probe, audio", kind="movie_probe", which=("audio",)),
+    Figure(
+        key="within_v2a",
+        title="within-movie R@1, video to audio",
+        kind="retrieval",
+        which=("video_to_audio", "within_movie"),
+    ),
+    Figure(
+        key="within_a2v",
+        title="within-movie R@1, audio to video",
+        kind="retrieval",
+        which=("audio_to_video", "within_movie"),
+    ),
+    Figure(
+        key="global_v2a",
+        title="R@1 among all, video to audio",
+        kind="retrieval",
+        which=("video_to_audio", "global"),
+    ),
+    Figure(
+        key="global_a2v",
+        title="R@1 among all, audio to video",
+        kind="retrieval",
+        which=("audio_to_video", "global"),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean over seeds; `low` and `high` are its 95 % interval, NaN with one seed."""
+
+    mean: float
+    low: float
+    high: float
+    values: list[float]
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Interval:
+        """Student's t over at least one value."""
+        mean, count = sum(values) / len(values), len(values)
+        if count == 1:
+            return Interval(mean=mean, low=math.nan, high=math.nan, values=list(values))
+        variance = sum((value - mean) ** 2 for value in values) / (count - 1)
+        quantile = T_975[count - 2] if count - 2 < len(T_975) else 1.96
+        reach = quantile * math.sqrt(variance / count)
+        return Interval(mean=mean, low=mean - reach, high=mean + reach, values=list(values))
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+    def text(self, *, sign: bool = False) -> str:
+        """`0.61 (0.55 to 0.67)`."""
+        form = "+.3f" if sign else ".3f"
+        if math.isnan(self.low):
+            return f"{self.mean:{form}}"
+        return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A setting, over its seeds."""
+
+    setting: Setting
+    num_seeds: int
+    figures: dict[str, Interval]
+    """By key of `FIGURES`; those that were measured."""
+    chance: dict[str, float]
+    """By the same keys."""
+    loss: Interval
+    """Training loss at the end, nats: the mean of the last quarter's lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a change of one thing does to each figure."""
+
+    name: str
+    baseline: Setting
+    changed: Setting
+    differences: dict[str, Interval]
+    """By key of `FIGURES`: changed minus baseline, paired by seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What came out."""
+
+    rows: list[Row]
+    effects: list[Effect]
+
+    def row(self, setting: Setting) -> Row | None:
+        """That of a setting, if it was run."""
+        return next((row for row in self.rows if row.setting == setting), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; intervals that do not exist are null."""
+        values = {
+            "rows": [asdict(r) for r in self.rows],
+            "effects": [asdict(e) for e in self.effects],
+        }
+        plain: dict[str, Any] = _without_nan(values)
+        return plain
+
+    def to_markdown(self) -> str:
+        """A table of all settings, and one of effects."""
+        head = ["world", "setting", "loss", *(figure.title for figure in FIGURES)]
+        lines = [_line(head), _line(["---"] * len(head))]
+        for row in self.rows:
+            cells = [_cell(row.figures.get(figure.key)) for figure in FIGURES]
+            lines.append(
+                _line([row.setting.world, row.setting.describe(), _cell(row.loss), *cells])
+            )
+        first = self.rows[0]
+        chances = [first.chance.get(figure.key) for figure in FIGURES]
+        lines.append(
+            _line([first.setting.world, "chance", "", *(f"{c:.3f}" if c else "-" for c in chances)])
+        )
+        lines += ["", "Effects, paired by seed:", ""]
+        head = ["effect", *(figure.title for figure in FIGURES)]
+        lines += [_line(head), _line(["---"] * len(head))]
+        for effect in self.effects:
+            cells = [_cell(effect.differences.get(figure.key), sign=True) for figure in FIGURES]
+            lines.append(_line([effect.name, *cells]))
+        return "\n".join(lines)
+
+
+def summarise(config: StudyConfig, worlds: list[World], results: list[CellResult]) -> Summary:
+    """Means over seeds and effects of all settings that were run."""
+    by_setting: dict[Setting, list[CellResult]] = {}
+    for result in results:
+        by_setting.setdefault(result.cell.setting, []).append(result)
+    return Summary(
+        rows=[_row(setting, found) for setting, found in by_setting.items()],
+        effects=[
+            _effect(name, by_setting[baseline], by_setting[changed])
+            for name, baseline, changed in _pairs(config, worlds)
+            if baseline in by_setting and changed in by_setting
+        ],
+    )
+
+
+def figure_value(
+    evaluation: dict[str, Any], figure: Figure, *, chance: bool = False
+) -> float | None:
+    """A number of an evaluation's JSON; None where it was not measured."""
+    if figure.kind != "retrieval":
+        probe = evaluation[figure.kind].get(figure.which[0])
+        return None if probe is None else float(probe["chance" if chance else "accuracy"])
+    for one in evaluation["retrieval"]["results"]:
+        if (one["direction"], one["gallery"]) == figure.which:
+            return float(one["chance_over_clips" if chance else "over_clips"]["r1"])
+    return None
+
+
+def _pairs(config: StudyConfig, worlds: list[World]) -> list[tuple[str, Setting, Setting]]:
+    """Effects by name: baseline and what is set against it, one thing changed."""
+    ks = sorted(set(config.clips_per_movie))
+    low, high = ks[0], ks[-1]
+    main = worlds[0].name
+
+    def one(k: int, world: str = main, **changes: Any) -> Setting:
+        return Setting(world=world, clips_per_movie=k, **changes)
+
+    middle = config.middle_clips
+    return [
+        *((f"k = {k} instead of {low}", one(low), one(k)) for k in ks[1:]),
+        (
+            f"within-movie weight {config.weight:g} at k = {middle}",
+            one(middle),
+            one(middle, within_weight=config.weight),
+        ),
+        (
+            f"positives from the movie at k = {middle}",
+            one(middle),
+            one(middle, positives="movie"),
+        ),
+        *(
+            (f"strong augmentation at k = {k}", one(k), one(k, augment="strong"))
+            for k in (low, high)
+        ),
+        (
+            f"k = {high} instead of {low}, both with strong augmentation",
+            one(low, augment="strong"),
+            one(high, augment="strong"),
+        ),
+        *(
+            (f"k = {high} instead of {low}, {w.name}", one(low, w.name), one(high, w.name))
+            for w in worlds[1:]
+        ),
+    ]
+
+
+def _row(setting: Setting, results: list[CellResult]) -> Row:
+    figures, chance = {}, {}
+    for figure in FIGURES:
+        values = [figure_value(result.evaluation, figure) for result in results]
+        known = [value for value in values if value is not None]
+        if known:
+            figures[figure.key] = Interval.of(known)
+            chance[figure.key] = figure_value(results[0].evaluation, figure, chance=True) or 0.0
+    losses = [_final_loss(result) for result in results]
+    return Row(
+        setting=setting,
+        num_seeds=len(results),
+        figures=figures,
+        chance=chance,
+        loss=Interval.of(losses),
+    )
+
+
+def _final_loss(result: CellResult) -> float:
+    losses = [value for value in result.curves["train/loss"] if value is not None]
+    last = losses[-max(1, len(losses) // 4) :]
+    return sum(last) / len(last)
+
+
+def _effect(name: str, baseline: list[CellResult], changed: list[CellResult]) -> Effect:
+    of_seed = {result.cell.seed: result for result in baseline}
+    pairs = [(of_seed[r.cell.seed], r) for r in changed if r.cell.seed in of_seed]
+    differences = {}
+    for figure in FIGURES:
+        values = [
+            (figure_value(a.evaluation, figure), figure_value(b.evaluation, figure))
+            for a, b in pairs
+        ]
+        known = [b - a for a, b in values if a is not None and b is not None]
+        if known:
+            differences[figure.key] = Interval.of(known)
+    return Effect(
+        name=name,
+        baseline=baseline[0].cell.setting,
+        changed=changed[0].cell.setting,
+        differences=differences,
+    )
+
+
+def _cell(interval: Interval | None, *, sign: bool = False) -> str:
+    return "-" if interval is None else interval.text(sign=sign)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -47,7 +47,9 @@ class CellResult:
     """See `trainer/study/similarity.py`."""
     examples: list[Example]
     seconds: float
-    """Wall time of training and judging, over all launches that finished the run."""
+    """Wall time of the launch that finished the run."""
+    cpu_seconds: float
+    """Processor time of that launch."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -81,6 +83,7 @@ def load_result(folder: Path) -> CellResult | None:
             similarities=values["similarities"],
             examples=[Example.from_json(one) for one in values["examples"]],
             seconds=values["seconds"],
+            cpu_seconds=values["cpu_seconds"],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is broken ({error}); delete it to measure anew") from error
@@ -96,7 +99,7 @@ def run_cell(
     if threads:
         torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
+    begin, cpu_begin = time.monotonic(), time.process_time()
     with (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
         train(world.data, folder, cell_config(recipe, study, cell))
         judged = judge(world.data, folder, world.labels)
@@ -113,6 +116,7 @@ def run_cell(
         similarities=to_json(similarities(embedded, torch.from_numpy(start_ns), judged.labels)),
         examples=found,
         seconds=time.monotonic() - begin,
+        cpu_seconds=time.process_time() - cpu_begin,
     )
     write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
 

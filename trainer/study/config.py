@@ -104,7 +104,7 @@ class StudyConfig:
     """Values of k; each divides the batch size."""
     batch_size: int = 64
     """Clips in every batch, whatever k: k = 1 needs as many training movies."""
-    steps: int = 800
+    steps: int = 600
     """Optimiser steps of each run."""
     seeds: int = 3
     """Runs of each setting: seeds 0, 1, ..."""

@@ -265,7 +265,7 @@ def _account(summary: Summary, found: Verdict, about: dict[str, Any]) -> str:
 <tr><td>{escape(summary.rows[0].setting.world)}</td><td>chance</td><td></td>{chance}</tr></table></div>
 <h2>How it was made</h2>
 <p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds a
-setting, {about["run_seconds"] / 3600:.1f} hours of runs in all, on {escape(about["hardware"])},
+setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in all, on {escape(about["hardware"])},
 {about["date"]}; reelshards {about["versions"]["reelshards"]}, torch
 {escape(about["versions"]["torch"])}. All settings stand in <code>study.json</code>.</p>
 <ul>{worlds}</ul>

@@ -64,8 +64,7 @@ def to_markdown(found: Verdict, summary: Summary, about: dict[str, Any]) -> str:
             "",
             f"{about['date']}, {about['hardware']}, torch {about['versions']['torch']}; "
             f"{about['num_runs']} runs of {about['study']['steps']} steps, "
-            f"{about['run_seconds'] / 3600:.1f} hours of runs. The page with pictures is "
-            f"`{PAGE_HTML}`.",
+            f"{about['cpu_seconds'] / 3600:.2f} CPU hours. The page with pictures is `{PAGE_HTML}`.",
             "",
             f"**{found.headline}**",
             "",
@@ -145,6 +144,7 @@ def describe(
         "num_runs": len(results),
         "launch_seconds": round(seconds, 1),
         "run_seconds": round(sum(result.seconds for result in results), 1),
+        "cpu_seconds": round(sum(result.cpu_seconds for result in results), 1),
     }
 
 

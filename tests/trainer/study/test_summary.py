@@ -62,6 +62,7 @@ def result(setting: Setting, seed: int, values: dict[str, float], loss: float = 
         similarities=[],
         examples=[],
         seconds=1.0,
+        cpu_seconds=1.0,
     )
 
 

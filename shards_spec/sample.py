@@ -151,22 +151,48 @@ def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
         header = bytes(view[offset : offset + TAR_BLOCK])
         if header == bytes(TAR_BLOCK):
             break
-        try:
-            info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-        except (tarfile.HeaderError, UnicodeDecodeError) as error:
-            raise FormatError(f"broken tar header at byte {offset}: {error}") from error
+        name, size = _plain_member(header) or _any_member(header, offset)
         start = offset + TAR_BLOCK
-        if not info.isreg() or not 0 <= info.size <= len(view) - start:
-            raise FormatError(f"tar member {info.name!r} at byte {offset} is cut off or not a file")
-        clip_id, _, suffix = info.name.partition(".")
+        if not 0 <= size <= len(view) - start:
+            raise FormatError(f"tar member {name!r} at byte {offset} is cut off or not a file")
+        clip_id, _, suffix = name.partition(".")
         members = samples.setdefault(clip_id, {})
         if suffix in members:
-            raise FormatError(f"tar member {info.name!r} at byte {offset} stands there twice")
-        members[suffix] = view[start : start + info.size]
-        offset = start + padded(info.size)
+            raise FormatError(f"tar member {name!r} at byte {offset} stands there twice")
+        members[suffix] = view[start : start + size]
+        offset = start + padded(size)
     if offset < len(view) and len(view) - offset < TAR_BLOCK:
         raise FormatError(f"{len(view) - offset} stray bytes after tar byte {offset}")
     return samples
+
+
+def _plain_member(header: bytes) -> tuple[str, int] | None:
+    """Name and size of a regular file in a header as the writer makes them; None for any other.
+
+    A loader reads three headers a clip, and `tarfile` takes three times as long for them.
+    """
+    name = header[:100].rstrip(b"\0")
+    size, checksum = header[124:135], header[148:154]
+    is_plain = header[156:157] == b"0" and header[257:265] == b"ustar\x0000" and not header[345]
+    if not (is_plain and name.isascii() and size.isdigit() and checksum.isdigit()):
+        return None
+    try:
+        # The checksum counts its own eight bytes as spaces.
+        is_right = sum(header) - sum(header[148:156]) + 8 * ord(" ") == int(checksum, 8)
+        return (name.decode("ascii"), int(size, 8)) if is_right and b"\0" not in name else None
+    except ValueError:
+        return None
+
+
+def _any_member(header: bytes, offset: int) -> tuple[str, int]:
+    """The same by the standard library. Raises `FormatError`."""
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError) as error:
+        raise FormatError(f"broken tar header at byte {offset}: {error}") from error
+    if not info.isreg():
+        raise FormatError(f"tar member {info.name!r} at byte {offset} is cut off or not a file")
+    return info.name, info.size
 
 
 def decode_sample(clip_id: str, members: dict[str, memoryview]) -> Sample:

@@ -186,8 +186,8 @@ class TrainConfig:
     stop_at_step: int = 0
     """End this launch after that step with a checkpoint, as if preempted; 0 runs to the end."""
     accept_grown: bool = False
-    """Go on though the dataset has more clips than when the run began: the epoch under way ends
-    early, the next one has them all."""
+    """Go on though the dataset has more movies than when the run began, the old ones unchanged: the
+    epoch under way ends early, the next one has them all."""
     policy: BatchPolicy = field(default_factory=BatchPolicy)
     stream: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

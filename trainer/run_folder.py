@@ -1,7 +1,8 @@
 """A run's folder: what it was started with, and whether a launch may go on in it.
 
 config.json    settings, dataset, versions      checkpoints/    see checkpoint.py
-metrics.jsonl  see metrics.py                   tensorboard/
+movies.json    see grown.py                     tensorboard/
+metrics.jsonl  see metrics.py
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from shards_spec.reader import Dataset
 from trainer.checkpoint import Checkpoint, newest_checkpoint
 from trainer.config import CONFIG_JSON, TrainConfig, differences, saved_config, to_json
 from trainer.files import write_text
+from trainer.grown import movie_digests, not_grown
 from trainer.models.model import TwoTowers, build_model
+
+#: Digests of the dataset's movies, by which a grown dataset is told from another one.
+MOVIES_JSON = "movies.json"
 
 
 def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | None:
@@ -35,7 +40,7 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
         return None
     found = differences(old, config)
     described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
-    found += _dataset_differences(described, dataset, accept_grown=config.accept_grown)
+    found += _dataset_differences(run, described, dataset, accept_grown=config.accept_grown)
     if found:
         raise InputError(
             f"{run} holds a run with other settings: {'; '.join(found)}; "
@@ -45,10 +50,10 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
 
 
 def _dataset_differences(
-    described: dict[str, Any], dataset: Dataset, *, accept_grown: bool
+    run: Path, described: dict[str, Any], dataset: Dataset, *, accept_grown: bool
 ) -> list[str]:
     """What of a dataset differs from the one that a run was started with."""
-    fingerprint, num_clips = described["fingerprint"], described.get("num_clips", 0)
+    fingerprint = described["fingerprint"]
     if fingerprint == dataset.fingerprint:
         return []
     if not accept_grown:
@@ -59,13 +64,17 @@ def _dataset_differences(
     found = []
     if described["recipe"] != dataset.recipe.to_json():
         found.append("dataset recipe: it has changed, so this is not the same dataset grown")
-    if dataset.clips.num_rows < num_clips:
-        found.append(f"dataset clips: {num_clips} became {dataset.clips.num_rows}, which is fewer")
+    digests = json.loads((run / MOVIES_JSON).read_text()) if (run / MOVIES_JSON).exists() else {}
+    if not digests:
+        found.append(f"dataset: {run / MOVIES_JSON} is gone, so what it was cannot be told")
+    found += not_grown(digests, movie_digests(dataset.clips))
     return found
 
 
 def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
-    """Write `config.json`."""
+    """Write `config.json` and `movies.json`."""
+    # First: a run whose config is there can always be compared with a grown dataset.
+    write_text(run / MOVIES_JSON, json.dumps(movie_digests(dataset.clips), indent=0) + "\n")
     values: dict[str, Any] = {
         "config": to_json(config),
         "dataset": {

@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 from shards_spec.errors import FormatError
 from shards_spec.sample import (
+    FRAMES,
+    LOGMEL,
+    _any_member,
+    _plain_member,
     decode_logmel,
     decode_sample,
     decode_strip,
@@ -181,3 +185,15 @@ def test_decode_sample_names_the_clip_and_what_is_missing():
 @pytest.mark.parametrize(("size", "expected"), [(0, 0), (1, 512), (512, 512), (513, 1024)])
 def test_padded(size, expected):
     assert padded(size) == expected
+
+
+def test_plain_headers_are_read_as_the_standard_library_reads_them() -> None:
+    data = bytearray(tar_sample("movie_000001", {FRAMES: b"x" * 700, LOGMEL: b"y"}))
+    header = bytes(data[:512])
+    assert _plain_member(header) == _any_member(header, 0) == ("movie_000001.frames.jpg", 700)
+    for at in range(512):
+        broken = bytearray(header)
+        broken[at] ^= 0x01
+        # A wrong checksum is never plain, and what is left to the library is refused or the same.
+        found = _plain_member(bytes(broken))
+        assert found is None or found == ("movie_000001.frames.jpg", 700)

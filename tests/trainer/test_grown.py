@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from shards_spec.errors import InputError
@@ -13,6 +14,7 @@ from shards_spec.reader import Dataset, open_dataset
 from trainer.checkpoint import newest_checkpoint
 from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig
+from trainer.grown import movie_digests, not_grown
 from trainer.plan import plan_epoch
 from trainer.train import train
 
@@ -68,9 +70,56 @@ def test_what_has_not_grown_is_refused(
 ) -> None:
     _, run, config = stopped
     accepting = dataclasses.replace(config, accept_grown=True)
-    fewer = make_toy_dataset(str(tmp_path / "fewer"), num_movies=10, clips_per_movie=12)
-    with pytest.raises(InputError, match="160 became 120, which is fewer"):
+    fewer = make_toy_dataset(str(tmp_path / "fewer"), num_movies=9, clips_per_movie=16)
+    with pytest.raises(InputError, match="movies that are gone: movie-009;"):
         train(fewer.storage.uri, run, accepting)
+    sizes = [16] * 12
+    sizes[3] = 17
+    longer = make_toy_dataset(str(tmp_path / "longer"), num_movies=12, clips_per_movie=sizes)
+    with pytest.raises(InputError, match="movies whose clips have changed: movie-003;"):
+        train(longer.storage.uri, run, accepting)
     other = make_toy_dataset(str(tmp_path / "other"), num_movies=12, clips_per_movie=16, n_mels=8)
     with pytest.raises(InputError, match="recipe: it has changed"):
         train(other.storage.uri, run, accepting)
+
+
+def test_movies_that_were_made_anew_are_refused_though_none_is_missing(
+    stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    _, run, config = stopped
+    # Another side ratio changes every clip's bytes, and neither recipe, ids nor counts.
+    again = make_toy_dataset(str(tmp_path / "again"), num_movies=12, clips_per_movie=16, width=64)
+    accepting = dataclasses.replace(config, accept_grown=True)
+    with pytest.raises(InputError, match=r"clips have changed: movie-000, .* and 5 more"):
+        train(again.storage.uri, run, accepting)
+
+
+def test_without_the_list_of_movies_nothing_is_taken_for_grown(
+    stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset
+) -> None:
+    uri, run, config = stopped
+    (run / "movies.json").unlink()
+    make_toy_dataset(uri, num_movies=14, clips_per_movie=16)
+    with pytest.raises(InputError, match=r"movies\.json is gone"):
+        train(uri, run, dataclasses.replace(config, accept_grown=True))
+
+
+def test_digests_tell_order_ids_sizes_and_checksums_apart(
+    make_toy_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    clips = make_toy_dataset(str(tmp_path / "data"), num_movies=2, clips_per_movie=4).clips
+    before = movie_digests(clips)
+    assert sorted(before) == ["movie-000", "movie-001"]
+    assert not_grown(before, before) == []
+    swapped = clips.take([1, 0, 2, 3, 4, 5, 6, 7])
+    assert not_grown(before, movie_digests(swapped)) == [
+        "dataset movies whose clips have changed: movie-000"
+    ]
+    for name in ("clip_id", "tar_bytes", "crc32c"):
+        values = clips[name].to_pylist()
+        values[7] = "other" if name == "clip_id" else values[7] + 1
+        column = pa.array(values, clips.schema.field(name).type)
+        changed = clips.set_column(clips.schema.get_field_index(name), name, column)
+        assert not_grown(before, movie_digests(changed)) == [
+            "dataset movies whose clips have changed: movie-001"
+        ]

@@ -164,8 +164,10 @@ with ClipStream(data, index, policy, config, seed=3, rank=rank, world_size=size,
 """
 
 
-def launch(dataset: Dataset, out: Path, world_size: int, num_processes: int) -> list[int]:
-    """Start ranks, kill all of them with SIGKILL after a few steps; their exit codes."""
+def launch(
+    dataset: Dataset, out: Path, world_size: int, num_processes: int, num_steps: int
+) -> list[int]:
+    """Start ranks, kill all of them with SIGKILL after so many steps; their exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -184,7 +186,7 @@ def launch(dataset: Dataset, out: Path, world_size: int, num_processes: int) -> 
         for rank in range(world_size)
     ]
     until = time.monotonic() + 120
-    while num_lines(out) < before + 3 and time.monotonic() < until:
+    while num_lines(out) < before + num_steps and time.monotonic() < until:
         time.sleep(0.02)
     for rank in ranks:
         rank.kill()
@@ -196,20 +198,46 @@ def num_lines(out: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-@pytest.mark.slow
-def test_killed_ranks_go_on_with_another_world_size(
-    dataset: Dataset, straight: list[str], tmp_path: Path
-) -> None:
-    for world_size, num_processes in ((2, 1), (4, 0), (1, 4), (2, 0), (8, 0)):
-        codes = launch(dataset, tmp_path, world_size, num_processes)
+def kill_and_go_on(
+    dataset: Dataset, folder: Path, launches: list[tuple[int, int, int]]
+) -> list[str]:
+    """Hashes of the global batches over launches of (world size, loader processes, steps), each
+    killed and gone on from by the next."""
+    for world_size, num_processes, num_steps in launches:
+        codes = launch(dataset, folder, world_size, num_processes, num_steps)
         assert codes == [-signal.SIGKILL] * world_size
     seen: dict[tuple[int, int], str] = {}
-    for line in (tmp_path / "hashes").read_text().splitlines():
+    for line in (folder / "hashes").read_text().splitlines():
         epoch, step, found = line.split()
         # A step after the last saved state may be done again: it must be the same.
         assert seen.setdefault((int(epoch), int(step)), found) == found
-    found = [seen[place] for place in sorted(seen)]
-    assert len(found) >= 13
+    assert np.all(np.diff([epoch for epoch, _ in sorted(seen)]) >= 0)
+    return [seen[place] for place in sorted(seen)]
+
+
+def test_killed_ranks_go_on_with_another_world_size(
+    dataset: Dataset, straight: list[str], tmp_path: Path
+) -> None:
+    found = kill_and_go_on(dataset, tmp_path, [(2, 1, 3), (1, 0, 2), (2, 0, 3)])
+    assert len(found) >= 6
     num = min(len(found), NUM_STEPS)
     assert found[:num] == straight[:num]
-    assert np.all(np.diff([epoch for epoch, _ in sorted(seen)]) >= 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_ten_random_steps_with_another_world_size_each_time(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    generator = random.Random(17)
+    launches: list[tuple[int, int, int]] = []
+    for _ in range(10):
+        world_sizes = [size for size in (1, 2, 4) if not launches or size != launches[-1][0]]
+        # A rank has its own loader processes: no more than four of them at once.
+        world_size = generator.choice(world_sizes)
+        processes = generator.choice([n for n in (0, 1, 4) if n * world_size <= 4])
+        launches.append((world_size, processes, generator.randint(1, 4)))
+    assert {size for size, _, _ in launches} == {1, 2, 4}
+    found = kill_and_go_on(dataset, tmp_path, launches)
+    assert len(found) >= 10
+    assert found == read(dataset, 1, 0, (0, 0), len(found))[0]

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from shards_spec import layout
 from shards_spec.errors import FormatError, InputError
@@ -180,6 +180,8 @@ def _remote_movies(uri: str) -> list[Movie]:
 
 
 def _remote_movie(storage: Storage, key: str) -> Movie:
+    # Addresses of the web are written with escapes, keys of buckets as they are.
+    key = unquote(key) if storage.is_web else key
     info = storage.head(key)
     movie_id = movie_id_of(PurePosixPath(key).name)
     return Movie(

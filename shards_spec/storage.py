@@ -10,6 +10,7 @@ the environment in each cloud's usual variables (for S3 also `AWS_ENDPOINT_URL`)
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 from collections.abc import Iterator
@@ -180,13 +181,20 @@ class Storage:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects below a prefix (whole path segments), sorted by key."""
         self._refuse_web("listed")
-        with self._errors("list", prefix):
-            found = [
-                _info(meta)
-                for batch in obstore.list(self._store, prefix or None, chunk_size=1000)
-                for meta in batch
-            ]
-        yield from sorted(found, key=lambda info: info.key)
+        yield from sorted(self._listed(prefix), key=lambda info: info.key)
+
+    def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
+        """A whole listing. obstore repeats a request that fails, but not an answer cut short."""
+        retries = self.max_retries
+        while True:
+            try:
+                with self._errors("list", prefix):
+                    batches = obstore.list(self._store, prefix or None, chunk_size=1000)
+                    return [_info(meta) for batch in batches for meta in batch]
+            except StorageError as error:
+                if retries <= 0 or "response body" not in str(error):
+                    raise
+            retries -= 1
 
     def delete(self, key: str) -> None:
         """Delete an object; a missing one is no error."""

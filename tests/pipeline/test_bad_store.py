@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import http.server
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from pipeline.__main__ import main
 from pipeline.corpus import Movie, find_movies
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.spool import SOUND, Spool
+from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 from shards_spec.validate import validate
@@ -147,6 +151,65 @@ def write_undisturbed(film: Path, out: Storage) -> None:
             segments.append(segment)
             spool.add(segment.number, [data])
         steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), sound, segments, spool)
+
+
+def test_a_listing_that_is_cut_short_is_asked_for_again(
+    s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Storage(s3_bucket).put("a", b"x")
+    faults = {"rate": 0.5, "seed": 1, "faults": ("truncate",), "every_request": True}
+    with FaultProxy(s3_endpoint, **faults) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        storage = Storage(s3_bucket)
+        for _ in range(5):
+            assert [info.key for info in storage.list()] == ["a"]
+        assert proxy.num_faults >= 2
+        proxy._rate = 1.0
+        with pytest.raises(StorageError, match="could not list"):
+            list(storage.with_retries(2).list())
+
+
+def test_a_run_stops_when_no_node_has_room_for_a_source(
+    s3_bucket: str, capfd: pytest.CaptureFixture[str], staging: Path
+) -> None:
+    """A full disk is no fault of the films: none is written off."""
+    remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
+    # With room for less than any of them.
+    words = ["--stage-gib", "0.00001", "--max-attempts", "1", "--stop-after", "3"]
+    assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
+    said = capfd.readouterr().err
+    assert "'disk_full'" in said
+    assert "--stage-gib" in said
+    assert not list(Storage(f"{s3_bucket}/out").list("commits"))
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """A plain web server of files, which marks them with a tag as real ones do."""
+
+    def end_headers(self) -> None:
+        self.send_header("ETag", '"film"')
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_films_from_a_web_server(tmp_path: Path) -> None:
+    """A manifest on the server names them; the shards are those of the same film as a file."""
+    films, whole = tmp_path / "films", Storage(str(tmp_path / "whole"), create=True)
+    films.mkdir()
+    film = make_film(films / "one film.mp4", Film(seconds=5, width=96, height=64))
+    write_undisturbed(film, whole)
+    (films / "corpus.csv").write_text("uri,movie_id\none%20film.mp4,one-film\n")
+    handler = partial(RangeHandler, directory=str(films))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        corpus = f"http://127.0.0.1:{server.server_port}/corpus.csv"
+        assert main(["preprocess", corpus, "--out", str(tmp_path / "out"), *SMALL]) == 0
+        server.shutdown()
+    out = Storage(str(tmp_path / "out"))
+    assert shard_digests(out) == shard_digests(whole)
+    assert validate(out).ok
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""A run on a Ray cluster that was there before: by `--address`, and as a Ray job."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from media import Film, make_film
+from ray.cluster_utils import Cluster
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from shards_spec.validate import validate
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--short-side", "32", "--num-frames", "8"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(2):
+        make_film(folder / f"{number}.mp4", Film(seconds=6))
+    return folder
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A head of one CPU on free ports; with the job server when the parameter says so."""
+    arguments = {"num_cpus": 1, "include_dashboard": request.param, "dashboard_port": 0}
+    # Its usual port may be taken by another Ray; port 0 means none.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        arguments["dashboard_agent_listen_port"] = free.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
+        patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
+        found = Cluster(initialize_head=True, head_node_args=arguments)
+    yield found
+    found.shutdown()
+
+
+def command(corpus: Path, out: Path, address: str) -> list[str]:
+    words = ["preprocess", str(corpus), "--out", str(out), *SMALL, "--address", address]
+    return [sys.executable, "-m", "pipeline", *words]
+
+
+def require_done(out: Path) -> None:
+    report = validate(str(out))
+    assert report.ok
+    assert len(list((out / "commits").iterdir())) == 2
+
+
+@pytest.mark.parametrize("cluster", [False], indirect=True)
+def test_a_run_joins_a_cluster_and_leaves_it_up(
+    cluster: Cluster, corpus: Path, tmp_path: Path
+) -> None:
+    words = command(corpus, tmp_path, cluster.address)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    require_done(tmp_path)
+    assert cluster.head_node.remaining_processes_alive()
+
+
+def submitted(client: JobSubmissionClient, entry: str) -> str:
+    """A job's id. As in an image, the package is there already; nothing is uploaded."""
+    environment = {"env_vars": {"PYTHONPATH": os.fspath(ROOT)}}
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return client.submit_job(entrypoint=entry, runtime_env=environment)
+        except RuntimeError as error:
+            # The node's agent comes up after the server.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", [True], indirect=True)
+def test_a_run_as_a_ray_job(cluster: Cluster, corpus: Path, tmp_path: Path) -> None:
+    client = JobSubmissionClient(f"http://{cluster.webui_url}")
+    entry = subprocess.list2cmdline(command(corpus, tmp_path, "auto"))
+    job = submitted(client, entry)
+    deadline = time.monotonic() + 200
+    while not (status := client.get_job_status(job)).is_terminal():
+        assert time.monotonic() < deadline, client.get_job_logs(job)
+        time.sleep(0.5)
+    assert status == JobStatus.SUCCEEDED, client.get_job_logs(job)
+    require_done(tmp_path)

@@ -64,7 +64,7 @@ def to_markdown(found: Verdict, summary: Summary, about: dict[str, Any]) -> str:
             "",
             f"{about['date']}, {about['hardware']}, torch {about['versions']['torch']}; "
             f"{about['num_runs']} runs of {about['study']['steps']} steps, "
-            f"{about['cpu_seconds'] / 3600:.2f} CPU hours. The page with pictures is `{PAGE_HTML}`.",
+            f"{about['cpu_seconds'] / 3600:.2f} CPU hours. Pictures are in `{PAGE_HTML}`.",
             "",
             f"**{found.headline}**",
             "",

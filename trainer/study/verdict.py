@@ -92,9 +92,7 @@ def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
         f"k = {row.setting.clips_per_movie}: {mean:.2f}"
         for row, mean in zip(curve, means, strict=True)
     )
-    shape = (
-        "grows with k at every step" if means == sorted(means) else "does not grow at every step"
-    )
+    shape = "grows" if means == sorted(means) else "does not grow"
     points.append(f"Over k, the mean of the two figures {shape} at every step: {steps}.")
     if all("movie_video" in row.figures for row in curve):
         points.append(

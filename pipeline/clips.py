@@ -18,7 +18,7 @@ from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow
 
-DropReason = Literal["too_short", "black", "frozen", "silent"]
+DropReason = Literal["too_short", "damaged", "black", "frozen", "silent"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ def join_clips(
         video, sound = frames.clip(clip_number), sounds.get(clip_number)
         if video is None or sound is None:
             dropped["too_short"] += 1
+            continue
+        if frames.is_damaged(clip_number):
+            dropped["damaged"] += 1
             continue
         reason = drop_reason(video, sound, plan.recipe)
         if reason is None:

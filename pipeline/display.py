@@ -139,6 +139,7 @@ def _dropped(rows: Sequence[MovieRow]) -> str:
         "silent": sum(row.dropped_silent for row in rows),
         "frozen": sum(row.dropped_frozen for row in rows),
         "too short": sum(row.dropped_too_short for row in rows),
+        "damaged": sum(row.dropped_damaged for row in rows),
     }
     return ", ".join(f"{count} {reason}" for reason, count in totals.items() if count)
 

@@ -24,13 +24,24 @@ from numpy.typing import NDArray
 
 from pipeline.colour import ToneMap, colour_of
 from pipeline.picture import input_stream, normalised, pixel_format, progressive
-from pipeline.plan import MoviePlan
+from pipeline.plan import INTERLACED_LEAD_NS, MoviePlan
 from pipeline.process import Run
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import NANOSECONDS
 
 #: What `showinfo` reports: which of the two, time, and for source frames the kind of picture.
 _REPORT = re.compile(r"^\[showinfo@(source|grid)[^]]*\] n: *\d+ +pts: *(-?\d+) .*? type:(\S)")
+
+#: What `-debug_ts` reports of a frame that leaves the decoder, and what stands before it when the
+#: decoder had to mend the frame from earlier ones (H.264, MPEG-1/2/4 and their kin tell it).
+_DECODED = re.compile(r"decoder -> .*?(?:best_effort_ts|\bpts):(-?\d+) .*keyframe:(\d)")
+_MENDED = "corrupt decoded frame"
+#: A decoder that lacks pictures to refer to. At an open entry that is as it should be, later not.
+_LACKS = re.compile(
+    r"\[\w+ @[^]]*\] (?:co located|mmco|[Ff]rame num|no frame|.*"
+    r"([Rr]eference|find ref|short term|undecodable|parsing NAL|slice_header|header damaged))"
+)
+_OPEN = 1 << 62
 
 
 class GridRun:
@@ -49,6 +60,10 @@ class GridRun:
         self._pts: list[int] = []
         self._grid: list[int] = []
         self._first_intra_pts: int | None = None
+        self._is_mended = False
+        self._lacks_pictures = False
+        self._num_decoded = 0
+        self._damage: list[list[int]] = []
         self._late = False
         colour = colour_of(plan.probe.video)
         self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None
@@ -78,19 +93,37 @@ class GridRun:
 
     @property
     def entered_well(self) -> bool:
-        """Whether decoding began early enough, at a picture that needs none before it."""
+        """Whether decoding began early enough, at a picture that needs none before it.
+
+        Nor may later ones: what a decoder shows for a picture that it lacks depends on all that it
+        decoded before, so that only the movie's start is a good entry then.
+        """
         if self._seek_ns is None:
             return True
-        if self._late or self._first_intra_pts is None:
+        if self._late or self._lacks_pictures or self._first_intra_pts is None:
             return False
         tick = self._plan.probe.video.time_base * NANOSECONDS
         return (self._first_intra_pts - 1) * tick <= self._seek_ns
 
     def on_screen_ns(self, step: int) -> int:
         """Presentation time of the frame on screen at a grid step."""
+        return round(self._on_screen_pts(step) * self._plan.probe.video.time_base * NANOSECONDS)
+
+    def is_damaged(self, step: int) -> bool:
+        """Whether the frame on screen at a grid step was mended, or is made from one that was.
+
+        What such a frame shows depends on all that was decoded before; the next keyframe that is
+        whole ends it. A deinterlacer looks at the frames beside it, too.
+        """
+        lead = INTERLACED_LEAD_NS if self._plan.probe.video.is_interlaced else 0
+        margin = round(Fraction(lead, NANOSECONDS) / self._plan.probe.video.time_base)
+        pts = self._on_screen_pts(step)
+        return any(start - margin <= pts < end + margin for start, end in self._damage)
+
+    def _on_screen_pts(self, step: int) -> int:
         video, rate = self._plan.probe.video, self._plan.recipe.fps_fraction
         place = bisect.bisect_right(self._pts, Fraction(step) / (video.time_base * rate))
-        return round(self._pts[max(place - 1, 0)] * video.time_base * NANOSECONDS)
+        return self._pts[max(place - 1, 0)]
 
     def _raw_frames(self, run: Run) -> Iterator[tuple[int, NDArray[Any]]]:
         """(grid step, frame as ffmpeg gives it), from where it entered the movie."""
@@ -108,6 +141,8 @@ class GridRun:
             yield step, np.frombuffer(data, dtype=kind).reshape(shape)
 
     def _note_report(self, line: str) -> None:
+        # ffmpeg's threads share a line at times: the decoder's words may stand behind a filter's.
+        self._note_damage(line)
         match = _REPORT.match(line)
         if match is None:
             return
@@ -120,6 +155,21 @@ class GridRun:
         # A clock that jumps back shows nothing until it is where it was.
         if not self._pts or pts > self._pts[-1]:
             self._pts.append(pts)
+
+    def _note_damage(self, line: str) -> None:
+        if line.endswith(_MENDED):
+            self._is_mended = True
+        elif self._num_decoded and _LACKS.search(line):
+            self._lacks_pictures = True
+        elif found := _DECODED.search(line):
+            pts = int(found.group(1)) - self._plan.probe.start_pts
+            is_open = bool(self._damage) and self._damage[-1][1] == _OPEN
+            if self._is_mended and not is_open:
+                self._damage.append([pts, _OPEN])
+            elif not self._is_mended and is_open and found.group(2) == "1":
+                self._damage[-1][1] = pts
+            self._is_mended = False
+            self._num_decoded += 1
 
 
 def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
@@ -151,6 +201,7 @@ def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
         pix_fmt=pixel_format(probe.video),
         fps_mode="passthrough",
     )
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+info")
+    output = output.global_args("-debug_ts")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command

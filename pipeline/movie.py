@@ -192,6 +192,7 @@ def movie_row(
         picture_applied=applied(found, plan.crop),
         declared_duration_ns=video.declared_duration_ns,
         video_held_ns=found.held_ns,
+        video_lost_ns=found.lost_ns,
         audio_track=audio.index,
         audio_language=audio.language,
         audio_codec=audio.codec,
@@ -205,6 +206,7 @@ def movie_row(
         dropped_silent=dropped["silent"],
         dropped_frozen=dropped["frozen"],
         dropped_too_short=dropped["too_short"],
+        dropped_damaged=dropped["damaged"],
     )
 
 

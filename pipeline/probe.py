@@ -29,6 +29,9 @@ from pipeline.tools import ffprobe_path
 from pipeline.tracks import AudioTrack, audio_tracks, choose_track
 from shards_spec.recipe import NANOSECONDS
 
+#: Decoding times go back by less than this where packets merely stand out of order.
+JUMP_SECONDS = 1.0
+
 _PROBE_SECONDS = 900.0
 
 
@@ -51,6 +54,8 @@ class Probe:
     """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
     peak_nits: float = 0.0
     """Brightest light of an HDR master, cd/m2; 0 where it does not tell."""
+    lost_ns: int = 0
+    """Picture that is never on screen because the clock jumped back."""
 
     @property
     def start_ns(self) -> int:
@@ -85,6 +90,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         other_audio=tuple(track for track in tracks if track.index != audio.index),
         held_ns=_held_ns(video_pts, tick),
         peak_nits=seen.peak_nits,
+        lost_ns=_lost_ns(packets[video.index], tick),
     )
 
 
@@ -170,6 +176,22 @@ def _video_times(
     if len(shown) == 0:
         shown = pts
     return shown, int(shown[-1]) + last_length, keys[keys >= shown[0]]
+
+
+def _lost_ns(packets: NDArray[np.int64], tick: Fraction) -> int:
+    """How much picture comes after a jump back of the clock, up to where the clock was before.
+
+    Recordings that were joined without remuxing do so; their second part has no place of its own.
+    """
+    dts = packets[:, 4]
+    latest = np.maximum.accumulate(dts)
+    # What follows each new latest time, until there is a later one.
+    stretch = np.cumsum(dts == latest)
+    jumps = dts < latest - JUMP_SECONDS * NANOSECONDS / float(tick)
+    behind = (dts < latest) & np.isin(stretch, stretch[jumps])
+    steps = np.diff(dts)
+    usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 0.0
+    return round(float(behind.sum()) * usual * float(tick))
 
 
 def _held_ns(pts: NDArray[np.int64], tick: Fraction) -> int:

@@ -48,6 +48,10 @@ _NO_DECODER = re.compile(
     r"doesn't support hardware accelerated .* decoding",
     re.I,
 )
+#: Progress, and what is asked for of frames and packets: no words of an error.
+_REPORT = re.compile(
+    r"^(frame=|size=|\[showinfo@|\[Parsed_)|\b\w+ (->|<-) \S*(pts|type|ist_index):"
+)
 _ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *")
 _UNREADABLE = re.compile(
     r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
@@ -222,9 +226,9 @@ class Run:
         assert stream is not None
         for raw in stream:
             line = raw.decode("utf-8", "replace").strip()[:500]
-            if self._on_line is not None and line.startswith(("[showinfo@", "[Parsed_")):
+            if self._on_line is not None:
                 self._on_line(line)
-            elif line and not line.startswith(("frame=", "size=")):
+            if line and not _REPORT.search(line):
                 # Addresses differ from run to run, and the path is known: neither helps.
                 self._tail.append(_ADDRESS.sub("", line).replace(self._input, ""))
 

@@ -58,6 +58,7 @@ def _done_table(rows: list[MovieRow]) -> Table:
             "silent": row.dropped_silent,
             "frozen": row.dropped_frozen,
             "short": row.dropped_too_short,
+            "damaged": row.dropped_damaged,
         }
         table.add_row(
             row.movie_id,
@@ -74,7 +75,8 @@ def _done_table(rows: list[MovieRow]) -> Table:
 
 def _video(row: MovieRow) -> str:
     rate = f"{row.avg_frame_rate} fps{' VFR' if row.is_vfr else ''}"
-    return f"{row.video_codec} {row.video_width}x{row.video_height} {rate}"
+    lost = f", {row.video_lost_ns / NANOSECONDS:.1f} s lost" if row.video_lost_ns else ""
+    return f"{row.video_codec} {row.video_width}x{row.video_height} {rate}{lost}"
 
 
 def _applied(row: MovieRow) -> str:

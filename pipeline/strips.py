@@ -44,6 +44,7 @@ class MovieFrames:
         self._luma_sum = _joined([f.luma_sum for f in founds])
         self._luma_square_sum = _joined([f.luma_square_sum for f in founds])
         self._change_sum = _joined([f.change_sum for f in founds])
+        self._damaged = _joined([np.array(f.damaged_steps, np.int64) for f in founds])
 
     def clip(self, clip_number: int) -> VideoClip | None:
         """The clip, or None when the stream had not all of its frames."""
@@ -67,6 +68,12 @@ class MovieFrames:
             luma_std=math.sqrt(count * pixels * squares - total**2) / (count * pixels),
             motion=change / (pixels * max(1, count - 1)),
         )
+
+    def is_damaged(self, clip_number: int) -> bool:
+        """Whether a decoder had to mend one of the clip's frames."""
+        step = self._plan.clip_step(clip_number)
+        last = step + self._plan.recipe.num_frames
+        return bool(np.any((self._damaged >= step) & (self._damaged < last)))
 
     def strip(self, clip_number: int) -> bytes:
         """The film strip of a clip that is there."""

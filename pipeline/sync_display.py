@@ -46,6 +46,7 @@ def check_json(check: SyncCheck) -> dict[str, Any]:
             "crop": check.crop,
             "is_vfr": found.is_vfr,
             "frames": len(check.frames_ns),
+            "lost_seconds": _seconds(found.lost_ns),
             "frame_distance_ms": {"min": least, "median": middle, "max": greatest},
         },
         "audio": {
@@ -81,9 +82,11 @@ def _picture_rows(check: SyncCheck) -> list[tuple[str, str]]:
     rate = f"{1000 / middle:.3f} frames/s" if middle else "one frame"
     kind = "variable" if found.is_vfr else "constant"
     size = f"{video.width}x{video.height}"
+    lost = f"{_seconds(found.lost_ns):.3f} s, where the clock jumped back: remux the parts"
     return [
         ("picture", f"stream {video.index}, {video.codec} {size}"),
         ("length", clock_time(_seconds(found.duration_ns))),
+        *([("lost", lost)] if found.lost_ns else []),
         ("frame rate", f"{kind}, {rate}, {len(check.frames_ns)} frames"),
         ("frame distance", f"{least:.1f} / {middle:.1f} / {greatest:.1f} ms (min/median/max)"),
         ("bars", f"cropped to {check.crop}" if check.crop else "none"),

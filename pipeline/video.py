@@ -37,7 +37,9 @@ class VideoSegment:
     change_sum: NDArray[np.int64]
     """Over the pixels: absolute change of luma from the step before; 0 where there is none."""
     cut_steps: tuple[int, ...]
-    """Steps whose frames differ sharply from the one before."""
+    """Steps whose frames differ sharply from the one before, both undamaged."""
+    damaged_steps: tuple[int, ...]
+    """Steps whose frames the decoder had to mend; see `GridRun.is_damaged`."""
     scan_ends: NDArray[np.int64]
     """Where the coded blocks of each frame end in the segment's bytes."""
     jpeg_head: bytes
@@ -94,6 +96,10 @@ class _Decoder:
     def result(self) -> tuple[VideoSegment, NDArray[np.uint8]]:
         """The frames, now with their source times, and their coded blocks."""
         luma_sum, luma_square_sum, change_sum = np.array(self._sums, np.int64).reshape(-1, 3).T
+        damaged = {step for step in self._steps if self._run.is_damaged(step)}
+        # The frame before the first one was looked at only for a cut.
+        before = self._segment.first_step - 1
+        beside = damaged | {before} if before >= 0 and self._run.is_damaged(before) else damaged
         found = VideoSegment(
             number=self._segment.number,
             first_step=self._steps[0] if self._steps else self._segment.first_step,
@@ -101,7 +107,8 @@ class _Decoder:
             luma_sum=luma_sum,
             luma_square_sum=luma_square_sum,
             change_sum=change_sum,
-            cut_steps=tuple(self._cuts),
+            cut_steps=tuple(step for step in self._cuts if not beside & {step - 1, step}),
+            damaged_steps=tuple(sorted(damaged)),
             scan_ends=np.cumsum([len(scan) for scan in self._scans], dtype=np.int64),
             jpeg_head=self._head,
             cpu_seconds=self._run.cpu_seconds,

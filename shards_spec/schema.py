@@ -176,6 +176,11 @@ class MovieRow:
     """Start of the part that the corpus manifest asked for."""
     wanted_end_seconds: float = 0.0
     """End of that part, exclusive; 0 for the movie's end."""
+    dropped_damaged: int = field(default=0, metadata=_INT32)
+    """Clips with a frame that the decoder had to mend, or that is made from a mended one."""
+    video_lost_ns: int = 0
+    """Picture that is never on screen because the clock jumped back: a second recording joined on.
+    """
 
     def to_json(self) -> str:
         """Canonical JSON of all columns."""

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import random
 import subprocess
+from collections import Counter
 from pathlib import Path
 
+import av
 import pytest
 from media import Film, ffmpeg, make_film, read_number
 from oracle import clips_of, everything, plan_of, source_frames, wrong_frames
 
 from pipeline.errors import NoDecoderError, UnreadableError
+from pipeline.movie import Effort, movie_row
 from pipeline.plan import MoviePlan
+from pipeline.soundtrack import SoundReport
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import NANOSECONDS
 
@@ -77,6 +81,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check(path: Path) -> MoviePlan:
     """No wrong frame, and the same bytes however short the segments are."""
     plan = plan_of(path)
+    assert plan.probe.lost_ns == 0
     assert wrong_frames(plan, source_frames(path)) == 0
     parts = plan_of(path, seconds=1.7)
     assert everything(parts) == everything(plan)
@@ -205,6 +210,50 @@ def test_damage_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None
     same = {number for number in intact if number in clips and _equal(clips, intact, number)}
     assert {0, 1, 2} <= same
     assert len(same) >= 5
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mp4", H264), (".mkv", H264), (".mp4", OPEN_264), (".ts", MPEG2), (".mp4", MPEG4)],
+)
+@pytest.mark.parametrize("share", [0.6, 0.15])
+def test_damage_changes_nothing_with_the_segments(
+    suffix: str, codec: tuple[str, ...], share: float, master: Path, tmp_path: Path
+) -> None:
+    """Noise in keyframes, also those that segments are entered at: clips that show it are left out.
+
+    What a decoder makes of a damaged picture depends on all that it decoded before.
+    """
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
+    ffmpeg("-i", master, *codec, *(MP2 if suffix == ".ts" else AAC), "-threads", "1", whole)
+    data, noise = bytearray(whole.read_bytes()), random.Random(1)
+    with av.open(str(whole)) as container:
+        packets = [p for p in container.demux(video=0) if p.size and p.is_keyframe]
+        places = [(p.pos, p.size) for p in packets[1:]]
+    for pos, size in places:
+        if noise.random() < share:
+            start = pos + int(size * noise.uniform(0.3, 0.7))
+            data[start : start + size // 8] = noise.randbytes(size // 8)
+    path.write_bytes(bytes(data))
+    found = everything(plan_of(path))
+    assert found[2], "no clip shows the damage"
+    for seconds in (1.7, 3.1, 5.0):
+        parts = plan_of(path, seconds=seconds)
+        assert len(parts.segments) >= 2
+        assert everything(parts) == found
+
+
+def test_a_clock_that_jumps_back(master: Path, tmp_path: Path) -> None:
+    """Two recordings joined: the second has no place on the clock of the first, and is counted."""
+    first, path = tmp_path / "first.ts", tmp_path / "film.ts"
+    ffmpeg("-i", master, *MPEG2, *MP2, first)
+    path.write_bytes(2 * first.read_bytes())
+    plan = plan_of(path)
+    assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
+    assert plan.probe.lost_ns == pytest.approx(12 * NANOSECONDS, abs=NANOSECONDS)
+    row = movie_row(plan, Effort(1, 0.0, 0.0), Counter(), SoundReport())
+    assert row.video_lost_ns == plan.probe.lost_ns
+    assert wrong_frames(plan, source_frames(first)) == 0
 
 
 def _equal(one: dict, two: dict, number: int) -> bool:

@@ -38,16 +38,18 @@ def decoded(plan: MoviePlan) -> tuple[MoviePlan, MovieFrames]:
 
 
 def clips_of(plan: MoviePlan) -> Clips:
-    """Clip number -> (pts of its first frame, its frames)."""
+    """Clip number -> (pts of its first frame, its frames); no damaged clips."""
     return _clips(*decoded(plan))
 
 
 def everything(plan: MoviePlan) -> list[object]:
     """All that decoding gives, in the order of the film: equal for equal results."""
     plan, frames = decoded(plan)
-    clips = [(number, frames.clip(number)) for number in range(plan.first_clip, plan.end_clip)]
-    strips = [frames.strip(number) for number, clip in clips if clip]
-    return [plan.starts, plan.cuts, clips, strips]
+    numbers = range(plan.first_clip, plan.end_clip)
+    damaged = [number for number in numbers if frames.is_damaged(number)]
+    clips = [frames.clip(number) for number in numbers if number not in damaged]
+    strips = [frames.strip(clip.clip_number) for clip in clips if clip]
+    return [plan.starts, plan.cuts, damaged, clips, strips]
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
@@ -84,7 +86,7 @@ def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
 def _clips(plan: MoviePlan, found: MovieFrames) -> Clips:
     clips: Clips = {}
     for number in range(plan.first_clip, plan.end_clip):
-        if clip := found.clip(number):
+        if (clip := found.clip(number)) and not found.is_damaged(number):
             frames = decode_strip(found.strip(number), plan.recipe.num_frames)
             clips[number] = (clip.first_frame_pts_ns, frames)
     return clips

@@ -1,6 +1,6 @@
 """How close the scheduler comes to the best possible: 10,000 films on 1 to 1,000 workers.
 
-    python -m benchmarks.schedule [--out benchmarks/results/schedule.json]
+    python -m benchmarks.schedule [--films 10000] [--out benchmarks/results/schedule.json]
 
 The real `Scheduler`, the real segments' lengths and the real rules of retries run against a clock
 that jumps from event to event; only the tasks are simulated: each takes the time that a cost model
@@ -86,9 +86,9 @@ def film_seconds(rng: random.Random) -> float:
 class Simulation:
     """A run of the real scheduler on simulated workers."""
 
-    def __init__(self, workers: int, costs: Costs, seed: int) -> None:
+    def __init__(self, workers: int, costs: Costs, seed: int, num_films: int) -> None:
         rng = random.Random(seed)
-        self._lengths = {f"film-{i:05d}": film_seconds(rng) for i in range(NUM_FILMS)}
+        self._lengths = {f"film-{i:05d}": film_seconds(rng) for i in range(num_films)}
         # Bytes tell the length only roughly: bit rates differ.
         movies = [
             (_movie(name, int(length * 1e6 * rng.lognormvariate(0, 0.4))), name)
@@ -190,15 +190,15 @@ class Simulation:
         self._scheduler.close(job)
 
 
-def simulate(workers: int, costs: Costs, seed: int = 1) -> Outcome:
+def simulate(workers: int, costs: Costs, seed: int = 1, num_films: int = NUM_FILMS) -> Outcome:
     """One run, and how it compares with the best that there could be."""
     started = time.process_time()
-    simulation = Simulation(workers, costs, seed)
+    simulation = Simulation(workers, costs, seed, num_films)
     makespan = simulation.run()
     bound = max(simulation.work / workers, simulation.chain)
     return Outcome(
         workers=workers,
-        films=NUM_FILMS,
+        films=num_films,
         units=simulation.units,
         retries=simulation.retries,
         given_up=simulation.given_up,
@@ -219,11 +219,12 @@ def main() -> None:
     """Print the table; write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--out", default="benchmarks/results/schedule.json")
+    parser.add_argument("--films", type=int, default=NUM_FILMS)
     arguments = parser.parse_args()
     costs = Costs()
     outcomes = []
     for workers in (1, 10, 100, 1000):
-        outcomes.append(simulate(workers, costs))
+        outcomes.append(simulate(workers, costs, num_films=arguments.films))
         found = outcomes[-1]
         print(
             f"{found.workers:5} workers: {found.makespan_hours:10.2f} h, "

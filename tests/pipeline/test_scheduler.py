@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import schedule
 from pipeline import errors
 from pipeline.corpus import Movie
 from pipeline.health import Health
@@ -107,6 +108,18 @@ def test_losses_are_no_attempts() -> None:
     unit.attempts = 1
     note_failure(unit, errors.LostError("x"))
     assert (unit.attempts, unit.losses) == (0, 1)
+
+
+def test_the_simulation_of_a_small_corpus_keeps_workers_busy() -> None:
+    """`benchmarks.schedule` with few films: the real scheduler, tasks that fail now and then."""
+    found = schedule.simulate(8, schedule.Costs(failing=0.05), seed=3, num_films=120)
+    assert found.films == 120
+    assert found.units > 2 * 120
+    assert found.retries > 0
+    assert found.given_up == 0
+    assert 0 <= found.over_lower_bound < 0.1
+    # Not the whole corpus at once.
+    assert found.most_open_films <= 2 * 8 + 1
 
 
 def test_a_run_that_is_wrong_as_a_whole_stops() -> None:

@@ -89,6 +89,8 @@ test-gpu: setup  ## the tests that need a CUDA device
 bench: setup  ## measure anew what is claimed; results under benchmarks/results/
 	@$(PY) -m benchmarks.sync
 	@$(PY) -m benchmarks.plan
+	@$(PY) -m benchmarks.loader
+	@$(PY) -m benchmarks.promises
 
 lint: setup  ## style, imports, types
 	@$(PY) -m ruff check .

@@ -227,3 +227,22 @@ def test_shared_memory_is_pinned(dataset: Dataset) -> None:
     for one, (frames, logmel) in zip(expected, found, strict=True):
         assert torch.equal(one.frames, frames.cpu())
         assert torch.equal(one.logmel, logmel.cpu())
+
+
+@pytest.mark.gpu
+def test_pinned_memory_is_not_used_again_while_a_copy_of_it_is_queued() -> None:
+    pool = SegmentPool(SHAPE.num_bytes, 2, pin_memory=True)
+    first, slots = pool.take(SHAPE)
+    slots.frames[:] = 7
+    # The copy waits behind this on the device's queue.
+    torch.cuda._sleep(500_000_000)
+    copied = torch.from_numpy(slots.frames).to("cuda", non_blocking=True)
+    number = first.number
+    del slots, first
+    second, other = pool.take(SHAPE)
+    assert second.number != number
+    other.frames[:] = 9
+    torch.cuda.synchronize()
+    assert bool((copied == 7).all())
+    again, _ = pool.take(SHAPE)
+    assert again.number == number

@@ -1,0 +1,105 @@
+"""The page of `benchmarks.loader`, made of its figures."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+Rounds = dict[str, list[dict[str, float]]]
+
+RATE, CPU, FIRST = "clips_per_second", "clips_per_cpu_second", "first_batch_seconds"
+
+
+def report(found: dict[str, Any]) -> str:
+    """The page."""
+    versions = ", ".join(
+        f"{name} {text or 'not installed'}" for name, text in found["versions"].items()
+    )
+    lines = [
+        "# The stream beside its peers and beside the limit",
+        "",
+        f"`{found['command']}`, {found['date']}, {found['processor']} ({found['num_cores']} cores, "
+        f"load {found['load_at_end']:.1f} at the end), Python {found['python']}; {versions}.",
+        "",
+        "Batches of 64 of the same clips (16 frames of 128 x 224, cropped to 112 x 112; "
+        "JPEG quality 90; log-mel 80 x 320), decoded alike. Ours are batches of 4 movies x 16 "
+        "clips, each checked by its crc32c; the peers' are shuffled samples. The limit only "
+        "decodes and crops from memory. S3 is a static server with ranges on loopback, on the same "
+        "cores, the same for all and not counted in CPU seconds; webdataset reads it with curl. "
+        "Medians over rounds; ratios are taken within each round first. `first batch` counts from "
+        "making the loader, imports excluded. Cold: page cache dropped, the library's cache empty; "
+        "warm: all in the page cache (local) or in the library's own cache (S3).",
+    ]  # fmt: skip
+    for place, ways in found["places"].items():
+        lines += ["", f"## {place}", "", *_table(ways, found["versions"], found["command"])]
+    return "\n".join([*lines, "", *_resume(found), "", *_goals(found), ""])
+
+
+def _table(ways: Rounds, versions: dict[str, str], command: str) -> list[str]:
+    cores = int(command.partition("--cores ")[2].split()[0])
+    lines = [
+        "| way | clips/s per core | of the limit | clips/CPU s | of the limit | first batch, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for way, results in ways.items():
+        if any(RATE not in one for one in results):
+            lines.append(f"| {way} | failed | | | | |")
+            continue
+        rate = statistics.median(one[RATE] for one in results) / cores
+        cpu = statistics.median(one[CPU] for one in results)
+        first = statistics.median(one[FIRST] for one in results)
+        shares = [ratio(ways, way, "limit", name) for name in (RATE, CPU)]
+        first_text = "" if way == "limit" else f"{first:.2f}"
+        lines.append(
+            f"| {way} | {rate:.0f} | {shares[0]:.2f} | {cpu:.0f} | {shares[1]:.2f} | {first_text} |"
+        )
+    missing = [way for way, version in versions.items() if not version]
+    return [*lines, *(f"| {way} | not installed | | | | |" for way in missing)]
+
+
+def ratio(ways: Rounds, way: str, other: str, name: str) -> float:
+    """The median over rounds of one way's figure by another's; 0 when one of them failed."""
+    pairs = zip(ways[way], ways[other], strict=True)
+    values = [one.get(name, 0.0) / two[name] for one, two in pairs if name in two]
+    return statistics.median(values) if values else 0.0
+
+
+def _resume(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Resume at step 1,000,000",
+        "",
+        "Time from making the loader (index, plan, processes) to its first batch, local files.",
+        "",
+        "| way | first batch, s |",
+        "|---|---|",
+    ]
+    for way, results in found["resume"].items():
+        if any(FIRST not in one for one in results):
+            has_none = any("no_state" in one for one in results)
+            text = "no state to resume from" if has_none else "failed, or no batch within 30 s"
+        else:
+            text = f"{statistics.median(one[FIRST] for one in results):.2f}"
+        lines.append(f"| {way} | {text} |")
+    missing = [way for way, version in found["versions"].items() if not version]
+    return [*lines, *(f"| {way} | not installed |" for way in missing)]
+
+
+def _goals(found: dict[str, Any]) -> list[str]:
+    """What was aimed at and what was reached, by CPU seconds and by wall time."""
+    lines = ["## Goals", "", "| goal | by wall time | by CPU seconds |", "|---|---|---|"]
+    for place, ways in found["places"].items():
+        mine = [way for way in ways if way.startswith("stream")]
+        shares = [max(ratio(ways, way, "limit", name) for way in mine) for name in (RATE, CPU)]
+        lines.append(f"| {place}: at least 0.9 of the limit | {shares[0]:.2f} | {shares[1]:.2f} |")
+        others = [way for way, version in found["versions"].items() if version]
+        if place.startswith("S3") and others:
+            best = [
+                max(min(ratio(ways, way, other, name) for other in others) for way in mine)
+                for name in (RATE, CPU)
+            ]
+            lines.append(
+                f"| {place}: at least 1.5 of the best peer | {best[0]:.2f} | {best[1]:.2f} |"
+            )
+    mine = [way for way in found["resume"] if way.startswith("stream")]
+    best_resume = min(statistics.median(one[FIRST] for one in found["resume"][way]) for way in mine)
+    return [*lines, f"| resume at step 1,000,000 in under 1 s | {best_resume:.2f} s | |"]

@@ -8,6 +8,9 @@ and one behind it the step that each chosen frame stands for.
     source frames   a     b     c     d     e     f        pts
     grid steps      |        |        |        |           n / fps
     chosen          a        b        d        e
+
+Pictures that a decoder had to mend are known too. Limits: HEVC's decoder mends without saying so,
+and where whole keyframes of a transport stream are lost, other segments may give other pictures.
 """
 
 from __future__ import annotations
@@ -157,7 +160,7 @@ class GridRun:
             self._pts.append(pts)
 
     def _note_damage(self, line: str) -> None:
-        if line.endswith(_MENDED):
+        if _MENDED in line:
             self._is_mended = True
         elif self._num_decoded and _LACKS.search(line):
             self._lacks_pictures = True

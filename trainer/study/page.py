@@ -28,6 +28,7 @@ body { margin: 0; background: var(--tint); color: var(--ink);
 main { max-width: 1080px; margin: 0 auto; padding: 32px 40px 64px; background: var(--paper); }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 12px; }
 h2 { font-size: 21px; margin: 44px 0 8px; padding-top: 18px; border-top: 1px solid var(--line); }
+h3 { font-size: 16px; margin: 16px 0 2px; }
 p { margin: 8px 0; max-width: 78ch; } ul { margin: 8px 0; padding-left: 22px; max-width: 82ch; }
 li { margin: 5px 0; }
 .verdict { border-left: 5px solid var(--blue); background: var(--tint); padding: 14px 20px;
@@ -80,7 +81,7 @@ def write_page(
             _opening(config, found),
             _findings(folder, found),
             _examples(ends),
-            _others(folder, summary, found),
+            _others(folder, found),
             _account(summary, found, about),
         ]
     )
@@ -166,7 +167,7 @@ def _findings(folder: Path, found: Verdict) -> str:
 <h2>What more clips of a movie change</h2>
 {_figure(folder / "curve.png", CURVE)}
 <ul>{points}</ul>
-<h2>The loss does not tell</h2>
+<h2>The loss, and what was learnt</h2>
 {_figure(folder / "loss.png", LOSS, narrow=True)}
 {_figure(folder / "training.png", TRAINING)}
 <h2>What lies near what</h2>
@@ -211,35 +212,18 @@ def _example(folder: Path, one: Example) -> str:
     return f"<div class='example'>{''.join(cells)}</div>"
 
 
-def _others(folder: Path, summary: Summary, found: Verdict) -> str:
-    unclear = [
-        effect.name
-        for effect in summary.effects
-        if any(
-            key in effect.differences and not effect.differences[key].is_clear
-            for key in found.judged_by
-        )
-    ]
-    lower = [
-        effect.name
-        for effect in summary.effects
-        if any(
-            key in effect.differences and effect.differences[key].high < 0
-            for key in found.judged_by
-        )
-    ]
-    words = [
-        ("Clearly worse in at least one modality", lower),
-        ("No clear difference in at least one modality", unclear),
-    ]
-    listed = "".join(
-        f"<li><b>{title}</b>: {escape('; '.join(names)) if names else 'none'}.</li>"
-        for title, names in words
+def _others(folder: Path, found: Verdict) -> str:
+    groups = "".join(
+        f"<h3>{escape(name.capitalize())}</h3><ul>"
+        f"{''.join(f'<li>{escape(line)}</li>' for line in lines) or '<li>none</li>'}</ul>"
+        for name, lines in found.effects.items()
     )
     return f"""
 <h2>When it helps, and when it does not</h2>
 {_figure(folder / "effects.png", EFFECTS)}
-<ul>{listed}</ul>
+<p>Differences in {escape(plots.kind_of(found.judged_by[0]))}, with 95 % intervals; better or worse
+means in both modalities.</p>
+{groups}
 """
 
 

@@ -43,7 +43,7 @@ def plot_curve(path: Path, rows: Sequence[Row]) -> None:
     ]
     panels = [(title, keys) for title, keys in panels if all(k in rows[0].figures for k in keys)]
     with mpl.rc_context(STYLE):
-        picture, axes = _picture(len(panels) + 1, 4.0)
+        picture, axes = _picture(len(panels) + 1, 5.0, per_row=2)
         for axis, (title, keys) in zip(axes, panels, strict=False):
             for key, colour in zip(keys, (BLUE, ORANGE), strict=True):
                 _curve(axis, rows, [row.figures[key] for row in rows], colour, _short(key))
@@ -70,9 +70,12 @@ def plot_loss_and_learning(path: Path, rows: Sequence[Row], keys: Sequence[str])
             k = row.setting.clips_per_movie
             axes[0].scatter(row.loss.values, learnt, color=shade, s=46, label=f"k = {k}", zorder=3)
         axes[0].set(
-            title="A low loss is not learning",
+            title="The loss, and what was learnt",
             xlabel="training loss at the end, nats",
-            ylabel="mean of " + " and ".join(_short(key) for key in keys) + ",\n" + _kind(keys[0]),
+            ylabel="mean of "
+            + " and ".join(_short(key) for key in keys)
+            + ",\n"
+            + kind_of(keys[0]),
             ylim=(0, 1),
         )
         axes[0].legend()
@@ -178,7 +181,7 @@ def plot_effects(path: Path, effects: Sequence[Effect], keys: Sequence[str]) -> 
         axes[0].axvline(0, color="#33373d", lw=1)
         axes[0].set_yticks(range(len(effects)), [one.name for one in effects])
         axes[0].invert_yaxis()
-        axes[0].set(title=f"Difference in {_kind(keys[0])}, with its 95 % interval")
+        axes[0].set(title=f"Difference in {kind_of(keys[0])}, with its 95 % interval")
         axes[0].legend()
         _save(picture, path)
 
@@ -199,9 +202,17 @@ def _k_axis(axis: Axes, rows: Sequence[Row]) -> None:
     axis.set_xlim(-0.3, len(rows) - 0.7)
 
 
-def _picture(num_panels: int, width: float, height: float = 3.3) -> tuple[Picture, list[Axes]]:
-    picture = Picture(figsize=(width * num_panels, height), layout="constrained")
-    return picture, list(picture.subplots(1, num_panels, squeeze=False)[0])
+def _picture(
+    num_panels: int, width: float, height: float = 3.3, per_row: int = 0
+) -> tuple[Picture, list[Axes]]:
+    """Panels of so many inches, in one row or several."""
+    columns = min(per_row or num_panels, num_panels)
+    rows = -(-num_panels // columns)
+    picture = Picture(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(picture.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[num_panels:]:
+        spare.remove()
+    return picture, axes[:num_panels]
 
 
 def _save(picture: Picture, path: Path) -> None:
@@ -221,5 +232,6 @@ def _short(key: str) -> str:
     }.get(key, key.split("_")[-1])
 
 
-def _kind(key: str) -> str:
+def kind_of(key: str) -> str:
+    """What a figure measures, its modality or direction aside."""
     return TITLES[key].split(",")[0]

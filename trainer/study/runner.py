@@ -70,6 +70,16 @@ def to_markdown(found: Verdict, summary: Summary, about: dict[str, Any]) -> str:
             "",
             *(f"- {point}" for point in found.points),
             "",
+            *(
+                line
+                for name, lines in found.effects.items()
+                for line in (
+                    f"{name.capitalize()}:",
+                    "",
+                    *(f"- {one}" for one in lines or ["none"]),
+                    "",
+                )
+            ),
             "How far this carries:",
             "",
             *(f"- {caveat}" for caveat in found.caveats),

@@ -17,7 +17,9 @@ class Verdict:
 
     headline: str
     points: list[str]
-    """What supports, bounds or contradicts the headline."""
+    """What supports, bounds or contradicts the headline: the curve over k."""
+    effects: dict[str, list[str]]
+    """What other changes do, with effect sizes: `better`, `unclear or mixed`, `worse`."""
     caveats: list[str]
     """How far the figures carry."""
     best: Setting
@@ -38,7 +40,8 @@ def verdict(summary: Summary, config: StudyConfig, worlds: list[World]) -> Verdi
     )
     return Verdict(
         headline=_headline(effect, base, best, keys),
-        points=[*_curve_points(curve, keys), *_other_points(summary, base, keys)],
+        points=_curve_points(curve, keys),
+        effects=_sorted_effects(summary, keys),
         caveats=_caveats(config, worlds, best, keys),
         best=best.setting,
         judged_by=keys,
@@ -114,20 +117,23 @@ def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
     return points
 
 
-def _other_points(summary: Summary, base: Row, keys: tuple[str, ...]) -> list[str]:
-    points = []
+def _sorted_effects(summary: Summary, keys: tuple[str, ...]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {"better": [], "unclear or mixed": [], "worse": []}
     for effect in summary.effects:
-        if effect.baseline == base.setting and effect.changed.augment == base.setting.augment:
-            continue
         if not all(key in effect.differences for key in keys):
             continue
-        words = "; ".join(
-            f"{TITLES[key]} {judge_effect(effect.differences[key])} "
-            f"({effect.differences[key].text(sign=True)})"
-            for key in keys
+        found = [effect.differences[key] for key in keys]
+        sizes = ", ".join(
+            f"{TITLES[key].split(', ')[-1]} {one.text(sign=True)}"
+            for key, one in zip(keys, found, strict=True)
         )
-        points.append(f"{effect.name[0].upper()}{effect.name[1:]}: {words}.")
-    return points
+        name = "unclear or mixed"
+        if all(one.low > 0 for one in found):
+            name = "better"
+        elif all(one.high < 0 for one in found):
+            name = "worse"
+        groups[name].append(f"{effect.name}: {sizes}")
+    return groups
 
 
 def _caveats(

@@ -149,8 +149,12 @@ def test_other_worlds_are_effects_of_their_own() -> None:
         "k = 64 instead of 1",
         "k = 64 instead of 1, plain",
     ]
-    points = verdict(summary, CONFIG, WORLDS).points
-    assert any("plain: class probe, video lower" in point for point in points)
+    effects = verdict(summary, CONFIG, WORLDS).effects
+    assert [line.split(":")[0] for line in effects["better"]] == ["k = 64 instead of 1"]
+    assert effects["worse"] == [
+        "k = 64 instead of 1, plain: video -0.100 (-0.100 to -0.100), audio -0.100 (-0.100 to "
+        "-0.100)"
+    ]
 
 
 def test_json_has_no_nan() -> None:

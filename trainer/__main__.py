@@ -9,7 +9,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -19,8 +19,9 @@ from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig, saved_config
 from trainer.policy import BatchPolicy
 from trainer.recipes import RECIPES
+from trainer.study.config import StudyConfig, World
 
-RecipeName = Literal["auto", "small", "study", "r2plus1d18"]
+RecipeName = Literal["auto", "small", "study", "study-gpu", "r2plus1d18"]
 
 PROGRAM = "python -m trainer"
 
@@ -88,6 +89,26 @@ class ExportArguments:
     """Folder for the files; made if it is missing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudyArguments:
+    """Train and judge runs that differ in one thing each, the share of within-movie negatives
+    first of all; write a page of what came out."""
+
+    data: str
+    """URI of the main dataset."""
+    run: Path
+    """Folder of the study; each run gets a folder in it, finished ones are kept."""
+    labels: Path | None = None
+    """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    name: str = "the movies"
+    """What the main dataset is, in a few words."""
+    others: tuple[tuple[str, str, Path], ...] = ()
+    """Further datasets for the comparison `worlds`: name, URI and labels of each."""
+    config: RecipeName = "study"
+    """Recipe of all runs."""
+    study: tyro.conf.OmitArgPrefixes[StudyConfig] = field(default_factory=StudyConfig)
+
+
 def train_command(arguments: Sequence[str]) -> int:
     """train a model from shards, or go on training it"""
     settings = _settings(arguments)
@@ -138,31 +159,9 @@ def export_command(arguments: Sequence[str]) -> int:
 
 def study_command(arguments: Sequence[str]) -> int:
     """compare runs with more and fewer within-movie negatives"""
-    from trainer.study.config import StudyConfig, World
+    given = _parse("study", StudyArguments, arguments)
     from trainer.study.runner import study
 
-    @dataclass(frozen=True, kw_only=True)
-    class StudyArguments:
-        """Train and judge runs that differ in one thing each, the share of within-movie negatives
-        first of all; write a page of what came out."""
-
-        data: str
-        """URI of the main dataset."""
-        run: Path
-        """Folder of the study; each run gets a folder in it, finished ones are kept."""
-        labels: Path | None = None
-        """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
-        name: str = "the movies"
-        """What the main dataset is, in a few words."""
-        others: tuple[tuple[str, str, Path], ...] = ()
-        """Further datasets for the comparison `worlds`: name, URI and labels of each."""
-        config: RecipeName = "study"
-        """Recipe of all runs."""
-        study: tyro.conf.OmitArgPrefixes[StudyConfig] = dataclasses.field(
-            default_factory=StudyConfig
-        )
-
-    given = _parse("study", StudyArguments, arguments)
     worlds = [World(name=given.name, data=given.data, labels=given.labels)]
     worlds += [World(name=name, data=data, labels=labels) for name, data, labels in given.others]
     outcome = study(worlds, given.run, _recipe(given.config), given.study)

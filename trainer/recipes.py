@@ -6,6 +6,8 @@ paper.
 
 from __future__ import annotations
 
+import dataclasses
+
 from trainer.config import InputConfig, ModelConfig, OptimiserConfig, TrainConfig
 from trainer.policy import BatchPolicy
 from trainer.stream_config import StreamConfig
@@ -39,6 +41,14 @@ def study() -> TrainConfig:
     )
 
 
+def study_gpu() -> TrainConfig:
+    """For a fuller study on a GPU: R(2+1)D-18 on 16 frames of 112 pixels."""
+    large = r2plus1d18()
+    return dataclasses.replace(
+        large, policy=dataclasses.replace(large.policy, heldout_fraction=0.2)
+    )
+
+
 def r2plus1d18() -> TrainConfig:
     """For a GPU: R(2+1)D-18 on 16 frames of 112 pixels, batches of 16 movies x 16 clips."""
     return TrainConfig(
@@ -65,4 +75,9 @@ def r2plus1d18() -> TrainConfig:
     )
 
 
-RECIPES = {"small": small, "study": study, "r2plus1d18": r2plus1d18}
+RECIPES = {
+    "small": small,
+    "study": study,
+    "study-gpu": study_gpu,
+    "r2plus1d18": r2plus1d18,
+}

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,31 @@ def test_recipes_survive_json(name: str) -> None:
     assert from_json(Config, to_json(config), "here") == config
     assert config.policy.split == "train"
     assert config.policy.heldout_fraction > 0
+
+
+def test_study_flags_reach_the_study(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    class Told:
+        def lines(self) -> list[str]:
+            return ["told"]
+
+    def study(*values: Any) -> Told:
+        asked.extend(values)
+        return Told()
+
+    monkeypatch.setattr("trainer.study.runner.study", study)
+    words = ["study", "--data", "a", "--run", str(tmp_path), "--name", "one"]
+    words += ["--labels", "a.csv", "--others", "two", "b", "b.csv", "three", "c", "c.csv"]
+    assert main([*words, "--steps", "7", "--clips-per-movie", "1", "8"]) == 0
+    assert capsys.readouterr().out == "told\n"
+    worlds, run, recipe, config = asked
+    assert [(w.name, w.data, str(w.labels)) for w in worlds] == [
+        ("one", "a", "a.csv"),
+        ("two", "b", "b.csv"),
+        ("three", "c", "c.csv"),
+    ]
+    assert (run, recipe) == (tmp_path, RECIPES["study"]())
+    assert (config.steps, config.clips_per_movie) == (7, (1, 8))

@@ -206,6 +206,9 @@ def _arrow_schema(row_type: type) -> pa.Schema:
 CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow)
 MOVIES_SCHEMA: pa.Schema = _arrow_schema(MovieRow)
 
+#: Columns that datasets made before they came do not have; rows have their defaults there.
+ADDED_COLUMNS = ("dropped_damaged", "video_lost_ns")
+
 _FLOAT32_COLUMNS = tuple(item.name for item in CLIPS_SCHEMA if item.type == pa.float32())
 
 
@@ -224,13 +227,17 @@ def movies_table(rows: Iterable[MovieRow]) -> pa.Table:
 def clip_rows(table: pa.Table) -> list[ClipRow]:
     """Inverse of `clips_table`; columns that this version does not know are left out."""
     require_columns(table, CLIPS_SCHEMA, "clips")
-    return [ClipRow(**row) for row in table.select(CLIPS_SCHEMA.names).to_pylist()]
+    return [ClipRow(**row) for row in _known(table, CLIPS_SCHEMA).to_pylist()]
 
 
 def movie_rows(table: pa.Table) -> list[MovieRow]:
     """Inverse of `movies_table`; columns that this version does not know are left out."""
     require_columns(table, MOVIES_SCHEMA, "movies")
-    return [MovieRow(**row) for row in table.select(MOVIES_SCHEMA.names).to_pylist()]
+    return [MovieRow(**row) for row in _known(table, MOVIES_SCHEMA).to_pylist()]
+
+
+def _known(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return table.select([name for name in schema.names if name in table.schema.names])
 
 
 def parse_table(data: bytes, name: str) -> pa.Table:
@@ -243,11 +250,16 @@ def parse_table(data: bytes, name: str) -> pa.Table:
 
 
 def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
-    """Raise `FormatError` unless `table` has every column of `schema` with its type."""
+    """Raise `FormatError` unless `table` has every column of `schema` with its type.
+
+    `ADDED_COLUMNS` may be missing: the dataset is older than they are.
+    """
+    found = table.schema.names
     problems: Sequence[str] = [
-        f"{item.name}: {'missing' if item.name not in table.schema.names else 'wrong type'}"
+        f"{item.name}: {'missing' if item.name not in found else 'wrong type'}"
         for item in schema
-        if item.name not in table.schema.names or table.schema.field(item.name).type != item.type
+        if (item.name not in found and item.name not in ADDED_COLUMNS)
+        or (item.name in found and table.schema.field(item.name).type != item.type)
     ]
     if problems:
         raise FormatError(f"{name} table breaks the schema: {', '.join(problems)}")

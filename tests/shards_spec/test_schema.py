@@ -9,6 +9,7 @@ import pytest
 
 from shards_spec.errors import FormatError
 from shards_spec.schema import (
+    ADDED_COLUMNS,
     CLIPS_SCHEMA,
     PLACE_COLUMNS,
     MovieRow,
@@ -48,6 +49,13 @@ def test_columns_and_keys_of_a_later_minor_version_are_left_out(clip):
     assert clip_rows(table) == [clip]
     later = json.dumps({**json.loads(MOVIE.to_json()), "mood": "sad"})
     assert MovieRow.from_json(later) == MOVIE
+
+
+def test_an_older_dataset_lacks_columns_that_came_later(clip):
+    row = dataclasses.replace(MOVIE, video_lost_ns=5)
+    table = movies_table([row]).drop_columns(list(ADDED_COLUMNS))
+    assert movie_rows(table) == [dataclasses.replace(row, video_lost_ns=0)]
+    assert set(ADDED_COLUMNS) <= {item.name for item in dataclasses.fields(MovieRow)}
 
 
 def test_missing_and_mistyped_columns_are_named(clip):

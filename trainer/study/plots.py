@@ -48,7 +48,9 @@ def plot_curve(path: Path, rows: Sequence[Row]) -> None:
             for key, colour in zip(keys, (BLUE, ORANGE), strict=True):
                 _curve(axis, rows, [row.figures[key] for row in rows], colour, _short(key))
                 axis.axhline(rows[0].chance[key], color=colour, ls=":", lw=1)
-            axis.set(title=title, ylim=(0, 1))
+            # Retrieval among dozens is far below 1 even where it is good.
+            highest = max(max(row.figures[key].values) for row in rows for key in keys)
+            axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
             axis.legend(loc="best")
         _curve(axes[-1], rows, [row.loss for row in rows], GREY, "")
         axes[-1].set(title="Training loss at the end, nats")

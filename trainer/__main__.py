@@ -73,6 +73,8 @@ class EvaluateArguments:
     """Folder of the run."""
     labels: Path | None = None
     """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    label_column: str = ""
+    """Column of the index of clips to take as the class, instead of a table."""
     min_lift: float = 0.0
     """Exit with 1 unless within-movie R@1 is at least this many times chance, both ways."""
     json: bool = False
@@ -140,7 +142,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     given = _parse("evaluate", EvaluateArguments, arguments)
     from trainer import evaluate
 
-    found = evaluate.evaluate(given.data, given.run, given.labels)
+    found = evaluate.evaluate(given.data, given.run, given.labels, given.label_column)
     _say(found.to_text() if given.json else "\n".join(found.lines()))
     lifts = found.lifts().values()
     # No movie with two clips is no proof either.

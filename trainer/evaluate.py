@@ -28,7 +28,7 @@ from trainer.heldout import (
     evaluation_index,
     retrieve,
 )
-from trainer.labels import label_clips, read_labels
+from trainer.labels import labeller
 from trainer.probes import ProbeResult, linear_probe
 from trainer.run_folder import TrainedRun, load_run
 
@@ -103,37 +103,43 @@ class Judgement:
     """Of these clips; None without a table of labels."""
 
 
-def evaluate(data: str, run: Path, labels: Path | None = None) -> Evaluation:
+def evaluate(
+    data: str, run: Path, labels: Path | None = None, label_column: str = ""
+) -> Evaluation:
     """Judge the newest checkpoint of a run.
+
+    Args:
+        data: URI of the dataset.
+        run: folder of the run.
+        labels: table of what is shown when, for the class probe; see `trainer/labels.py`.
+        label_column: column of the index of clips that is the class instead.
 
     Raises `InputError` when the run, the dataset or the labels cannot be used.
     """
-    return judge(data, run, labels).evaluation
+    return judge(data, run, labels, label_column).evaluation
 
 
-def judge(data: str, run: Path, labels: Path | None = None) -> Judgement:
+def judge(data: str, run: Path, labels: Path | None = None, label_column: str = "") -> Judgement:
     """As `evaluate`, and hands over what the figures were made from."""
     trained, dataset, device = load_run(run), open_dataset(data), default_device()
     # A table that cannot be used should say so before the clips are embedded, not after.
-    stretches = read_labels(labels, dataset) if labels else None
+    label = labeller(dataset, labels, label_column)
     trained.model.to(device)
     index, is_heldout = evaluation_index(dataset, trained.config)
     judged = embed_clips(trained.model, dataset, index.row, trained.config, device)
-    judged_labels = (
-        None if stretches is None else label_clips(dataset.clips, judged.clip.tolist(), stretches)
-    )
+    judged_labels = label(judged.clip.tolist()) if label else None
     class_probe: dict[str, ProbeResult] = {}
     notes = _notes(trained, dataset, is_heldout)
-    if stretches is not None and judged_labels is not None and is_heldout:
+    if label and judged_labels is not None and is_heldout:
         train_index = ClipIndex.from_dataset(dataset, trained.config.policy)
         fitted = embed_clips(trained.model, dataset, train_index.row, trained.config, device)
-        fitted_labels = label_clips(dataset.clips, fitted.clip.tolist(), stretches)
+        fitted_labels = label(fitted.clip.tolist())
         class_probe = class_probes(fitted, fitted_labels, judged, judged_labels)
         num_bare = [*fitted_labels, *judged_labels].count(None)
         notes += [f"{num_bare} clips have no label; the class probe left them out"] * bool(num_bare)
         if not class_probe:
             notes.append("no class probe: no labelled clips in training or in held-out movies")
-    elif stretches is not None:
+    elif label:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     evaluation = Evaluation(
         data=dataset.storage.uri,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -35,6 +35,33 @@ class Stretch:
     end_ns: int
     """Exclusive."""
     label: str
+
+
+#: Rows of the table of clips -> their labels; None for a clip that has none.
+Labeller = Callable[[Sequence[int]], list[str | None]]
+
+
+def labeller(dataset: Dataset, path: Path | None, column: str) -> Labeller | None:
+    """What labels clips: a table of stretches, or a column of the index; None for neither.
+
+    Raises `InputError` for both at once, a column that is not there, and as `read_labels`.
+    """
+    if path and column:
+        raise InputError("labels come from a table or from a column of the index, not from both")
+    if path:
+        stretches = read_labels(path, dataset)
+        return lambda rows: label_clips(dataset.clips, rows, stretches)
+    if not column:
+        return None
+    if column not in dataset.clips.column_names:
+        raise InputError(
+            f"{dataset.storage.uri}: its index of clips has no column {column!r}; it has "
+            f"{', '.join(dataset.clips.column_names)}"
+        )
+    return lambda rows: [
+        None if value in (None, "") else str(value)
+        for value in dataset.clips[column].take(pa.array(rows, pa.int64())).to_pylist()
+    ]
 
 
 def read_labels(path: Path, dataset: Dataset) -> dict[str, list[Stretch]]:

@@ -71,6 +71,18 @@ def test_class_probe_finds_the_classes(trained_run: Path, toy_data: Dataset, lab
     assert json.loads(found.to_text())["class_probe"]["video"]["num_classes"] == 8
 
 
+def test_a_column_of_the_index_can_be_the_class(
+    trained_run: Path, toy_data: Dataset, labels: Path
+) -> None:
+    found = evaluate(toy_data.storage.uri, trained_run, label_column="shot_id")
+    shots = set(toy_data.clips["shot_id"].to_pylist())
+    assert found.class_probe["video"].num_classes == len(shots)
+    with pytest.raises(InputError, match="no column 'genre'; it has clip_id, movie_id"):
+        evaluate(toy_data.storage.uri, trained_run, label_column="genre")
+    with pytest.raises(InputError, match="not from both"):
+        evaluate(toy_data.storage.uri, trained_run, labels, "shot_id")
+
+
 def test_a_run_without_held_out_movies_says_so(
     toy_data: Dataset, tiny_config: TrainConfig, labels: Path, tmp_path: Path
 ) -> None:

@@ -133,8 +133,15 @@ class _Decoder:
 
     def _add(self, step: int, frame: NDArray[np.uint8], luma: NDArray[np.uint8]) -> None:
         assert not self._steps or step == self._steps[-1] + 1
-        change = 0.0 if self._before is None else cv2.norm(luma, self._before, cv2.NORM_L1)
         self._steps.append(step)
-        self._sums.append((int(luma.sum()), int(cv2.norm(luma, cv2.NORM_L2SQR)), int(change)))
+        self._sums.append(luma_sums(luma, self._before))
         self._head, scan = split_jpeg(encode_strip(frame[None], self._plan.recipe.jpeg_quality))
         self._scans.append(scan)
+
+
+def luma_sums(luma: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> tuple[int, int, int]:
+    """Sum, sum of squares and absolute change since `before`, over the pixels of a frame; exact."""
+    # The norm squared has been a root in between: it may lie a hair below the whole number.
+    squares = round(cv2.norm(luma, cv2.NORM_L2SQR))
+    change = 0 if before is None else round(cv2.norm(luma, before, cv2.NORM_L1))
+    return int(luma.sum()), squares, change

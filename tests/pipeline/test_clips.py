@@ -6,6 +6,7 @@ import pytest
 from pipeline.audio import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
 from pipeline.clips import drop_reason, order_seed
 from pipeline.strips import VideoClip
+from pipeline.video import luma_sums
 from shards_spec.recipe import Recipe
 
 
@@ -86,3 +87,16 @@ def test_overlap_with_gaps() -> None:
     gaps = ((0, 10), (30, 40))
     assert overlap_ns(gaps, 5, 35) == 10
     assert overlap_ns(gaps, 10, 30) == 0
+
+
+@pytest.mark.parametrize("shape", [(64, 114), (128, 171), (128, 228)])
+def test_sums_of_luma_are_exact(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    frames = [np.full(shape, value, np.uint8) for value in (0, 3, 16, 255)]
+    frames += [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(50)]
+    before = None
+    for luma in frames:
+        whole = luma.astype(np.int64)
+        change = 0 if before is None else int(np.abs(whole - before).sum())
+        assert luma_sums(luma, before) == (int(whole.sum()), int((whole**2).sum()), change)
+        before = luma

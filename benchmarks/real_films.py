@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +26,8 @@ RESULTS = Path(__file__).parent / "results"
 RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "64")
 TRAINING = (
     *("--config", "small", "--log-every", "50"),
-    *("--policy.movies-per-batch", "4", "--policy.clips-per-movie", "8"),
-    *("--policy.reads-per-movie", "8", "--policy.heldout-fraction", "0.3"),
+    *("--policy.movies-per-batch", "4", "--policy.clips-per-movie", "4"),
+    *("--policy.reads-per-movie", "4"),
     *("--stream.frame-size", "64", "--stream.num-processes", "0"),
 )
 
@@ -54,10 +55,24 @@ def rows_of(evaluation: dict[str, Any]) -> list[tuple[str, float, float]]:
     return rows
 
 
+def account_of(movies: list[dict[str, Any]]) -> str:
+    """What became of the films, in a sentence."""
+    counts = Counter(movie["status"] for movie in movies)
+    used = [movie for movie in movies if movie["num_clips"]]
+    minutes = sum(movie["duration_ns"] for movie in used) / 60e9
+    largest = max(used, key=lambda movie: movie["num_clips"])
+    words = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    return (
+        f"{len(movies)} films: {words}; {sum(m['num_clips'] for m in used)} clips of {minutes:.0f} "
+        f"minutes, {largest['num_clips']} of them from {largest['movie_id']}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of films")
     parser.add_argument("--steps", type=int, default=400, help="optimiser steps")
+    parser.add_argument("--heldout", type=float, default=0.2, help="share of films to judge on")
     parser.add_argument("--out", type=Path, default=RESULTS / "real_films.md", help="result file")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelshards-real-") as scratch:
@@ -65,22 +80,22 @@ def main() -> None:
         made, made_seconds = run(
             "pipeline", "preprocess", str(given.folder), "--out", data, "--json", *RECIPE
         )
-        steps = ("--steps", str(given.steps))
+        steps = ("--steps", str(given.steps), "--policy.heldout-fraction", str(given.heldout))
         _, train_seconds = run(
             "trainer", "train", "--data", data, "--run", folder, *steps, *TRAINING
         )
-        found, _ = run("trainer", "evaluate", "--data", data, "--run", folder, "--json")
+        found, _ = run("trainer", "evaluate", *place, "--json")
     account, evaluation = json.loads(made), json.loads(found)
     retrieval = evaluation["retrieval"]
     lines = [
         "# A model trained on real films",
         "",
-        f"`python -m benchmarks.real_films FOLDER --steps {given.steps}`, "
+        f"`python -m benchmarks.real_films FOLDER --steps {given.steps} --heldout {given.heldout}`, "
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {platform.python_version()}, torch "
         f"{version('torch')}; {made_seconds:.0f} s of preprocessing, {train_seconds:.0f} s of "
         "training.",
         "",
-        f"Preprocessing: `{json.dumps(account.get('movies', account))}`.",
+        account_of(account["movies"]),
         f"Judged on {retrieval['num_clips']} clips of {retrieval['num_movies']} held-out films.",
         *(f"Note: {note}." for note in evaluation["notes"]),
         "",

@@ -81,16 +81,16 @@ def main() -> None:
             "pipeline", "preprocess", str(given.folder), "--out", data, "--json", *RECIPE
         )
         steps = ("--steps", str(given.steps), "--policy.heldout-fraction", str(given.heldout))
-        _, train_seconds = run(
-            "trainer", "train", "--data", data, "--run", folder, *steps, *TRAINING
-        )
+        place = ("--data", data, "--run", folder)
+        _, train_seconds = run("trainer", "train", *place, *steps, *TRAINING)
         found, _ = run("trainer", "evaluate", *place, "--json")
     account, evaluation = json.loads(made), json.loads(found)
     retrieval = evaluation["retrieval"]
     lines = [
         "# A model trained on real films",
         "",
-        f"`python -m benchmarks.real_films FOLDER --steps {given.steps} --heldout {given.heldout}`, "
+        f"`python -m benchmarks.real_films FOLDER --steps {given.steps} "
+        f"--heldout {given.heldout}`, "
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {platform.python_version()}, torch "
         f"{version('torch')}; {made_seconds:.0f} s of preprocessing, {train_seconds:.0f} s of "
         "training.",

@@ -6,6 +6,7 @@ generator: workers, ffmpeg processes and whole nodes; a lost node is followed by
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -97,7 +98,9 @@ class Saboteur:
             return
         victims = self._workers() if kind == "worker" else self._programs()
         if victims:
-            os.kill(self._random.choice(victims), signal.SIGKILL)
+            # It may have ended on its own since it was looked up.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._random.choice(victims), signal.SIGKILL)
             self.killed[kind] += 1
 
     def _kill_node(self) -> None:

@@ -101,7 +101,7 @@ class Saboteur:
             # It may have ended on its own since it was looked up.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._random.choice(victims), signal.SIGKILL)
-            self.killed[kind] += 1
+                self.killed[kind] += 1
 
     def _kill_node(self) -> None:
         node = self._random.choice(sorted(self._cluster.worker_nodes, key=lambda n: n.node_id))

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from shards_spec.layout import clip_id
 from shards_spec.recipe import Recipe
-from shards_spec.sample import FRAMES, LOGMEL, encode_logmel, encode_strip
+from shards_spec.sample import (
+    FRAMES,
+    LOGMEL,
+    encode_logmel,
+    encode_strip,
+    join_strip,
+    split_jpeg,
+)
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit, write_index
@@ -60,11 +67,17 @@ def samples(sizes: Sizes) -> Iterator[tuple[bytes, bytes]]:
     """(film strip, log-mel) of each clip, in the order of their numbers."""
     recipe = Recipe()
     generator = np.random.default_rng(0)
-    strips = [encode_strip(_picture(generator), recipe.jpeg_quality) for _ in range(NUM_PICTURES)]
+    strips = [_strip(_picture(generator), recipe.jpeg_quality) for _ in range(NUM_PICTURES)]
     shape = (recipe.n_mels, recipe.num_mel_frames)
     for number in range(sizes.num_clips):
         logmel = np.full(shape, number % 100, dtype=np.float16)
         yield strips[number % NUM_PICTURES], encode_logmel(logmel)
+
+
+def _strip(frames: NDArray[np.uint8], quality: int) -> bytes:
+    """A film strip as the pipeline makes it: frames coded one by one and joined."""
+    coded = [split_jpeg(encode_strip(frame[None], quality)) for frame in frames]
+    return join_strip(coded[0][0], [scan for _, scan in coded])
 
 
 def _picture(generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -125,7 +125,7 @@ class _Runs:
                     print(f"round {number + 1}: {place}: {way}: {result}", file=sys.stderr)
         resume = {}
         for way in self._ways:
-            if way != "limit":
+            if not way.startswith("limit"):
                 resume[way] = [
                     self._run(way, "local, warm", "resume") for _ in range(self._arguments.rounds)
                 ]

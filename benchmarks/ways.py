@@ -1,26 +1,32 @@
 """The ways of `benchmarks.loader`: each gives batches of the same clips, and `pace` measures it.
 
 The limit only decodes and crops film strips that are in memory, in one thread a core, into memory
-that it uses again and again: no reading, no checksum, no parsing, nothing handed on.
+that it uses again and again: no reading, no checksum, no parsing, nothing handed on. The limit with
+reads also asks the storage for the bytes, as few and as large requests as the stream's.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 
-from benchmarks.clip_sets import Sizes, samples
+from benchmarks.clip_sets import HEIGHT, NUM_PICTURES, WIDTH, Sizes, samples
 from benchmarks.peers import FRAME_SIZE, LOADERS, NUM_FRAMES, Source
-from shards_spec.sample import decode_logmel
+from shards_spec.recipe import Recipe
+from shards_spec.sample import TAR_BLOCK, decode_logmel, padded
+from trainer.decode import cached_memory
 
 Result = dict[str, float]
 
@@ -34,33 +40,85 @@ MOVIES, CLIPS = 4, 16
 
 def limit(arguments: argparse.Namespace, _: Source) -> Result:
     """Decoding and cropping alone."""
-    import simplejpeg
-
     found = samples(Sizes())
-    clips = [(strip, decode_logmel(logmel)) for strip, logmel in (next(found) for _ in range(128))]
-    frames = np.empty((len(clips), NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
-    logmels = np.empty((len(clips), *clips[0][1].shape), np.float16)
-    scratch = threading.local()
+    strips, logmels = zip(*(next(found) for _ in range(128)), strict=True)
+    places = _Places(len(strips))
 
     def one(number: int) -> int:
-        strip, logmel = clips[number]
-        memory = getattr(scratch, "memory", None)
-        if memory is None:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(strip)
-            memory = scratch.memory = np.empty((height, width, 3), np.uint8)
-        simplejpeg.decode_jpeg(strip, "RGB", fastupsample=True, buffer=memory.reshape(-1))
-        whole = memory.reshape(NUM_FRAMES, -1, memory.shape[1], 3)
-        top, left = ((size - FRAME_SIZE) // 2 for size in whole.shape[1:3])
-        frames[number] = whole[:, top : top + FRAME_SIZE, left : left + FRAME_SIZE]
-        logmels[number] = logmel
-        return 1
+        return places.fill(number, strips[number], logmels[number])
 
     def batches(pool: ThreadPoolExecutor) -> Iterator[int]:
         while True:
-            yield sum(pool.map(one, range(len(clips))))
+            yield sum(pool.map(one, range(len(strips))))
 
     with ThreadPoolExecutor(arguments.cores) as pool:
         return pace(batches(pool), time.perf_counter(), arguments.seconds)
+
+
+def limit_with_reads(arguments: argparse.Namespace, source: Source) -> Result:
+    """The same, and the ranges that the stream would ask for, read and not looked at.
+
+    It knows beforehand where in a range the strips and log-mels lie.
+    """
+    from shards_spec.reader import open_dataset
+
+    # Warm, the stream's remote clips are in files on this machine.
+    kept = dataclasses.replace(source, url="") if any(source.cache.iterdir()) else source
+    dataset = open_dataset(kept.uri("reelshards"))
+    found = samples(Sizes())
+    sizes = [tuple(map(len, next(found))) for _ in range(NUM_PICTURES)]
+    clips = dataset.clips.select(["shard", "tar_offset", "tar_bytes"]).to_pylist()
+    firsts = np.random.default_rng(0).permutation(
+        [at for at in range(0, len(clips)) if at % Sizes().clips_per_movie % CLIPS == 0]
+    )
+    places = _Places(CLIPS * arguments.cores)
+    free = deque(range(arguments.cores))
+
+    def one(first: int) -> int:
+        run = clips[first : first + CLIPS]
+        run = [clip for clip in run if clip["shard"] == run[0]["shard"]]
+        start, end = run[0]["tar_offset"], run[-1]["tar_offset"] + run[-1]["tar_bytes"]
+        data = dataset.storage.get_range(run[0]["shard"], start, end - start)
+        part = free.popleft()
+        for at, clip in enumerate(run):
+            strip_size, logmel_size = sizes[(first + at) % NUM_PICTURES]
+            strip = clip["tar_offset"] - start + TAR_BLOCK
+            logmel = clip["tar_offset"] - start + clip["tar_bytes"] - padded(logmel_size)
+            places.fill(
+                part * CLIPS + at,
+                data[strip : strip + strip_size],
+                data[logmel : logmel + logmel_size],
+            )
+        free.append(part)
+        return len(run)
+
+    def batches(pool: ThreadPoolExecutor) -> Iterator[int]:
+        while True:
+            yield from pool.map(one, firsts.tolist())
+
+    with ThreadPoolExecutor(arguments.cores) as pool:
+        return pace(batches(pool), time.perf_counter(), arguments.seconds)
+
+
+class _Places:
+    """Memory of clips that is used again and again, and the bare work of filling it."""
+
+    def __init__(self, num_clips: int) -> None:
+        recipe = Recipe()
+        self._frames = np.empty((num_clips, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+        self._logmels = np.empty((num_clips, recipe.n_mels, recipe.num_mel_frames), np.float16)
+        self._scratch = threading.local()
+
+    def fill(self, number: int, strip: bytes | memoryview, logmel: bytes | memoryview) -> int:
+        """Decode and crop a clip; gives 1."""
+        memory = getattr(self._scratch, "memory", None)
+        if memory is None:
+            memory = self._scratch.memory = cached_memory((NUM_FRAMES, HEIGHT, WIDTH, 3))
+        simplejpeg.decode_jpeg(strip, "RGB", fastupsample=True, buffer=memory.reshape(-1))
+        top, left = (HEIGHT - FRAME_SIZE) // 2, (WIDTH - FRAME_SIZE) // 2
+        self._frames[number] = memory[:, top : top + FRAME_SIZE, left : left + FRAME_SIZE]
+        self._logmels[number] = decode_logmel(logmel)
+        return 1
 
 
 def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
@@ -199,6 +257,7 @@ def cpu_seconds() -> float:
 
 WAYS: dict[str, Callable[[argparse.Namespace, Source], Result]] = {
     "limit": limit,
+    "limit, with reads": limit_with_reads,
     "stream, threads": ours(0),
     "stream, 1 process": ours(1),
     "stream, 2 processes": ours(2),

@@ -31,6 +31,7 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from shards_spec.local_file import is_plain_key, read_range
 
 LOCAL_SCHEMES = ("", "file")
 REMOTE_SCHEMES = (
@@ -115,7 +116,10 @@ class Storage:
         if length == 0:
             return memoryview(b"")
         with self._errors(f"read {length} bytes at offset {start} of", key):
-            data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
+            if self.is_local and is_plain_key(key):
+                data = read_range(self.local_path(key), start, length)
+            else:
+                data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
         if len(data) != length:
             raise StorageError(
                 f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, the object has only "

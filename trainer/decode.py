@@ -18,6 +18,9 @@ from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, decode_logmel, encode_logmel, split_members
 from trainer.clip_places import ClipPlace
 
+#: Bytes; a strip's memory begins so far behind the begin of a cache line.
+_CACHE_LINE, _STORE_OFFSET = 64, 16
+
 
 class ClipDecoder:
     """Decodes clips of one recipe; `decode_into` may be called from any thread."""
@@ -32,7 +35,7 @@ class ClipDecoder:
 
     def decode_into(
         self,
-        data: memoryview,
+        data: bytes,
         clip: ClipPlace,
         frames: NDArray[np.uint8],
         logmel: NDArray[np.float16],
@@ -43,7 +46,7 @@ class ClipDecoder:
         """Decode the bytes of exactly one clip, its frames cropped at (top, left).
 
         Args:
-            data: the clip's tar members.
+            data: the clip's tar members, whose checksum was right.
             clip: what they should be.
             frames: (T, S, S, 3), written.
             logmel: (n_mels, num_mel_frames), written.
@@ -53,7 +56,7 @@ class ClipDecoder:
         Raises `FormatError` that names the clip when it is broken or does not fit the recipe.
         """
         try:
-            members = split_members(data)
+            members = split_members(data, is_verified=True)
             if list(members) != [clip.clip_id]:
                 raise FormatError(f"the bytes are of {', '.join(members) or 'nothing'}")
             missing = [name for name in (FRAMES, LOGMEL) if name not in members[clip.clip_id]]
@@ -92,7 +95,7 @@ class ClipDecoder:
         """This thread's memory: fresh memory for each clip costs as much as cropping it."""
         found: NDArray[np.uint8] | None = getattr(self._scratch, "memory", None)
         if found is None or found.shape != shape:
-            found = self._scratch.memory = np.empty(shape, dtype=np.uint8)
+            found = self._scratch.memory = cached_memory(shape)
         return found
 
     def _logmel(self, data: memoryview) -> NDArray[np.float16]:
@@ -105,9 +108,21 @@ class ClipDecoder:
         return logmel
 
 
-def check_crc32c(data: memoryview, clip: ClipPlace) -> None:
+def cached_memory(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Memory that a decoded strip stays in the processor's cache in, for the crop that follows.
+
+    Rows that begin at a multiple of 32 bytes are written by libjpeg-turbo past the cache (its
+    non-temporal stores): reading them back makes a clip a third slower. These do not begin there.
+    """
+    size = int(np.prod(shape))
+    memory = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    start = (_STORE_OFFSET - memory.ctypes.data) % _CACHE_LINE
+    return memory[start : start + size].reshape(shape)
+
+
+def check_crc32c(data: bytes, clip: ClipPlace) -> None:
     """Raise `ChecksumError` unless `data` has the checksum that the index records."""
-    found = google_crc32c.value(bytes(data))
+    found = google_crc32c.value(data)
     if found != clip.crc32c:
         raise ChecksumError(
             f"{clip.shard} at byte {clip.tar_offset}: clip {clip.clip_id} has crc32c "

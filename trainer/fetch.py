@@ -74,8 +74,12 @@ class Fetcher:
         """Let reads that are under way raise."""
         self._closing.set()
 
-    def read(self, shard: str, start: int, length: int) -> memoryview:
-        """Bytes [start, start + length) of a shard.
+    def read(self, shard: str, start: int, length: int) -> bytes:
+        """Bytes [start, start + length) of a shard; raises as `read_pieces`."""
+        return cut(self.read_pieces(shard, start, length), 0, length)
+
+    def read_pieces(self, shard: str, start: int, length: int) -> list[memoryview]:
+        """Bytes [start, start + length) of a shard in pieces as they came, for `cut`.
 
         Raises `StorageError` (or its subclass) that names shard and offset: at once when there is
         no such shard or it is too short, after the deadline when the store does not give them.
@@ -102,7 +106,7 @@ class Fetcher:
                 self._closing.wait(pause * random.uniform(0.5, 1.0))
             else:
                 self._counters.add(bytes_read=length)
-                return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
+                return pieces
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             tries += 1
             self._counters.add(num_retries=1)
@@ -180,6 +184,18 @@ class Fetcher:
 
     def _is_final(self, error: StorageError) -> bool:
         return self._closing.is_set() or isinstance(error, ObjectNotFoundError)
+
+
+def cut(pieces: list[memoryview], start: int, length: int) -> bytes:
+    """Bytes [start, start + length) of joined pieces; only these are copied."""
+    parts = []
+    for piece in pieces:
+        if start < len(piece) and length > 0:
+            part = piece[start : start + length]
+            parts.append(part)
+            length -= len(part)
+        start = max(0, start - len(piece))
+    return b"".join(parts)
 
 
 class _Download:

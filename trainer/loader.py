@@ -3,6 +3,9 @@
     start: work   read jobs (network)    decode jobs (libjpeg-turbo, without the GIL)
            clips ----------> bytes -----------> crc32c, decode, crop -> slot of the batch
 
+The clips of a read are decoded by a few jobs, not by one each: a job that changes threads costs
+about a twentieth of a clip's decoding.
+
 Every clip is written to its own slot, so a batch does not depend on what finishes first. A clip
 that cannot be used is reported as a `Problem` of its slot, for the caller to decide on; a storage
 error ends the work. Nothing here needs torch: loader processes run it too.
@@ -10,9 +13,10 @@ error ends the work. Nothing here needs torch: loader processes run it too.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +31,14 @@ from shards_spec.storage import Storage
 from trainer.cache import ClipCache
 from trainer.clip_places import ClipPlace
 from trainer.decode import ClipDecoder, check_crc32c
-from trainer.fetch import Fetcher
+from trainer.fetch import Fetcher, cut
 from trainer.randomness import rng
 from trainer.reads import Read, join_reads
 from trainer.stream_config import Counters, StreamConfig
 from trainer.threads import Threads
+
+#: A decode job has at least so many clips, if there are so many.
+CLIPS_PER_JOB = 4
 
 #: Reads of one clip whose bytes have the wrong checksum, before it is called bad.
 CHECKSUM_TRIES = 3
@@ -100,8 +107,8 @@ class Slots:
     @staticmethod
     def in_memory(memory: memoryview, shape: BatchShape) -> Slots:
         """Slots in given memory of at least `shape.num_bytes`."""
-        frames = np.frombuffer(memory, np.uint8, int(np.prod(shape.frames)))
-        logmel = np.frombuffer(memory, "<f2", int(np.prod(shape.logmel)), shape.frames_bytes)
+        frames = np.frombuffer(memory, np.uint8, math.prod(shape.frames))
+        logmel = np.frombuffer(memory, "<f2", math.prod(shape.logmel), shape.frames_bytes)
         return Slots(frames.reshape(shape.frames), logmel.reshape(shape.logmel))
 
 
@@ -153,14 +160,15 @@ class Loader:
 
     def _look_up(self, task: _Task, cache: ClipCache) -> None:
         """Decode what the cache has; read the rest."""
-        missing = []
+        missing, found = [], []
         for number, clip in enumerate(task.work.clips):
             data = cache.get(clip)
             if data is None:
                 missing.append(number)
             else:
-                self._counters.add(num_cache_hits=1)
-                self._start_fill(task, number, data, is_cached=True)
+                found.append((number, data))
+        self._counters.add(num_cache_hits=len(found))
+        self._start_fills(task, found, is_cached=True)
         self._start_reads(task, missing)
 
     def _start_reads(self, task: _Task, numbers: Iterable[int]) -> None:
@@ -169,33 +177,42 @@ class Loader:
 
     def _read(self, task: _Task, read: Read) -> None:
         begin = time.perf_counter()
-        data = self._fetcher.read(read.shard, read.start, read.length)
+        pieces = self._fetcher.read_pieces(read.shard, read.start, read.length)
         self._counters.add(read_seconds=time.perf_counter() - begin)
+        found = []
         for number in read.numbers:
             clip = task.work.clips[number]
-            start = clip.tar_offset - read.start
-            piece = data[start : start + clip.tar_bytes]
-            self._start_fill(task, number, piece, is_cached=False)
+            found.append((number, cut(pieces, clip.tar_offset - read.start, clip.tar_bytes)))
+        self._start_fills(task, found, is_cached=False)
 
-    def _start_fill(self, task: _Task, number: int, data: memoryview, *, is_cached: bool) -> None:
-        fill = partial(self._fill, task, number, data, is_cached=is_cached)
-        self._decoders.submit(partial(task.guard, fill))
+    def _start_fills(
+        self, task: _Task, found: Sequence[tuple[int, bytes]], *, is_cached: bool
+    ) -> None:
+        """Have clips (number, bytes) decoded, spread over all decoding threads."""
+        size = max(CLIPS_PER_JOB, -(-len(found) // self._config.num_threads))
+        for first in range(0, len(found), size):
+            part = found[first : first + size]
+            fill = partial(self._fill, task, part, is_cached=is_cached)
+            self._decoders.submit(partial(task.guard, fill))
 
-    def _fill(self, task: _Task, number: int, data: memoryview, *, is_cached: bool) -> None:
-        clip, slot = task.work.clips[number], task.work.first_slot + number
-        try:
-            data = self._checked(data, clip, is_cached=is_cached)
-            begin = time.perf_counter()
-            self._place(task, clip, slot, data)
-            self._counters.add(decode_seconds=time.perf_counter() - begin)
-        except ChecksumError as error:
-            task.finish_one(slot, Problem("checksum", str(error)))
-        except FormatError as error:
-            task.finish_one(slot, Problem("format", str(error)))
-        else:
-            task.finish_one(slot, None)
+    def _fill(self, task: _Task, found: Sequence[tuple[int, bytes]], *, is_cached: bool) -> None:
+        problems: Problems = {}
+        seconds = 0.0
+        for number, data in found:
+            clip, slot = task.work.clips[number], task.work.first_slot + number
+            try:
+                data = self._checked(data, clip, is_cached=is_cached)
+                begin = time.perf_counter()
+                self._place(task, clip, slot, data)
+                seconds += time.perf_counter() - begin
+            except ChecksumError as error:
+                problems[slot] = Problem("checksum", str(error))
+            except FormatError as error:
+                problems[slot] = Problem("format", str(error))
+        self._counters.add(decode_seconds=seconds)
+        task.finish(len(found), problems)
 
-    def _checked(self, data: memoryview, clip: ClipPlace, *, is_cached: bool) -> memoryview:
+    def _checked(self, data: bytes, clip: ClipPlace, *, is_cached: bool) -> bytes:
         """`data` if its checksum is right; bytes that were only damaged on the way come again."""
         for tries in range(1, CHECKSUM_TRIES + 1):
             try:
@@ -214,7 +231,7 @@ class Loader:
             self._cache.put(clip, data)
         return data
 
-    def _place(self, task: _Task, clip: ClipPlace, slot: int, data: memoryview) -> None:
+    def _place(self, task: _Task, clip: ClipPlace, slot: int, data: bytes) -> None:
         """Decode and crop a clip into its slot. Raises `FormatError` when it is too small."""
         size = self._config.frame_size
         if min(clip.height, clip.width) < size:
@@ -250,11 +267,10 @@ class _Task:
                 if not self.done.done():
                     self.done.set_exception(error)
 
-    def finish_one(self, slot: int, problem: Problem | None) -> None:
-        """Note that a slot is filled or has its problem."""
+    def finish(self, num_clips: int, problems: Problems) -> None:
+        """Note that so many more slots are filled, or have their problem."""
         with self._lock:
-            self._missing -= 1
-            if problem is not None:
-                self._problems[slot] = problem
+            self._missing -= num_clips
+            self._problems.update(problems)
             if not self._missing and not self.done.done():
                 self.done.set_result(self._problems)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class Buffers:
     """(B, n_mels, num_mel_frames) float16."""
     slots: Slots
     """The memory of both."""
-    segment: Segment | None
-    """Where that memory is shared; None in this process's own."""
+    segment: Segment
+    """Where that memory lies, shared with loader processes."""
     seed: int
     """With epoch and clip id it decides the crop."""
     epoch: int
@@ -88,8 +89,10 @@ class Filler:
         self, dataset: Dataset, config: StreamConfig, counters: Counters, max_slots: int
     ) -> None:
         config.check(dataset.recipe)
-        self._max_bytes = BatchShape.of(dataset.recipe, config, max_slots).num_bytes
-        self._clips, self._recipe, self._config = dataset.clips, dataset.recipe, config
+        # A shape takes exact fractions of seconds to work out.
+        self._shape = functools.cache(functools.partial(BatchShape.of, dataset.recipe, config))
+        self._max_bytes = self._shape(max_slots).num_bytes
+        self._clips, self._config = dataset.clips, config
         self._processes = [
             LoaderProcess(dataset, config, counters) for _ in range(config.num_processes)
         ]
@@ -112,14 +115,14 @@ class Filler:
 
     def batch_bytes(self, num_slots: int) -> int:
         """Bytes of a batch of so many clips."""
-        return BatchShape.of(self._recipe, self._config, num_slots).num_bytes
+        return self._shape(num_slots).num_bytes
 
     def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> Pending:
         """Begin to load `rows`, (G, k): the k clips of each of G movies are read together."""
-        shape = BatchShape.of(self._recipe, self._config, rows.size)
-        slots, segment, tensors = self._memory(shape)
+        shape = self._shape(rows.size)
+        segment, slots = self._memory(shape)
+        frames, logmel = torch.from_numpy(slots.frames), torch.from_numpy(slots.logmel)
         clips = take_places(self._clips, rows.ravel())
-        frames, logmel = tensors
         buffers = Buffers(
             rows.ravel().copy(), clips, frames, logmel, slots, segment, seed, epoch, {}
         )
@@ -139,21 +142,14 @@ class Filler:
         work = Work(clips, first, buffers.seed, buffers.epoch)
         if self._threads is not None:
             return self._threads.start(work, buffers.slots)
-        assert buffers.segment is not None
         # In turn: movies of a batch are equal amounts of work, so all processes share every batch.
         self._num_works += 1
         process = self._processes[self._num_works % len(self._processes)]
-        shape = BatchShape.of(self._recipe, self._config, len(buffers.rows))
+        shape = self._shape(len(buffers.rows))
         return process.start(work, buffers.segment, shape)
 
-    def _memory(
-        self, shape: BatchShape
-    ) -> tuple[Slots, Segment | None, tuple[torch.Tensor, torch.Tensor]]:
-        if self._threads is not None:
-            pin = self._config.pin_memory
-            frames = torch.empty(shape.frames, dtype=torch.uint8, pin_memory=pin)
-            logmel = torch.empty(shape.logmel, dtype=torch.float16, pin_memory=pin)
-            return Slots(frames.numpy(), logmel.numpy()), None, (frames, logmel)
+    def _memory(self, shape: BatchShape) -> tuple[Segment, Slots]:
+        """Memory of a batch; used again and again, as fresh memory costs half a clip's decoding."""
         if self._pool is None:
             self._pool = SegmentPool(
                 self._max_bytes, self._config.prefetch_batches, pin_memory=self._config.pin_memory
@@ -161,5 +157,4 @@ class Filler:
         for number in self._pool.take_dropped():
             for process in self._processes:
                 process.forget(number)
-        segment, slots = self._pool.take(shape)
-        return slots, segment, (torch.from_numpy(slots.frames), torch.from_numpy(slots.logmel))
+        return self._pool.take(shape)

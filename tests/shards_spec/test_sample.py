@@ -197,3 +197,16 @@ def test_plain_headers_are_read_as_the_standard_library_reads_them() -> None:
         # A wrong checksum is never plain, and what is left to the library is refused or the same.
         found = _plain_member(bytes(broken))
         assert found is None or found == ("movie_000001.frames.jpg", 700)
+
+
+def test_verified_bytes_need_no_sum_of_their_own() -> None:
+    data = bytearray(tar_sample("movie_000001", {FRAMES: b"x" * 700, LOGMEL: b"y"}))
+    data[150] ^= 0x01  # a digit of the first header's sum
+    with pytest.raises(FormatError, match="broken tar header at byte 0"):
+        split_members(bytes(data))
+    found = split_members(bytes(data), is_verified=True)
+    assert bytes(found["movie_000001"][FRAMES]) == b"x" * 700
+    # What the members are is looked at all the same.
+    data[156:157] = b"2"  # a link
+    with pytest.raises(FormatError):
+        split_members(bytes(data), is_verified=True)

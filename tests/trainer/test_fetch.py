@@ -16,7 +16,7 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from trainer.clip_index import ClipIndex
-from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError
+from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError, cut
 from trainer.policy import BatchPolicy
 from trainer.stream import ClipStream, StreamConfig
 from trainer.stream_config import Counters, StreamStats
@@ -199,3 +199,12 @@ def test_a_hedged_read_keeps_what_came_before_the_cut(
             assert fetcher.read(row.shard, row.tar_offset, row.tar_bytes) == expected
     assert counters.snapshot(0).num_retries >= 2
     assert counters.snapshot(0).bytes_kept > 0
+
+
+def test_cuts_go_across_pieces() -> None:
+    whole = b"abcdefghij"
+    for pieces in ([whole], [b"abc", b"defg", b"hij"], [b"a", b"", b"bcdefghi", b"j"]):
+        for start in range(len(whole)):
+            for length in range(len(whole) - start + 1):
+                found = cut([memoryview(piece) for piece in pieces], start, length)
+                assert found == whole[start : start + length]

@@ -17,7 +17,7 @@ from shards_spec.storage import Storage
 from shards_spec.writer import tar_sample
 from trainer.clip_index import ClipIndex
 from trainer.clip_places import take_places
-from trainer.decode import ClipDecoder
+from trainer.decode import ClipDecoder, cached_memory
 from trainer.fetch import Fetcher
 from trainer.policy import BatchPolicy
 from trainer.reads import join_reads
@@ -173,3 +173,14 @@ def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
         decode(dataset, {"frames.jpg": members["frames.jpg"]})
     with pytest.raises(FormatError, match="the bytes are of"):
         decode(dataset, clip, row=1)
+
+
+@pytest.mark.parametrize("shape", [(16, 128, 224, 3), (1, 16, 16, 3), (3, 16, 7, 3)])
+def test_strips_are_decoded_into_the_cache(shape: tuple[int, ...]) -> None:
+    """Memory that begins at a multiple of 32 bytes would be written past it."""
+    for _ in range(20):
+        memory = cached_memory(shape)
+        assert memory.shape == shape
+        assert memory.flags.c_contiguous
+        assert memory.flags.writeable
+        assert memory.ctypes.data % 32 == 16

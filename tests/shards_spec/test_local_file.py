@@ -1,0 +1,62 @@
+"""Ranges of local files: read directly where a key is plainly a path, else by obstore."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from shards_spec.errors import StorageError
+from shards_spec.local_file import is_plain_key, read_range
+from shards_spec.storage import Storage
+
+
+@pytest.mark.parametrize(
+    ("key", "is_plain"),
+    [
+        ("shards/m/m-00000.tar", True),
+        ("index/clips.parquet", True),
+        ("../secret", False),
+        ("shards/../../secret", False),
+        ("shards/.hidden", False),
+        ("/etc/passwd", False),
+        ("a b", False),
+        ("a%2e", False),
+        ("a//b", False),
+        ("a/", False),
+        ("", False),
+    ],
+)
+def test_plain_keys(key: str, is_plain: bool) -> None:
+    assert is_plain_key(key) == is_plain
+
+
+def test_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    assert read_range(path, 10, 5) == bytes(range(10, 15))
+    assert read_range(path, 95, 10) == bytes(range(95, 100))
+    assert read_range(path, 200, 10) == b""
+    with pytest.raises(FileNotFoundError):
+        read_range(tmp_path / "no", 0, 1)
+
+
+def test_short_reads_of_the_system_are_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    whole = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, length, at: whole(file, min(length, 7), at))
+    assert read_range(path, 3, 50) == bytes(range(3, 53))
+    assert read_range(path, 90, 50) == bytes(range(90, 100))
+
+
+def test_no_key_leads_out_of_the_storage(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    storage = Storage(str(tmp_path / "data"), create=True)
+    storage.put("x", b"y")
+    for key in ("../secret", "x/../../secret", str(tmp_path / "secret")):
+        with pytest.raises(StorageError):
+            storage.get_range(key, 0, 6)

@@ -208,8 +208,8 @@ def page(record: dict[str, Any], kinds: dict[str, KindCosts]) -> str:
     lines += [
         "",
         "The last column is for a film of 105 minutes and holds what went to no task (the driver "
-        f"and Ray's processes): {100 * record['outside_tasks']:.1f} % more. To start Ray and a worker "
-        f"took {record['start_seconds']:.1f} CPU seconds, once.",
+        f"and Ray's processes): {100 * record['outside_tasks']:.1f} % more. To start Ray and a "
+        f"worker took {record['start_seconds']:.1f} CPU seconds, once.",
         "",
         f"Spread between films of a kind (standard deviation of the logarithm): {spread}.",
         "",

@@ -120,7 +120,7 @@ def test_a_ray_job_is_drained_by_the_hook_and_by_a_stop(
 ) -> None:
     """What a pod's end and `ray job stop` do to the driver; the job server waits as in a pod."""
     client = JobSubmissionClient(f"http://{cluster.webui_url}")
-    words = command(long_corpus, tmp_path, "auto")
+    words = command(long_corpus, tmp_path, cluster.address)
     before = 0
     for how in ("hook", "stop"):
         job = submitted(client, subprocess.list2cmdline(words))

@@ -101,10 +101,15 @@ def test_waits_spread_but_are_fixed() -> None:
 def test_memory_doubles_after_a_lack_of_it_only() -> None:
     unit = Job(*movie("a")).add("audio")
     factors = []
-    for error in (errors.KilledError("x"), errors.SourceError("x"), errors.OutOfMemoryError("x")):
-        note_failure(unit, error)
+    for kind in (
+        errors.KilledError,
+        errors.SourceError,
+        errors.OutOfMemoryError,
+        errors.DiskFullError,
+    ):
+        note_failure(unit, kind("x"))
         factors.append(unit.memory_factor)
-    assert factors == [2, 2, 4]
+    assert factors == [2, 2, 4, 4]
 
 
 def test_losses_are_no_attempts() -> None:

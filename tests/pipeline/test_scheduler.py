@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 
 import pytest
+from ray import exceptions as ray_errors
 
 from benchmarks import schedule
 from benchmarks.costs import KindCosts
 from benchmarks.schedule_films import Costs, read_costs
-from pipeline import errors
+from pipeline import errors, tasks
 from pipeline.corpus import Movie
 from pipeline.health import Health
 from pipeline.jobs import Job
-from pipeline.scheduler import MAX_LOSSES, Scheduler, final_status, note_failure, retry_wait
+from pipeline.scheduler import (
+    MAX_LOSSES,
+    Scheduler,
+    final_status,
+    kind_of,
+    note_failure,
+    retry_wait,
+)
 from shards_spec.errors import StorageError
 
 
@@ -110,6 +118,23 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
         note_failure(unit, kind("x"))
         factors.append(unit.memory_factor)
     assert factors == [2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (ray_errors.OutOfMemoryError("over 95 %"), errors.OutOfMemoryError),
+        (ray_errors.WorkerCrashedError(), errors.KilledError),
+        (ray_errors.NodeDiedError("gone"), errors.LostError),
+        (ray_errors.ObjectLostError("00" * 28, None, "stack"), errors.LostError),
+        (ray_errors.RaySystemError(OSError("x")), errors.LostError),
+    ],
+)
+def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MediaError]) -> None:
+    """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
+    found = tasks.failure(movie("a")[0], said)
+    assert type(found) is wanted
+    assert kind_of(found) in ("resource", "lost")
 
 
 def test_losses_are_no_attempts() -> None:

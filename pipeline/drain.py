@@ -63,4 +63,4 @@ def drain_all(out: str = "", seconds: float = WAIT_SECONDS) -> set[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(1 if drain_all(*sys.argv[1:2]) else 0)
+    sys.exit(1 if drain_all(sys.argv[1] if len(sys.argv) > 1 else "") else 0)

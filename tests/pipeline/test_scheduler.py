@@ -174,7 +174,7 @@ def test_the_published_simulation_is_of_the_measured_costs() -> None:
     assert all(outcome["films"] == 10_000 for outcome in record["outcomes"])
     # What issue and docs promise.
     assert all(0 <= outcome["over_lower_bound"] < 0.05 for outcome in record["outcomes"])
-    again = schedule.simulate(1, costs, num_films=200)
+    again = schedule.simulate(1, costs, num_films=1000)
     assert again.work_hours / again.films == pytest.approx(
         record["outcomes"][0]["work_hours"] / 10_000, rel=0.1
     )

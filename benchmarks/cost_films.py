@@ -8,6 +8,7 @@ what films have, because detail that was scaled up would take less.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,16 @@ def make_films(folder: Path, whole: Path) -> list[Path]:
             found.append(path)
     film = folder / f"h264-720p-{len(PARTS)}.mp4"
     if not film.exists():
-        film.hardlink_to(whole)
+        shutil.copyfile(whole, film)
     return [*found, film]
+
+
+def make_repeated(folder: Path, kind: Kind, times: int, path: Path) -> Path:
+    """The second part of a kind so many times, without coding it anew; gives the part's path."""
+    part = folder / f"{kind.name}-1{kind.suffix}"
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1)]
+    subprocess.run([*command, "-i", str(part), "-c", "copy", str(path)], check=True)
+    return part
 
 
 def _encode(whole: Path, path: Path, start: int, seconds: int, options: tuple[str, ...]) -> None:

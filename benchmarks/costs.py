@@ -6,7 +6,8 @@ The real pipeline on Ray runs over Big Buck Bunny (720p as it is) and parts of i
 (`benchmarks.cost_films`). Each task tells the CPU time of its worker and of the ffmpegs that it
 ran; CPU time, because other work on the machine disturbs it less than wall time. Of several rounds
 the least of each task counts. What a worker takes to start, its first audio included, is told
-apart. `benchmarks.schedule` takes its costs from `results/costs.json`.
+apart; so is what of a look into a film grows with its length, measured on a part and on the same
+part 20 times. `benchmarks.schedule` takes its costs from `results/costs.json`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 
-from benchmarks.cost_films import KINDS, make_films
+from benchmarks.cost_films import KINDS, Kind, make_films, make_repeated
 from pipeline.config import RunConfig
+from pipeline.corpus import find_movies
+from pipeline.movie import film_seconds, prepare
 from pipeline.preprocess import preprocess
+from pipeline.source import fingerprint
 from pipeline.tools import ffmpeg_version
 from shards_spec.recipe import Recipe
 
@@ -148,46 +151,97 @@ def least(rounds: Iterable[list[Film]]) -> list[Film]:
     return found
 
 
-def costs_of(films: list[Film]) -> KindCosts:
-    """Films of one kind as rates; `prepare` as a straight line over the length."""
-    seconds = np.array([film.seconds for film in films])
-    spent = {task: np.array([film.tasks[task] for film in films]) for task in TASKS}
-    slope, start = np.polyfit(seconds, spent["prepare"], 1)
-    if slope < 0 or start < 0:
-        slope, start = 0.0, float(spent["prepare"].mean())
-    rates = {task: round(float(spent[task].sum() / seconds.sum()), 6) for task in TASKS[1:]}
+def prepare_line(folder: Path, kind: Kind, rounds: int) -> tuple[float, float]:
+    """CPU seconds of looking into a film of a kind: whatever its length, and per film second."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-costs-", dir=folder.parent) as scratch:
+        repeated = Path(scratch) / f"{kind.name}{kind.suffix}"
+        part = make_repeated(folder, kind, 20, repeated)
+        points = [prepare_cost(path, rounds) for path in (part, repeated)]
+    (short, few), (long, many) = points
+    slope = max(0.0, (many - few) / (long - short))
+    return few - slope * short, slope
+
+
+def prepare_cost(path: Path, rounds: int) -> tuple[float, float]:
+    """Film seconds, and the least CPU seconds of looking into the film."""
+    (movie,) = find_movies(str(path))
+    mark, spent, plan = fingerprint(movie), [], None
+    for _ in range(rounds):
+        before = os.times()
+        plan = prepare(movie, mark, Recipe(), RunConfig().segment_seconds)
+        spent.append(sum(os.times()[:4]) - sum(before[:4]))
+    assert plan is not None
+    return film_seconds(plan), min(spent)
+
+
+def costs_of(films: list[Film], line: tuple[float, float]) -> KindCosts:
+    """Films of one kind as rates."""
+    seconds = sum(film.seconds for film in films)
+    rates = {task: round(sum(f.tasks[task] for f in films) / seconds, 6) for task in TASKS[1:]}
     return KindCosts(
-        prepare_seconds=round(float(start), 3),
-        prepare=round(float(slope), 6),
-        bytes_per_second=round(sum(film.num_bytes for film in films) / float(seconds.sum())),
+        prepare_seconds=round(line[0], 3),
+        prepare=round(line[1], 6),
+        bytes_per_second=round(sum(film.num_bytes for film in films) / seconds),
         **rates,
     )
 
 
 def spread_of(films: list[Film], kinds: dict[str, KindCosts]) -> dict[str, float]:
-    """Standard deviation of the logarithm of a film's costs against its kind's, by task."""
+    """Standard deviation of the logarithm of a film's costs against its kind's mean, by task."""
     found = {}
     for task in TASKS:
         logs = []
-        for film in films:
-            costs = kinds[film.kind]
-            fixed = costs.prepare_seconds if task == "prepare" else 0.0
-            wanted = fixed + float(getattr(costs, task)) * film.seconds
-            logs.append(math.log(film.tasks[task] / wanted))
-        free = len(films) - len(kinds) * (2 if task == "prepare" else 1)
+        for name in kinds:
+            rates = [
+                math.log(film.tasks[task] / (1 if task == "prepare" else film.seconds))
+                for film in films
+                if film.kind == name
+            ]
+            logs += [rate - sum(rates) / len(rates) for rate in rates]
+        free = len(films) - len(kinds)
         found[task] = round(math.sqrt(sum(x * x for x in logs) / free), 3)
     return found
 
 
-def page(record: dict[str, Any], kinds: dict[str, KindCosts]) -> str:
+def record_of(
+    rounds: list[Round], lines: dict[str, tuple[float, float]], load_average: float
+) -> dict[str, Any]:
+    """All that was measured, and what follows from it."""
+    films = least(one.films for one in rounds)
+    outside = min(one.outside for one in rounds)
+    by_kind = {kind.name: [f for f in films if f.kind == kind.name] for kind in KINDS}
+    kinds = {name: costs_of(of_kind, lines[name]) for name, of_kind in by_kind.items()}
+    return {
+        "command": "python -m benchmarks.costs --film big_buck_bunny.mp4",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "ray": ray.__version__,
+        "cpus": os.cpu_count(),
+        "load_average": round(load_average, 1),
+        "ffmpeg": ffmpeg_version(),
+        "rounds": len(rounds),
+        "kinds": {name: asdict(costs) for name, costs in kinds.items()},
+        "spread": spread_of(films, kinds),
+        "outside_tasks": round(outside, 4),
+        "start_seconds": round(min(one.start for one in rounds), 1),
+        "core_hours_per_film_hour": {
+            name: round(costs.core_hours_per_film_hour() * (1 + outside), 4)
+            for name, costs in kinds.items()
+        },
+        "films": [asdict(film) for film in films],
+    }
+
+
+def page(record: dict[str, Any]) -> str:
     """The result as Markdown."""
+    kinds = {name: KindCosts(**costs) for name, costs in record["kinds"].items()}
     lines = [
         "# What preprocessing costs",
         "",
         f"`{record['command']}`, {record['date']}, {record['machine']}, Ray {record['ray']}, "
         f"FFmpeg {record['ffmpeg']}; "
-        f"least of {record['rounds']} rounds, load average {record['load_average']} on "
-        f"{record['cpus']} CPUs.",
+        f"least of {record['rounds']} rounds. The machine's {record['cpus']} CPUs were shared with "
+        f"other work (load average {record['load_average']}), which makes figures larger.",
         "",
         "CPU seconds of one core per film second, ffmpeg's included, by the real tasks on Ray; the "
         "default recipe. h264-720p is Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), whole "
@@ -229,33 +283,12 @@ def main() -> None:
         folder = given.films or Path(scratch)
         paths = make_films(folder, given.film)
         rounds = [run_once(folder, paths) for _ in range(given.rounds)]
-    films = least(one.films for one in rounds)
-    outside = min(one.outside for one in rounds)
-    by_kind = {kind.name: [f for f in films if f.kind == kind.name] for kind in KINDS}
-    kinds = {name: costs_of(of_kind) for name, of_kind in by_kind.items()}
-    record = {
-        "command": "python -m benchmarks.costs --film big_buck_bunny.mp4",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "ray": ray.__version__,
-        "cpus": os.cpu_count(),
-        "load_average": round(os.getloadavg()[2], 1),
-        "ffmpeg": ffmpeg_version(),
-        "rounds": given.rounds,
-        "kinds": {name: asdict(costs) for name, costs in kinds.items()},
-        "spread": spread_of(films, kinds),
-        "outside_tasks": round(outside, 4),
-        "start_seconds": round(min(one.start for one in rounds), 1),
-        "core_hours_per_film_hour": {
-            name: round(costs.core_hours_per_film_hour() * (1 + outside), 4)
-            for name, costs in kinds.items()
-        },
-        "films": [asdict(film) for film in films],
-    }
+        load_average = os.getloadavg()[2]
+        lines = {kind.name: prepare_line(folder, kind, given.rounds) for kind in KINDS}
+    record = record_of(rounds, lines, load_average)
     (given.out / "costs.json").write_text(json.dumps(record, indent=2) + "\n")
-    text = page(record, kinds)
-    (given.out / "costs.md").write_text(text)
-    sys.stdout.write(text)
+    (given.out / "costs.md").write_text(page(record))
+    sys.stdout.write(page(record))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """How close the scheduler comes to the best possible: 10,000 films on 1 to 1,000 workers.
 
-    python -m benchmarks.schedule [--films 10000] [--out benchmarks/results/schedule.json]
+    python -m benchmarks.schedule [--films 10000] [--out benchmarks/results]
 
 The real `Scheduler`, the real segments' lengths and the real rules of retries run against a clock
-that jumps from event to event; only the tasks are simulated: each takes the time that a cost model
-gives, spread at random, and some fail. The lower bound is the larger of all work over all workers,
-and of the longest film's own chain (prepare, its longest unit, write).
-
-The cost model's figures are of the kind that decoding H.264 1080p in one thread takes; set them to
-your own measurements. They are no measurement of a cluster.
+that jumps from event to event; only the tasks are simulated. What they take is measured: the rates
+and spreads of `results/costs.json`, which `benchmarks.costs` writes. Assumed are the films' lengths
+(as film libraries have them), equal shares of the measured kinds, and how often what fails. The
+lower bound is the larger of all work over all workers, and of the longest film's own chain
+(prepare, its longest unit, write); the work of failed tries is in the makespan alone.
 """
 
 from __future__ import annotations
@@ -21,38 +20,27 @@ import platform
 import random
 import resource
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from benchmarks.costs import RESULTS
+from benchmarks.schedule_films import (
+    PASSING,
+    PERMANENT,
+    SEGMENT_SECONDS,
+    Costs,
+    make_film,
+    read_costs,
+)
 from pipeline.corpus import Movie
-from pipeline.errors import LostError, MediaError, TimedOutError
 from pipeline.jobs import Job, Unit
 from pipeline.plan import Segment
 from pipeline.scheduler import Scheduler, note_failure, retry_wait
 
 NUM_FILMS = 10_000
-SEGMENT_SECONDS = 300.0
 MAX_ATTEMPTS = 4
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds of one core."""
-
-    prepare_seconds: float = 8.0
-    """Looking into a film, whatever its length."""
-    prepare_per_film_second: float = 0.002
-    """Reading all its packets."""
-    video_per_film_second: float = 0.10
-    """Decoding and scaling 1080p: ten times real time."""
-    audio_per_film_second: float = 0.012
-    write_per_film_second: float = 0.004
-    spread: float = 0.15
-    """Standard deviation of the logarithm of each task's time."""
-    failing: float = 0.01
-    """Share of tries that fail for a transient reason, after half of their time."""
-    losing: float = 0.002
-    """Share of tries that are lost with their node."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,10 @@ class Outcome:
     films: int
     units: int
     retries: int
-    given_up: int
+    failures: dict[str, int]
+    """Films given up, by class."""
+    work_hours: float
+    """Of all tasks on one core, less failed tries."""
     makespan_hours: float
     lower_bound_hours: float
     over_lower_bound: float
@@ -74,25 +65,21 @@ class Outcome:
     driver_peak_mib: float
 
 
-def film_seconds(rng: random.Random) -> float:
-    """A length as film libraries have it: features about 105 minutes, shorts, a few epics."""
-    kind = rng.random()
-    if kind < 0.12:
-        return rng.uniform(120, 2400)
-    minutes = rng.lognormvariate(math.log(104), 0.20)
-    return 60 * min(max(minutes, 45), 330)
-
-
 class Simulation:
     """A run of the real scheduler on simulated workers."""
 
     def __init__(self, workers: int, costs: Costs, seed: int, num_films: int) -> None:
         rng = random.Random(seed)
-        self._lengths = {f"film-{i:05d}": film_seconds(rng) for i in range(num_films)}
+        self._films = {f"film-{i:05d}": make_film(rng, costs) for i in range(num_films)}
         # Bytes tell the length only roughly: bit rates differ.
         movies = [
-            (_movie(name, int(length * 1e6 * rng.lognormvariate(0, 0.4))), name)
-            for name, length in self._lengths.items()
+            (
+                _movie(
+                    name, film.seconds * film.costs.bytes_per_second * rng.lognormvariate(0, 0.4)
+                ),
+                "",
+            )
+            for name, film in self._films.items()
         ]
         self._scheduler = Scheduler(movies)
         self._workers, self._costs, self._rng = workers, costs, rng
@@ -101,7 +88,8 @@ class Simulation:
         self._wait_until: list[float] = []
         self._now = 0.0
         self.work = self.chain = 0.0
-        self.units = self.retries = self.given_up = self.most_open = self._ticket = 0
+        self.units = self.retries = self.most_open = self._ticket = 0
+        self.failures: Counter[str] = Counter()
 
     def run(self) -> float:
         """Seconds until the last film is through."""
@@ -125,36 +113,29 @@ class Simulation:
         heapq.heappush(self._busy, (self._now + seconds, self._ticket, unit))
 
     def _seconds(self, unit: Unit) -> float:
+        film = self._films[unit.job.movie.movie_id]
         if unit.result is None:
-            spread = self._costs.spread
-            factor = self._rng.lognormvariate(-(spread**2) / 2, spread)
-            unit.result = self._cost(unit) * factor
+            unit.result = film.task_seconds(unit)
             self.work += unit.result
             self.units += 1
-        draw = self._rng.random()
-        unit.payload = None
-        if draw < self._costs.failing:
-            unit.payload = TimedOutError("simulated")
-        elif draw < self._costs.failing + self._costs.losing:
-            unit.payload = LostError("simulated")
+        unit.payload = self._draw_error()
+        if film.broken is not None and film.broken[0] == unit.kind:
+            unit.payload = film.broken[1]("simulated")
         seconds = float(unit.result)
         return seconds / 2 if unit.payload is not None else seconds
 
-    def _cost(self, unit: Unit) -> float:
-        length, costs = self._lengths[unit.job.movie.movie_id], self._costs
-        if unit.kind == "prepare":
-            return costs.prepare_seconds + costs.prepare_per_film_second * length
-        if unit.kind == "audio":
-            return costs.audio_per_film_second * length
-        if unit.kind == "write":
-            return costs.write_per_film_second * length
-        number = unit.segment.number if unit.segment else 0
-        return costs.video_per_film_second * min(SEGMENT_SECONDS, length - number * SEGMENT_SECONDS)
+    def _draw_error(self) -> Exception | None:
+        draw = self._rng.random()
+        for error, share in self._costs.passing.items():
+            if draw < share:
+                return error("simulated")
+            draw -= share
+        return None
 
     def _end(self, unit: Unit) -> None:
         if unit.job.finished:
             return
-        error: MediaError | None = unit.payload
+        error: Any = unit.payload
         if error is not None:
             self._failed(unit, error)
             return
@@ -162,7 +143,7 @@ class Simulation:
         job.num_open -= 1
         if unit.kind == "prepare":
             self._scheduler.push(job.add("audio"))
-            length = self._lengths[job.movie.movie_id]
+            length = self._films[job.movie.movie_id].seconds
             for number in range(max(1, math.ceil(length / SEGMENT_SECONDS))):
                 self._scheduler.push(job.add("segment", Segment(number, number, number + 1, None)))
         elif unit.kind == "write":
@@ -170,11 +151,11 @@ class Simulation:
         elif job.num_open == 0:
             self._scheduler.push(job.add("write"))
 
-    def _failed(self, unit: Unit, error: MediaError) -> None:
+    def _failed(self, unit: Unit, error: Exception) -> None:
         note_failure(unit, error)
         wait = retry_wait(unit, error, MAX_ATTEMPTS, 2.0)
         if wait is None:
-            self.given_up += 1
+            self.failures[getattr(error, "error_class", "storage")] += 1
             self._close(unit.job)
             return
         self.retries += 1
@@ -201,7 +182,8 @@ def simulate(workers: int, costs: Costs, seed: int = 1, num_films: int = NUM_FIL
         films=num_films,
         units=simulation.units,
         retries=simulation.retries,
-        given_up=simulation.given_up,
+        failures=dict(sorted(simulation.failures.items())),
+        work_hours=round(simulation.work / 3600, 3),
         makespan_hours=round(makespan / 3600, 3),
         lower_bound_hours=round(bound / 3600, 3),
         over_lower_bound=round(makespan / bound - 1, 4),
@@ -211,35 +193,67 @@ def simulate(workers: int, costs: Costs, seed: int = 1, num_films: int = NUM_FIL
     )
 
 
-def _movie(name: str, num_bytes: int) -> Movie:
-    return Movie(movie_id=name, uri=f"file:///{name}", group=name, num_bytes=num_bytes)
+def _movie(name: str, num_bytes: float) -> Movie:
+    return Movie(movie_id=name, uri=f"file:///{name}", group=name, num_bytes=int(num_bytes))
+
+
+def page(record: dict[str, Any], outcomes: list[Outcome]) -> str:
+    """The result as Markdown."""
+    passing = ", ".join(f"{name} {100 * share:g} %" for name, share in record["passing"].items())
+    permanent = ", ".join(f"{name} {100 * x:g} %" for name, x in record["permanent"].items())
+    lines = [
+        "# The scheduler's own loss",
+        "",
+        f"`{record['command']}`, {record['date']}, {record['machine']}. The real scheduler and its "
+        "rules of retries on simulated workers; costs and their spread from `costs.json`, equal "
+        f"shares of its kinds. Assumed: tries that fail for a passing reason ({passing}), films "
+        f"that cannot be used ({permanent}).",
+        "",
+        "| workers | films | makespan | lower bound | over it | films open at most | retries "
+        "| driver CPU | driver memory |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.workers} | {one.films} | {one.makespan_hours:.2f} h "
+        f"| {one.lower_bound_hours:.2f} h | {100 * one.over_lower_bound:.2f} % "
+        f"| {one.most_open_films} | {one.retries} | {one.driver_cpu_seconds:.1f} s "
+        f"| {one.driver_peak_mib:.0f} MiB |"
+        for one in outcomes
+    ]
+    lines += [
+        "",
+        "CPU and memory are of the whole simulation: an upper bound on what the scheduler takes. "
+        f"Given up with {outcomes[-1].workers} workers: "
+        + ", ".join(f"{name} {number}" for name, number in outcomes[-1].failures.items())
+        + ".",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Print the table; write the results."""
+    """Simulate, write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--out", default="benchmarks/results/schedule.json")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--costs", type=Path, default=RESULTS / "costs.json")
     parser.add_argument("--films", type=int, default=NUM_FILMS)
-    arguments = parser.parse_args()
-    costs = Costs()
-    outcomes = []
-    for workers in (1, 10, 100, 1000):
-        outcomes.append(simulate(workers, costs, num_films=arguments.films))
-        found = outcomes[-1]
-        print(
-            f"{found.workers:5} workers: {found.makespan_hours:10.2f} h, "
-            f"{100 * found.over_lower_bound:5.2f} % over the lower bound, "
-            f"at most {found.most_open_films} films open, {found.retries} retries, "
-            f"driver {found.driver_cpu_seconds} s, {found.driver_peak_mib} MiB"
-        )
+    given = parser.parse_args()
+    costs = read_costs(given.costs)
+    outcomes = [simulate(number, costs, num_films=given.films) for number in (1, 10, 100, 1000)]
     record = {
         "command": "python -m benchmarks.schedule",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "date": time.strftime("%Y-%m-%d"),
-        "costs": asdict(costs),
+        "passing": {
+            getattr(error, "error_class", "storage"): share for error, share in PASSING.items()
+        },
+        "permanent": {error.error_class: share for error, (_, share) in PERMANENT.items()},
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
-    Path(arguments.out).write_text(json.dumps(record, indent=2) + "\n")
+    (given.out / "schedule.json").write_text(json.dumps(record, indent=2) + "\n")
+    text = page(record, outcomes)
+    (given.out / "schedule.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shards_spec import layout
-from shards_spec.errors import FormatError, InputError
+from shards_spec.errors import AccessDeniedError, FormatError, InputError, StorageError
 from shards_spec.schema import parse_table
 from shards_spec.storage import Storage, normalise_uri
 
@@ -180,17 +180,30 @@ def _remote_movies(uri: str) -> list[Movie]:
 
 
 def _remote_movie(storage: Storage, key: str) -> Movie:
+    movie = _unseen_movie(storage, key)
+    info = storage.head(_stored_key(storage, key))
+    return replace(movie, num_bytes=info.size, etag=info.etag)
+
+
+def _row_of_remote(storage: Storage, key: str) -> Movie:
+    """One of many: if it cannot be looked up, its first task will say why, and the others go on."""
+    try:
+        return _remote_movie(storage, key)
+    except StorageError as error:
+        if isinstance(error, AccessDeniedError) and "no credentials" in str(error):
+            raise
+        return _unseen_movie(storage, key)
+
+
+def _unseen_movie(storage: Storage, key: str) -> Movie:
+    stored = _stored_key(storage, key)
+    movie_id = movie_id_of(PurePosixPath(stored).name)
+    return Movie(movie_id=movie_id, uri=storage.uri_of(stored), group=movie_id, num_bytes=-1)
+
+
+def _stored_key(storage: Storage, key: str) -> str:
     # Addresses of the web are written with escapes, keys of buckets as they are.
-    key = unquote(key) if storage.is_web else key
-    info = storage.head(key)
-    movie_id = movie_id_of(PurePosixPath(key).name)
-    return Movie(
-        movie_id=movie_id,
-        uri=storage.uri_of(key),
-        group=movie_id,
-        num_bytes=info.size,
-        etag=info.etag,
-    )
+    return unquote(key) if storage.is_web else key
 
 
 def _manifest_movies(data: bytes, name: str, folder: str) -> list[Movie]:
@@ -217,7 +230,7 @@ def _manifest_movie(row: dict[str, Any], uri: str, folder: str, where: str) -> M
             movie = _local_movie(path, path.name if absolute else uri)
         else:
             parent, _, key = normalise_uri(full).rpartition("/")
-            movie = _remote_movie(Storage(parent), key)
+            movie = _row_of_remote(Storage(parent), key)
         movie_id = layout.check_movie_id(str(row.get("movie_id") or movie.movie_id))
         start, end = float(row.get("start") or 0.0), float(row.get("end") or 0.0)
         audio_track = _track_number(row.get("audio_track"))

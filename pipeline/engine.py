@@ -163,14 +163,15 @@ class Engine:
                 self._scheduler.push(job.add("audio"))
             for part in done.value.segments:
                 self._scheduler.push(job.add("segment", part))
-            yield Event("planned", job.movie.movie_id, steps.film_seconds(done.value))
+            found = Event("planned", job.movie.movie_id, steps.film_seconds(done.value))
+            yield _of_task(found, unit, done)
         elif unit.kind == "write":
-            yield self._finish(job, done.value)
+            yield _of_task(self._finish(job, done.value), unit, done)
             self._health.note_end(job.movie.movie_id, None)
         else:
             job.cpu_seconds += done.value.cpu_seconds
             if not is_again:
-                yield self._decoded(unit, done)
+                yield _of_task(self._decoded(unit, done), unit, done)
             if job.num_open == 0:
                 has_sound = any(other.kind == "audio" for other in job.units)
                 self._scheduler.push(job.add("write" if has_sound else "audio"))
@@ -182,8 +183,6 @@ class Engine:
             "decoded",
             job.movie.movie_id,
             seconds,
-            unit=unit.name,
-            attempt=unit.attempts,
             cpu_seconds=done.value.cpu_seconds,
             peak_rss_bytes=done.peak_rss_bytes,
         )
@@ -285,3 +284,8 @@ class Engine:
 def _results(job: Job, kind: str) -> list[Any]:
     """What the units of a kind gave, in the order of the movie."""
     return [unit.result for unit in job.units if unit.kind == kind]
+
+
+def _of_task(event: Event, unit: Unit, done: tasks.Done) -> Event:
+    """The event with the task that it came from."""
+    return replace(event, unit=unit.name, attempt=unit.attempts, task_cpu_seconds=done.cpu_seconds)

@@ -22,7 +22,8 @@ MediaError                     kind: permanent unless said otherwise
 ├── OutOfMemoryError           resource: ffmpeg needs more memory than it may have
 └── DiskFullError              resource: no room for sources or shards on a node
 
-`transient` is tried again as it is, `resource` with more memory; neither for ever.
+`transient` is tried again as it is, `resource` too, with more memory where that was lacking;
+neither for ever.
 """
 
 from __future__ import annotations

@@ -53,7 +53,8 @@ def event_record(event: Event) -> dict[str, Any]:
     record: dict[str, Any] = {"event": event.kind, "movie_id": event.movie_id}
     if event.unit:
         record |= {"task": event.unit, "attempt": event.attempt}
-    for name in ("film_seconds", "cpu_seconds", "peak_rss_bytes", "error_class", "message"):
+    numbers = ("film_seconds", "cpu_seconds", "task_cpu_seconds", "peak_rss_bytes")
+    for name in (*numbers, "error_class", "message"):
         value = getattr(event, name)
         if value:
             record[name] = round(value, 3) if isinstance(value, float) else value

@@ -31,12 +31,14 @@ class Event:
     message: str = ""
     """With `retry`: why."""
     unit: str = ""
-    """The task's name, such as `segment 3`; with `decoded` and `retry`."""
+    """The task's name, such as `segment 3`; empty with `started`, and for a movie given up."""
     attempt: int = 0
     error_class: str = ""
     """With `retry`."""
     cpu_seconds: float = 0.0
     """Of ffmpeg, with `decoded`."""
+    task_cpu_seconds: float = 0.0
+    """Of the task with all programs that it ran; with `planned`, `decoded` and `finished`."""
     peak_rss_bytes: int = 0
     """Of the worker, with `decoded`."""
 

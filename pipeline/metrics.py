@@ -20,6 +20,7 @@ class Metrics:
 
         self._film_seconds = counter("film_seconds_decoded", "Film seconds decoded")
         self._cpu_seconds = counter("ffmpeg_cpu_seconds", "CPU seconds of ffmpeg")
+        self._task_seconds = counter("task_cpu_seconds", "CPU seconds of all, by task", "task")
         self._clips = counter("clips", "Clips committed")
         self._bytes = counter("shard_bytes", "Bytes of committed shards")
         self._movies = counter("movies", "Movies ended, by status", "status")
@@ -34,6 +35,9 @@ class Metrics:
         self._queue.set(num_queued)
         if event is None:
             return
+        if event.task_cpu_seconds > 0:
+            task = event.unit.partition(" ")[0]
+            self._task_seconds.inc(event.task_cpu_seconds, {"task": task})
         if event.kind == "decoded":
             _add(self._film_seconds, event.film_seconds)
             _add(self._cpu_seconds, event.cpu_seconds)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from pipeline.corpus import Movie
-from pipeline.errors import MediaError
+from pipeline.errors import KilledError, MediaError, OutOfMemoryError
 from pipeline.jobs import Job, Unit
 from shards_spec.errors import StorageError
 from shards_spec.schema import Status
@@ -129,7 +129,7 @@ def note_failure(unit: Unit, error: Exception) -> None:
     if kind_of(error) == "lost":
         unit.attempts -= 1
         unit.losses += 1
-    elif kind_of(error) == "resource":
+    elif isinstance(error, (KilledError, OutOfMemoryError)):
         unit.memory_factor = min(2 * unit.memory_factor, 2**_MAX_DOUBLINGS)
 
 

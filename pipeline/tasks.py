@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import resource
 import sys
 import tempfile
@@ -34,6 +35,8 @@ from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 _MAX_ERROR = 4000
+#: CPU seconds of this worker when its task began; a worker runs one task at a time.
+_cpu_before = 0.0
 #: How long a part may take to come from another node or from disk; Ray itself gives it 10 minutes.
 _FETCH_SECONDS = 60.0
 
@@ -48,6 +51,8 @@ class Done:
     """Id of the Ray node that it ran on."""
     peak_rss_bytes: int
     """Of the worker process, so far."""
+    cpu_seconds: float
+    """Of the task in its worker, and of the programs that it ran."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,8 @@ def _fill(spool: Spool, movie: Movie, parts: dict[int, list[Any]]) -> None:
 
 @contextlib.contextmanager
 def _translated(movie: Movie) -> Iterator[None]:
+    global _cpu_before
+    _cpu_before = _cpu_seconds()
     try:
         yield
     except MemoryError as error:
@@ -187,4 +194,10 @@ def _done(value: MoviePlan | MovieRow | Any) -> Done:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     node: str = cast(Any, ray).get_runtime_context().get_node_id()
-    return Done(value, node, peak)
+    return Done(value, node, peak, _cpu_seconds() - _cpu_before)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of all children that have ended and were waited for, as ffmpegs are."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -11,7 +11,8 @@ from pipeline import source
 from pipeline.corpus import Movie
 from pipeline.errors import MediaError
 from shards_spec import layout
-from shards_spec.errors import InputError
+from shards_spec.errors import InputError, ReelshardsError
+from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
@@ -42,9 +43,10 @@ def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> Todo:
     with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
         fingerprints = list(pool.map(fingerprint_of, movies))
     process, keep, reasons = [], [], {}
+    changed = _recipe_changes(storage, recipe)
     for movie, fingerprint in zip(movies, fingerprints, strict=True):
         row = committed.get(movie.movie_id)
-        reason = _redo_reason(row, fingerprint, recipe) if row else ""
+        reason = _redo_reason(row, fingerprint, recipe, changed) if row else ""
         if row is None or reason:
             process.append((movie, fingerprint))
             if reason:
@@ -69,15 +71,31 @@ def fingerprint_of(movie: Movie) -> str:
         return ""
 
 
-def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe) -> str:
+def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe, changed: str) -> str:
     """Why a committed movie must be done again; empty when it may be kept."""
     if row.source_fingerprint != fingerprint:
         return "the source changed"
     if row.recipe_fingerprint != recipe.fingerprint:
-        return "the recipe changed"
+        return f"the recipe changed{changed}"
     if row.status == "failed":
         return f"it failed for a transient reason ({row.error_class})"
     return ""
+
+
+def _recipe_changes(storage: Storage, recipe: Recipe) -> str:
+    """` (fps 5.0 -> 4.0)` against the dataset's recipe; empty where it has none that can be read.
+
+    Movies of a run that was killed have no `dataset.json` beside them yet.
+    """
+    try:
+        before = recipe_of(read_info(storage)).to_json()
+    except ReelshardsError:
+        return ""
+    after = recipe.to_json()
+    words = [
+        f"{name} {before[name]} -> {after[name]}" for name in after if before[name] != after[name]
+    ]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def forget(storage: Storage, todo: Todo) -> None:

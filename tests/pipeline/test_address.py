@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -31,6 +32,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films of which some are left when the first is done."""
+    folder = tmp_path_factory.mktemp("long")
+    for number in range(8):
+        make_film(folder / f"{number}.mp4", Film(seconds=7, width=96, height=64))
+    return folder
+
+
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A head of one CPU on free ports; with the job server when the parameter says so."""
@@ -39,6 +49,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         arguments["dashboard_agent_listen_port"] = free.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
+        # As in our manifest; without, the job server kills a driver after 3 s.
+        patch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "90")
         # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
         patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
         found = Cluster(initialize_head=True, head_node_args=arguments)
@@ -88,9 +100,47 @@ def test_a_run_as_a_ray_job(cluster: Cluster, corpus: Path, tmp_path: Path) -> N
     client = JobSubmissionClient(f"http://{cluster.webui_url}")
     entry = subprocess.list2cmdline(command(corpus, tmp_path, "auto"))
     job = submitted(client, entry)
+    assert ended(client, job) == JobStatus.SUCCEEDED, client.get_job_logs(job)
+    require_done(tmp_path)
+
+
+def ended(client: JobSubmissionClient, job: str) -> JobStatus:
+    """How a job ended."""
     deadline = time.monotonic() + 200
     while not (status := client.get_job_status(job)).is_terminal():
         assert time.monotonic() < deadline, client.get_job_logs(job)
         time.sleep(0.5)
-    assert status == JobStatus.SUCCEEDED, client.get_job_logs(job)
-    require_done(tmp_path)
+    return status
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", [True], indirect=True)
+def test_a_ray_job_is_drained_by_the_hook_and_by_a_stop(
+    cluster: Cluster, long_corpus: Path, tmp_path: Path
+) -> None:
+    """What a pod's end and `ray job stop` do to the driver; the job server waits as in a pod."""
+    client = JobSubmissionClient(f"http://{cluster.webui_url}")
+    words = command(long_corpus, tmp_path, cluster.address)
+    before = 0
+    for how in ("hook", "stop"):
+        job = submitted(client, subprocess.list2cmdline(words))
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("commits/*"))) <= before:
+            assert time.monotonic() < deadline, client.get_job_logs(job)
+            time.sleep(0.01)
+        if how == "hook":
+            hook = [sys.executable, "-m", "pipeline.drain", str(tmp_path)]
+            assert subprocess.run(hook, cwd=ROOT, timeout=100, check=False).returncode == 0
+            assert ended(client, job) == JobStatus.FAILED
+            assert "stopped as asked" in client.get_job_logs(job)
+        else:
+            client.stop_job(job)
+            assert ended(client, job) == JobStatus.STOPPED
+        assert json.loads((tmp_path / "run.json").read_text())["state"] == "drained"
+        assert not list(tmp_path.glob("run.lock/*"))
+        before = len(list(tmp_path.glob("commits/*")))
+        assert 1 <= before < 8
+    job = submitted(client, subprocess.list2cmdline(words))
+    assert ended(client, job) == JobStatus.SUCCEEDED, client.get_job_logs(job)
+    assert validate(str(tmp_path)).ok
+    assert len(list(tmp_path.glob("commits/*"))) == 8

@@ -14,17 +14,22 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import kuberay
 import pytest
 import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import pipeline.__main__ as cli
+from pipeline import drain
 from pipeline.config import RunConfig
 from pipeline.limits import GIB
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "pipeline" / "deploy"
+#: Where the manifest has the head's pod.
+HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec"
 
 
 def parsed(command: str) -> cli.Command:
@@ -71,9 +76,86 @@ def test_the_commands_of_the_cluster_file_start_ray() -> None:
         ray_cli.cli.commands[verb].make_context(verb, options)
 
 
-def test_the_job_manifest() -> None:
-    job = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+def job_manifest() -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
+    return job
+
+
+def manifest_errors(job: dict[str, Any]) -> list[str]:
+    """What KubeRay and Kubernetes would not take."""
+    found = [
+        f"{error.json_path}: {error.message}"
+        for error in jsonschema.Draft202012Validator(kuberay.RAYJOB).iter_errors(job)
+    ]
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        found += kuberay.kubernetes_errors(group["template"], "V1PodTemplateSpec", "template")
+    options = cluster["autoscalerOptions"]
+    found += kuberay.kubernetes_errors(
+        options["securityContext"], "V1SecurityContext", "autoscaler"
+    )
+    return found
+
+
+def test_kuberay_takes_the_job_manifest() -> None:
+    job = job_manifest()
+    assert manifest_errors(job) == []
+    # Rules of the operator that no schema holds.
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    assert spec["shutdownAfterJobFinishes"] or not spec["ttlSecondsAfterFinished"]
+    assert cluster["authOptions"]["mode"] == "token"
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert group["template"]["spec"].get("restartPolicy", "Never") == "Never"
+        assert "labels" not in group["rayStartParams"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("spec.shutdownAfterJobFinish", True, "shutdownAfterJobFinish"),
+        ("spec.submissionMode", "K8SJobMode", "K8SJobMode"),
+        ("spec.rayClusterSpec.workerGroupSpecs.0.minReplica", 1, "minReplica"),
+        ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0, "0 is not of type"),
+        (f"{HEAD}.terminationGraceSeconds", 9, "V1PodSpec has no terminationGraceSeconds"),
+        (f"{HEAD}.terminationGracePeriodSeconds", "90", "'90' is no int"),
+        (f"{HEAD}.containers.0.securityContext.runAsNonRoot", "yes", "'yes' is no bool"),
+        (f"{HEAD}.containers.0.lifecycle.preStop.exec.command", "true", "'true' is no list"),
+        (f"{HEAD}.containers.0.env.0.name", None, "Field required"),
+    ],
+)
+def test_a_slip_in_the_job_manifest_is_found(place: str, value: object, said: str) -> None:
+    """So that the test above can fail."""
+    job = job_manifest()
+    *way, last = place.split(".")
+    part: Any = job
+    for word in way:
+        part = part[int(word)] if isinstance(part, list) else part[word]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    assert any(said in error for error in manifest_errors(job)), manifest_errors(job)
+
+
+def test_no_container_of_the_job_has_rights() -> None:
+    cluster = job_manifest()["spec"]["rayClusterSpec"]
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    containers = [c for group in groups for c in group["template"]["spec"]["containers"]]
+    (user,) = re.findall(r"^USER (.+)$", dockerfile(), re.M)
+    for container in (cluster["autoscalerOptions"], *containers):
+        context = container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        # Kubernetes knows by its number only that a user is not root.
+        assert context["runAsUser"] == int(user) > 0
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    workers = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    assert workers["automountServiceAccountToken"] is False
+
+
+def test_the_job_manifest_runs_our_command() -> None:
+    job = job_manifest()
     command = parsed(job["spec"]["entrypoint"])
     assert isinstance(command, cli.Preprocess)
     assert command.run.address == "auto"
@@ -89,12 +171,21 @@ def test_the_job_manifest() -> None:
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         (container,) = group["template"]["spec"]["containers"]
         assert container["resources"]["requests"] == container["resources"]["limits"]
-    assert head["template"]["spec"]["terminationGracePeriodSeconds"] > RunConfig().drain_seconds
+    # A pod that goes drains the run first; so does a job that is stopped.
+    pod = head["template"]["spec"]
+    (container,) = pod["containers"]
+    *python, module = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (python, module) == (["python", "-m"], drain.__name__)
+    env = {item["name"]: item["value"] for item in container["env"]}
+    wait = int(env["RAY_JOB_STOP_WAIT_TIME_S"])
+    assert RunConfig().drain_seconds < drain.WAIT_SECONDS <= wait
+    assert wait < pod["terminationGracePeriodSeconds"]
+    supervisor = Path(ray.__file__).parent / "dashboard/modules/job/job_supervisor.py"
+    assert '"RAY_JOB_STOP_WAIT_TIME_S"' in supervisor.read_text()
 
 
 def test_the_workers_of_the_job_have_room_for_copies() -> None:
-    job = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
-    spec = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
+    spec = job_manifest()["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
     (container,) = spec["containers"]
     (mount,) = container["volumeMounts"]
     (volume,) = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
@@ -102,7 +193,6 @@ def test_the_workers_of_the_job_have_room_for_copies() -> None:
     size = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi"))
     disk = int(container["resources"]["limits"]["ephemeral-storage"].removesuffix("Gi"))
     assert RunConfig().stage_gib < size < disk
-    assert container["securityContext"]["runAsNonRoot"] is True
 
 
 def test_the_image_copies_what_there_is_and_what_the_package_needs() -> None:
@@ -114,6 +204,9 @@ def test_the_image_copies_what_there_is_and_what_the_package_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert {"pyproject.toml", project["readme"], *project["license-files"]} <= copied
     assert {"pipeline", "shards_spec"} <= copied
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert copied == {line.removeprefix("!") for line in ignored if line.startswith("!")}
     (constraints,) = re.findall(r"pip install \S+ -c (\S+) ", dockerfile())
     assert constraints in copied
     (extra,) = re.findall(r"'\.\[(\w+)\]'", dockerfile())

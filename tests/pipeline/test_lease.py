@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from media import Film, make_film
 
-from pipeline import lease
+from pipeline import drain, lease
 from pipeline.__main__ import main
 from pipeline.lease import DEAD_SECONDS, LeaseLostError
 from shards_spec.errors import InputError
@@ -153,3 +153,24 @@ def test_prune_says_what_it_would_do_and_does_it(
     # An empty corpus is a wrong path, never a wish to delete everything.
     (tmp_path / "empty").mkdir()
     assert main(["prune", str(out), str(tmp_path / "empty"), "--yes"]) == 2
+
+
+def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> None:
+    """`python -m pipeline.drain OUT` finds runs by their command lines, whoever started them."""
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(6):
+        make_film(films / f"{number}.mp4", Film(seconds=7, width=96, height=64))
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    command = [sys.executable, "-m", "pipeline", "preprocess", str(films), *SMALL, "--workers", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert drain.runs_here(str(mine)) == set()
+    with subprocess.Popen([*command, "--out", str(mine)], **quiet) as run:
+        wait_for(lambda: list(mine.glob("commits/*")))
+        assert drain.runs_here(str(mine)) == {run.pid}
+        assert drain.runs_here(str(other)) == set()
+        assert drain.drain_all(str(other)) == set()
+        assert run.poll() is None
+        assert drain.drain_all(str(mine)) == set()
+    assert run.returncode == 143
+    assert json.loads((mine / "run.json").read_text())["state"] == "drained"

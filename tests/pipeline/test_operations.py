@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
+from media import Film, make_film
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
+from runs import preprocess
 
 from pipeline import lease, status
 from pipeline.eventlog import EventLog
 from pipeline.jobs import Event
 from pipeline.progress import Progress, Recorder
 from shards_spec.errors import InputError
-from shards_spec.schema import MovieRow
+from shards_spec.reader import open_dataset
+from shards_spec.schema import MovieRow, movie_rows
 from shards_spec.storage import Storage
 
 DEPLOY = Path(__file__).parents[2] / "pipeline" / "deploy"
@@ -83,3 +91,66 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
         for target in panel["targets"]:
             shown |= set(re.findall(r"ray_reelshards_(\w+)", target["expr"]))
     assert shown == wanted
+
+
+@pytest.fixture
+def metrics_url() -> Iterator[str]:
+    """Where a Ray on this machine exports its metrics to Prometheus."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _metrics_export_port=port,
+        _system_config={"metrics_report_interval_ms": 500},
+    )
+    yield f"http://127.0.0.1:{port}/metrics"
+    ray.shutdown()
+
+
+def scraped(url: str) -> dict[str, dict[str, float]]:
+    """Our metrics as Prometheus gets them: values by name, then by the label of interest."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name.removeprefix("ray_reelshards_")
+            if name != sample.name:
+                labels = [sample.labels.get(key) for key in ("status", "error_class", "task")]
+                found.setdefault(name, {})["".join(filter(None, labels))] = sample.value
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    make_film(films / "good.mp4", Film(seconds=9))
+    (films / "broken.mp4").write_bytes(b"no film")
+    (films / "gone.mp4").symlink_to(films / "nowhere.mp4")
+    options = ["--max-attempts", "2", "--retry-seconds", "0.01"]
+    assert preprocess(films, out, *options) == 1
+    (row,) = [row for row in movie_rows(open_dataset(str(out)).movies) if row.status == "done"]
+    deadline = time.monotonic() + 60
+    # The last counts are on their way; counters come when they are not zero any more.
+    while (found := scraped(metrics_url)).get("movies_total", {}).get("done") != 1:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    dashboard = (DEPLOY / "grafana.json").read_text()
+    assert set(re.findall(r"ray_reelshards_(\w+)", dashboard)) == set(found)
+    assert found["movies_total"] == {"done": 1, "quarantined": 1, "failed": 1}
+    assert found["failures_total"] == {"unreadable": 1, "source_unavailable": 1}
+    assert found["retries_total"] == {"source_unavailable": 1}
+    assert found["clips_total"] == {"": row.num_clips}
+    assert found["shard_bytes_total"] == {"": row.shard_bytes}
+    assert found["film_seconds_decoded_total"][""] == pytest.approx(9, abs=1.5)
+    assert found["ffmpeg_cpu_seconds_total"][""] == pytest.approx(row.decode_seconds, abs=0.01)
+    tasks = found["task_cpu_seconds_total"]
+    assert set(tasks) == {"prepare", "segment", "audio", "write"}
+    assert tasks["segment"] + tasks["audio"] > row.decode_seconds
+    assert found["tasks_queued"][""] >= 0
+    assert found["worker_peak_rss_bytes"][""] > 50e6

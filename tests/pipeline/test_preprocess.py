@@ -68,6 +68,12 @@ def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
     assert [path.parent.name for path in kept] == ["one"]
     assert len(after) == 3
     assert validate(str(out)).ok
+    assert preprocess(films, out, "--fps", "8", "--jpeg-quality", "80") == 0
+    text = capsys.readouterr().out
+    why = "the recipe changed (fps 5.0 -> 8.0, jpeg_quality 90 -> 80)"
+    assert f"3 done again because {why}" in " ".join(text.replace("│", " ").split())
+    assert validate(str(out)).ok
+    assert preprocess(films, out) == 0
     (films / "one.mp4").unlink()
     assert preprocess(films, out) == 0
     assert "1 movies of the dataset are not in this corpus" in capsys.readouterr().out
@@ -108,6 +114,23 @@ def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFi
     assert "1 done, 1 quarantined" in capsys.readouterr().out
     assert main(["report", str(out), "--html", str(tmp_path / "r.html")]) == 1
     assert "mute" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_film_that_lacks_memory_gets_more(tmp_path: Path) -> None:
+    """The limit on ffmpeg doubles with each try: too small for a look at first, enough later."""
+    films, out, log = tmp_path / "films", tmp_path / "out", tmp_path / "log.jsonl"
+    films.mkdir()
+    make_film(films / "a.mp4", Film(seconds=3, width=1280, height=720))
+    options = ["--ffmpeg-memory-gib", "0.06", "--max-attempts", "6", "--log-json", str(log)]
+    assert preprocess(films, out, "--retry-seconds", "0.01", *options) == 0
+    (row,) = open_dataset(str(out)).movies.to_pylist()
+    assert row["status"] == "done"
+    assert row["attempts"] > 1
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    retries = {event["error_class"] for event in events if event["event"] == "retry"}
+    assert retries <= {"out_of_memory", "killed"}
+    assert retries
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from ray import exceptions as ray_errors
 
 from benchmarks import schedule
-from pipeline import errors
+from benchmarks.costs import KindCosts
+from benchmarks.schedule_films import Costs, read_costs
+from pipeline import errors, tasks
 from pipeline.corpus import Movie
 from pipeline.health import Health
 from pipeline.jobs import Job
-from pipeline.scheduler import MAX_LOSSES, Scheduler, final_status, note_failure, retry_wait
+from pipeline.scheduler import (
+    MAX_LOSSES,
+    Scheduler,
+    final_status,
+    kind_of,
+    note_failure,
+    retry_wait,
+)
 from shards_spec.errors import StorageError
 
 
@@ -97,10 +109,32 @@ def test_waits_spread_but_are_fixed() -> None:
 def test_memory_doubles_after_a_lack_of_it_only() -> None:
     unit = Job(*movie("a")).add("audio")
     factors = []
-    for error in (errors.KilledError("x"), errors.SourceError("x"), errors.OutOfMemoryError("x")):
-        note_failure(unit, error)
+    for kind in (
+        errors.KilledError,
+        errors.SourceError,
+        errors.OutOfMemoryError,
+        errors.DiskFullError,
+    ):
+        note_failure(unit, kind("x"))
         factors.append(unit.memory_factor)
-    assert factors == [2, 2, 4]
+    assert factors == [2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (ray_errors.OutOfMemoryError("over 95 %"), errors.OutOfMemoryError),
+        (ray_errors.WorkerCrashedError(), errors.KilledError),
+        (ray_errors.NodeDiedError("gone"), errors.LostError),
+        (ray_errors.ObjectLostError("00" * 28, None, "stack"), errors.LostError),
+        (ray_errors.RaySystemError(OSError("x")), errors.LostError),
+    ],
+)
+def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MediaError]) -> None:
+    """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
+    found = tasks.failure(movie("a")[0], said)
+    assert type(found) is wanted
+    assert kind_of(found) in ("resource", "lost")
 
 
 def test_losses_are_no_attempts() -> None:
@@ -112,14 +146,38 @@ def test_losses_are_no_attempts() -> None:
 
 def test_the_simulation_of_a_small_corpus_keeps_workers_busy() -> None:
     """`benchmarks.schedule` with few films: the real scheduler, tasks that fail now and then."""
-    found = schedule.simulate(8, schedule.Costs(failing=0.05), seed=3, num_films=120)
+    kind = KindCosts(5.0, 0.01, 0.1, 0.01, 0.005, 5e5)
+    costs = Costs(
+        {"kind": kind},
+        {"prepare": 0.2, "segment": 0.2, "audio": 0.1, "write": 0.1},
+        passing={errors.TimedOutError: 0.03, errors.LostError: 0.02},
+        permanent={
+            errors.UnreadableError: ("prepare", 0.02),
+            errors.DecodeError: ("segment", 0.02),
+        },
+    )
+    found = schedule.simulate(8, costs, seed=3, num_films=120)
     assert found.films == 120
     assert found.units > 2 * 120
     assert found.retries > 0
-    assert found.given_up == 0
+    assert set(found.failures) == {"unreadable", "decode_failed"}
     assert 0 <= found.over_lower_bound < 0.1
     # Not the whole corpus at once.
     assert found.most_open_films <= 2 * 8 + 1
+
+
+def test_the_published_simulation_is_of_the_measured_costs() -> None:
+    costs = read_costs(schedule.RESULTS / "costs.json")
+    assert len(costs.kinds) == 4
+    record = json.loads((schedule.RESULTS / "schedule.json").read_text())
+    assert [outcome["workers"] for outcome in record["outcomes"]] == [1, 10, 100, 1000]
+    assert all(outcome["films"] == 10_000 for outcome in record["outcomes"])
+    # What issue and docs promise.
+    assert all(0 <= outcome["over_lower_bound"] < 0.05 for outcome in record["outcomes"])
+    again = schedule.simulate(1, costs, num_films=1000)
+    assert again.work_hours / again.films == pytest.approx(
+        record["outcomes"][0]["work_hours"] / 10_000, rel=0.1
+    )
 
 
 def test_a_run_that_is_wrong_as_a_whole_stops() -> None:

@@ -1,0 +1,89 @@
+"""The films that `benchmarks.costs` measures: Big Buck Bunny as it is, and parts of it coded anew.
+
+Big Buck Bunny: (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0.
+
+Parts coded anew are no films of their own: 1080p is scaled up from 720p, and its bit rate is set to
+what films have, because detail that was scaled up would take less.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.tools import ffmpeg_path
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How films of one kind are coded."""
+
+    name: str
+    suffix: str
+    options: tuple[str, ...]
+    """Of ffmpeg; none for the film as it came."""
+
+
+KINDS = (
+    Kind(
+        "mpeg2-480p",
+        ".mpg",
+        ("-vf", "scale=854:480", "-c:v", "mpeg2video", "-b:v", "6M", "-g", "15", "-c:a", "ac3"),
+    ),
+    Kind("h264-720p", ".mp4", ()),
+    Kind(
+        "h264-1080p",
+        ".mkv",
+        (
+            *("-vf", "scale=1920:1080:flags=lanczos", "-c:v", "libx264", "-preset", "fast"),
+            *("-b:v", "8M", "-g", "96", "-c:a", "ac3", "-b:a", "448k"),
+        ),
+    ),
+    Kind(
+        "hevc-1080p",
+        ".mkv",
+        (
+            *("-vf", "scale=1920:1080:flags=lanczos", "-c:v", "libx265", "-preset", "superfast"),
+            *("-x265-params", "log-level=error", "-b:v", "5M", "-g", "96"),
+            *("-c:a", "eac3", "-b:a", "256k"),
+        ),
+    ),
+)
+#: First second and length of the parts: different scenes, and three lengths to tell what grows
+#: with a film from what does not.
+PARTS = ((20, 60), (150, 90), (300, 30))
+
+
+def make_films(folder: Path, whole: Path) -> list[Path]:
+    """Films of all kinds, those that are not in `folder` yet; names are `KIND-NUMBER`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for kind in KINDS:
+        for number, (start, seconds) in enumerate(PARTS):
+            options = kind.options or ("-c", "copy")
+            path = folder / f"{kind.name}-{number}{kind.suffix}"
+            if not path.exists():
+                _encode(whole, path, start, seconds, options)
+            found.append(path)
+    film = folder / f"h264-720p-{len(PARTS)}.mp4"
+    if not film.exists():
+        shutil.copyfile(whole, film)
+    return [*found, film]
+
+
+def make_repeated(folder: Path, kind: Kind, times: int, path: Path) -> Path:
+    """The second part of a kind so many times, without coding it anew; gives the part's path."""
+    part = folder / f"{kind.name}-1{kind.suffix}"
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1)]
+    subprocess.run([*command, "-i", str(part), "-c", "copy", str(path)], check=True)
+    return part
+
+
+def _encode(whole: Path, path: Path, start: int, seconds: int, options: tuple[str, ...]) -> None:
+    part = path.with_name(f"part{path.suffix}")
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-ss", str(start)]
+    command += ["-t", str(seconds), "-i", str(whole), *options, str(part)]
+    subprocess.run(command, check=True)
+    part.replace(path)

@@ -1,0 +1,295 @@
+"""What preprocessing costs: CPU seconds per film second, by task and by kind of film.
+
+    python -m benchmarks.costs --film big_buck_bunny.mp4 [--films FOLDER] [--rounds 2]
+
+The real pipeline on Ray runs over Big Buck Bunny (720p as it is; `tests/support/real_films.py`
+fetches it) and parts of it coded anew (`benchmarks.cost_films`). Each task tells the CPU time of its worker and of the ffmpegs that it
+ran; CPU time, because other work on the machine disturbs it less than wall time. Of several rounds
+the least of each task counts. What a worker takes to start, its first audio included, is told
+apart; so is what of a look into a film grows with its length, measured on a part and on the same
+part 20 times. `benchmarks.schedule` takes its costs from `results/costs.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from benchmarks.cost_films import KINDS, Kind, make_films, make_repeated
+from pipeline.config import RunConfig
+from pipeline.corpus import find_movies
+from pipeline.movie import film_seconds, prepare
+from pipeline.preprocess import preprocess
+from pipeline.source import fingerprint
+from pipeline.tools import ffmpeg_version
+from shards_spec.recipe import Recipe
+
+RESULTS = Path(__file__).parent / "results"
+TASKS = ("prepare", "segment", "audio", "write")
+#: A feature film, for the costs in a single figure.
+FEATURE_SECONDS = 105 * 60
+
+
+@dataclass
+class Film:
+    """One film's CPU seconds by task."""
+
+    name: str
+    num_bytes: int
+    seconds: float = 0.0
+    tasks: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TASKS, 0.0))
+
+    @property
+    def kind(self) -> str:
+        return self.name.rpartition("-")[0]
+
+
+@dataclass(frozen=True)
+class KindCosts:
+    """CPU seconds of one core; the fields but the first are per film second."""
+
+    prepare_seconds: float
+    """Of looking into a film, whatever its length."""
+    prepare: float
+    segment: float
+    audio: float
+    write: float
+    bytes_per_second: float
+    """Of the film as it is stored."""
+
+    def core_hours_per_film_hour(self, seconds: float = FEATURE_SECONDS) -> float:
+        """Of all tasks, for a film of that length."""
+        rest = self.prepare + self.segment + self.audio + self.write
+        return self.prepare_seconds / seconds + rest
+
+
+def tree_cpu_seconds() -> float:
+    """CPU seconds of this process and of everything below it, as far as it was waited for."""
+    parents: dict[int, list[int]] = defaultdict(list)
+    spent: dict[int, float] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(fields[1])].append(int(path.parent.name))
+        spent[int(path.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    todo, total = [os.getpid()], 0.0
+    while todo:
+        process = todo.pop()
+        total += spent.get(process, 0.0)
+        todo += parents[process]
+    return total
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one run took, CPU seconds."""
+
+    films: list[Film]
+    start: float
+    """Of Ray's processes and one worker, until it has done a first film."""
+    outside: float
+    """Share that went to no task, in addition: the driver and Ray's own processes."""
+
+
+def run_once(folder: Path, paths: list[Path]) -> Round:
+    """Run over a film to start everything, then over all films."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-costs-", dir=folder.parent) as scratch:
+        first = Path(scratch) / "first"
+        first.mkdir()
+        (first / paths[0].name).hardlink_to(paths[0])
+        log = Path(scratch) / "log.jsonl"
+        # One worker: of two CPUs the driver and Ray have the other.
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+        before = tree_cpu_seconds()
+        preprocess(str(first), f"{scratch}/none", Recipe(), RunConfig())
+        started = tree_cpu_seconds()
+        preprocess(str(folder), f"{scratch}/out", Recipe(), RunConfig(log_json=str(log)))
+        total = tree_cpu_seconds() - started
+        ray.shutdown()
+        films = films_of(log, paths)
+    in_tasks = sum(sum(film.tasks.values()) for film in films)
+    once = sum(films[0].tasks.values())
+    return Round(films, started - before - once, total / in_tasks - 1)
+
+
+def films_of(log: Path, paths: list[Path]) -> list[Film]:
+    """The films with what the log says of their tasks."""
+    films = {path.stem: Film(path.stem, path.stat().st_size) for path in paths}
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        if event["event"] == "retry" or event.get("error_class"):
+            raise SystemExit(f"a film failed; its costs say nothing: {event}")
+        film = films[event["movie_id"]]
+        if event["event"] == "planned":
+            film.seconds = event["film_seconds"]
+        if event.get("task_cpu_seconds"):
+            film.tasks[event["task"].partition(" ")[0]] += event["task_cpu_seconds"]
+    return list(films.values())
+
+
+def least(rounds: Iterable[list[Film]]) -> list[Film]:
+    """The films with the least that each task took in any round."""
+    found = []
+    for same in zip(*rounds, strict=True):
+        tasks = {task: min(film.tasks[task] for film in same) for task in TASKS}
+        found.append(Film(same[0].name, same[0].num_bytes, same[0].seconds, tasks))
+    return found
+
+
+def prepare_line(folder: Path, kind: Kind, rounds: int) -> tuple[float, float]:
+    """CPU seconds of looking into a film of a kind: whatever its length, and per film second."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-costs-", dir=folder.parent) as scratch:
+        repeated = Path(scratch) / f"{kind.name}{kind.suffix}"
+        part = make_repeated(folder, kind, 20, repeated)
+        points = [prepare_cost(path, rounds) for path in (part, repeated)]
+    (short, few), (long, many) = points
+    slope = max(0.0, (many - few) / (long - short))
+    return few - slope * short, slope
+
+
+def prepare_cost(path: Path, rounds: int) -> tuple[float, float]:
+    """Film seconds, and the least CPU seconds of looking into the film."""
+    (movie,) = find_movies(str(path))
+    mark, spent, plan = fingerprint(movie), [], None
+    for _ in range(rounds):
+        before = os.times()
+        plan = prepare(movie, mark, Recipe(), RunConfig().segment_seconds)
+        spent.append(sum(os.times()[:4]) - sum(before[:4]))
+    assert plan is not None
+    return film_seconds(plan), min(spent)
+
+
+def costs_of(films: list[Film], line: tuple[float, float]) -> KindCosts:
+    """Films of one kind as rates."""
+    seconds = sum(film.seconds for film in films)
+    rates = {task: round(sum(f.tasks[task] for f in films) / seconds, 6) for task in TASKS[1:]}
+    return KindCosts(
+        prepare_seconds=round(line[0], 3),
+        prepare=round(line[1], 6),
+        bytes_per_second=round(sum(film.num_bytes for film in films) / seconds),
+        **rates,
+    )
+
+
+def spread_of(films: list[Film], kinds: dict[str, KindCosts]) -> dict[str, float]:
+    """Standard deviation of the logarithm of a film's costs against its kind's mean, by task."""
+    found = {}
+    for task in TASKS:
+        logs = []
+        for name in kinds:
+            rates = [
+                math.log(film.tasks[task] / (1 if task == "prepare" else film.seconds))
+                for film in films
+                if film.kind == name
+            ]
+            logs += [rate - sum(rates) / len(rates) for rate in rates]
+        free = len(films) - len(kinds)
+        found[task] = round(math.sqrt(sum(x * x for x in logs) / free), 3)
+    return found
+
+
+def record_of(
+    rounds: list[Round], lines: dict[str, tuple[float, float]], load_average: float
+) -> dict[str, Any]:
+    """All that was measured, and what follows from it."""
+    films = least(one.films for one in rounds)
+    outside = min(one.outside for one in rounds)
+    by_kind = {kind.name: [f for f in films if f.kind == kind.name] for kind in KINDS}
+    kinds = {name: costs_of(of_kind, lines[name]) for name, of_kind in by_kind.items()}
+    return {
+        "command": "python -m benchmarks.costs --film big_buck_bunny.mp4",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "ray": ray.__version__,
+        "cpus": os.cpu_count(),
+        "load_average": round(load_average, 1),
+        "ffmpeg": ffmpeg_version(),
+        "rounds": len(rounds),
+        "kinds": {name: asdict(costs) for name, costs in kinds.items()},
+        "spread": spread_of(films, kinds),
+        "outside_tasks": round(outside, 4),
+        "start_seconds": round(min(one.start for one in rounds), 1),
+        "core_hours_per_film_hour": {
+            name: round(costs.core_hours_per_film_hour() * (1 + outside), 4)
+            for name, costs in kinds.items()
+        },
+        "films": [asdict(film) for film in films],
+    }
+
+
+def page(record: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    kinds = {name: KindCosts(**costs) for name, costs in record["kinds"].items()}
+    lines = [
+        "# What preprocessing costs",
+        "",
+        f"`{record['command']}`, {record['date']}, {record['machine']}, Ray {record['ray']}, "
+        f"FFmpeg {record['ffmpeg']}; "
+        f"least of {record['rounds']} rounds. The machine's {record['cpus']} CPUs were shared with "
+        f"other work (load average {record['load_average']}), which makes figures larger.",
+        "",
+        "CPU seconds of one core per film second, ffmpeg's included, by the real tasks on Ray; the "
+        "default recipe. h264-720p is Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), whole "
+        "and in parts; the other kinds are parts of it coded anew, 1080p scaled up: no films of "
+        "their own, so what differs between films is seen only as far as its scenes differ.",
+        "",
+        "| kind | Mbit/s | prepare | segment | audio | write | core-hours per film-hour |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, costs in kinds.items():
+        lines.append(
+            f"| {name} | {costs.bytes_per_second * 8e-6:.1f} "
+            f"| {costs.prepare_seconds:.1f} s + {costs.prepare:.4f} | {costs.segment:.4f} "
+            f"| {costs.audio:.4f} | {costs.write:.4f} "
+            f"| {record['core_hours_per_film_hour'][name]:.3f} |"
+        )
+    spread = ", ".join(f"{task} {value:.2f}" for task, value in record["spread"].items())
+    lines += [
+        "",
+        "The last column is for a film of 105 minutes and holds what went to no task (the driver "
+        f"and Ray's processes): {100 * record['outside_tasks']:.1f} % more. To start Ray and a "
+        f"worker took {record['start_seconds']:.1f} CPU seconds, once.",
+        "",
+        f"Spread between films of a kind (standard deviation of the logarithm): {spread}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--film", type=Path, required=True, help="Big Buck Bunny, 720p")
+    parser.add_argument("--films", type=Path, help="keeps the films that are made of it")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="reelshards-films-") as scratch:
+        folder = given.films or Path(scratch)
+        paths = make_films(folder, given.film)
+        rounds = [run_once(folder, paths) for _ in range(given.rounds)]
+        load_average = os.getloadavg()[2]
+        lines = {kind.name: prepare_line(folder, kind, given.rounds) for kind in KINDS}
+    record = record_of(rounds, lines, load_average)
+    (given.out / "costs.json").write_text(json.dumps(record, indent=2) + "\n")
+    (given.out / "costs.md").write_text(page(record))
+    sys.stdout.write(page(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ size and ETag. What breaks off goes on at the first byte that is missing.
 
     blocks   | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | ...
     read       x   x   x                                  one after the other: a run of three
-    ahead                  .   .   .                      so many are fetched ahead, four at most
+    ahead                  .   .   .                      so many are fetched ahead, six at most
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from shards_spec.errors import (
 )
 from shards_spec.storage import ObjectInfo
 
-BLOCK_BYTES = 2 << 20
+#: Each place that ffmpeg looks at costs a block or two: bars alone are looked for in 32 of them.
+BLOCK_BYTES = 1 << 20
 #: Two readers that alternate, each with what is ahead of it, and the movie's head and index.
-NUM_HELD = 12
-NUM_AHEAD = 4
+NUM_HELD = 24
+NUM_AHEAD = 6
 
 #: Tries that give not one more byte, each with the store's own retries.
 _MAX_TRIES = 3

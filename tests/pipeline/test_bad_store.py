@@ -175,7 +175,16 @@ def test_a_run_stops_when_no_node_has_room_for_a_source(
     """A full disk is no fault of the films: none is written off."""
     remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
     # With room for less than any of them.
-    words = ["--stage-gib", "0.00001", "--max-attempts", "1", "--stop-after", "3"]
+    words = [
+        "--sources",
+        "staged",
+        "--stage-gib",
+        "0.00001",
+        "--max-attempts",
+        "1",
+        "--stop-after",
+        "3",
+    ]
     assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
     said = capfd.readouterr().err
     assert "'disk_full'" in said
@@ -213,13 +222,16 @@ def test_films_from_a_web_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stall_seconds", "seed", "bound_seconds"),
+    ("sources", "stall_seconds", "seed", "bound_seconds"),
     [
-        pytest.param(5.0, 1, 280.0, id="short stalls"),
-        pytest.param(30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+        pytest.param("staged", 5.0, 1, 280.0, id="short stalls"),
+        pytest.param("ranged", 5.0, 2, 280.0, id="by range"),
+        pytest.param("staged", 30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+        pytest.param("ranged", 30.0, 23, 400.0, id="by range, long", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_on_a_store_that_fails_now_and_then(
+    sources: str,
     stall_seconds: float,
     seed: int,
     bound_seconds: float,
@@ -235,6 +247,7 @@ def test_a_run_on_a_store_that_fails_now_and_then(
         films.put(path.name, path)
         write_undisturbed(path, whole)
     command = ["preprocess", f"{s3_bucket}/films", *SMALL, "--segment-seconds", "2"]
+    command += ["--sources", sources]
     proxy = FaultProxy(
         s3_endpoint, rate=0.05, seed=seed, every_request=True, stall_seconds=stall_seconds
     )

@@ -1,11 +1,11 @@
 """The one door to stored bytes: local folders, S3, GCS, Azure and HTTP, by URI, through obstore.
 
     /data/shards, data/shards, file:///data/shards     local folder
-    s3://bucket/prefix  gs://bucket/prefix  az://account/container/prefix
+    s3://bucket/prefix  gs://bucket/prefix  az://container/prefix
     http://host/prefix  https://host/prefix            read only
 
-Writes are atomic: an object appears whole under its final name or not at all. Credentials come from
-the environment in each cloud's usual variables (for S3 also `AWS_ENDPOINT_URL`).
+Writes are atomic: an object appears whole under its final name or not at all. Credentials and
+endpoints come from the environment, see `stores`.
 """
 
 from __future__ import annotations
@@ -257,4 +257,9 @@ def _reopened(uri: str, max_retries: int) -> Storage:
 
 
 def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta.get("e_tag") or ""))
+    return ObjectInfo(str(meta["path"]), int(meta["size"]), _quoted(str(meta.get("e_tag") or "")))
+
+
+def _quoted(etag: str) -> str:
+    """An ETag as HTTP writes it: Azure's listings, but not its other answers, lack the quotes."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag

@@ -1,7 +1,12 @@
 """Which store a URI names, and opening it: schemes, endpoints, retries.
 
-Everything that a store needs beside its URI (credentials, endpoint, region) comes from the
-environment, in the variables of the cloud's own tools.
+Everything that a store needs beside its URI comes from the environment:
+
+    s3   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, ...   AWS_ENDPOINT_URL
+    gs   GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_BEARER_TOKEN, ...    GOOGLE_BASE_URL
+    az   AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...  AZURE_STORAGE_ENDPOINT
+
+On a machine of the cloud, its metadata service gives what is missing.
 """
 
 from __future__ import annotations
@@ -22,6 +27,15 @@ REMOTE_SCHEMES = (
     *("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"),
     *("http", "https"),
 )
+
+#: Variables that name another endpoint than the cloud's own.
+_ENDPOINTS = {
+    **dict.fromkeys(("s3", "s3a"), ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
+    "gs": ("GOOGLE_BASE_URL",),
+    **dict.fromkeys(
+        ("az", "adl", "azure", "abfs", "abfss"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    ),
+}
 
 #: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
 MAX_RETRIES, RETRY_SECONDS = 6, 60
@@ -58,13 +72,11 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
         if not path.exists() and not create:
             raise InputError(f"{path} does not exist")
         return LocalStore(path, mkdir=True)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "") or os.environ.get("AWS_ENDPOINT_URL", "")
-    plain = parts.scheme == "http" or (
-        parts.scheme in ("s3", "s3a") and endpoint.startswith("http://")
-    )
+    named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
+    endpoint = next(filter(None, named), "")
     retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
     options: dict[str, Any] = {"retry_config": retries}
-    if plain:
+    if parts.scheme == "http" or endpoint.startswith("http://"):
         options["client_options"] = {"allow_http": True}
     try:
         return from_url(uri, **options)

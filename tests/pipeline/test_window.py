@@ -37,6 +37,8 @@ from shards_spec.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
+#: Of all frames of a film of these tests, as `yuv420p`.
+FRAMES_BYTES = 13 * 25 * 192 * 112 * 3 // 2
 RECIPE = Recipe(short_side=32, num_frames=8, seed=3)
 
 
@@ -175,13 +177,15 @@ def ts_movie(films: dict[str, Path], s3_bucket: str) -> Movie:
     return movie
 
 
-def read_all(url: str, movie: Movie) -> None:
-    """What a step does: read frames to their end, then ask whether all went well."""
+def read_all(url: str, movie: Movie) -> int:
+    """What a step does: read frames to their end, then ask whether all went well. Their bytes."""
     command = [ffmpeg_path(), "-i", url, "-f", "rawvideo", "-"]
+    num_bytes = 0
     with Run(command, what=movie.name, wall_seconds=60) as run:
-        while run.read_some(1 << 16):
-            pass
+        while data := run.read_some(1 << 16):
+            num_bytes += len(data)
         run.finish(tolerate_errors=True)
+    return num_bytes
 
 
 def test_a_read_that_fails_is_no_end_of_the_film(
@@ -220,7 +224,7 @@ def test_an_answer_that_breaks_off_goes_on_where_it_ended(
     with FaultProxy(s3_endpoint, rate=0.3, seed=2, faults=("truncate",)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-            read_all(found.url, ts_movie)
+            assert read_all(found.url, ts_movie) == FRAMES_BYTES
         assert proxy.num_faults > 5
         starts = [start % blocks.BLOCK_BYTES for _, start, _ in proxy.ranges]
         assert any(starts)
@@ -251,7 +255,7 @@ def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
     ):
         patch.setattr(blocks, "BLOCK_BYTES", 1 << 17)
         with window.opened(movie, source.fingerprint(movie)) as found:
-            read_all(found.url, movie)
+            assert read_all(found.url, movie) == FRAMES_BYTES
             assert found.waited_seconds > 1.3
         handler.delay_seconds = 0.0
         with window.opened(movie, source.fingerprint(movie)) as found:
@@ -282,7 +286,7 @@ def test_a_proxy_is_not_asked(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
     with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-        read_all(found.url, ts_movie)
+        assert read_all(found.url, ts_movie) == FRAMES_BYTES
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:

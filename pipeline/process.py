@@ -175,6 +175,11 @@ class Run:
             return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
         if _NO_MEMORY.search(tail):
             return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the film is genuine")
+        if self._window and "Protocol not found" in tail:
+            return NoDecoderError(
+                f"{message}; this ffmpeg was built without network: set FFMPEG_BINARY and "
+                "FFPROBE_BINARY to another build, or give --sources staged"
+            )
         if _NO_DECODER.search(tail):
             return NoDecoderError(f"{message}; set FFMPEG_BINARY to a build with this decoder")
         if _UNREADABLE.search(tail):

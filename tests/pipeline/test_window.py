@@ -28,7 +28,13 @@ from pipeline import access, blocks, limits, source, window
 from pipeline import movie as steps
 from pipeline.config import RunConfig
 from pipeline.corpus import Movie, find_movies
-from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
+from pipeline.errors import (
+    MediaError,
+    NoDecoderError,
+    SourceChangedError,
+    SourceError,
+    TimedOutError,
+)
 from pipeline.process import Run
 from pipeline.sync import check_sync
 from pipeline.tools import ffmpeg_path
@@ -287,6 +293,22 @@ def test_a_proxy_is_not_asked(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("no_proxy", raising=False)
     with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
         assert read_all(found.url, ts_movie) == FRAMES_BYTES
+
+
+def test_an_ffmpeg_without_network_is_no_fault_of_the_film(
+    ts_movie: Movie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffprobe"
+    # What a build says that was configured with --disable-network.
+    program.write_text("#!/bin/sh\necho 'Error opening input: Protocol not found' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("FFPROBE_BINARY", str(program))
+    mark = source.fingerprint(ts_movie)
+    with (
+        access.held(ts_movie, mark, by_range=True),
+        pytest.raises(NoDecoderError, match="--sources staged"),
+    ):
+        steps.prepare(ts_movie, mark, RECIPE, 5.0)
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:

@@ -1,7 +1,9 @@
 """A read-only object store on loopback: S3 and HTTP `GET` with ranges, straight from files.
 
-    python -m benchmarks.range_server FOLDER        prints its URL; the first folder is the bucket
+    python -m benchmarks.range_server FOLDER [MIB_PER_SECOND]
+                                prints its URL; the first folder is the bucket
 
+With a rate, all answers together are no faster. `/sent` tells how many bytes of objects went out.
 Signatures are not looked at. Answers go out with `sendfile`, one thread a connection, so on the
 cores that it shares with the loaders it costs far less than a full S3 server would.
 """
@@ -11,17 +13,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+#: With a rate, what goes out at a time.
+_PIECE_BYTES = 1 << 17
+
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, mib_per_second: float = 0.0) -> Iterator[str]:
     """The server in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "benchmarks.range_server", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.range_server", str(folder), str(mib_per_second)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -30,9 +37,38 @@ def serving(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
+class _Link:
+    """What all answers share: how fast bytes go out, and how many did."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self.sent = 0
+        self._rate = bytes_per_second
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether there is a rate."""
+        return self._rate > 0
+
+    def wait(self, num_bytes: int) -> None:
+        """Until so many bytes may go out."""
+        if self._rate:
+            with self._lock:
+                begin = max(time.monotonic(), self._free_at)
+                self._free_at = begin + num_bytes / self._rate
+            time.sleep(max(0.0, begin - time.monotonic()))
+
+    def note(self, num_bytes: int) -> None:
+        """So many went out."""
+        with self._lock:
+            self.sent += num_bytes
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder = Path()
+    link = _Link(0.0)
 
     def do_GET(self) -> None:
         self._serve(with_body=True)
@@ -41,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(with_body=False)
 
     def _serve(self, *, with_body: bool) -> None:
+        if self.path == "/sent":
+            self._tell(str(self.link.sent).encode())
+            return
         path = self.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if not path.is_file():
             self.send_response(404)
@@ -61,7 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.flush()
             while with_body and start < stop:
-                start += os.sendfile(self.connection.fileno(), file.fileno(), start, stop - start)
+                length = min(stop - start, _PIECE_BYTES) if self.link.is_paced else stop - start
+                self.link.wait(length)
+                sent = os.sendfile(self.connection.fileno(), file.fileno(), start, length)
+                self.link.note(sent)
+                start += sent
+
+    def _tell(self, text: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _range(self, size: int) -> tuple[int, int]:
         """The half-open range that is asked for."""
@@ -84,6 +133,7 @@ class _Server(ThreadingHTTPServer):
 def main() -> None:
     """Serve until killed."""
     _Handler.folder = Path(sys.argv[1])
+    _Handler.link = _Link(float(sys.argv[2]) * (1 << 20) if len(sys.argv) > 2 else 0.0)
     server = _Server(("127.0.0.1", 0), _Handler)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()

@@ -49,6 +49,12 @@ def num_cpus() -> int:
     return max(1, int(resources.get("CPU", 1)))
 
 
+def num_nodes() -> int:
+    """Nodes of the cluster that have CPUs for tasks; at least 1."""
+    nodes: list[dict[str, Any]] = cast(Any, ray).nodes()
+    return max(1, len([n for n in nodes if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]))
+
+
 def largest_memory() -> int:
     """Bytes that the largest node offers to tasks: what asks for more would wait for ever."""
     nodes: list[dict[str, Any]] = cast(Any, ray).nodes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipeline.limits import Limits
 from shards_spec.errors import InputError
@@ -32,6 +33,10 @@ class RunConfig:
     """The run stops when more than this share of its films failed for that one reason."""
     drain_seconds: float = 60.0
     """After SIGTERM: time for open films to finish before they are left to the next run."""
+    sources: Literal["auto", "staged", "ranged"] = "auto"
+    """How remote sources are read: copied to each node's disk, or by range from the store; `auto`
+    copies on a single node and reads by range on several, or where a film is larger than the room.
+    """
     stage_gib: float = 200.0
     """Disk per node for copies of remote sources, GiB."""
     follow_links: bool = False

@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline import cluster, source, tasks
+from pipeline import access, cluster, source, tasks
 from pipeline import movie as steps
 from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
@@ -105,7 +105,9 @@ class Engine:
 
     def _submit(self, unit: Unit) -> Iterator[Event]:
         unit.attempts += 1
-        job, order = unit.job, tasks.Order(self._config, unit.memory_factor)
+        job = unit.job
+        by_range = access.is_by_range(job.movie, self._config, cluster.num_nodes())
+        order = tasks.Order(self._config, unit.memory_factor, by_range)
         options: dict[str, Any] = {"name": f"{job.movie.movie_id} {unit.name}"}
         memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
         if memory:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.command import input_url
 from pipeline.corpus import Movie
 from pipeline.errors import EncryptedError, NoDecoderError
-from pipeline.process import INPUT_OPTIONS, Run, input_url
+from pipeline.process import Run
 from pipeline.streams import VideoStream, orientation
 from pipeline.tools import ffprobe_path
 
@@ -72,8 +73,8 @@ def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int
     intervals = ",".join([f"%{begin_end:.3f}", *others])
     options = ("-v", "error", "-select_streams", str(video.index), "-read_intervals", intervals)
     command = [ffprobe_path(), *options, "-show_packets", "-show_frames", "-of", "json"]
-    command += INPUT_OPTIONS
-    with Run([*command, input_url(path)], what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
+    command += ["-i", input_url(path)]
+    with Run(command, what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
         text = b"".join(run.lines())
         run.finish(tolerate_errors=True)
         if run.lacks_decoder:

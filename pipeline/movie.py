@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import source
+from pipeline import access, source
 from pipeline.audio import AudioClip, MovieAudio, audio_parts, decode_audio
 from pipeline.bars import find_crop
 from pipeline.clips import DropReason, join_clips
@@ -52,7 +52,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     """Look into a movie and plan it; `seconds` is the wished length of a segment."""
     if source.fingerprint(movie) != source_fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    path = str(source.stage(movie, source_fingerprint))
+    path = access.place(movie, source_fingerprint)
     found = probe(movie, path, recipe.language)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
     height, width = frame_size(found.video, crop, recipe)
@@ -82,7 +82,7 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
 
 def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
     """Decode one segment; see `decode_segment`."""
-    return decode_segment(plan, segment, str(source.stage(plan.movie, plan.source_fingerprint)))
+    return decode_segment(plan, segment, access.place(plan.movie, plan.source_fingerprint))
 
 
 def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> MoviePlan:
@@ -99,7 +99,7 @@ def run_audio(
     """
     if plan.recipe.clips == "shots":
         plan = placed(plan, segments)
-    return decode_audio(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
+    return decode_audio(plan, access.place(plan.movie, plan.source_fingerprint))
 
 
 def run_audio_parts(
@@ -108,7 +108,7 @@ def run_audio_parts(
     """As `run_audio`, in memory that does not grow with the movie; see `audio_parts`."""
     if plan.recipe.clips == "shots":
         plan = placed(plan, segments)
-    return audio_parts(plan, str(source.stage(plan.movie, plan.source_fingerprint)))
+    return audio_parts(plan, access.place(plan.movie, plan.source_fingerprint))
 
 
 def write_movie(

@@ -16,9 +16,9 @@ from typing import Any
 import ffmpeg
 
 from pipeline.colour import colour_of
+from pipeline.command import input_url
 from pipeline.errors import DecodeError
 from pipeline.probe import Probe
-from pipeline.process import DEMUXERS, input_url
 from pipeline.streams import VideoStream
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
 
@@ -40,10 +40,8 @@ class Crop:
 
 
 def input_stream(path: str, **options: Any) -> Any:
-    """An ffmpeg-python input with the whitelists that every input gets."""
-    return ffmpeg.input(
-        input_url(path), protocol_whitelist="file,pipe", format_whitelist=DEMUXERS, **options
-    )
+    """An ffmpeg-python input from a local path or an open window; `Run` adds the whitelists."""
+    return ffmpeg.input(input_url(path), **options)
 
 
 def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[int, int]:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import limits
+from pipeline.command import input_url
 from pipeline.corpus import Movie
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
 from pipeline.frames import Look, look
-from pipeline.process import INPUT_OPTIONS, Run, input_url
+from pipeline.process import Run
 from pipeline.streams import VideoStream, choose_video
 from pipeline.tools import ffprobe_path
 from pipeline.tracks import AudioTrack, audio_tracks, choose_track
@@ -105,7 +106,7 @@ def frame_times_ns(movie: Movie, path: str, found: Probe) -> NDArray[np.int64]:
 
 def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
     options = ("-v", "error", "-show_streams", "-show_format", "-of", "json")
-    command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
+    command = [ffprobe_path(), *options, "-i", input_url(path)]
     with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         text = b"".join(run.lines())
         run.finish()
@@ -124,7 +125,7 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
     """
     entries = "packet=stream_index,pts,dts,duration,flags"
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
-    command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
+    command = [ffprobe_path(), *options, "-i", input_url(path)]
     # A long film has a million packets: as numbers side by side they take no room to speak of.
     rows = {index: array("q") for index in wanted}
     with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:

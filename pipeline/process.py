@@ -2,8 +2,8 @@
 
 Every run has its own process group that is killed on the way out (and when this process dies), no
 standard input, a bounded stderr tail, a wall-clock limit, a no-progress limit and a memory limit.
-Every input goes through a protocol and a demuxer whitelist, whoever composed the command: a
-playlist that lies in a corpus must not open other files or the network.
+What it may open is bounded by `command`. When a read through a `window` failed, nothing that ffmpeg
+gave is believed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import TracebackType
 from typing import IO
 
-from pipeline import limits, watchdog
+from pipeline import limits, watchdog, window
+from pipeline.command import environment, guarded
 from pipeline.errors import (
     DecodeError,
     KilledError,
@@ -32,15 +34,6 @@ from pipeline.errors import (
     TooLargeError,
     UnreadableError,
 )
-
-#: Demuxers that read one self-contained file. No playlists, no scripts, no image sequences.
-DEMUXERS = (
-    "aac,ac3,asf,avi,dts,dv,eac3,flac,flv,gxf,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3gp,3g2,"
-    "mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,roq,smk,truehd,vob,wav,wtv"
-)
-
-#: Options that every input gets.
-INPUT_OPTIONS = ("-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS)
 
 _TAIL_LINES = 30
 _NO_DECODER = re.compile(
@@ -64,11 +57,6 @@ _NO_MEMORY = re.compile(
 )
 
 
-def input_url(path: str) -> str:
-    """A local path as ffmpeg must be given it: never read as a protocol or an option."""
-    return f"file:{path}"
-
-
 class Run:
     """One running ffmpeg whose stdout is read by the caller. Use as a context manager.
 
@@ -90,15 +78,16 @@ class Run:
         self.what = what
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
-        inputs = [word for word in command if word.startswith("file:")]
-        self._input = f"{inputs[0]}: " if inputs else "\0"
+        self._inputs = [word for before, word in pairwise(command) if before == "-i"]
+        self._window = next(filter(None, map(window.at, self._inputs)), None)
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
-        self._started = self._progress = time.monotonic()
+        self._began = time.monotonic()
+        self._started = self._progress = self._clock()
         self._timed_out = ""
         self._done = threading.Event()
         bounds = limits.current()
-        self._wall_seconds = min(wall_seconds, 3600 * bounds.ffmpeg_hours)
+        self._wall_seconds, self._most_seconds = wall_seconds, 3600 * bounds.ffmpeg_hours
         self._no_progress_seconds = bounds.no_progress_seconds
         self._process = subprocess.Popen(
             guarded(command, bounds),
@@ -106,6 +95,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=environment(),
         )
         watchdog.watch(self._process.pid)
         _limit_memory(self._process.pid, bounds)
@@ -129,25 +119,25 @@ class Run:
         """The next `size` bytes of stdout, or None when the stream ends before."""
         assert self._process.stdout is not None
         data = self._process.stdout.read(size)
-        self._progress = time.monotonic()
-        self._raise_if_timed_out()
+        self._progress = self._clock()
+        self._raise_if_stopped()
         return data if len(data) == size else None
 
     def read_some(self, size: int) -> bytes:
         """Up to `size` bytes of stdout; empty at its end."""
         assert self._process.stdout is not None
         data = self._process.stdout.read(size)
-        self._progress = time.monotonic()
-        self._raise_if_timed_out()
+        self._progress = self._clock()
+        self._raise_if_stopped()
         return data
 
     def lines(self) -> Iterator[bytes]:
         """The lines of stdout, without their ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._progress = time.monotonic()
+            self._progress = self._clock()
             yield line.rstrip(b"\r\n")
-        self._raise_if_timed_out()
+        self._raise_if_stopped()
 
     def wait_for_line(self, arrived: Callable[[], bool]) -> None:
         """Wait until the stderr reader has made `arrived` true; ffmpeg wrote the line already."""
@@ -163,7 +153,7 @@ class Run:
         after their intact part. Death by a signal always is.
         """
         self._wait()
-        self._raise_if_timed_out()
+        self._raise_if_stopped()
         assert self.returncode is not None
         if self.returncode < 0:
             name = signal.Signals(-self.returncode).name
@@ -175,7 +165,9 @@ class Run:
             raise self.error(f"exit status {self.returncode}")
 
     def error(self, found: str) -> MediaError:
-        """The error that fits the stderr tail."""
+        """The error that fits the stderr tail, or that of the source when it was not read well."""
+        if self._window and self._window.failure:
+            return self._window.failure
         self._stderr.join(timeout=5)
         tail = self.stderr_tail
         message = f"{self.what}: {found}; {tail or 'ffmpeg said nothing'}"
@@ -183,6 +175,11 @@ class Run:
             return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
         if _NO_MEMORY.search(tail):
             return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the film is genuine")
+        if self._window and "Protocol not found" in tail:
+            return NoDecoderError(
+                f"{message}; this ffmpeg was built without network: set FFMPEG_BINARY and "
+                "FFPROBE_BINARY to another build, or give --sources staged"
+            )
         if _NO_DECODER.search(tail):
             return NoDecoderError(f"{message}; set FFMPEG_BINARY to a build with this decoder")
         if _UNREADABLE.search(tail):
@@ -229,13 +226,26 @@ class Run:
             if self._on_line is not None:
                 self._on_line(line)
             if line and not _REPORT.search(line):
-                # Addresses differ from run to run, and the path is known: neither helps.
-                self._tail.append(_ADDRESS.sub("", line).replace(self._input, ""))
+                self._tail.append(self._plain(line))
+
+    def _plain(self, line: str) -> str:
+        """A line without what helps nobody: addresses in memory, and where the movie is read."""
+        line = _ADDRESS.sub("", line)
+        for url in self._inputs:
+            line = line.replace(f"{url}: ", "")
+            line = line.replace(url, "the source") if self._window else line
+        return line
+
+    def _clock(self) -> float:
+        """Seconds of a clock that stands still while ffmpeg waits for the store."""
+        return time.monotonic() - (self._window.waited_seconds if self._window else 0.0)
 
     def _watch_clock(self) -> None:
         while not self._done.wait(0.5):
-            now = time.monotonic()
-            if now - self._started > self._wall_seconds:
+            now = self._clock()
+            if time.monotonic() - self._began > self._most_seconds:
+                self._timed_out = f"over the limit of {self._most_seconds:g} s"
+            elif now - self._started > self._wall_seconds:
                 self._timed_out = f"over the limit of {self._wall_seconds:g} s"
             elif now - self._progress > self._no_progress_seconds:
                 self._timed_out = f"no output for {self._no_progress_seconds:g} s"
@@ -244,28 +254,14 @@ class Run:
                     os.killpg(self._process.pid, signal.SIGKILL)
                 return
 
-    def _raise_if_timed_out(self) -> None:
+    def _raise_if_stopped(self) -> None:
+        if self._window and self._window.failure:
+            raise self._window.failure
         if self._timed_out:
             raise TimedOutError(
                 f"{self.what}: ffmpeg was stopped: {self._timed_out}; see --no-progress-seconds "
                 "and --ffmpeg-hours"
             )
-
-
-def guarded(command: list[str], bounds: limits.Limits) -> list[str]:
-    """`command` with the options that bind every input, right before each `-i`."""
-    safe = [
-        *INPUT_OPTIONS,
-        *("-max_streams", str(bounds.max_streams)),
-        *("-max_pixels", str(min(bounds.max_side**2, 2**31 - 1))),
-    ]
-    words = []
-    for word in command:
-        words += [*safe, word] if word == "-i" else [word]
-    if bounds.ffmpeg_memory_gib:
-        largest = min(int(bounds.ffmpeg_memory_gib * limits.GIB), 2**31 - 1)
-        words[1:1] = ["-max_alloc", str(largest)]
-    return words
 
 
 def _limit_memory(pid: int, bounds: limits.Limits) -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import source
+from pipeline import access, source
 from pipeline.bars import find_crop
 from pipeline.corpus import Movie, find_movies
 from pipeline.probe import Probe, frame_times_ns, probe
@@ -83,11 +83,8 @@ def check_sync(uri: str, language: str, audio_track: int) -> SyncCheck:
         raise InputError(f"{uri} holds {len(movies)} movies; name one of them")
     movie = Movie(**{**vars(movies[0]), "audio_track": audio_track})
     fingerprint = source.fingerprint(movie)
-    try:
-        return _check(movie, str(source.stage(movie, fingerprint)), language)
-    finally:
-        if not source.is_local(movie):
-            source.unstage(fingerprint)
+    with access.held(movie, fingerprint, by_range=True) as path:
+        return _check(movie, path, language)
 
 
 def _check(movie: Movie, path: str, language: str) -> SyncCheck:

@@ -20,7 +20,7 @@ import ray
 from ray import exceptions as ray_errors
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline import limits, source, watchdog
+from pipeline import access, copies, limits, source, watchdog
 from pipeline import movie as steps
 from pipeline.audio import MovieAudio
 from pipeline.cluster import first_line
@@ -61,6 +61,8 @@ class Order:
 
     config: RunConfig
     memory_factor: int = 1
+    by_range: bool = False
+    """How a remote source is read; see `access`."""
 
     @contextlib.contextmanager
     def carried_out(self, movie: Movie, source_fingerprint: str) -> Iterator[None]:
@@ -68,7 +70,8 @@ class Order:
         bounds = self.config.limits.with_memory(self.memory_factor)
         with limits.applied(bounds), _translated(movie):
             limits.check_source(movie)
-            with source.held(movie, source_fingerprint, self.config.stage_gib):
+            room, by_range = self.config.stage_gib, self.by_range
+            with access.held(movie, source_fingerprint, by_range=by_range, stage_gib=room):
                 yield
 
 
@@ -122,7 +125,7 @@ def write(
 @ray.remote(num_cpus=0, max_retries=0)
 def unstage(fingerprint: str) -> None:
     """Delete a node's copy of a source."""
-    source.unstage(fingerprint)
+    copies.delete(fingerprint)
 
 
 def failure(movie: Movie, error: Exception) -> Exception:

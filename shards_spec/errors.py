@@ -6,6 +6,7 @@
     ├── StorageError                       the object store refused or failed
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
+    │   ├── ObjectChangedError
     │   └── AccessDeniedError
     ├── FormatError                        bytes that break the shard format
     │   └── ChecksumError                  bytes that are not the ones that were written
@@ -40,6 +41,10 @@ class ObjectNotFoundError(StorageError):
 
 class ObjectExistsError(StorageError):
     """The object exists, where only a new one may be written."""
+
+
+class ObjectChangedError(StorageError):
+    """The object is not the one that was looked up before."""
 
 
 class AccessDeniedError(StorageError):

@@ -1,46 +1,36 @@
 """The one door to stored bytes: local folders, S3, GCS, Azure and HTTP, by URI, through obstore.
 
     /data/shards, data/shards, file:///data/shards     local folder
-    s3://bucket/prefix  gs://bucket/prefix  az://account/container/prefix
+    s3://bucket/prefix  gs://bucket/prefix  az://container/prefix
     http://host/prefix  https://host/prefix            read only
 
-Writes are atomic: an object appears whole under its final name or not at all. Credentials come from
-the environment in each cloud's usual variables (for S3 also `AWS_ENDPOINT_URL`).
+Writes are atomic: an object appears whole under its final name or not at all. Credentials and
+endpoints come from the environment, see `stores`.
 """
 
 from __future__ import annotations
 
 import builtins
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions as obstore_errors
-from obstore.store import LocalStore, from_url
 
 from shards_spec.errors import (
     AccessDeniedError,
     InputError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
 )
 from shards_spec.local_file import is_plain_key, read_range
-
-LOCAL_SCHEMES = ("", "file")
-REMOTE_SCHEMES = (
-    *("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"),
-    *("http", "https"),
-)
-
-#: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
-MAX_RETRIES, RETRY_SECONDS = 6, 60
+from shards_spec.stores import MAX_RETRIES, normalise_uri, open_store
 
 _DENIED = "access denied; check the credentials in the environment"
 
@@ -83,7 +73,7 @@ class Storage:
         #: A web server: read only, and without a listing.
         self.is_web = scheme in ("http", "https")
         self.max_retries = max_retries
-        self._store = _open(self.uri, create, max_retries)
+        self._store = open_store(self.uri, create, max_retries)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopened, (self.uri, self.max_retries))
@@ -127,8 +117,13 @@ class Storage:
             )
         return data
 
-    def stream_range(self, key: str, start: int, length: int) -> Iterator[memoryview]:
-        """The same bytes in pieces as they arrive; those that came before an error are good."""
+    def stream_range(
+        self, key: str, start: int, length: int, *, expected: ObjectInfo | None = None
+    ) -> Iterator[memoryview]:
+        """The same bytes in pieces as they arrive; those that came before an error are good.
+
+        Raises `ObjectChangedError`, before any byte, when size or ETag are not those `expected`.
+        """
         if self.is_local or length == 0:
             yield self.get_range(key, start, length)
             return
@@ -136,6 +131,8 @@ class Storage:
         with self._errors(f"read {length} bytes at offset {start} of", key):
             options: Any = {"range": (start, start + length)}
             found = obstore.get(self._store, key, options=options)
+            if expected is not None:
+                self._require(expected, _info(found.meta))
             # Larger pieces would lose what had arrived of one when the connection is cut.
             for piece in found.stream(min_chunk_size=1):
                 data = memoryview(piece)
@@ -206,6 +203,14 @@ class Storage:
         with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
             obstore.delete(self._store, key)
 
+    def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:
+        # Not left to the store by `If-Match`: web servers ignore that, or never match a weak tag.
+        if (expected.size, expected.etag) != (found.size, found.etag):
+            raise ObjectChangedError(
+                f"{self.uri_of(expected.key)} is another object by now: {found.size} bytes, tag "
+                f"{found.etag!r}, not {expected.size} with {expected.etag!r}"
+            )
+
     def _refuse_web(self, what: str) -> None:
         if self.is_web:
             raise InputError(f"{self.uri} is a web server and cannot be {what}; use a bucket")
@@ -251,50 +256,14 @@ def _explained(where: str, reason: str) -> StorageError:
     return StorageError(f"{where}: {reason}")
 
 
-def normalise_uri(uri: str) -> str:
-    """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
-
-    Raises `InputError` for a scheme that no store serves.
-    """
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
-    if scheme == "":
-        return Path(os.path.abspath(os.path.expanduser(uri))).as_uri()
-    if scheme not in (*LOCAL_SCHEMES, *REMOTE_SCHEMES):
-        raise InputError(
-            f"unknown scheme {scheme!r} in {uri!r}; "
-            f"use a local path or one of {', '.join(('file', *REMOTE_SCHEMES))}"
-        )
-    if scheme != "file" and not urlsplit(uri).netloc:
-        raise InputError(f"{uri!r} names no bucket or host")
-    return uri.rstrip("/")
-
-
 def _reopened(uri: str, max_retries: int) -> Storage:
     return Storage(uri, max_retries=max_retries)
 
 
-def _open(uri: str, create: bool, max_retries: int) -> Any:
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        path = Path(unquote(parts.path))
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file, not a folder")
-        if not path.exists() and not create:
-            raise InputError(f"{path} does not exist")
-        return LocalStore(path, mkdir=True)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "") or os.environ.get("AWS_ENDPOINT_URL", "")
-    plain = parts.scheme == "http" or (
-        parts.scheme in ("s3", "s3a") and endpoint.startswith("http://")
-    )
-    retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
-    options: dict[str, Any] = {"retry_config": retries}
-    if plain:
-        options["client_options"] = {"allow_http": True}
-    try:
-        return from_url(uri, **options)
-    except (obstore_errors.BaseError, ValueError) as error:
-        raise InputError(f"cannot open {uri}: {str(error).partition(chr(10))[0]}") from error
-
-
 def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta.get("e_tag") or ""))
+    return ObjectInfo(str(meta["path"]), int(meta["size"]), _quoted(str(meta.get("e_tag") or "")))
+
+
+def _quoted(etag: str) -> str:
+    """An ETag as HTTP writes it: Azure's listings, but not its other answers, lack the quotes."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag

@@ -17,8 +17,8 @@ from fault_proxy import FaultProxy
 from media import Film, make_film
 from outcome import shard_digests
 
+from pipeline import copies, source
 from pipeline import movie as steps
-from pipeline import source
 from pipeline.__main__ import main
 from pipeline.corpus import Movie, find_movies
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
@@ -48,7 +48,7 @@ def remote_movies(bucket: str, sizes: dict[str, int]) -> dict[str, Movie]:
     return {movie.movie_id: movie for movie in find_movies(bucket)}
 
 
-def copies(staging: Path) -> set[bytes]:
+def letters(staging: Path) -> set[bytes]:
     """The first letters of the copies that are there."""
     return {path.read_bytes()[:1] for path in staging.glob("*/movie")}
 
@@ -68,7 +68,7 @@ def test_a_source_is_fetched_once_for_many(
     monkeypatch.setattr(Storage, "download", slow)
 
     def use(_: int) -> bytes:
-        with source.held(movie, source.fingerprint(movie), 1.0) as path:
+        with copies.held(movie, source.fingerprint(movie), 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(5) as pool:
@@ -83,21 +83,21 @@ def test_copies_are_bounded_and_those_in_use_stay(
     room = 2500 / GIB
     prints = {name: source.fingerprint(movie) for name, movie in movies.items()}
     for name in "ab":
-        with source.held(movies[name], prints[name], room):
+        with copies.held(movies[name], prints[name], room):
             pass
         time.sleep(0.02)
-    with source.held(movies["a"], prints["a"], room) as kept:
-        with source.held(movies["c"], prints["c"], room):
+    with copies.held(movies["a"], prints["a"], room) as kept:
+        with copies.held(movies["c"], prints["c"], room):
             # `b` was the only one that nobody held.
-            assert copies(staging) == {b"a", b"c"}
-            monkeypatch.setattr(source, "_WAIT_FOR_ROOM_SECONDS", 0.1)
+            assert letters(staging) == {b"a", b"c"}
+            monkeypatch.setattr(copies, "_WAIT_FOR_ROOM_SECONDS", 0.1)
             with pytest.raises(DiskFullError, match="--stage-gib"):
-                source.held(movies["d"], prints["d"], room).__enter__()
-        source.unstage(prints["a"])
+                copies.held(movies["d"], prints["d"], room).__enter__()
+        copies.delete(prints["a"])
         assert kept.exists()
-    source.unstage(prints["a"])
-    source.unstage(prints["c"])
-    assert copies(staging) == set()
+    copies.delete(prints["a"])
+    copies.delete(prints["c"])
+    assert letters(staging) == set()
 
 
 def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
@@ -105,13 +105,13 @@ def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
 ) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
     mark = source.fingerprint(movie)
-    folder = source.stage_folder(mark)
+    folder = copies.stage_folder(mark)
     folder.mkdir(parents=True)
     lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
     def use() -> bytes:
-        with source.held(movie, mark, 1.0) as path:
+        with copies.held(movie, mark, 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(1) as pool:
@@ -129,12 +129,12 @@ def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None
     with pytest.raises(SourceChangedError):
         source.require_unchanged(movie)
     with pytest.raises(SourceChangedError):
-        source.held(movie, source.fingerprint(movie), 1.0).__enter__()
+        copies.held(movie, source.fingerprint(movie), 1.0).__enter__()
     assert source.looked_up(movie).etag != movie.etag
     gone = replace(movie, uri=movie.uri.replace("a.mp4", "gone.mp4"))
     with pytest.raises(SourceError):
-        source.held(gone, "f" * 16, 1.0).__enter__()
-    assert copies(staging) == set()
+        copies.held(gone, "f" * 16, 1.0).__enter__()
+    assert letters(staging) == set()
 
 
 def write_undisturbed(film: Path, out: Storage) -> None:
@@ -175,7 +175,16 @@ def test_a_run_stops_when_no_node_has_room_for_a_source(
     """A full disk is no fault of the films: none is written off."""
     remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
     # With room for less than any of them.
-    words = ["--stage-gib", "0.00001", "--max-attempts", "1", "--stop-after", "3"]
+    words = [
+        "--sources",
+        "staged",
+        "--stage-gib",
+        "0.00001",
+        "--max-attempts",
+        "1",
+        "--stop-after",
+        "3",
+    ]
     assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
     said = capfd.readouterr().err
     assert "'disk_full'" in said
@@ -213,13 +222,16 @@ def test_films_from_a_web_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stall_seconds", "seed", "bound_seconds"),
+    ("sources", "stall_seconds", "seed", "bound_seconds"),
     [
-        pytest.param(5.0, 1, 280.0, id="short stalls"),
-        pytest.param(30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+        pytest.param("staged", 5.0, 1, 280.0, id="short stalls"),
+        pytest.param("ranged", 5.0, 2, 280.0, id="by range"),
+        pytest.param("staged", 30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+        pytest.param("ranged", 30.0, 23, 400.0, id="by range, long", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_on_a_store_that_fails_now_and_then(
+    sources: str,
     stall_seconds: float,
     seed: int,
     bound_seconds: float,
@@ -235,6 +247,7 @@ def test_a_run_on_a_store_that_fails_now_and_then(
         films.put(path.name, path)
         write_undisturbed(path, whole)
     command = ["preprocess", f"{s3_bucket}/films", *SMALL, "--segment-seconds", "2"]
+    command += ["--sources", sources]
     proxy = FaultProxy(
         s3_endpoint, rate=0.05, seed=seed, every_request=True, stall_seconds=stall_seconds
     )

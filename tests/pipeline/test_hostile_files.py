@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +19,15 @@ import pytest
 from media import Film, ffmpeg, make_film
 from runs import preprocess
 
-from pipeline import source
+from pipeline import access, source
 from pipeline.corpus import find_movies
 from pipeline.errors import MediaError, OutsideCorpusError
 from pipeline.movie import prepare
+from pipeline.tools import ffmpeg_path
 from shards_spec import layout
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -96,6 +99,26 @@ def pointing_elsewhere(target: str) -> dict[str, bytes]:
     }
 
 
+def hostile_files(canary: Path, listener: Listener) -> dict[str, bytes]:
+    """Every trick with every kind of target, by file name."""
+    here = f"127.0.0.1:{listener.port}"
+    targets = {
+        "path": str(canary),
+        "file": f"file:{canary}",
+        "http": f"http://{here}/canary.mp4",
+        "tcp": f"tcp://{here}",
+        "crypto": f"crypto:{canary}",
+        "subfile": f"subfile,,start,0,end,0,,:{canary}",
+        "concat": f"concat:{canary}|{canary}",
+    }
+    endings = ["mp4", "mov", "mkv", "avi", "ts"]
+    return {
+        f"{trick}_{kind}.{endings[number % 5]}": content
+        for number, (kind, target) in enumerate(targets.items())
+        for trick, content in pointing_elsewhere(target).items()
+    }
+
+
 def box(name: bytes, *content: bytes) -> bytes:
     body = b"".join(content)
     return struct.pack(">I", 8 + len(body)) + name + body
@@ -138,20 +161,8 @@ def test_no_content_leads_to_other_files_or_the_network(
 ) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
-    here = f"127.0.0.1:{listener.port}"
-    targets = {
-        "path": str(canary),
-        "file": f"file:{canary}",
-        "http": f"http://{here}/canary.mp4",
-        "tcp": f"tcp://{here}",
-        "crypto": f"crypto:{canary}",
-        "subfile": f"subfile,,start,0,end,0,,:{canary}",
-        "concat": f"concat:{canary}|{canary}",
-    }
-    endings = ["mp4", "mov", "mkv", "avi", "ts"]
-    for number, (kind, target) in enumerate(targets.items()):
-        for trick, content in pointing_elsewhere(target).items():
-            (films / f"{trick}_{kind}.{endings[number % 5]}").write_bytes(content)
+    for name, content in hostile_files(canary, listener).items():
+        (films / name).write_bytes(content)
     probed = 0
     for movie in find_movies(str(films)):
         with pytest.raises(MediaError):
@@ -172,6 +183,47 @@ def test_no_content_leads_to_other_files_or_the_network(
     assert {row["status"] for row in rows} == {"done", "quarantined"}
     assert listener.count == 0
     assert validate(str(out)).ok
+
+
+def test_no_content_that_is_read_by_range_leads_anywhere(
+    canary: Path, listener: Listener, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read so, a film may open `http` addresses: its own and no other, whatever it says."""
+    # Beside a film that is read by range lies nothing, whatever a relative name leads to.
+    here = f"http://127.0.0.1:{listener.port}"
+    monkeypatch.setenv("http_proxy", here)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    storage = Storage(s3_bucket)
+    storage.put("canary.mp4", canary)
+    hostile = hostile_files(canary, listener)
+    for trick, content in pointing_elsewhere("canary.mp4").items():
+        hostile[f"{trick}_beside.mp4"] = content
+    for name, content in hostile.items():
+        storage.put(name, content)
+    movies = [movie for movie in find_movies(s3_bucket) if movie.movie_id != "canary"]
+    assert len(movies) == 8 * 15
+    for movie in movies:
+        mark = source.fingerprint(movie)
+        with (
+            pytest.raises(MediaError) as caught,
+            access.held(movie, mark, by_range=True) as address,
+        ):
+            prepare(movie, mark, Recipe(), 60.0)
+        assert caught.value.kind == "permanent", caught.value
+        assert address not in str(caught.value)
+    assert listener.count == 0
+    # What all of them name can be read that way, if it is asked for.
+    (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
+    with access.held(good, source.fingerprint(good), by_range=True):
+        assert prepare(good, source.fingerprint(good), Recipe(), 60.0).num_clips
+    assert listener.count == 0
+    # The tricks are real: without the whitelist of containers this one opens a connection.
+    monkeypatch.delenv("http_proxy")
+    (script,) = [movie for movie in movies if movie.movie_id == "concat_http"]
+    with access.held(script, source.fingerprint(script), by_range=True) as address:
+        command = [ffmpeg_path(), "-f", "concat", "-safe", "0", "-protocol_whitelist", "http,tcp"]
+        subprocess.run([*command, "-i", address, "-f", "null", "-"], check=False, timeout=60)
+    assert listener.count > 0
 
 
 NAMES = [

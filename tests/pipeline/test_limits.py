@@ -17,11 +17,12 @@ from media import Film, ffmpeg, make_film
 
 from pipeline import limits, source
 from pipeline.__main__ import main
+from pipeline.command import guarded
 from pipeline.corpus import find_movies
 from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
 from pipeline.limits import Limits
 from pipeline.movie import Effort, bare_row, prepare
-from pipeline.process import Run, guarded
+from pipeline.process import Run
 from pipeline.redaction import redacted
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import Recipe

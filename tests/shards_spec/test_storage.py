@@ -15,7 +15,8 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.storage import Storage, normalise_uri
+from shards_spec.storage import Storage
+from shards_spec.stores import normalise_uri
 
 KEYS = ["plain", "a/b c/d.tar", "a/ü #1.tar", "a/50%.x"]
 

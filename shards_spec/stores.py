@@ -1,0 +1,84 @@
+"""Which store a URI names, and opening it: schemes, endpoints, retries.
+
+Everything that a store needs beside its URI comes from the environment:
+
+    s3   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, ...   AWS_ENDPOINT_URL
+    gs   GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_BEARER_TOKEN, ...    GOOGLE_BASE_URL
+    az   AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...  AZURE_STORAGE_ENDPOINT
+
+On a machine of the cloud, its metadata service gives what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore import exceptions as obstore_errors
+from obstore.store import LocalStore, from_url
+
+from shards_spec.errors import InputError
+
+LOCAL_SCHEMES = ("", "file")
+REMOTE_SCHEMES = (
+    *("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"),
+    *("http", "https"),
+)
+
+#: Variables that name another endpoint than the cloud's own.
+_ENDPOINTS = {
+    **dict.fromkeys(("s3", "s3a"), ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
+    "gs": ("GOOGLE_BASE_URL",),
+    **dict.fromkeys(
+        ("az", "adl", "azure", "abfs", "abfss"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    ),
+}
+
+#: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
+MAX_RETRIES, RETRY_SECONDS = 6, 60
+
+
+def normalise_uri(uri: str) -> str:
+    """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
+
+    Raises `InputError` for a scheme that no store serves.
+    """
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    if scheme == "":
+        return Path(os.path.abspath(os.path.expanduser(uri))).as_uri()
+    if scheme not in (*LOCAL_SCHEMES, *REMOTE_SCHEMES):
+        raise InputError(
+            f"unknown scheme {scheme!r} in {uri!r}; "
+            f"use a local path or one of {', '.join(('file', *REMOTE_SCHEMES))}"
+        )
+    if scheme != "file" and not urlsplit(uri).netloc:
+        raise InputError(f"{uri!r} names no bucket or host")
+    return uri.rstrip("/")
+
+
+def open_store(uri: str, create: bool, max_retries: int) -> Any:
+    """obstore's store of a normalised URI; with `create`, a missing local folder is made.
+
+    Raises `InputError` for a local folder that does not exist, and for settings that make no store.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        path = Path(unquote(parts.path))
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, not a folder")
+        if not path.exists() and not create:
+            raise InputError(f"{path} does not exist")
+        return LocalStore(path, mkdir=True)
+    named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
+    endpoint = next(filter(None, named), "")
+    retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    options: dict[str, Any] = {"retry_config": retries}
+    if parts.scheme == "http" or endpoint.startswith("http://"):
+        options["client_options"] = {"allow_http": True}
+    try:
+        return from_url(uri, **options)
+    except (obstore_errors.BaseError, ValueError) as error:
+        raise InputError(f"cannot open {uri}: {str(error).partition(chr(10))[0]}") from error

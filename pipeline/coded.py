@@ -53,7 +53,7 @@ class CodedLeg:
         first, end = self.leg.first_step, self.leg.first_step + len(self.scans)
         self.pts_ns = [run.on_screen_ns(step) for step in range(first, end)]
         # The frame before the first one was looked at only for a cut.
-        damaged = run.damaged_steps(max(0, first - 1), self.leg.end_step)
+        damaged = run.damaged_steps(max(0, first - 1), self.leg.end_step) | self._broken_steps()
         self.cuts = {step for step in self.cuts if not damaged & {step - 1, step}}
         self.damaged = damaged & set(range(first, end))
 
@@ -67,6 +67,19 @@ class CodedLeg:
             self.sums.append((0, 0, 0))
             self.pts_ns.append(self._plan.recipe.grid_ns(step))
             self.damaged.add(step)
+
+    def _broken_steps(self) -> set[int]:
+        """Steps at which the container itself tells of damage, from the one before the first on."""
+        times = {
+            step: self._plan.recipe.grid_ns(step)
+            for step in range(max(0, self.leg.first_step - 1), self.leg.end_step)
+        }
+        broken = self._plan.probe.broken_ns
+        return {
+            step
+            for step, time in times.items()
+            if any(start <= time < end for start, end in broken)
+        }
 
 
 class Seen:

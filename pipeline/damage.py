@@ -9,6 +9,9 @@ two frames that it gave. Two kinds of decoders:
   memory. Damage lasts from the last frame before the complaint to a keyframe so far behind it
   that its own packet cannot have been meant.
 
+Of HEVC, damage that its decoder does not notice cannot be told: parts of a picture then show what
+lay in memory, and differ from run to run. Where the container knows of it, `Probe.broken_ns` does.
+
     frames       f f f f   f f f f f  ...  f K f f
     complaints          !
     damage             [-------------------)
@@ -78,7 +81,7 @@ class DecoderLog:
         """`codec` by ffmpeg's name; `start_pts` in ticks is the movie's t = 0."""
         self.frames: list[Frame] = []
         self._start_pts = start_pts
-        self._mends = _MENDING.match(codec) is not None
+        self._mends = mends(codec)
         decoder = "dav1d" if codec == "av1" else re.escape(codec)
         self._of_pictures = re.compile(_OF_PICTURES % decoder)
         self._is_started = self._is_mended = False
@@ -174,6 +177,11 @@ class DecoderLog:
             self._broken.append(place)
         if _LACKS.search(line):
             self._lacking.append(place)
+
+
+def mends(codec: str) -> bool:
+    """Whether the decoder of a codec (by ffmpeg's name) marks the frames that it had to mend."""
+    return _MENDING.match(codec) is not None
 
 
 def mended(frames: Sequence[Frame]) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline import limits
 from pipeline.corpus import Movie
+from pipeline.damage import mends
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
 from pipeline.frames import Look, look
 from pipeline.process import INPUT_OPTIONS, Run, input_url
@@ -54,6 +55,9 @@ class Probe:
     """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
     peak_nits: float = 0.0
     """Brightest light of an HDR master, cd/m2; 0 where it does not tell."""
+    broken_ns: tuple[tuple[int, int], ...] = ()
+    """Stretches [start, end) of groups of pictures with a packet that the container calls broken;
+    only with decoders that do not mark what they mend themselves."""
     lost_ns: int = 0
     """Picture that is never on screen because the clock jumped back."""
 
@@ -90,6 +94,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         other_audio=tuple(track for track in tracks if track.index != audio.index),
         held_ns=_held_ns(video_pts, tick),
         peak_nits=seen.peak_nits,
+        broken_ns=() if mends(video.codec) else _broken_ns(packets[video.index], start, tick),
         lost_ns=_lost_ns(packets[video.index], tick),
     )
 
@@ -117,10 +122,10 @@ def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
 
 
 def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.int64]]:
-    """(N, 5) of the presented packets of each wanted stream, in the order of the file.
+    """(N, 6) of the presented packets of each wanted stream, in the order of the file.
 
     Columns: pts (dts where there is none), duration, is keyframe, has a pts, dts (pts where there
-    is none).
+    is none), is broken.
     """
     entries = "packet=stream_index,pts,dts,duration,flags"
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
@@ -138,11 +143,12 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
                 continue
             length = 0 if fields[3] == b"N/A" else int(fields[3])
             dts = fields[2] if fields[2] != b"N/A" else pts
-            is_key, has_pts = b"K" in fields[4], fields[1] != b"N/A"
-            rows[int(fields[0])].extend((int(pts), length, is_key, has_pts, int(dts)))
+            is_key, is_broken = b"K" in fields[4], b"C" in fields[4]
+            has_pts = fields[1] != b"N/A"
+            rows[int(fields[0])].extend((int(pts), length, is_key, has_pts, int(dts), is_broken))
         run.finish()
     return {
-        index: np.frombuffer(found, dtype=np.int64).reshape(-1, 5) for index, found in rows.items()
+        index: np.frombuffer(found, dtype=np.int64).reshape(-1, 6) for index, found in rows.items()
     }
 
 
@@ -176,6 +182,29 @@ def _video_times(
     if len(shown) == 0:
         shown = pts
     return shown, int(shown[-1]) + last_length, keys[keys >= shown[0]]
+
+
+def _broken_ns(
+    packets: NDArray[np.int64], start: int, tick: Fraction
+) -> tuple[tuple[int, int], ...]:
+    """From the keyframe before each broken packet to the first whole one behind it.
+
+    Transport streams number their packets, so that the loss of one is seen.
+    """
+    pts, is_key, is_broken = packets[:, 0], packets[:, 2] == 1, packets[:, 5] == 1
+    keys, whole = np.flatnonzero(is_key), np.flatnonzero(is_key & ~is_broken)
+    found: list[tuple[int, int]] = []
+    for place in np.flatnonzero(is_broken):
+        # Pictures before a keyframe on screen may be made from it: a broken one spoils them, too.
+        before, after = np.searchsorted(keys, place), np.searchsorted(whole, place)
+        first = int(pts[keys[before - 1]]) if before else int(pts.min())
+        end = int(pts[whole[after]]) if after < len(whole) else int(pts.max()) + 1
+        if found and first <= found[-1][1]:
+            first = found.pop()[0]
+        found.append((first, end))
+    return tuple(
+        (round((first - start) * tick), round((end - start) * tick)) for first, end in found
+    )
 
 
 def _lost_ns(packets: NDArray[np.int64], tick: Fraction) -> int:

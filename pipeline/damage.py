@@ -55,6 +55,8 @@ ENTRY_FRAMES = 32
 #: A keyframe ends damage when so many frames before it came without complaint: a decoder holds back
 #: 16 pictures at most, and as many may be shown before a keyframe that was decoded before them.
 QUIET_FRAMES = 32
+#: A frame that stays longer may do so because the next one's time is wrong.
+STEADY_SECONDS = 1
 _OPEN = 1 << 62
 
 
@@ -77,8 +79,9 @@ class DecoderLog:
     that they do not depend on how far the decoder was ahead when it was asked.
     """
 
-    def __init__(self, codec: str, start_pts: int) -> None:
-        """`codec` by ffmpeg's name; `start_pts` in ticks is the movie's t = 0."""
+    def __init__(self, codec: str, start_pts: int, time_base: Fraction) -> None:
+        """`codec` by ffmpeg's name; `start_pts` in ticks of `time_base` seconds is t = 0."""
+        self._longest = STEADY_SECONDS / time_base
         self.frames: list[Frame] = []
         self._start_pts = start_pts
         self._mends = mends(codec)
@@ -155,8 +158,9 @@ class DecoderLog:
         else:
             # ffmpeg goes on by the length of a frame.
             pts = 2 * latest - self._latest[-2] if place > 1 else max(latest + 1, 0)
-        # A clock that stands still or jumps back: times may be guesses from what came before.
-        if self._is_mended or time == "NOPTS" or pts <= latest:
+        # A clock that stands still or jumps: times may be wrong, or guesses from what came before.
+        is_steady = time != "NOPTS" and latest < pts and (not place or pts - latest < self._longest)
+        if self._is_mended or not is_steady:
             self._complaints.append(place)
         self.frames.append(Frame(pts, is_key == "1", kind in "01", self._is_mended))
         self._latest.append(max(pts, latest))

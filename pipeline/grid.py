@@ -51,7 +51,9 @@ class GridRun:
         self._seek_ns = seek_ns
         self._what = what
         self._steps: list[int] = []
-        self._log = DecoderLog(plan.probe.video.codec, plan.probe.start_pts)
+        self._log = DecoderLog(
+            plan.probe.video.codec, plan.probe.start_pts, plan.probe.video.time_base
+        )
         self._late = False
         colour = colour_of(plan.probe.video)
         self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None

@@ -55,8 +55,8 @@ ENTRY_FRAMES = 32
 #: A keyframe ends damage when so many frames before it came without complaint: a decoder holds back
 #: 16 pictures at most, and as many may be shown before a keyframe that was decoded before them.
 QUIET_FRAMES = 32
-#: A frame that stays longer may do so because the next one's time is wrong.
-STEADY_SECONDS = 1
+#: Of the usual distance of frames; beyond, one is away.
+MISSING = Fraction(7, 4)
 _OPEN = 1 << 62
 
 
@@ -79,10 +79,19 @@ class DecoderLog:
     that they do not depend on how far the decoder was ahead when it was asked.
     """
 
-    def __init__(self, codec: str, start_pts: int, time_base: Fraction) -> None:
-        """`codec` by ffmpeg's name; `start_pts` in ticks of `time_base` seconds is t = 0."""
-        self._longest = STEADY_SECONDS / time_base
+    def __init__(self, codec: str, start_pts: int, longest: Fraction, *, is_vfr: bool) -> None:
+        """Begin with no frame.
+
+        Args:
+            codec: by ffmpeg's name.
+            start_pts: the movie's t = 0, ticks.
+            longest: how long a frame may stay without a reason to look again, ticks.
+            is_vfr: whether frames have no common distance.
+        """
         self.frames: list[Frame] = []
+        self._longest = longest
+        # MPEG-1 and 2 know no such thing, and do not notice when a picture is away.
+        self._is_vfr = is_vfr and not codec.endswith("video")
         self._start_pts = start_pts
         self._mends = mends(codec)
         decoder = "dav1d" if codec == "av1" else re.escape(codec)
@@ -158,13 +167,20 @@ class DecoderLog:
         else:
             # ffmpeg goes on by the length of a frame.
             pts = 2 * latest - self._latest[-2] if place > 1 else max(latest + 1, 0)
-        # A clock that stands still or jumps: times may be wrong, or guesses from what came before.
-        is_steady = time != "NOPTS" and latest < pts and (not place or pts - latest < self._longest)
-        if self._is_mended or not is_steady:
+        if self._is_mended or time == "NOPTS" or not self._is_steady(pts - latest):
             self._complaints.append(place)
         self.frames.append(Frame(pts, is_key == "1", kind in "01", self._is_mended))
         self._latest.append(max(pts, latest))
         self._is_mended = False
+
+    def _is_steady(self, distance: int) -> bool:
+        """Whether the clock goes on as it did, so that no frame is away and no time wrong."""
+        if not self.frames:
+            return True
+        if not self._is_vfr:
+            # The least distance so far is that of frames without another one between them.
+            self._longest = min(self._longest, MISSING * max(1, distance))
+        return 0 < distance < self._longest
 
     def _complain(self, line: str) -> None:
         place = len(self.frames)

@@ -36,14 +36,28 @@ from shards_spec.recipe import NANOSECONDS
 #: What `-debug_ts` reports of a frame that was chosen: its pts is the grid step.
 _CHOSEN = re.compile(r"encoder <- .*?\b(?:frame_)?pts:(\d+) .*time_base:(\d+/\d+)")
 
+#: A frame that stays longer may do so because the next one's time is wrong.
+STEADY_SECONDS = 1
+
 
 class GridRun:
     """One decoding run over a part of a movie. Read `frames` first; the rest is known then."""
 
     def __init__(
-        self, plan: MoviePlan, path: str, *, first_step: int, seek_ns: int | None, what: str
+        self,
+        plan: MoviePlan,
+        path: str,
+        *,
+        first_step: int,
+        seek_ns: int | None,
+        early_ns: int = 0,
+        what: str,
     ) -> None:
-        """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`."""
+        """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`.
+
+        ffmpeg is asked for a place `early_ns` before it.
+        """
+        self._early_ns = early_ns
         self.cpu_seconds = 0.0
         self._plan = plan
         self._path = path
@@ -51,8 +65,12 @@ class GridRun:
         self._seek_ns = seek_ns
         self._what = what
         self._steps: list[int] = []
+        video = plan.probe.video
         self._log = DecoderLog(
-            plan.probe.video.codec, plan.probe.start_pts, plan.probe.video.time_base
+            video.codec,
+            plan.probe.start_pts,
+            STEADY_SECONDS / video.time_base,
+            is_vfr=plan.probe.is_vfr,
         )
         self._late = False
         colour = colour_of(plan.probe.video)
@@ -66,7 +84,7 @@ class GridRun:
         Raises:
             MediaError: ffmpeg failed before the first frame, or was stopped.
         """
-        command = _command(self._plan, self._seek_ns, self._path)
+        command = _command(self._plan, self._asked_ns, self._path)
         run = Run(command, what=self._what, wall_seconds=wall_seconds, on_line=self._note_report)
         try:
             with run:
@@ -95,6 +113,15 @@ class GridRun:
         tick = self._plan.probe.video.time_base * NANOSECONDS
         is_early = (first - 1) * tick <= self._seek_ns
         return is_early and not self._log.lacks_pictures(self._num_frames(end_step))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether decoding began behind what was asked for."""
+        return self._late
+
+    @property
+    def _asked_ns(self) -> int | None:
+        return None if self._seek_ns is None else self._seek_ns - self._early_ns
 
     @property
     def met_damage_first(self) -> bool:

@@ -27,6 +27,10 @@ from pipeline.grid import GridRun
 from pipeline.plan import MoviePlan, Segment, legs_of
 from shards_spec.recipe import NANOSECONDS
 
+#: Transport streams are searched by the times of decoding, which may lie so much before those of
+#: presentation: when an entry came out too late, this much earlier is tried.
+EARLY_NS = NANOSECONDS
+
 
 class LegDecoder:
     """Decodes the legs of a segment; `cpu_seconds` and `num_runs` tell what it took."""
@@ -49,29 +53,21 @@ class LegDecoder:
             MediaError: ffmpeg failed before the first frame, or was stopped.
         """
         while self._legs:
-            self._enter(self._legs[0].seek_ns)
+            self._enter()
         if self._from_start:
             with contextlib.closing(self._run(self._from_start, None)) as found:
                 for coded, run in found:
                     self._keep(coded, run)
         return sorted(self._found, key=lambda coded: coded.leg.first_step)
 
-    def _enter(self, seek_ns: int | None) -> None:
+    def _enter(self) -> None:
         """Take legs from one run, as many as it counts for; at least one."""
         first = self._legs[0]
-        with contextlib.closing(self._run(list(self._legs), seek_ns)) as found:
-            for coded, run in found:
-                is_quiet = run.is_quiet(coded.leg.end_step)
-                if coded.leg is first and not run.entered_well(coded.leg.end_step):
-                    break
-                if coded.leg is not first and not (is_quiet and self._is_whole(coded)):
-                    return
-                self._keep(coded, run)
-                self._legs.popleft()
-                if not is_quiet:
-                    return
-            else:
-                return
+        run = self._take(first)
+        if run and run.is_late and not run.met_damage_first:
+            run = self._take(first, EARLY_NS)
+        if run is None:
+            return
         self._legs.popleft()
         if run.met_damage_first:
             blank = CodedLeg(self._plan, first)
@@ -79,6 +75,22 @@ class LegDecoder:
             self._found.append(blank)
         else:
             self._from_start.append(first)
+
+    def _take(self, first: Segment, early_ns: int = 0) -> GridRun | None:
+        """Take legs from a run that enters at the first; gives it back when it did not do so."""
+        found = self._run(list(self._legs), first.seek_ns, early_ns)
+        with contextlib.closing(found):
+            for coded, run in found:
+                is_quiet = run.is_quiet(coded.leg.end_step)
+                if coded.leg is first and not run.entered_well(coded.leg.end_step):
+                    return run
+                if coded.leg is not first and not (is_quiet and self._is_whole(coded)):
+                    break
+                self._keep(coded, run)
+                self._legs.popleft()
+                if not is_quiet:
+                    break
+        return None
 
     def _keep(self, coded: CodedLeg, run: GridRun) -> None:
         coded.settle(run)
@@ -91,12 +103,19 @@ class LegDecoder:
         return coded.is_complete or coded.leg.end_step == self._plan.end_step
 
     def _run(
-        self, legs: Sequence[Segment], seek_ns: int | None
+        self, legs: Sequence[Segment], seek_ns: int | None, early_ns: int = 0
     ) -> Generator[tuple[CodedLeg, GridRun]]:
         """Each leg with its frames, when all that bears on it was decoded or the stream is over."""
         plan = self._plan
         first, end = legs[0].first_step, legs[-1].end_step
-        run = GridRun(plan, self._path, first_step=first, seek_ns=seek_ns, what=self._what)
+        run = GridRun(
+            plan,
+            self._path,
+            first_step=first,
+            seek_ns=seek_ns,
+            early_ns=early_ns,
+            what=self._what,
+        )
         seconds = plan.recipe.grid_ns(end - (0 if seek_ns is None else first)) / NANOSECONDS
         ahead = ceil(plan.lead_ns * plan.recipe.fps_fraction / NANOSECONDS)
         waiting = deque(CodedLeg(plan, leg) for leg in legs)

@@ -27,7 +27,7 @@ from pipeline.frames import Look, look
 from pipeline.process import INPUT_OPTIONS, Run, input_url
 from pipeline.streams import VideoStream, choose_video
 from pipeline.tools import ffprobe_path
-from pipeline.tracks import AudioTrack, audio_tracks, choose_track
+from pipeline.tracks import AudioTrack, audio_tracks, choose_track, untimed
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times go back by less than this where packets merely stand out of order.
@@ -74,7 +74,9 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     limits.check_film(movie.name, 0, video.width, video.height)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
-    packets = _packets(movie, path, {video.index})
+    packets = _packets(movie, path, video.index, audio.index)
+    if not len(packets[audio.index]):
+        audio = untimed(audio)
     seen = look(movie, path, video, packets[video.index][:, 0])
     video_pts, video_end, keys = _video_times(movie, packets[video.index], seen)
     video = seen.told(video)
@@ -102,7 +104,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
 def frame_times_ns(movie: Movie, path: str, found: Probe) -> NDArray[np.int64]:
     """(N,) when the frames of a probed movie come on screen, by their packets; sorted."""
     video = found.video
-    packets = _packets(movie, path, {video.index})[video.index]
+    packets = _packets(movie, path, video.index)[video.index]
     pts = np.sort(packets[:, 0])
     ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
     return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
@@ -121,8 +123,10 @@ def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
     return streams
 
 
-def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.int64]]:
-    """(N, 6) of the presented packets of each wanted stream, in the order of the file.
+def _packets(movie: Movie, path: str, *wanted: int) -> dict[int, NDArray[np.int64]]:
+    """(N, 6) of the presented packets of each wanted stream that have a time, in the file's order.
+
+    Of all streams but the first one that is wanted, only one packet is taken.
 
     Columns: pts (dts where there is none), duration, is keyframe, has a pts, dts (pts where there
     is none), is broken.
@@ -131,11 +135,12 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
     command = [ffprobe_path(), *options, *INPUT_OPTIONS, "-i", input_url(path)]
     # A long film has a million packets: as numbers side by side they take no room to speak of.
-    rows = {index: array("q") for index in wanted}
+    rows = {stream: array("q") for stream in wanted}
     with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         for line in run.lines():
             fields = line.split(b",")
-            if len(fields) < 5 or int(fields[0]) not in wanted:
+            stream = int(fields[0]) if len(fields) >= 5 else -1
+            if stream not in rows or (stream != wanted[0] and rows[stream]):
                 continue
             pts = fields[1] if fields[1] != b"N/A" else fields[2]
             # `D` marks packets before an edit list's start: decoded, never shown.
@@ -145,10 +150,11 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
             dts = fields[2] if fields[2] != b"N/A" else pts
             is_key, is_broken = b"K" in fields[4], b"C" in fields[4]
             has_pts = fields[1] != b"N/A"
-            rows[int(fields[0])].extend((int(pts), length, is_key, has_pts, int(dts), is_broken))
+            rows[stream].extend((int(pts), length, is_key, has_pts, int(dts), is_broken))
         run.finish()
     return {
-        index: np.frombuffer(found, dtype=np.int64).reshape(-1, 6) for index, found in rows.items()
+        stream: np.frombuffer(found, dtype=np.int64).reshape(-1, 6)
+        for stream, found in rows.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Film on a faster display: pictures that repeat a field (soft telecine), and woven fields (hard)."""
+"""Film on a faster display: pictures that repeat a field, and woven fields (telecine)."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
 """The frames on the clip grid: one ffmpeg, one sequential pass, frames chosen by time.
 
 The filter graph keeps, for each step of the grid, the frame that is on screen at that instant (the
-last one with pts <= n / fps; ffmpeg's `fps` filter with `round=up` does just that). A `showinfo`
-before it reports the pts of every decoded frame, so the true time of each chosen frame is known,
-and one behind it the step that each chosen frame stands for.
+last one with pts <= n / fps; ffmpeg's `fps` filter with `round=up` does just that). `-debug_ts`
+reports the pts of every decoded frame, so the true time of each chosen frame is known, and the step
+that each chosen frame stands for. (`showinfo` would write its lines piece by piece, and what the
+decoder says in between could not be told from them.)
 
     source frames   a     b     c     d     e     f        pts
     grid steps      |        |        |        |           n / fps
     chosen          a        b        d        e
 
-Pictures that a decoder had to mend are known too. Limits: HEVC's decoder mends without saying so,
-and where whole keyframes of a transport stream are lost, other segments may give other pictures.
+A run also knows where the decoder met damage; see `damage`. What a picture shows then depends on
+all that was decoded before, so `legs` decides which run counts for which steps.
 """
 
 from __future__ import annotations
 
-import bisect
 import re
 from collections.abc import Generator, Iterator
 from fractions import Fraction
@@ -26,47 +26,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.colour import ToneMap, colour_of
+from pipeline.damage import DecoderLog
 from pipeline.picture import input_stream, normalised, pixel_format, progressive
-from pipeline.plan import INTERLACED_LEAD_NS, MoviePlan
+from pipeline.plan import MoviePlan
 from pipeline.process import Run
 from pipeline.tools import ffmpeg_path
 from shards_spec.recipe import NANOSECONDS
 
-#: What `showinfo` reports: which of the two, time, and for source frames the kind of picture.
-_REPORT = re.compile(r"^\[showinfo@(source|grid)[^]]*\] n: *\d+ +pts: *(-?\d+) .*? type:(\S)")
+#: What `-debug_ts` reports of a frame that was chosen: its pts is the grid step.
+_CHOSEN = re.compile(r"encoder <- .*?\b(?:frame_)?pts:(\d+) .*time_base:(\d+/\d+)")
 
-#: What `-debug_ts` reports of a frame that leaves the decoder, and what stands before it when the
-#: decoder had to mend the frame from earlier ones (H.264, MPEG-1/2/4 and their kin tell it).
-_DECODED = re.compile(r"decoder -> .*?(?:best_effort_ts|\bpts):(-?\d+) .*keyframe:(\d)")
-_MENDED = "corrupt decoded frame"
-#: A decoder that lacks pictures to refer to. At an open entry that is as it should be, later not.
-_LACKS = re.compile(
-    r"\[\w+ @[^]]*\] (?:co located|mmco|[Ff]rame num|no frame|.*"
-    r"([Rr]eference|find ref|short term|undecodable|parsing NAL|slice_header|header damaged))"
-)
-_OPEN = 1 << 62
+#: A frame that stays longer may do so because the next one's time is wrong.
+STEADY_SECONDS = 1
 
 
 class GridRun:
     """One decoding run over a part of a movie. Read `frames` first; the rest is known then."""
 
     def __init__(
-        self, plan: MoviePlan, path: str, *, first_step: int, seek_ns: int | None, what: str
+        self,
+        plan: MoviePlan,
+        path: str,
+        *,
+        first_step: int,
+        seek_ns: int | None,
+        early_ns: int = 0,
+        what: str,
     ) -> None:
-        """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`."""
+        """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`.
+
+        ffmpeg is asked for a place `early_ns` before it.
+        """
+        self._early_ns = early_ns
         self.cpu_seconds = 0.0
         self._plan = plan
         self._path = path
         self._first_step = first_step
         self._seek_ns = seek_ns
         self._what = what
-        self._pts: list[int] = []
-        self._grid: list[int] = []
-        self._first_intra_pts: int | None = None
-        self._is_mended = False
-        self._lacks_pictures = False
-        self._num_decoded = 0
-        self._damage: list[list[int]] = []
+        self._steps: list[int] = []
+        video = plan.probe.video
+        self._log = DecoderLog(
+            video.codec,
+            plan.probe.start_pts,
+            STEADY_SECONDS / video.time_base,
+            is_vfr=plan.probe.is_vfr,
+        )
         self._late = False
         colour = colour_of(plan.probe.video)
         self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None
@@ -79,7 +84,7 @@ class GridRun:
         Raises:
             MediaError: ffmpeg failed before the first frame, or was stopped.
         """
-        command = _command(self._plan, self._seek_ns, self._path)
+        command = _command(self._plan, self._asked_ns, self._path)
         run = Run(command, what=self._what, wall_seconds=wall_seconds, on_line=self._note_report)
         try:
             with run:
@@ -89,13 +94,12 @@ class GridRun:
                 if not self._late:
                     # A stream that breaks off keeps its intact clips; without a frame it is wrong.
                     run.finish(tolerate_errors=True)
-                    if not self._pts:
+                    if not self._log.frames and self._seek_ns is None:
                         raise run.error("no frame was decoded")
         finally:
             self.cpu_seconds = run.cpu_seconds
 
-    @property
-    def entered_well(self) -> bool:
+    def entered_well(self, end_step: int) -> bool:
         """Whether decoding began early enough, at a picture that needs none before it.
 
         Nor may later ones: what a decoder shows for a picture that it lacks depends on all that it
@@ -103,30 +107,62 @@ class GridRun:
         """
         if self._seek_ns is None:
             return True
-        if self._late or self._lacks_pictures or self._first_intra_pts is None:
+        first = self._log.first_intra_pts
+        if self._late or first is None:
             return False
         tick = self._plan.probe.video.time_base * NANOSECONDS
-        return (self._first_intra_pts - 1) * tick <= self._seek_ns
+        is_early = (first - 1) * tick <= self._seek_ns
+        return is_early and not self._log.lacks_pictures(self._num_frames(end_step))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether decoding began behind what was asked for."""
+        return self._late
+
+    @property
+    def _asked_ns(self) -> int | None:
+        return None if self._seek_ns is None else self._seek_ns - self._early_ns
+
+    @property
+    def met_damage_first(self) -> bool:
+        """Whether the entry is a broken picture, where a whole one would do."""
+        return self._log.tells_broken_entry
+
+    def is_quiet(self, end_step: int) -> bool:
+        """Whether nothing was said against the film before `end_step`."""
+        return self._log.is_quiet(self._num_frames(end_step))
 
     def on_screen_ns(self, step: int) -> int:
         """Presentation time of the frame on screen at a grid step."""
-        return round(self._on_screen_pts(step) * self._plan.probe.video.time_base * NANOSECONDS)
+        pts = self._log.shown_at(self._ticks(step))
+        return round(pts * self._plan.probe.video.time_base * NANOSECONDS)
 
-    def is_damaged(self, step: int) -> bool:
-        """Whether the frame on screen at a grid step was mended, or is made from one that was.
+    def damaged_steps(self, first_step: int, end_step: int) -> set[int]:
+        """Steps whose frames the decoder mended or left out, or that are made from such.
 
         What such a frame shows depends on all that was decoded before; the next keyframe that is
         whole ends it. A deinterlacer looks at the frames beside it, too.
         """
-        lead = INTERLACED_LEAD_NS if self._plan.probe.video.is_interlaced else 0
-        margin = round(Fraction(lead, NANOSECONDS) / self._plan.probe.video.time_base)
-        pts = self._on_screen_pts(step)
-        return any(start - margin <= pts < end + margin for start, end in self._damage)
+        if self.is_quiet(end_step):
+            return set()
+        margin = round(Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base)
+        damage = self._log.damage(self._num_frames(end_step))
+        times = {step: self._ticks(step) for step in range(first_step, end_step)}
+        return {
+            step
+            for step, time in times.items()
+            if any(start - margin <= time < end + margin for start, end in damage)
+        }
 
-    def _on_screen_pts(self, step: int) -> int:
+    def _num_frames(self, end_step: int) -> int:
+        """Frames that the pictures before a step are made from."""
+        margin = Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        # One more: whether a picture was left out, the next frame tells.
+        return self._log.frames_until(int(self._ticks(end_step - 1) + margin)) + 1
+
+    def _ticks(self, step: int) -> Fraction:
         video, rate = self._plan.probe.video, self._plan.recipe.fps_fraction
-        place = bisect.bisect_right(self._pts, Fraction(step) / (video.time_base * rate))
-        return self._pts[max(place - 1, 0)]
+        return Fraction(step) / (video.time_base * rate)
 
     def _raw_frames(self, run: Run) -> Iterator[tuple[int, NDArray[Any]]]:
         """(grid step, frame as ffmpeg gives it), from where it entered the movie."""
@@ -136,43 +172,18 @@ class GridRun:
         count = 0
         while (data := run.read_exactly(size)) is not None:
             count += 1
-            run.wait_for_line(lambda: len(self._grid) >= count)  # noqa: B023
-            step = self._grid[count - 1]
+            run.wait_for_line(lambda: len(self._steps) >= count)  # noqa: B023
+            step = self._steps[count - 1]
             if count == 1 and self._seek_ns is not None and step >= self._first_step:
                 self._late = True
                 return
             yield step, np.frombuffer(data, dtype=kind).reshape(shape)
 
     def _note_report(self, line: str) -> None:
-        # ffmpeg's threads share a line at times: the decoder's words may stand behind a filter's.
-        self._note_damage(line)
-        match = _REPORT.match(line)
-        if match is None:
-            return
-        pts = int(match.group(2))
-        if match.group(1) == "grid":
-            self._grid.append(pts)
-            return
-        if self._first_intra_pts is None and match.group(3) in "I?":
-            self._first_intra_pts = pts
-        # A clock that jumps back shows nothing until it is where it was.
-        if not self._pts or pts > self._pts[-1]:
-            self._pts.append(pts)
-
-    def _note_damage(self, line: str) -> None:
-        if _MENDED in line:
-            self._is_mended = True
-        elif self._num_decoded and _LACKS.search(line):
-            self._lacks_pictures = True
-        elif found := _DECODED.search(line):
-            pts = int(found.group(1)) - self._plan.probe.start_pts
-            is_open = bool(self._damage) and self._damage[-1][1] == _OPEN
-            if self._is_mended and not is_open:
-                self._damage.append([pts, _OPEN])
-            elif not self._is_mended and is_open and found.group(2) == "1":
-                self._damage[-1][1] = pts
-            self._is_mended = False
-            self._num_decoded += 1
+        self._log.note(line)
+        if "encoder <- " in line and (found := _CHOSEN.search(line)):
+            assert 1 / Fraction(found.group(2)) == self._plan.recipe.fps_fraction, line
+            self._steps.append(int(found.group(1)))
 
 
 def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
@@ -192,10 +203,9 @@ def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
         }
     stream = input_stream(path, **options)[str(probe.video.index)]
     stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
-    stream = progressive(stream.filter("showinfo@source", checksum=0), probe)
+    stream = progressive(stream, probe)
     rate = recipe.fps_fraction
     stream = stream.filter("fps", f"{rate.numerator}/{rate.denominator}", round="up")
-    stream = stream.filter("showinfo@grid", checksum=0)
     stream = normalised(stream, probe, plan.crop, (plan.height, plan.width))
     output = ffmpeg.output(
         stream,
@@ -204,7 +214,7 @@ def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
         pix_fmt=pixel_format(probe.video),
         fps_mode="passthrough",
     )
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+info")
-    output = output.global_args("-debug_ts")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel")
+    output = output.global_args("repeat+level+info", "-debug_ts")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command

@@ -13,6 +13,7 @@ With `clips="shots"` the clips are only placed when all segments are decoded; se
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -23,6 +24,8 @@ from pipeline.picture import Crop
 from pipeline.probe import Probe
 from shards_spec.recipe import NANOSECONDS, Recipe
 
+#: Decoding may start anew at keyframes about this far apart.
+LEG_SECONDS = 1.0
 #: How early a segment of interlaced material is entered.
 INTERLACED_LEAD_NS = NANOSECONDS // 2
 
@@ -85,6 +88,11 @@ class MoviePlan:
             return self.starts[clip_number]
         return clip_number * self.recipe.stride_frames
 
+    @property
+    def lead_ns(self) -> int:
+        """How much film a deinterlacer wants to see beside the frame that it gives."""
+        return INTERLACED_LEAD_NS if self.probe.video.is_interlaced else 0
+
     def segment_seconds(self, segment: Segment) -> float:
         """Film seconds that a segment covers."""
         grid_ns = self.recipe.grid_ns
@@ -137,6 +145,38 @@ def step_range(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int
     return first, end
 
 
+def cut_legs(
+    recipe: Recipe,
+    first_step: int,
+    end_step: int,
+    keyframes_ns: tuple[int, ...],
+    lead_ns: int = 0,
+) -> Iterator[Segment]:
+    """Split grid steps into legs of about `LEG_SECONDS`, each entered at a keyframe.
+
+    Steps stay together where no keyframe parts them. A leg is entered at least `lead_ns` early: a
+    deinterlacer must have seen the frames before. From a leg's first step on, the legs are equal
+    whether the split began there or before.
+    """
+    wanted = ceil(Fraction(LEG_SECONDS) * recipe.fps_fraction)
+    begin, seek = first_step, _seek_point(recipe, first_step, keyframes_ns, lead_ns)
+    number = 0
+    while True:
+        later = 1 if seek is None else bisect.bisect_right(keyframes_ns, seek)
+        if later >= len(keyframes_ns):
+            break
+        after = Fraction(keyframes_ns[later] + lead_ns, NANOSECONDS) * recipe.fps_fraction
+        step = max(begin + wanted, int(after))
+        while recipe.grid_ns(step - 1) - lead_ns < keyframes_ns[later]:
+            step += 1
+        if step >= end_step:
+            break
+        yield Segment(number, begin, step, seek)
+        number, begin = number + 1, step
+        seek = _seek_point(recipe, step, keyframes_ns, lead_ns)
+    yield Segment(number, begin, end_step, seek)
+
+
 def cut_segments(
     recipe: Recipe,
     first_step: int,
@@ -145,34 +185,31 @@ def cut_segments(
     seconds: float,
     lead_ns: int = 0,
 ) -> tuple[Segment, ...]:
-    """Split grid steps into segments of about `seconds`, each entered at a keyframe.
-
-    Steps stay together where no keyframe parts them. A segment is entered at least `lead_ns` early:
-    a deinterlacer must have seen the frames before.
-    """
-    wanted = max(1, ceil(Fraction(seconds) * recipe.fps_fraction))
+    """Split grid steps into segments of whole legs, each of about `seconds`."""
+    wanted = Fraction(seconds) * recipe.fps_fraction
     segments: list[Segment] = []
-    begin, seek = first_step, _seek_point(recipe, first_step, keyframes_ns, lead_ns)
-    step = begin + wanted
-    while step < end_step:
-        entry = _seek_point(recipe, step, keyframes_ns, lead_ns)
-        if entry is None or (seek is not None and entry <= seek):
-            step += 1
-            continue
-        segments.append(Segment(len(segments), begin, step, seek))
-        begin, seek, step = step, entry, step + wanted
-    segments.append(Segment(len(segments), begin, end_step, seek))
+    begin: Segment | None = None
+    for leg in cut_legs(recipe, first_step, end_step, keyframes_ns, lead_ns):
+        begin = begin or leg
+        if leg.end_step - begin.first_step >= wanted or leg.end_step == end_step:
+            segments.append(replace(begin, number=len(segments), end_step=leg.end_step))
+            begin = None
     return tuple(segments)
 
 
 def with_segments(plan: MoviePlan, seconds: float) -> MoviePlan:
     """The plan with its steps parted into segments of about `seconds`."""
-    lead_ns = INTERLACED_LEAD_NS if plan.probe.video.is_interlaced else 0
-    keyframes_ns = plan.probe.keyframes_ns
+    keys = plan.probe.keyframes_ns
     segments = cut_segments(
-        plan.recipe, plan.first_step, plan.end_step, keyframes_ns, seconds, lead_ns
+        plan.recipe, plan.first_step, plan.end_step, keys, seconds, plan.lead_ns
     )
     return replace(plan, segments=segments)
+
+
+def legs_of(plan: MoviePlan, segment: Segment) -> tuple[Segment, ...]:
+    """The legs of a segment, in order."""
+    keys, (first, end) = plan.probe.keyframes_ns, (segment.first_step, segment.end_step)
+    return tuple(cut_legs(plan.recipe, first, end, keys, plan.lead_ns))
 
 
 def _seek_point(

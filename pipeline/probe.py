@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from pipeline import limits
 from pipeline.command import input_url
 from pipeline.corpus import Movie
+from pipeline.damage import mends
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
 from pipeline.frames import Look, look
 from pipeline.process import Run
 from pipeline.streams import VideoStream, choose_video
 from pipeline.tools import ffprobe_path
-from pipeline.tracks import AudioTrack, audio_tracks, choose_track
+from pipeline.tracks import AudioTrack, audio_tracks, choose_track, untimed
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times go back by less than this where packets merely stand out of order.
@@ -55,6 +56,9 @@ class Probe:
     """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
     peak_nits: float = 0.0
     """Brightest light of an HDR master, cd/m2; 0 where it does not tell."""
+    broken_ns: tuple[tuple[int, int], ...] = ()
+    """Stretches [start, end) of groups of pictures with a packet that the container calls broken;
+    only with decoders that do not mark what they mend themselves."""
     lost_ns: int = 0
     """Picture that is never on screen because the clock jumped back."""
 
@@ -71,7 +75,9 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     limits.check_film(movie.name, 0, video.width, video.height)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
-    packets = _packets(movie, path, {video.index})
+    packets = _packets(movie, path, video.index, audio.index)
+    if not len(packets[audio.index]):
+        audio = untimed(audio)
     seen = look(movie, path, video, packets[video.index][:, 0])
     video_pts, video_end, keys = _video_times(movie, packets[video.index], seen)
     video = seen.told(video)
@@ -91,6 +97,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         other_audio=tuple(track for track in tracks if track.index != audio.index),
         held_ns=_held_ns(video_pts, tick),
         peak_nits=seen.peak_nits,
+        broken_ns=() if mends(video.codec) else _broken_ns(packets[video.index], start, tick),
         lost_ns=_lost_ns(packets[video.index], tick),
     )
 
@@ -98,7 +105,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
 def frame_times_ns(movie: Movie, path: str, found: Probe) -> NDArray[np.int64]:
     """(N,) when the frames of a probed movie come on screen, by their packets; sorted."""
     video = found.video
-    packets = _packets(movie, path, {video.index})[video.index]
+    packets = _packets(movie, path, video.index)[video.index]
     pts = np.sort(packets[:, 0])
     ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
     return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
@@ -117,21 +124,24 @@ def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
     return streams
 
 
-def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.int64]]:
-    """(N, 5) of the presented packets of each wanted stream, in the order of the file.
+def _packets(movie: Movie, path: str, *wanted: int) -> dict[int, NDArray[np.int64]]:
+    """(N, 6) of the presented packets of each wanted stream that have a time, in the file's order.
+
+    Of all streams but the first one that is wanted, only one packet is taken.
 
     Columns: pts (dts where there is none), duration, is keyframe, has a pts, dts (pts where there
-    is none).
+    is none), is broken.
     """
     entries = "packet=stream_index,pts,dts,duration,flags"
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
     command = [ffprobe_path(), *options, "-i", input_url(path)]
     # A long film has a million packets: as numbers side by side they take no room to speak of.
-    rows = {index: array("q") for index in wanted}
+    rows = {stream: array("q") for stream in wanted}
     with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         for line in run.lines():
             fields = line.split(b",")
-            if len(fields) < 5 or int(fields[0]) not in wanted:
+            stream = int(fields[0]) if len(fields) >= 5 else -1
+            if stream not in rows or (stream != wanted[0] and rows[stream]):
                 continue
             pts = fields[1] if fields[1] != b"N/A" else fields[2]
             # `D` marks packets before an edit list's start: decoded, never shown.
@@ -139,11 +149,13 @@ def _packets(movie: Movie, path: str, wanted: set[int]) -> dict[int, NDArray[np.
                 continue
             length = 0 if fields[3] == b"N/A" else int(fields[3])
             dts = fields[2] if fields[2] != b"N/A" else pts
-            is_key, has_pts = b"K" in fields[4], fields[1] != b"N/A"
-            rows[int(fields[0])].extend((int(pts), length, is_key, has_pts, int(dts)))
+            is_key, is_broken = b"K" in fields[4], b"C" in fields[4]
+            has_pts = fields[1] != b"N/A"
+            rows[stream].extend((int(pts), length, is_key, has_pts, int(dts), is_broken))
         run.finish()
     return {
-        index: np.frombuffer(found, dtype=np.int64).reshape(-1, 5) for index, found in rows.items()
+        stream: np.frombuffer(found, dtype=np.int64).reshape(-1, 6)
+        for stream, found in rows.items()
     }
 
 
@@ -177,6 +189,29 @@ def _video_times(
     if len(shown) == 0:
         shown = pts
     return shown, int(shown[-1]) + last_length, keys[keys >= shown[0]]
+
+
+def _broken_ns(
+    packets: NDArray[np.int64], start: int, tick: Fraction
+) -> tuple[tuple[int, int], ...]:
+    """From the keyframe before each broken packet to the first whole one behind it.
+
+    Transport streams number their packets, so that the loss of one is seen.
+    """
+    pts, is_key, is_broken = packets[:, 0], packets[:, 2] == 1, packets[:, 5] == 1
+    keys, whole = np.flatnonzero(is_key), np.flatnonzero(is_key & ~is_broken)
+    found: list[tuple[int, int]] = []
+    for place in np.flatnonzero(is_broken):
+        # Pictures before a keyframe on screen may be made from it: a broken one spoils them, too.
+        before, after = np.searchsorted(keys, place), np.searchsorted(whole, place)
+        first = int(pts[keys[before - 1]]) if before else int(pts.min())
+        end = int(pts[whole[after]]) if after < len(whole) else int(pts.max()) + 1
+        if found and first <= found[-1][1]:
+            first = found.pop()[0]
+        found.append((first, end))
+    return tuple(
+        (round((first - start) * tick), round((end - start) * tick)) for first, end in found
+    )
 
 
 def _lost_ns(packets: NDArray[np.int64], tick: Fraction) -> int:

@@ -45,7 +45,7 @@ _NO_DECODER = re.compile(
 _REPORT = re.compile(
     r"^(frame=|size=|\[showinfo@|\[Parsed_)|\b\w+ (->|<-) \S*(pts|type|ist_index):"
 )
-_ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *")
+_ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *|\[(?:info|warning|error|fatal)\] ")
 _UNREADABLE = re.compile(
     r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
     r"not on whitelist|EBML header parsing failed|could not find codec parameters",
@@ -222,7 +222,7 @@ class Run:
         stream: IO[bytes] | None = self._process.stderr
         assert stream is not None
         for raw in stream:
-            line = raw.decode("utf-8", "replace").strip()[:500]
+            line = raw.decode("utf-8", "replace").strip()[:1000]
             if self._on_line is not None:
                 self._on_line(line)
             if line and not _REPORT.search(line):

@@ -94,6 +94,7 @@ class Soundtrack:
         """Where the sound was put."""
         self._keep_frames = keep_frames
         self._rate_hz = audio.sample_rate_hz
+        self._has_times = audio.has_times
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
@@ -207,7 +208,9 @@ class Soundtrack:
     def _note_frame(self, line: str) -> None:
         match = _ASHOWINFO.search(line)
         if match:
-            pts = None if match.group(1) == "NOPTS" else int(match.group(1)) - self._zero
+            # ffmpeg counts from 0 where the container holds no times, wherever the picture stands.
+            is_timed = self._has_times and match.group(1) != "NOPTS"
+            pts = int(match.group(1)) - self._zero if is_timed else None
             frame = Frame(pts, int(match.group(2)))
             # Read by the other thread: the frame first, then that it is there.
             self._reports.append(frame)

@@ -58,6 +58,8 @@ class AudioTrack:
     """Channel layout as ffmpeg names it; empty where the stream does not say."""
     title: str = ""
     is_default: bool = False
+    has_times: bool = True
+    """Whether any of its packets says when it is heard."""
     special: str = ""
     """What kind of special track it is; empty for a main one."""
     choice: str = ""
@@ -147,6 +149,12 @@ def _rank(track: AudioTrack, wanted: str) -> tuple[bool, bool, bool, int, int]:
         track.channels,
         -track.index,
     )
+
+
+def untimed(track: AudioTrack) -> AudioTrack:
+    """The chosen track, of whose packets none has a time: its sound begins with the picture."""
+    choice = f"{track.choice}; without times, so it begins with the picture"
+    return replace(track, choice=choice, has_times=False)
 
 
 def _reason(best: AudioTrack, others: Sequence[AudioTrack], wanted: str) -> str:

@@ -25,6 +25,7 @@ from beeps import (
     retime,
     stored_beeps,
     stored_sound,
+    strip_times,
     write_wav,
 )
 from media import Film, ffmpeg
@@ -295,6 +296,40 @@ def test_a_broadcast_that_starts_hours_in_and_a_stream_of_unknown_length(
     mux(live, picture(folder, *VP8), sound, "-c:a", "libopus", "-live", "1")
     _, count = check(live)
     assert count == 11
+
+
+UNTIMED = {"mp2-ts": (".ts", "mp2"), "aac-ts": (".ts", "aac"), "ac3-vob": (".vob", "ac3")}
+
+
+@pytest.mark.parametrize("case", UNTIMED)
+@pytest.mark.parametrize("every", [10, 1_000_000])
+def test_packets_without_times(case: str, every: int, folder: Path, sound: Path) -> None:
+    """Only every tenth packet says when it is heard, or only the first."""
+    suffix, audio = UNTIMED[case]
+    path = mux(folder / f"untimed-{case}{suffix}", picture(folder, *MPEG2), sound, "-c:a", audio)
+    strip_times(path, lambda number: number % every == 0)
+    found, count = check(path)
+    assert count == 11
+    assert plan_of(path).probe.audio.has_times
+    assert found.report.filled_ns == found.report.cut_ns == 0
+
+
+@pytest.mark.parametrize("case", UNTIMED)
+def test_a_track_without_any_times_begins_with_the_picture(
+    case: str, folder: Path, sound: Path
+) -> None:
+    """It cannot be known better; the index tells. (ffmpeg begins at 0, seconds too early.)"""
+    suffix, audio = UNTIMED[case]
+    path = mux(folder / f"no-times-{case}{suffix}", picture(folder, *MPEG2), sound, "-c:a", audio)
+    strip_times(path, lambda number: False)
+    plan = plan_of(path)
+    assert not plan.probe.audio.has_times
+    assert plan.probe.audio.choice.endswith("without times, so it begins with the picture")
+    found, beeps = stored_beeps(plan)
+    assert found.report.start_ns == 0
+    # The coder's own delay is all that is left.
+    assert np.abs(np.array(beeps) - flash_times()[: len(beeps)]).max() < 0.03
+    assert len(beeps) == 11
 
 
 def test_segments_change_no_sound(folder: Path, sound: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.audio import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
 from pipeline.clips import drop_reason, order_seed
+from pipeline.coded import luma_sums
 from pipeline.strips import VideoClip
-from pipeline.video import luma_sums
 from shards_spec.recipe import Recipe
 
 

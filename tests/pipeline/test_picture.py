@@ -67,32 +67,6 @@ def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_p
     assert everything(plan_of(path, seconds=1.7)) == everything(plan)
 
 
-def test_telecined_film_is_whole_frames_again(tmp_path: Path) -> None:
-    """3:2 pulldown: every stored frame is one film frame, no comb of two."""
-    whole = master(tmp_path, Fraction(24000, 1001))
-    path = tmp_path / "film.ts"
-    ffmpeg(
-        "-i",
-        whole,
-        "-vf",
-        "telecine=pattern=23",
-        *MPEG2,
-        "-flags",
-        "+ildct+ilme",
-        "-c:a",
-        "mp2",
-        path,
-    )
-    plan = plan_of(path)
-    assert plan.probe.video.is_interlaced
-    for number, found in numbers(plan).items():
-        times = [(plan.clip_start_ns(number) / NANOSECONDS + i / 5) for i in range(8)]
-        expected = [time * 24000 / 1001 for time in times]
-        # Pulldown itself moves a film frame by up to one frame.
-        assert all(abs(a - b) <= 2 for a, b in zip(found, expected, strict=True))
-    assert everything(plan_of(path, seconds=1.7)) == everything(plan)
-
-
 def test_progressive_film_is_not_touched(tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.mp4", Film(seconds=4))
     plan = plan_of(path)

@@ -173,6 +173,27 @@ def retime(path: Path, new_time: Callable[[int], int]) -> Path:
     return path
 
 
+def strip_times(path: Path, keep: Callable[[int], bool]) -> Path:
+    """Take the times off the packets of sound of an MPEG-2 stream, but of those to `keep`.
+
+    Five bytes of a packet's header become stuffing (ISO/IEC 13818-1, 2.4.3.6).
+    """
+    data = bytearray(path.read_bytes())
+    number = -1
+    place = data.find(b"\0\0\1")
+    while place >= 0:
+        is_sound = data[place + 3] == 0xBD or 0xC0 <= data[place + 3] <= 0xDF
+        if is_sound and data[place + 6] >> 6 == 2 and data[place + 7] >> 6 == 2:
+            number += 1
+            if not keep(number):
+                data[place + 7] &= 0x3F
+                data[place + 9 : place + 14] = b"\xff" * 5
+        place = data.find(b"\0\0\1", place + 4)
+    assert number > 20
+    path.write_bytes(data)
+    return path
+
+
 def mux(path: Path, video: Path, sound: Path, *options: str) -> Path:
     """Picture as it is, sound coded by `options`."""
     maps = ("-map", "0:v", "-map", "1:a", "-c:v", "copy")

@@ -1,9 +1,11 @@
 """Which unit runs next: pure, driven by the engine on Ray and by the simulation alike.
 
-Movies are taken in largest first, so that the end of a run holds small ones; an open movie's units
-go before new movies, and its write before all, because a movie that is through frees its memory.
-A new movie is only taken in when the open ones leave workers idle: open movies, and with them
-memory, do not grow with the corpus.
+Movies are taken in longest first, so that the end of a run holds short ones. How long decoding
+takes is estimated by bytes: nothing else is known before a movie was looked into
+(`benchmarks/results/schedule.md` has what the estimate costs). An open movie's units go before new
+movies, and its write before all, because a movie that is through frees its memory. A new movie is
+only taken in when the open ones leave workers idle: open movies, and with them memory, do not grow
+with the corpus.
 """
 
 from __future__ import annotations

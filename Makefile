@@ -95,6 +95,7 @@ test-gpu: setup  ## the tests that need a CUDA device
 bench: setup  ## measure anew what is claimed; results under benchmarks/results/
 	@$(PY) -m benchmarks.sync
 	@$(PY) -m benchmarks.memory
+	@$(PY) -m benchmarks.sources
 	@$(PY) -m benchmarks.plan
 	@$(PY) -m benchmarks.loader
 	@$(PY) -m benchmarks.promises

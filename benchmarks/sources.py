@@ -1,6 +1,6 @@
 """A remote film copied to each node's disk, or read by range: bytes fetched, and waiting times.
 
-    python -m benchmarks.sources [--minutes 3] [--nodes 1 4] [--out benchmarks/results/sources.md]
+    python -m benchmarks.sources [--minutes 3] [--nodes 1 2 4] [--out benchmarks/results/sources.md]
 
 One film at the data rate of a UHD disc (a second sound track of PCM makes most of it: it is read,
 but costs nothing to decode) goes through `preprocess` on real Ray clusters of as many cores in all,
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--segment-seconds", type=float, default=15.0)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--mib-per-second", type=float, default=50.0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)

@@ -17,17 +17,20 @@ from pipeline.config import RunConfig
 from pipeline.corpus import Movie
 from pipeline.limits import GIB
 
+#: How often a movie is read: its packets, its sound, and its picture in segments.
+NUM_PASSES = 3
+
 
 def is_by_range(movie: Movie, config: RunConfig, num_nodes: int) -> bool:
     """Whether a movie is read by range, on a cluster of so many nodes with cores.
 
-    Read by range, a movie leaves the store about three times (its packets, its sound, its picture),
-    on however many nodes. A copy leaves it once, but on every node that works on the movie, and
-    decoding waits for it. So a single node copies, unless the movie has no room there.
+    Read by range, a movie leaves the store about three times, on however many nodes. A copy leaves
+    it once, but for every node that works on the movie, and its tasks wait for it. So few nodes
+    copy, unless the movie has no room there.
     """
     if source.is_local(movie) or config.sources != "auto":
         return config.sources == "ranged" and not source.is_local(movie)
-    return num_nodes > 1 or movie.num_bytes > config.stage_gib * GIB
+    return num_nodes > NUM_PASSES or movie.num_bytes > config.stage_gib * GIB
 
 
 @contextlib.contextmanager

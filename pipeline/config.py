@@ -35,7 +35,7 @@ class RunConfig:
     """After SIGTERM: time for open films to finish before they are left to the next run."""
     sources: Literal["auto", "staged", "ranged"] = "auto"
     """How remote sources are read: copied to each node's disk, or by range from the store; `auto`
-    copies on a single node and reads by range on several, or where a film is larger than the room.
+    copies on up to 3 nodes and reads by range on more, or where a film is larger than `stage_gib`.
     """
     stage_gib: float = 200.0
     """Disk per node for copies of remote sources, GiB."""

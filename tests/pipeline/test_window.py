@@ -380,8 +380,8 @@ def test_which_films_are_read_by_range(tmp_path: Path) -> None:
     assert not any(access.is_by_range(local, c, 9) for c in (auto, small, ranged, staged))
     assert access.is_by_range(remote, ranged, 1)
     assert not access.is_by_range(remote, staged, 9)
-    assert not access.is_by_range(remote, auto, 1)
-    assert access.is_by_range(remote, auto, 2)
+    assert not access.is_by_range(remote, auto, 3)
+    assert access.is_by_range(remote, auto, 4)
     assert access.is_by_range(remote, small, 1)
 
 

@@ -100,7 +100,8 @@ class DecoderLog:
         """
         self.frames: list[Frame] = []
         self._longest = longest
-        self._entry_pts = entry_pts
+        # What comes before a keyframe may still bear on what a decoder that mends makes behind it.
+        self._entry_pts = -_OPEN if mends(codec) else entry_pts
         self._is_entered = False
         # MPEG-1 and 2 know no such thing, and do not notice when a picture is away.
         self._is_vfr = is_vfr and not codec.endswith("video")

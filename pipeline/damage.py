@@ -79,7 +79,15 @@ class DecoderLog:
     that they do not depend on how far the decoder was ahead when it was asked.
     """
 
-    def __init__(self, codec: str, start_pts: int, longest: Fraction, *, is_vfr: bool) -> None:
+    def __init__(
+        self,
+        codec: str,
+        start_pts: int,
+        longest: Fraction,
+        *,
+        is_vfr: bool,
+        entry_pts: int = -_OPEN,
+    ) -> None:
         """Begin with no frame.
 
         Args:
@@ -87,9 +95,14 @@ class DecoderLog:
             start_pts: the movie's t = 0, ticks.
             longest: how long a frame may stay without a reason to look again, ticks.
             is_vfr: whether frames have no common distance.
+            entry_pts: of the keyframe that was asked for, ticks. Where a file is searched by
+                decoding times, frames before it may come out first, and are none of ours.
         """
         self.frames: list[Frame] = []
         self._longest = longest
+        # What comes before a keyframe may still bear on what a decoder that mends makes behind it.
+        self._entry_pts = -_OPEN if mends(codec) else entry_pts
+        self._is_entered = False
         # MPEG-1 and 2 know no such thing, and do not notice when a picture is away.
         self._is_vfr = is_vfr and not codec.endswith("video")
         self._start_pts = start_pts
@@ -167,7 +180,9 @@ class DecoderLog:
         else:
             # ffmpeg goes on by the length of a frame.
             pts = 2 * latest - self._latest[-2] if place > 1 else max(latest + 1, 0)
-        if self._is_mended or time == "NOPTS" or not self._is_steady(pts - latest):
+        is_steady = time != "NOPTS" and self._is_steady(pts - latest)
+        self._is_entered |= pts >= self._entry_pts
+        if self._is_entered and (self._is_mended or not is_steady):
             self._complaints.append(place)
         self.frames.append(Frame(pts, is_key == "1", kind in "01", self._is_mended))
         self._latest.append(max(pts, latest))
@@ -175,7 +190,7 @@ class DecoderLog:
 
     def _is_steady(self, distance: int) -> bool:
         """Whether the clock goes on as it did, so that no frame is away and no time wrong."""
-        if not self.frames:
+        if not self._is_entered:
             return True
         if not self._is_vfr:
             # The least distance so far is that of frames without another one between them.
@@ -184,14 +199,14 @@ class DecoderLog:
 
     def _complain(self, line: str) -> None:
         place = len(self.frames)
-        if not place and self._mends:
+        if not self._is_entered and self._mends:
             # At an open entry leading pictures lack others, as they should.
             return
-        if not place and _UNREFERRED.search(line):
+        if not self._is_entered and _UNREFERRED.search(line):
             # So do those that stand before the entry, where it cannot be found to the byte.
             self._is_unreferred = True
             return
-        self._is_entry_broken |= not place and _BROKEN_KEY.search(line) is not None
+        self._is_entry_broken |= not self._is_entered and _BROKEN_KEY.search(line) is not None
         self._complaints.append(place)
         if self._of_pictures.search(line):
             self._broken.append(place)

@@ -71,6 +71,7 @@ class GridRun:
             plan.probe.start_pts,
             STEADY_SECONDS / video.time_base,
             is_vfr=plan.probe.is_vfr,
+            entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
         )
         self._late = False
         colour = colour_of(plan.probe.video)

@@ -93,13 +93,11 @@ class Soundtrack:
         self.pieces: list[Piece] = []
         """Where the sound was put."""
         self._keep_frames = keep_frames
-        self._rate_hz = audio.sample_rate_hz
-        self._has_times = audio.has_times
+        self._rate_hz, self._has_times = audio.sample_rate_hz, audio.has_times
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
-        self._reports: deque[Frame] = deque()
-        self._reported = 0
+        self._reports, self._reported = deque[Frame](), 0
         self._sound = _Fifo()
         self._fills: list[tuple[int, int]] = []
         self._cut = self._clock = self._change = 0

@@ -97,11 +97,12 @@ def _sound_rows(check: SyncCheck) -> list[tuple[str, str]]:
     audio, sound = check.probe.audio, check.sound
     start = sound.start_ns / 1e6
     where = "with the picture" if abs(start) < 1 else "late" if start > 0 else "early"
+    noise = f"{check.noise_ms:.2f} ms from the place of the sound, half of them less"
     rows = [
         ("sound", f"stream {audio.index}: {audio.choice}"),
         ("starts", f"{start:+.1f} ms, {where}"),
         ("drift", _drift(check)),
-        ("timestamps", f"{check.noise_ms:.2f} ms from the place of the sound, half of them less"),
+        ("timestamps", noise if audio.has_times else "none"),
         ("gaps", f"{len(sound.fills_ns)}, {_seconds(sound.filled_ns):.3f} s filled with silence"),
     ]
     shown = check.gaps_ns[:_MAX_GAPS]

@@ -283,6 +283,17 @@ def test_av1_where_ffmpeg_can(master: Path, tmp_path: Path) -> None:
             plan_of(path)
 
 
+def test_theora_where_ffmpeg_can_code_it(master: Path, tmp_path: Path) -> None:
+    """The static ffmpeg only decodes it."""
+    path = tmp_path / "film.ogv"
+    options = ("-c:v", "libtheora", "-q:v", "8", "-g", "25", "-c:a", "libvorbis")
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-i", str(master), *options, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Unknown encoder" in done.stderr:
+        pytest.skip("this ffmpeg cannot code Theora")
+    assert check(path).end_clip == 7
+
+
 def _can_decode_av1() -> bool:
     command = [ffmpeg_path(), "-hide_banner", "-decoders"]
     return "dav1d" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -155,6 +155,7 @@ def test_prune_says_what_it_would_do_and_does_it(
     assert main(["prune", str(out), str(tmp_path / "empty"), "--yes"]) == 2
 
 
+@pytest.mark.slow
 def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> None:
     """`python -m pipeline.drain OUT` finds runs by their command lines, whoever started them."""
     films = tmp_path / "films"

@@ -97,17 +97,19 @@ class Saboteur:
         self._cluster = cluster
         self._random = random.Random(seed)
 
-    def strike(self, kind: str) -> None:
-        """Kill something of a kind, if there is any."""
+    def strike(self, kind: str) -> bool:
+        """Kill something of a kind; whether there was anything."""
+        before = self.killed[kind]
         if kind == "node":
             self._kill_node()
-            return
+            return True
         victims = self._workers() if kind == "worker" else self._programs()
         if victims:
             # It may have ended on its own since it was looked up.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._random.choice(victims), signal.SIGKILL)
                 self.killed[kind] += 1
+        return self.killed[kind] > before
 
     def _kill_node(self) -> None:
         node = self._random.choice(sorted(self._cluster.worker_nodes, key=lambda n: n.node_id))
@@ -148,9 +150,11 @@ def run_disturbed(corpus: Path, out: Path, saboteur: Saboteur, kinds: list[str])
         run = pool.submit(preprocess, corpus, out)
         for kind in kinds:
             time.sleep(saboteur._random.uniform(0.2, 1.2))
+            # Between two tasks there may be nothing to kill.
+            while not run.done() and not saboteur.strike(kind):
+                time.sleep(0.02)
             if run.done():
                 break
-            saboteur.strike(kind)
         assert run.result(timeout=PATIENCE_SECONDS) == 0
 
 
@@ -177,6 +181,7 @@ def test_a_few_kills_change_no_byte(
     require_clean(corpus, tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_path: Path) -> None:
     """Only these are decoded again."""
     film = make_film(tmp_path / "a.mp4", Film(seconds=8, gop=25))
@@ -245,6 +250,7 @@ def drain(cluster: Cluster, node: Any, seconds: float) -> None:
     assert accepted, message
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_or_drained_costs_no_try(
     corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:

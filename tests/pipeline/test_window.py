@@ -92,7 +92,7 @@ def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]
     )
 
 
-@pytest.mark.parametrize("seconds", [3.0, 60.0])
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name", ["end.mp4", "start.mp4", "parts.mp4", "film.mkv", "film.ts", "film.avi"]
 )
@@ -385,6 +385,7 @@ def test_which_films_are_read_by_range(tmp_path: Path) -> None:
     assert access.is_by_range(remote, small, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_reads_by_range(
     films: dict[str, Path], s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

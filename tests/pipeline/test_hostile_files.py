@@ -185,6 +185,7 @@ def test_no_content_leads_to_other_files_or_the_network(
     assert validate(str(out)).ok
 
 
+@pytest.mark.slow
 def test_no_content_that_is_read_by_range_leads_anywhere(
     canary: Path, listener: Listener, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

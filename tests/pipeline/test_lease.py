@@ -92,6 +92,7 @@ def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.Monk
     assert [info.key for info in storage.list("run.lock")] == ["run.lock/000002.json"]
 
 
+@pytest.mark.slow
 def test_two_real_runs_of_which_one_is_refused_and_one_drained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

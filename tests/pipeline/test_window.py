@@ -162,6 +162,7 @@ def test_a_film_on_a_web_server(films: dict[str, Path]) -> None:
         assert steps_of(movie, 5.0, by_range=True) == steps_of(local, 5.0, by_range=False)
 
 
+@pytest.mark.slow
 def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
     path = make_film(tmp_path / "long.mkv", Film(seconds=60, gop=25, width=96, height=64))
     with web_film(path) as (movie, handler):

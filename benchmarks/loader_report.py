@@ -32,10 +32,22 @@ def report(found: dict[str, Any]) -> str:
         "Medians over rounds; ratios are taken within each round first. `first batch` counts from "
         "making the loader, imports excluded. Cold: page cache dropped, the library's cache empty; "
         "warm: all in the page cache (local) or in the library's own cache (S3).",
+        "",
+        _spread(found["places"]),
     ]  # fmt: skip
     for place, ways in found["places"].items():
         lines += ["", f"## {place}", "", *_table(ways, found["versions"], found["command"])]
     return "\n".join([*lines, "", *_resume(found), "", *_goals(found), ""])
+
+
+def _spread(places: dict[str, Rounds]) -> str:
+    """How steady the machine was: shares of the limit are no surer than the limit."""
+    values = [one[CPU] for ways in places.values() for one in ways["limit"] if CPU in one]
+    return (
+        f"The limit, which no place changes, was measured between {min(values):.0f} and "
+        f"{max(values):.0f} clips/CPU s in this run: so steady was the machine, and shares of the "
+        "limit are no surer than that; one above 1 says no more than about 1."
+    )
 
 
 def _table(ways: Rounds, versions: dict[str, str], command: str) -> list[str]:

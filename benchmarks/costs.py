@@ -21,7 +21,6 @@ import platform
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from typing import Any
 import ray
 
 from benchmarks.cost_films import KINDS, Kind, make_films, make_repeated
+from benchmarks.machine import tree_cpu_seconds
 from pipeline.config import RunConfig
 from pipeline.corpus import find_movies
 from pipeline.movie import film_seconds, prepare
@@ -75,25 +75,6 @@ class KindCosts:
         """Of all tasks, for a film of that length."""
         rest = self.prepare + self.segment + self.audio + self.write
         return self.prepare_seconds / seconds + rest
-
-
-def tree_cpu_seconds() -> float:
-    """CPU seconds of this process and of everything below it, as far as it was waited for."""
-    parents: dict[int, list[int]] = defaultdict(list)
-    spent: dict[int, float] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents[int(fields[1])].append(int(path.parent.name))
-        spent[int(path.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    todo, total = [os.getpid()], 0.0
-    while todo:
-        process = todo.pop()
-        total += spent.get(process, 0.0)
-        todo += parents[process]
-    return total
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 The same clips are written once in each library's format (`clip_sets`). Every way then delivers
 batches of 64 of them, decoded alike (`ways`, `peers`), from local files and from S3 on loopback
 (`range_server`), cold and warm; in turn, several rounds, each in processes of its own on the same
-cores. Ratios are taken within a round. Clips per second of CPU count user and system time of all
-loading processes, not of the server: on a busy machine they are the steadier figure.
+cores, and in turn with the limit (`pace`), beside which its share is taken. Clips per second of CPU
+count user and system time of all loading processes, not of the server.
 
 cold    files are dropped from the page cache, the library's own cache is empty; the stream, as by
         default, keeps nothing, its peers store whole chunks
@@ -35,9 +35,11 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.clip_sets import Sizes, make
 from benchmarks.loader_report import report
+from benchmarks.machine import processor
+from benchmarks.pace import Result
 from benchmarks.peers import Source
 from benchmarks.range_server import serving
-from benchmarks.ways import CLIPS, MOVIES, WAYS, Result
+from benchmarks.ways import CLIPS, MOVIES, WAYS
 
 PLACES = ("local, cold", "local, warm", "S3, cold", "S3, warm")
 
@@ -81,7 +83,7 @@ def main() -> None:
         "command": f"python -m benchmarks.loader --seconds {arguments.seconds:g} "
         f"--cores {arguments.cores} --rounds {arguments.rounds}",
         "date": str(datetime.date.today()),
-        "processor": _processor(),
+        "processor": processor(),
         "num_cores": os.cpu_count(),
         "load_at_end": os.getloadavg()[0],
         "python": platform.python_version(),
@@ -188,13 +190,6 @@ def _drop_page_cache(folder: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import ray
 
+from benchmarks.machine import processor
 from pipeline.config import RunConfig
 from pipeline.preprocess import preprocess
 from pipeline.tools import bundled_path, ffmpeg_version
@@ -202,10 +203,9 @@ def command(minutes: Sequence[float]) -> str:
 
 def provenance() -> dict[str, str]:
     """When, where and with what."""
-    cpu = _read("/proc/cpuinfo").partition(b"model name\t: ")[2].partition(b"\n")[0].decode()
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores of {cpu or platform.machine()}",
+        "machine": f"{os.cpu_count()} cores of {processor()}",
         "versions": f"Python {platform.python_version()}, Ray {ray.__version__}, "
         f"numpy {np.__version__}, {ffmpeg_version()}",
     }

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.machine import processor
 from shards_spec import layout
 from shards_spec.recipe import Recipe
 from shards_spec.schema import CLIPS_SCHEMA, SPEC_VERSION, movies_table
@@ -168,7 +169,7 @@ def report(rows: list[dict[str, float]], reads: int) -> str:
     lines = [
         "# Plans of many clips",
         "",
-        f"`python -m benchmarks.plan`, {datetime.date.today()}, one core of {_processor()} "
+        f"`python -m benchmarks.plan`, {datetime.date.today()}, one core of {processor()} "
         f"({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end), Python "
         f"{platform.python_version()}, numpy {np.__version__}, pyarrow "
         f"{importlib.metadata.version('pyarrow')}. Policy: m = 16, k = 16, r = {reads}.",
@@ -197,13 +198,6 @@ def report(rows: list[dict[str, float]], reads: int) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import av
 import numpy as np
 import soundfile
 
+from benchmarks.machine import processor
 from pipeline import movie as steps
 from pipeline.tools import ffmpeg_version
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -237,7 +239,7 @@ def _write(results: list[Result]) -> None:
     conditions = {
         "command": "python -m benchmarks.sync",
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} x {processor()}",
         "versions": f"ffmpeg {ffmpeg_version()}, PyAV {av.__version__}, "
         f"Python {platform.python_version()}",
     }
@@ -259,12 +261,6 @@ def _write(results: list[Result]) -> None:
 
 def _cell(result: Result) -> str:
     return f"{result.frame_error_ms:.1f} / {result.audio_skew_ms:+.2f}"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else platform.processor()
 
 
 _INTRODUCTION = f"""\

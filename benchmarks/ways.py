@@ -1,8 +1,7 @@
 """The ways of `benchmarks.loader`: each gives batches of the same clips, and `pace` measures it.
 
-The limit only decodes and crops film strips that are in memory, in one thread a core, into memory
-that it uses again and again: no reading, no checksum, no parsing, nothing handed on. The limit with
-reads also asks the storage for the bytes, as few and as large requests as the stream's.
+`limit, with reads` is the limit (`pace`), and asks the storage for the bytes too, in as few and as
+large requests as the stream's.
 """
 
 from __future__ import annotations
@@ -10,53 +9,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
-import threading
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import simplejpeg
 
-from benchmarks.clip_sets import HEIGHT, NUM_PICTURES, WIDTH, Sizes, samples
-from benchmarks.peers import FRAME_SIZE, LOADERS, NUM_FRAMES, Source
-from shards_spec.recipe import Recipe
-from shards_spec.sample import TAR_BLOCK, decode_logmel, padded
-from trainer.decode import cached_memory
-
-Result = dict[str, float]
-
-#: Batches of other settings are still in the queues for so long after the first one, seconds.
-SETTLE_SECONDS = 2.0
+from benchmarks.clip_sets import NUM_PICTURES, Sizes, samples
+from benchmarks.pace import Places, Result, pace
+from benchmarks.peers import FRAME_SIZE, LOADERS, Source
+from shards_spec.sample import TAR_BLOCK, padded
 
 RESUME_STEP = 1_000_000
 
 MOVIES, CLIPS = 4, 16
 
 
-def limit(arguments: argparse.Namespace, _: Source) -> Result:
-    """Decoding and cropping alone."""
-    found = samples(Sizes())
-    strips, logmels = zip(*(next(found) for _ in range(128)), strict=True)
-    places = _Places(len(strips))
-
-    def one(number: int) -> int:
-        return places.fill(number, strips[number], logmels[number])
-
-    def batches(pool: ThreadPoolExecutor) -> Iterator[int]:
-        while True:
-            yield sum(pool.map(one, range(len(strips))))
-
-    with ThreadPoolExecutor(arguments.cores) as pool:
-        return pace(batches(pool), time.perf_counter(), arguments.seconds)
-
-
 def limit_with_reads(arguments: argparse.Namespace, source: Source) -> Result:
-    """The same, and the ranges that the stream would ask for, read and not looked at.
+    """Decoding and cropping, and the ranges that the stream would ask for, read and not looked at.
 
     It knows beforehand where in a range the strips and log-mels lie.
     """
@@ -71,8 +44,10 @@ def limit_with_reads(arguments: argparse.Namespace, source: Source) -> Result:
     firsts = np.random.default_rng(0).permutation(
         [at for at in range(0, len(clips)) if at % Sizes().clips_per_movie % CLIPS == 0]
     )
-    places = _Places(CLIPS * arguments.cores)
-    free = deque(range(arguments.cores))
+    # Twice the cores: some wait for bytes while others decode.
+    num_threads = 2 * arguments.cores
+    places = Places(CLIPS * num_threads)
+    free = deque(range(num_threads))
 
     def one(first: int) -> int:
         run = clips[first : first + CLIPS]
@@ -93,32 +68,15 @@ def limit_with_reads(arguments: argparse.Namespace, source: Source) -> Result:
         return len(run)
 
     def batches(pool: ThreadPoolExecutor) -> Iterator[int]:
-        while True:
-            yield from pool.map(one, firsts.tolist())
+        under_way: deque[Future[int]] = deque()
+        for first in itertools.cycle(firsts.tolist()):
+            under_way.append(pool.submit(one, first))
+            if len(under_way) > num_threads:
+                yield under_way.popleft().result()
 
-    with ThreadPoolExecutor(arguments.cores) as pool:
-        return pace(batches(pool), time.perf_counter(), arguments.seconds)
-
-
-class _Places:
-    """Memory of clips that is used again and again, and the bare work of filling it."""
-
-    def __init__(self, num_clips: int) -> None:
-        recipe = Recipe()
-        self._frames = np.empty((num_clips, NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
-        self._logmels = np.empty((num_clips, recipe.n_mels, recipe.num_mel_frames), np.float16)
-        self._scratch = threading.local()
-
-    def fill(self, number: int, strip: bytes | memoryview, logmel: bytes | memoryview) -> int:
-        """Decode and crop a clip; gives 1."""
-        memory = getattr(self._scratch, "memory", None)
-        if memory is None:
-            memory = self._scratch.memory = cached_memory((NUM_FRAMES, HEIGHT, WIDTH, 3))
-        simplejpeg.decode_jpeg(strip, "RGB", fastupsample=True, buffer=memory.reshape(-1))
-        top, left = (HEIGHT - FRAME_SIZE) // 2, (WIDTH - FRAME_SIZE) // 2
-        self._frames[number] = memory[:, top : top + FRAME_SIZE, left : left + FRAME_SIZE]
-        self._logmels[number] = decode_logmel(logmel)
-        return 1
+    with ThreadPoolExecutor(num_threads) as pool:
+        begin = time.perf_counter()
+        return pace(batches(pool), begin, arguments.seconds, arguments.cores)
 
 
 def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
@@ -155,7 +113,8 @@ def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
             dataset = open_for_training(source.uri("reelshards"), policy)
             index = ClipIndex.from_dataset(dataset, policy)
         with ClipStream(dataset, index, policy, config, seed=0, **place) as stream:
-            return pace((len(batch.clip) for batch in stream), begin, arguments.seconds)
+            counts = (len(batch.clip) for batch in stream)
+            return pace(counts, begin, arguments.seconds, arguments.cores)
 
     return run
 
@@ -179,7 +138,7 @@ def peer(library: str) -> Callable[[argparse.Namespace, Source], Result]:
             begin = begin if loader is None else time.perf_counter()
             if loader is None:
                 return {"no_state": 1.0}
-        return pace(_for_ever(loader), begin, arguments.seconds)
+        return pace(_for_ever(loader), begin, arguments.seconds, arguments.cores)
 
     return run
 
@@ -213,50 +172,7 @@ def _for_ever(loader: Any) -> Iterator[int]:
             yield len(batch[0])
 
 
-def pace(counts: Iterator[int], begin: float, seconds: float) -> Result:
-    """Clips per second, and per second of CPU, once it has settled; the time to the first batch.
-
-    The CPU time is that of this process and all its children, ended ones too.
-    """
-    next(counts)
-    first = time.perf_counter() - begin
-    if seconds <= 0:
-        return {"first_batch_seconds": first}
-    until = time.perf_counter() + SETTLE_SECONDS
-    while time.perf_counter() < until:
-        next(counts)
-    start, cpu, num_clips = time.perf_counter(), cpu_seconds(), 0
-    while time.perf_counter() - start < seconds:
-        num_clips += next(counts)
-    wall, cpu = time.perf_counter() - start, cpu_seconds() - cpu
-    return {
-        "clips_per_second": num_clips / wall,
-        "clips_per_cpu_second": num_clips / cpu,
-        "first_batch_seconds": first,
-    }
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process and everything below it."""
-    parent, ticks = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                parent[int(entry.name)] = int(fields[1])
-                # Own time and that of children that were waited for.
-                ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    total = 0
-    for process in ticks:
-        above = process
-        while above in parent and above != os.getpid():
-            above = parent[above]
-        total += ticks[process] if above == os.getpid() else 0
-    return total / os.sysconf("SC_CLK_TCK")
-
-
 WAYS: dict[str, Callable[[argparse.Namespace, Source], Result]] = {
-    "limit": limit,
     "limit, with reads": limit_with_reads,
     "stream, threads": ours(0),
     "stream, 1 process": ours(1),

@@ -21,15 +21,21 @@ def is_plain_key(key: str) -> bool:
 
 def read_range(path: Path, start: int, length: int) -> memoryview:
     """Bytes [start, start + length) of a file, fewer where it ends before. Raises `OSError`."""
+    data = memoryview(bytearray(length))
+    return data[: read_into(path, start, data)].toreadonly()
+
+
+def read_into(path: Path, start: int, target: memoryview) -> int:
+    """Fill `target` from a file's byte `start` on; gives how many bytes there were."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.pread(file, length, start)
+        count = 0
         # One call gives 2 GiB at most, and some file systems less than is asked for.
-        while 0 < len(data) < length:
-            more = os.pread(file, length - len(data), start + len(data))
+        while count < len(target):
+            more = os.preadv(file, [target[count:]], start + count)
             if not more:
                 break
-            data += more
+            count += more
     finally:
         os.close(file)
-    return memoryview(data)
+    return count

@@ -138,13 +138,27 @@ def decode_logmel(data: bytes | memoryview) -> NDArray[np.float16]:
     return np.frombuffer(data, "<f2", offset=header.end()).reshape(shape).astype(np.float16)
 
 
-def split_members(
-    data: bytes | memoryview, *, is_verified: bool = False
-) -> dict[str, dict[str, memoryview]]:
+def member_at(data: memoryview, offset: int, name: str) -> memoryview | None:
+    """The member of that name whose tar header stands at `offset`, if it looks as the writer's do.
+
+    For bytes that crc32c has verified: a loader finds a member in a fraction of the time that
+    `split_members` takes.
+    """
+    start = offset + TAR_BLOCK
+    header = bytes(data[offset:start]) if 0 <= offset <= len(data) - TAR_BLOCK else b""
+    if not header.startswith(name.encode() + b"\0") or header[156:157] != b"0" or header[345]:
+        return None
+    try:
+        end = start + int(header[124:135], 8)
+    except ValueError:
+        return None
+    return data[start:end] if start <= end <= len(data) else None
+
+
+def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
     """Tar bytes of whole samples -> {clip_id: {member suffix: its bytes}}, in order, no copies.
 
     `data` is any run of consecutive samples of a shard, with or without the end-of-archive blocks.
-    When all of it is verified by crc32c, the tar headers' own sums are not looked at again.
     Raises `FormatError` where a header is broken or a member is cut off.
     """
     view = memoryview(data)
@@ -154,7 +168,7 @@ def split_members(
         header = bytes(view[offset : offset + TAR_BLOCK])
         if header == bytes(TAR_BLOCK):
             break
-        name, size = _plain_member(header, is_verified) or _any_member(header, offset)
+        name, size = _plain_member(header) or _any_member(header, offset)
         start = offset + TAR_BLOCK
         if not 0 <= size <= len(view) - start:
             raise FormatError(f"tar member {name!r} at byte {offset} is cut off or not a file")
@@ -169,10 +183,10 @@ def split_members(
     return samples
 
 
-def _plain_member(header: bytes, is_verified: bool = False) -> tuple[str, int] | None:
+def _plain_member(header: bytes) -> tuple[str, int] | None:
     """Name and size of a regular file in a header as the writer makes them; None for any other.
 
-    A loader reads three headers a clip, and `tarfile` takes three times as long for them.
+    `tarfile` takes three times as long.
     """
     name = header[:100].rstrip(b"\0")
     size, checksum = header[124:135], header[148:154]
@@ -181,9 +195,7 @@ def _plain_member(header: bytes, is_verified: bool = False) -> tuple[str, int] |
         return None
     try:
         # The checksum counts its own eight bytes as spaces.
-        is_right = is_verified or (
-            sum(header) - sum(header[148:156]) + 8 * ord(" ") == int(checksum, 8)
-        )
+        is_right = sum(header) - sum(header[148:156]) + 8 * ord(" ") == int(checksum, 8)
         return (name.decode("ascii"), int(size, 8)) if is_right and b"\0" not in name else None
     except ValueError:
         return None

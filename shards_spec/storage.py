@@ -29,7 +29,7 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.local_file import is_plain_key, read_range
+from shards_spec.local_file import is_plain_key, read_into, read_range
 from shards_spec.stores import MAX_RETRIES, normalise_uri, open_store
 
 _DENIED = "access denied; check the credentials in the environment"
@@ -110,12 +110,27 @@ class Storage:
                 data = read_range(self.local_path(key), start, length)
             else:
                 data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
-        if len(data) != length:
-            raise StorageError(
-                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, the object has only "
-                f"{start + len(data)} bytes; it is cut off, or the index is of another version"
-            )
+        self._require_all(key, start, length, len(data))
         return data
+
+    def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
+        """Fill `target` with an object's bytes from `start` on, as they arrive.
+
+        Gives again and again how many of them are there; those that came before an error are good.
+        """
+        if len(target) == 0:
+            return
+        if self.is_local and is_plain_key(key):
+            with self._errors(f"read {len(target)} bytes at offset {start} of", key):
+                num_read = read_into(self.local_path(key), start, target)
+            self._require_all(key, start, len(target), num_read)
+            yield num_read
+            return
+        num_read = 0
+        for piece in self.stream_range(key, start, len(target)):
+            target[num_read : num_read + len(piece)] = piece
+            num_read += len(piece)
+            yield num_read
 
     def stream_range(
         self, key: str, start: int, length: int, *, expected: ObjectInfo | None = None
@@ -202,6 +217,13 @@ class Storage:
         self._refuse_web("written to")
         with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
             obstore.delete(self._store, key)
+
+    def _require_all(self, key: str, start: int, length: int, num_read: int) -> None:
+        if num_read != length:
+            raise StorageError(
+                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, the object has only "
+                f"{start + num_read} bytes; it is cut off, or the index is of another version"
+            )
 
     def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:
         # Not left to the store by `If-Match`: web servers ignore that, or never match a weak tag.

@@ -56,7 +56,7 @@ class ClipCache:
             os.close(file)
         return data
 
-    def put(self, clip: ClipPlace, data: bytes) -> None:
+    def put(self, clip: ClipPlace, data: bytes | memoryview) -> None:
         """Keep a clip's bytes, if there is room for so many at all."""
         if len(data) > KEPT_SHARE * self._max_bytes:
             return

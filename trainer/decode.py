@@ -6,6 +6,7 @@ that is the fast path, and any other header is read and judged by `shards_spec`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import google_crc32c
@@ -15,8 +16,19 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
-from shards_spec.sample import FRAMES, LOGMEL, decode_logmel, encode_logmel, split_members
+from shards_spec.sample import (
+    AUDIO,
+    FRAMES,
+    LOGMEL,
+    TAR_BLOCK,
+    decode_logmel,
+    encode_logmel,
+    member_at,
+    padded,
+    split_members,
+)
 from trainer.clip_places import ClipPlace
+from trainer.read_buffers import Bytes
 
 #: Bytes; a strip's memory begins so far behind the begin of a cache line.
 _CACHE_LINE, _STORE_OFFSET = 64, 16
@@ -35,7 +47,7 @@ class ClipDecoder:
 
     def decode_into(
         self,
-        data: bytes,
+        data: Bytes,
         clip: ClipPlace,
         frames: NDArray[np.uint8],
         logmel: NDArray[np.float16],
@@ -46,7 +58,7 @@ class ClipDecoder:
         """Decode the bytes of exactly one clip, its frames cropped at (top, left).
 
         Args:
-            data: the clip's tar members, whose checksum was right.
+            data: the clip's tar members (1-D), whose checksum was right.
             clip: what they should be.
             frames: (T, S, S, 3), written.
             logmel: (n_mels, num_mel_frames), written.
@@ -56,40 +68,65 @@ class ClipDecoder:
         Raises `FormatError` that names the clip when it is broken or does not fit the recipe.
         """
         try:
-            members = split_members(data, is_verified=True)
-            if list(members) != [clip.clip_id]:
-                raise FormatError(f"the bytes are of {', '.join(members) or 'nothing'}")
-            missing = [name for name in (FRAMES, LOGMEL) if name not in members[clip.clip_id]]
-            if missing:
-                raise FormatError(f"members {missing} are missing")
-            size = frames.shape[1]
-            strip = self._strip(members[clip.clip_id][FRAMES], clip, frames)
-            if strip is not None:
-                frames[:] = strip[:, top : top + size, left : left + size]
-            logmel[:] = self._logmel(members[clip.clip_id][LOGMEL])
+            strip, mels = self._members(data.data, clip)
+            self._decode_strip(strip, clip, frames, top, left)
+            logmel[:] = self._logmel(mels)
         except FormatError as error:
             place = f"{clip.shard} at byte {clip.tar_offset}"
             raise FormatError(f"{place}: clip {clip.clip_id}: {error}") from error
 
-    def _strip(
-        self, data: memoryview, clip: ClipPlace, frames: NDArray[np.uint8]
-    ) -> NDArray[np.uint8] | None:
-        """(T, H, W, 3) in memory that the next call reuses; None when `frames` has it already."""
+    def _members(self, data: memoryview, clip: ClipPlace) -> tuple[memoryview, memoryview]:
+        """Film strip and log-mel of a clip. Raises `FormatError`.
+
+        The writer's order is alphabetic: the strip behind a sound track if there is one, the
+        log-mel at the end.
+        """
+        strip = member_at(data, 0, f"{clip.clip_id}.{FRAMES}")
+        if strip is None:
+            sound = member_at(data, 0, f"{clip.clip_id}.{AUDIO}")
+            if sound is not None:
+                start = TAR_BLOCK + padded(len(sound))
+                strip = member_at(data, start, f"{clip.clip_id}.{FRAMES}")
+        start = len(data) - padded(self._size) - TAR_BLOCK
+        logmel = member_at(data, start, f"{clip.clip_id}.{LOGMEL}")
+        if strip is not None and logmel is not None:
+            return strip, logmel
+        # Not as our writer lays it out, or not as it should be.
+        members = split_members(data)
+        if list(members) != [clip.clip_id]:
+            raise FormatError(f"the bytes are of {', '.join(members) or 'nothing'}")
+        missing = [name for name in (FRAMES, LOGMEL) if name not in members[clip.clip_id]]
+        if missing:
+            raise FormatError(f"members {missing} are missing")
+        return members[clip.clip_id][FRAMES], members[clip.clip_id][LOGMEL]
+
+    def _decode_strip(
+        self, data: memoryview, clip: ClipPlace, frames: NDArray[np.uint8], top: int, left: int
+    ) -> None:
         shape = (self._num_frames, clip.height, clip.width, 3)
+        is_whole = frames.shape == shape
+        strip = frames if is_whole else self._scratch_of(shape)
         try:
+            # As `shards_spec.sample.decode_strip`: smooth chroma would mix touching frames.
+            found = simplejpeg.decode_jpeg(data, "RGB", fastupsample=True, buffer=strip.reshape(-1))
+            if found.shape != (shape[0] * shape[1], *shape[2:]):
+                raise ValueError(f"{found.shape} is not {shape}")
+        except ValueError as error:
+            self._check_size(data, clip)
+            raise FormatError(f"film strip is not a readable JPEG: {error}") from error
+        if not is_whole:
+            size = frames.shape[1]
+            frames[:] = strip[:, top : top + size, left : left + size]
+
+    def _check_size(self, data: memoryview, clip: ClipPlace) -> None:
+        """Raise `FormatError` when a film strip is of another size than the index says."""
+        with contextlib.suppress(ValueError):
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
             if (height, width) != (self._num_frames * clip.height, clip.width):
                 raise FormatError(
                     f"a film strip of {width} x {height} pixels is not {self._num_frames} frames "
                     f"of {clip.width} x {clip.height}, which the index says"
                 )
-            is_whole = frames.shape == shape
-            target = frames if is_whole else self._scratch_of(shape)
-            # As `shards_spec.sample.decode_strip`: smooth chroma would mix touching frames.
-            simplejpeg.decode_jpeg(data, "RGB", fastupsample=True, buffer=target.reshape(-1))
-        except ValueError as error:
-            raise FormatError(f"film strip is not a readable JPEG: {error}") from error
-        return None if is_whole else target
 
     def _scratch_of(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """This thread's memory: fresh memory for each clip costs as much as cropping it."""
@@ -120,7 +157,7 @@ def cached_memory(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return memory[start : start + size].reshape(shape)
 
 
-def check_crc32c(data: bytes, clip: ClipPlace) -> None:
+def check_crc32c(data: Bytes, clip: ClipPlace) -> None:
     """Raise `ChecksumError` unless `data` has the checksum that the index records."""
     found = google_crc32c.value(data)
     if found != clip.crc32c:

@@ -17,12 +17,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TypeVar
+
+import numpy as np
 
 from shards_spec.errors import ObjectNotFoundError, StorageError
 from shards_spec.storage import Storage
+from trainer.read_buffers import Bytes, ReadBuffers, ReadBytes
 from trainer.stream_config import Counters
+from trainer.threads import SpareThreads
 
 #: First and longest wait before a read is repeated, seconds.
 FIRST_PAUSE_SECONDS = 0.1
@@ -68,30 +72,28 @@ class Fetcher:
         self._counters = counters
         self._hedges = not storage.is_local if hedges is None else hedges
         self._pace = _Pace()
+        self._buffers = ReadBuffers()
+        self._threads = SpareThreads("reelshards-request")
         self._closing = threading.Event()
 
     def close(self) -> None:
         """Let reads that are under way raise."""
         self._closing.set()
+        self._threads.close()
 
-    def read(self, shard: str, start: int, length: int) -> bytes:
-        """Bytes [start, start + length) of a shard; raises as `read_pieces`."""
-        return cut(self.read_pieces(shard, start, length), 0, length)
-
-    def read_pieces(self, shard: str, start: int, length: int) -> list[memoryview]:
-        """Bytes [start, start + length) of a shard in pieces as they came, for `cut`.
+    def read(self, shard: str, start: int, length: int) -> ReadBytes:
+        """Bytes [start, start + length) of a shard.
 
         Raises `StorageError` (or its subclass) that names shard and offset: at once when there is
         no such shard or it is too short, after the deadline when the store does not give them.
         """
         begin = time.monotonic()
         pause, tries = FIRST_PAUSE_SECONDS, 1
-        pieces: list[memoryview] = []
+        kept = np.empty(0, dtype=np.uint8)
         while True:
-            kept = _num_bytes(pieces)
             flights: list[_Download] = []
             try:
-                pieces += self._request(shard, start + kept, length - kept, flights)
+                buffer = self._request(shard, start, length, kept, flights)
             except StorageError as error:
                 spent = time.monotonic() - begin
                 if tries == 1:
@@ -101,36 +103,34 @@ class Fetcher:
                         f"{error} (bytes {start} to {start + length}, "
                         f"{tries} tries in {spent:.1f} s)"
                     ) from error
-                self._keep(pieces, flights)
+                before = len(kept)
+                kept = max((flight.received for flight in flights), key=len, default=kept)
+                self._counters.add(bytes_kept=len(kept) - before)
                 # Ranks that fail together should not come back together; no result depends on it.
                 self._closing.wait(pause * random.uniform(0.5, 1.0))
             else:
                 self._counters.add(bytes_read=length)
-                return pieces
+                return ReadBytes(buffer, length, self._buffers)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             tries += 1
             self._counters.add(num_retries=1)
 
-    def _keep(self, pieces: list[memoryview], flights: list[_Download]) -> None:
-        """Add what the failed request, or its hedge if that came further, had received."""
-        got = max((list(flight.pieces) for flight in flights), key=_num_bytes, default=[])
-        pieces += got
-        self._counters.add(bytes_kept=_num_bytes(got))
-
     def _request(
-        self, shard: str, start: int, length: int, flights: list[_Download]
-    ) -> list[memoryview]:
-        """The pieces of a range; `flights` gets every download that was begun for it."""
-        if not length:
-            return []
+        self, shard: str, start: int, length: int, kept: Bytes, flights: list[_Download]
+    ) -> Bytes:
+        """A buffer with the range; `flights` gets every download that was begun for it.
 
-        def ask() -> list[memoryview]:
+        Each has a buffer of its own: one that is given up may still be writing when its read is
+        long over, so such a buffer does not go back to the pool.
+        """
+
+        def ask() -> Bytes:
             self._counters.add(num_requests=1)
-            flights.append(flight := _Download())
+            flights.append(flight := _Download(self._buffers.take(length), kept))
             begin = time.monotonic()
-            flight.pieces.extend(self._storage.stream_range(shard, start, length))
+            flight.run(self._storage, shard, start, length)
             self._pace.note(time.monotonic() - begin)
-            return flight.pieces
+            return flight.buffer
 
         return self._first_answer(ask, shard) if self._hedges else ask()
 
@@ -159,7 +159,7 @@ class Fetcher:
         begin = time.monotonic()
         given_up = begin + max(1.0, REQUEST_SHARE * self._deadline_seconds)
         hedge_at = begin + self._pace.hedge_seconds()
-        flights = {_launch(ask)}
+        flights = {self._threads.run(ask)}
         while True:
             now = time.monotonic()
             until = min(given_up, hedge_at, now + _WATCH_SECONDS)
@@ -180,33 +180,31 @@ class Fetcher:
                 hedge_at = given_up
                 if self._pace.may_hedge():
                     self._counters.add(num_hedges=1)
-                    flights.add(_launch(ask))
+                    flights.add(self._threads.run(ask))
 
     def _is_final(self, error: StorageError) -> bool:
         return self._closing.is_set() or isinstance(error, ObjectNotFoundError)
 
 
-def cut(pieces: list[memoryview], start: int, length: int) -> bytes:
-    """Bytes [start, start + length) of joined pieces; only these are copied."""
-    parts = []
-    for piece in pieces:
-        if start < len(piece) and length > 0:
-            part = piece[start : start + length]
-            parts.append(part)
-            length -= len(part)
-        start = max(0, start - len(piece))
-    return b"".join(parts)
-
-
 class _Download:
-    """A request's pieces, from its first byte on without holes, as they arrive."""
+    """A range as it arrives."""
 
-    def __init__(self) -> None:
-        self.pieces: list[memoryview] = []
+    def __init__(self, buffer: Bytes, kept: Bytes) -> None:
+        self.buffer = buffer
+        self._num_received = len(kept)
+        buffer[: len(kept)] = kept
 
+    @property
+    def received(self) -> Bytes:
+        """The first bytes of the range, as many as have come; those are not written again."""
+        return self.buffer[: self._num_received]
 
-def _num_bytes(pieces: list[memoryview]) -> int:
-    return sum(map(len, pieces))
+    def run(self, storage: Storage, shard: str, start: int, length: int) -> None:
+        """Receive what is missing of bytes [start, start + length). Raises `StorageError`."""
+        first = self._num_received
+        target = self.buffer.data[first:length]
+        for num_more in storage.read_into(shard, start + first, target):
+            self._num_received = first + num_more
 
 
 class _Pace:
@@ -238,17 +236,3 @@ class _Pace:
             is_allowed = self._num_hedges < FIRST_HEDGES + HEDGE_SHARE * self._num_timed
             self._num_hedges += is_allowed
             return is_allowed
-
-
-def _launch(ask: Callable[[], _T]) -> Future[_T]:
-    """Run in a daemon thread of its own: a pool would fill up with requests that hang."""
-    flight: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            flight.set_result(ask())
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
-            flight.set_exception(error)
-
-    threading.Thread(target=run, name="reelshards-request", daemon=True).start()
-    return flight

@@ -31,8 +31,9 @@ from shards_spec.storage import Storage
 from trainer.cache import ClipCache
 from trainer.clip_places import ClipPlace
 from trainer.decode import ClipDecoder, check_crc32c
-from trainer.fetch import Fetcher, cut
-from trainer.randomness import rng
+from trainer.fetch import Fetcher
+from trainer.randomness import draws
+from trainer.read_buffers import Bytes, ReadBytes
 from trainer.reads import Read, join_reads
 from trainer.stream_config import Counters, StreamConfig
 from trainer.threads import Threads
@@ -114,10 +115,10 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Clips that are read together, and the neighbouring slots that they go to."""
+    """Clips of a batch, and the slot that each goes to; neighbours in a shard are read together."""
 
-    clips: tuple[ClipPlace, ...]
-    first_slot: int
+    clips: Sequence[ClipPlace]
+    slots: Sequence[int]
     seed: int
     """With epoch and clip id it decides the crop."""
     epoch: int
@@ -166,9 +167,9 @@ class Loader:
             if data is None:
                 missing.append(number)
             else:
-                found.append((number, data))
+                found.append((number, np.frombuffer(data, dtype=np.uint8)))
         self._counters.add(num_cache_hits=len(found))
-        self._start_fills(task, found, is_cached=True)
+        self._start_fills(task, found)
         self._start_reads(task, missing)
 
     def _start_reads(self, task: _Task, numbers: Iterable[int]) -> None:
@@ -177,31 +178,42 @@ class Loader:
 
     def _read(self, task: _Task, read: Read) -> None:
         begin = time.perf_counter()
-        pieces = self._fetcher.read_pieces(read.shard, read.start, read.length)
+        got = self._fetcher.read(read.shard, read.start, read.length)
         self._counters.add(read_seconds=time.perf_counter() - begin)
         found = []
         for number in read.numbers:
             clip = task.work.clips[number]
-            found.append((number, cut(pieces, clip.tar_offset - read.start, clip.tar_bytes)))
-        self._start_fills(task, found, is_cached=False)
+            first = clip.tar_offset - read.start
+            found.append((number, got.data[first : first + clip.tar_bytes]))
+        self._start_fills(task, found, got)
 
     def _start_fills(
-        self, task: _Task, found: Sequence[tuple[int, bytes]], *, is_cached: bool
+        self, task: _Task, found: Sequence[tuple[int, Bytes]], got: ReadBytes | None = None
     ) -> None:
-        """Have clips (number, bytes) decoded, spread over all decoding threads."""
+        """Have clips (number, bytes) decoded, spread over all decoding threads.
+
+        The bytes are those of the read `got`, whose memory is then used again; None: of the cache.
+        """
         size = max(CLIPS_PER_JOB, -(-len(found) // self._config.num_threads))
-        for first in range(0, len(found), size):
-            part = found[first : first + size]
-            fill = partial(self._fill, task, part, is_cached=is_cached)
+        parts = [found[first : first + size] for first in range(0, len(found), size)]
+        left = _Countdown(len(parts))
+        for part in parts:
+            fill = partial(self._fill, task, part, got, left)
             self._decoders.submit(partial(task.guard, fill))
 
-    def _fill(self, task: _Task, found: Sequence[tuple[int, bytes]], *, is_cached: bool) -> None:
+    def _fill(
+        self,
+        task: _Task,
+        found: Sequence[tuple[int, Bytes]],
+        got: ReadBytes | None,
+        left: _Countdown,
+    ) -> None:
         problems: Problems = {}
         seconds = 0.0
         for number, data in found:
-            clip, slot = task.work.clips[number], task.work.first_slot + number
+            clip, slot = task.work.clips[number], task.work.slots[number]
             try:
-                data = self._checked(data, clip, is_cached=is_cached)
+                data = self._checked(data, clip, is_cached=got is None)
                 begin = time.perf_counter()
                 self._place(task, clip, slot, data)
                 seconds += time.perf_counter() - begin
@@ -210,9 +222,11 @@ class Loader:
             except FormatError as error:
                 problems[slot] = Problem("format", str(error))
         self._counters.add(decode_seconds=seconds)
+        if left.count() and got is not None:
+            got.give_back()
         task.finish(len(found), problems)
 
-    def _checked(self, data: bytes, clip: ClipPlace, *, is_cached: bool) -> bytes:
+    def _checked(self, data: Bytes, clip: ClipPlace, *, is_cached: bool) -> Bytes:
         """`data` if its checksum is right; bytes that were only damaged on the way come again."""
         for tries in range(1, CHECKSUM_TRIES + 1):
             try:
@@ -224,14 +238,14 @@ class Loader:
                     raise
                 is_cached = False
                 self._counters.add(num_retries=1)
-                data = self._fetcher.read(clip.shard, clip.tar_offset, clip.tar_bytes)
+                data = self._fetcher.read(clip.shard, clip.tar_offset, clip.tar_bytes).data
             else:
                 break
         if self._cache is not None and not is_cached:
-            self._cache.put(clip, data)
+            self._cache.put(clip, data.data)
         return data
 
-    def _place(self, task: _Task, clip: ClipPlace, slot: int, data: bytes) -> None:
+    def _place(self, task: _Task, clip: ClipPlace, slot: int, data: Bytes) -> None:
         """Decode and crop a clip into its slot. Raises `FormatError` when it is too small."""
         size = self._config.frame_size
         if min(clip.height, clip.width) < size:
@@ -241,11 +255,24 @@ class Loader:
             )
         top, left = (clip.height - size) // 2, (clip.width - size) // 2
         if self._config.crop == "random":
-            generator = rng(task.work.seed, task.work.epoch, "crop", clip.clip_id)
-            top = int(generator.integers(clip.height - size + 1))
-            left = int(generator.integers(clip.width - size + 1))
+            bounds = (clip.height - size + 1, clip.width - size + 1)
+            top, left = draws(bounds, task.work.seed, task.work.epoch, "crop", clip.clip_id)
         frames, logmel = task.slots.frames[slot], task.slots.logmel[slot]
         self._decoder.decode_into(data, clip, frames, logmel, top=top, left=left)
+
+
+class _Countdown:
+    """Counts down to 0, from any thread."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._lock = threading.Lock()
+
+    def count(self) -> bool:
+        """Count one; whether it was the last."""
+        with self._lock:
+            self._number -= 1
+            return self._number == 0
 
 
 class _Task:

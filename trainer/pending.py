@@ -118,7 +118,7 @@ class Filler:
         return self._shape(num_slots).num_bytes
 
     def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> Pending:
-        """Begin to load `rows`, (G, k): the k clips of each of G movies are read together."""
+        """Begin to load `rows`, (G, k): the k clips of each of G movies, which stand together."""
         shape = self._shape(rows.size)
         segment, slots = self._memory(shape)
         frames, logmel = torch.from_numpy(slots.frames), torch.from_numpy(slots.logmel)
@@ -126,23 +126,26 @@ class Filler:
         buffers = Buffers(
             rows.ravel().copy(), clips, frames, logmel, slots, segment, seed, epoch, {}
         )
-        k = rows.shape[1]
-        return Pending(buffers, [self._start(buffers, at, k) for at in range(0, rows.size, k)])
+        slots_Gk = np.arange(rows.size).reshape(rows.shape)
+        num_parts = max(1, min(len(self._processes), len(rows)))
+        # Movies of a batch are equal amounts of work, so all processes share every batch.
+        parts = [slots_Gk[part::num_parts].ravel().tolist() for part in range(num_parts)]
+        return Pending(buffers, [self._start(buffers, slots) for slots in parts])
 
     def load_one(self, buffers: Buffers, slot: int, row: int) -> Problem | None:
         """Put another clip in a slot, now; returns the problem if it cannot be used either."""
         buffers.rows[slot] = row
         buffers.clips[slot] = take_places(self._clips, np.array([row]))[0]
         buffers.problems.pop(slot, None)
-        buffers.problems.update(self._start(buffers, slot, 1).result())
+        buffers.problems.update(self._start(buffers, [slot]).result())
         return buffers.problems.get(slot)
 
-    def _start(self, buffers: Buffers, first: int, count: int) -> Future[Problems]:
-        clips = tuple(buffers.clips[first : first + count])
-        work = Work(clips, first, buffers.seed, buffers.epoch)
+    def _start(self, buffers: Buffers, slots: list[int]) -> Future[Problems]:
+        clips = [buffers.clips[slot] for slot in slots]
+        work = Work(clips, slots, buffers.seed, buffers.epoch)
         if self._threads is not None:
             return self._threads.start(work, buffers.slots)
-        # In turn: movies of a batch are equal amounts of work, so all processes share every batch.
+        # In turn, as parts may be unequal by one movie.
         self._num_works += 1
         process = self._processes[self._num_works % len(self._processes)]
         shape = self._shape(len(buffers.rows))

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from fault_proxy import FAULTS, FaultProxy
 
@@ -16,12 +18,14 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from trainer.clip_index import ClipIndex
-from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError, cut
+from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError
 from trainer.policy import BatchPolicy
+from trainer.read_buffers import ReadBuffers
 from trainer.stream import ClipStream, StreamConfig
 from trainer.stream_config import Counters, StreamStats
 
 MakeDataset = Callable[..., Dataset]
+MakeFetcher = Callable[..., Fetcher]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)
 
 
@@ -31,6 +35,20 @@ def _no_threads_left() -> Iterator[None]:
     time.sleep(0.02)
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if "reelshards" in name and "request" not in name]
+
+
+@pytest.fixture
+def make_fetcher() -> Iterator[MakeFetcher]:
+    """Makes fetchers that end with the test."""
+    made = []
+
+    def make(*arguments: Any, **settings: Any) -> Fetcher:
+        made.append(Fetcher(*arguments, **settings))
+        return made[-1]
+
+    yield make
+    for fetcher in made:
+        fetcher.close()
 
 
 def write(make_toy_dataset: MakeDataset, uri: str) -> Dataset:
@@ -59,12 +77,12 @@ class Scripted(Storage):
         self.delays, self.num_reads = delays, 0
         self.lock, self.released = threading.Lock(), threading.Event()
 
-    def get_range(self, key: str, start: int, length: int) -> memoryview:
+    def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
         with self.lock:
             number = self.num_reads
             self.num_reads += 1
         self.released.wait(self.delays.get(number, 0.0))
-        return super().get_range(key, start, length)
+        yield from super().read_into(key, start, target)
 
 
 @pytest.fixture
@@ -72,25 +90,25 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
     return write(make_toy_dataset, str(tmp_path / "data"))
 
 
-def test_a_slow_request_gets_a_second_one(dataset: Dataset) -> None:
+def test_a_slow_request_gets_a_second_one(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage, counters = Scripted(dataset.storage.uri, {20: 30.0}), Counters()
-    fetcher = Fetcher(storage, 60.0, counters, hedges=True)
+    fetcher = make_fetcher(storage, 60.0, counters, hedges=True)
     begin = time.monotonic()
     for number in range(30):
         expected = dataset.storage.get_range(shard, number, 100)
-        assert fetcher.read(shard, number, 100) == expected
+        assert bytes(fetcher.read(shard, number, 100).data) == expected
     assert time.monotonic() - begin < 30  # the stall
     stats = counters.snapshot(0)
     assert (stats.num_hedges, stats.num_requests, stats.num_retries) == (1, 31, 0)
     storage.released.set()
 
 
-def test_hedges_are_a_bounded_share(dataset: Dataset) -> None:
+def test_hedges_are_a_bounded_share(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(16, 200), 0.15))
     counters = Counters()
-    fetcher = Fetcher(storage, 60.0, counters, hedges=True)
+    fetcher = make_fetcher(storage, 60.0, counters, hedges=True)
     for _ in range(24):
         fetcher.read(shard, 0, 10)
     stats = counters.snapshot(0)
@@ -98,10 +116,12 @@ def test_hedges_are_a_bounded_share(dataset: Dataset) -> None:
     storage.released.set()
 
 
-def test_a_store_that_says_nothing_is_given_up_by_name(dataset: Dataset) -> None:
+def test_a_store_that_says_nothing_is_given_up_by_name(
+    make_fetcher: MakeFetcher, dataset: Dataset
+) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
-    fetcher = Fetcher(storage, 1.2, Counters(), hedges=True)
+    fetcher = make_fetcher(storage, 1.2, Counters(), hedges=True)
     begin = time.monotonic()
     with pytest.raises(StorageError, match=rf"{shard} .*silent \(bytes 512 to 1024, \d tries"):
         fetcher.read(shard, 512, 512)
@@ -109,10 +129,12 @@ def test_a_store_that_says_nothing_is_given_up_by_name(dataset: Dataset) -> None
     storage.released.set()
 
 
-def test_a_stalled_read_does_not_hold_up_the_end(dataset: Dataset) -> None:
+def test_a_stalled_read_does_not_hold_up_the_end(
+    make_fetcher: MakeFetcher, dataset: Dataset
+) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
-    fetcher = Fetcher(storage, 600.0, Counters(), hedges=True)
+    fetcher = make_fetcher(storage, 600.0, Counters(), hedges=True)
     threading.Timer(0.2, fetcher.close).start()
     begin = time.monotonic()
     with pytest.raises(StorageError, match="the stream was closed"):
@@ -122,11 +144,13 @@ def test_a_stalled_read_does_not_hold_up_the_end(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("hedges", [False, True])
-def test_a_truncated_shard_is_refused_at_once(dataset: Dataset, hedges: bool) -> None:
+def test_a_truncated_shard_is_refused_at_once(
+    make_fetcher: MakeFetcher, dataset: Dataset, hedges: bool
+) -> None:
     row = clip_rows(dataset.clips)[-1]
     path = dataset.storage.local_path(row.shard)
     path.write_bytes(path.read_bytes()[: row.tar_offset + 100])
-    fetcher = Fetcher(dataset.storage, 600.0, Counters(), hedges=hedges)
+    fetcher = make_fetcher(dataset.storage, 600.0, Counters(), hedges=hedges)
     with pytest.raises(TruncatedShardError, match=rf"{row.shard} has {row.tar_offset + 100} bytes"):
         fetcher.read(row.shard, row.tar_offset, row.tar_bytes)
 
@@ -156,6 +180,7 @@ def test_batches_are_the_same_under_faults(
 
 
 def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
+    make_fetcher: MakeFetcher,
     make_toy_dataset: MakeDataset,
     s3_bucket: str,
     s3_endpoint: str,
@@ -169,7 +194,8 @@ def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         counters = Counters()
         storage = Storage(dataset.storage.uri, max_retries=0)
-        assert Fetcher(storage, 60.0, counters, hedges=False).read(row.shard, 0, end) == expected
+        found = make_fetcher(storage, 60.0, counters, hedges=False).read(row.shard, 0, end)
+    assert bytes(found.data) == expected
     place = 0
     for kind, start, stop in proxy.ranges:
         assert (start, stop) == (place, end), "no byte is asked for twice"
@@ -182,6 +208,7 @@ def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
 
 
 def test_a_hedged_read_keeps_what_came_before_the_cut(
+    make_fetcher: MakeFetcher,
     make_toy_dataset: MakeDataset,
     s3_bucket: str,
     s3_endpoint: str,
@@ -194,17 +221,53 @@ def test_a_hedged_read_keeps_what_came_before_the_cut(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         proxy.stall_seconds = 0.5
         counters = Counters()
-        fetcher = Fetcher(Storage(dataset.storage.uri, max_retries=0), 60.0, counters)
+        fetcher = make_fetcher(Storage(dataset.storage.uri, max_retries=0), 60.0, counters)
         for _ in range(12):
-            assert fetcher.read(row.shard, row.tar_offset, row.tar_bytes) == expected
+            found = fetcher.read(row.shard, row.tar_offset, row.tar_bytes)
+            assert bytes(found.data) == expected
     assert counters.snapshot(0).num_retries >= 2
     assert counters.snapshot(0).bytes_kept > 0
 
 
-def test_cuts_go_across_pieces() -> None:
-    whole = b"abcdefghij"
-    for pieces in ([whole], [b"abc", b"defg", b"hij"], [b"a", b"", b"bcdefghi", b"j"]):
-        for start in range(len(whole)):
-            for length in range(len(whole) - start + 1):
-                found = cut([memoryview(piece) for piece in pieces], start, length)
-                assert found == whole[start : start + length]
+def test_memory_is_used_again_only_when_it_was_given_back(
+    make_fetcher: MakeFetcher, dataset: Dataset
+) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    fetcher = make_fetcher(dataset.storage, 60.0, Counters())
+    expected = bytes(dataset.storage.get_range(shard, 0, 2000))
+    first, second = fetcher.read(shard, 0, 1000), fetcher.read(shard, 1000, 1000)
+    assert bytes(first.data) + bytes(second.data) == expected
+    first.give_back()
+    third = fetcher.read(shard, 500, 900)
+    assert np.shares_memory(third.data, first.data)
+    assert bytes(third.data) == expected[500:1400]
+    assert bytes(second.data) == expected[1000:]
+
+
+def test_the_loser_of_a_race_writes_nobody_elses_memory(
+    make_fetcher: MakeFetcher, dataset: Dataset
+) -> None:
+    """A request that was overtaken by its hedge goes on writing into its own buffer."""
+    shard = dataset.clips["shard"][0].as_py()
+    storage = Scripted(dataset.storage.uri, {20: 60.0})
+    fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
+    for number in range(20):
+        fetcher.read(shard, number, 500).give_back()
+    raced = fetcher.read(shard, 20, 500)
+    later = fetcher.read(shard, 900, 500)
+    storage.released.set()
+    time.sleep(0.05)
+    expected = bytes(dataset.storage.get_range(shard, 0, 1400))
+    assert bytes(raced.data) == expected[20:520]
+    assert bytes(later.data) == expected[900:]
+
+
+def test_free_memory_is_bounded() -> None:
+    pool = ReadBuffers(max_free_bytes=3000)
+    taken = [pool.take(1000) for _ in range(4)]
+    assert all(buffer.size == 1024 for buffer in taken)
+    for buffer in taken:
+        pool.give_back(buffer)
+    again = [pool.take(1024) for _ in range(4)]
+    kept = [any(new is old for old in taken) for new in again]
+    assert kept == [True, True, False, False]

@@ -114,7 +114,7 @@ def test_places_are_taken_in_any_order(dataset: Dataset) -> None:
 
 def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
     class Away(Storage):
-        def get_range(self, key: str, start: int, length: int) -> memoryview:
+        def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
             raise StorageError(f"no route to {key}")
 
     reader = Fetcher(Away(dataset.storage.uri), 600.0, Counters())
@@ -134,7 +134,9 @@ def decode(
     frames = np.zeros((recipe.num_frames, size, size, 3), np.uint8)
     logmel = np.zeros((recipe.n_mels, recipe.num_mel_frames), np.float16)
     left = 8 if size < place.width else 0
-    ClipDecoder(recipe).decode_into(data, place, frames, logmel, top=0, left=left)
+    ClipDecoder(recipe).decode_into(
+        np.frombuffer(data, np.uint8), place, frames, logmel, top=0, left=left
+    )
     return frames, logmel
 
 
@@ -152,6 +154,24 @@ def test_decoder_agrees_with_the_reader(
     frames, logmel = decode(dataset, first_clip(dataset))
     assert (frames == (sample.frames[:, :, 8:40] if width == 48 else sample.frames)).all()
     assert (logmel == sample.logmel).all()
+
+
+@pytest.mark.parametrize("order", ["as ours", "with sound", "log-mel first"])
+def test_decoder_finds_members_in_any_order(dataset: Dataset, order: str) -> None:
+    clip = first_clip(dataset)
+    clip_id = clip_rows(dataset.clips)[0].clip_id
+    members = {name: bytes(part) for name, part in split_members(clip)[clip_id].items()}
+    if order == "with sound":
+        members["audio.flac"] = b"fLaC" * 300
+    data = tar_sample(clip_id, members)
+    if order == "log-mel first":
+        alone = {name: {name: part} for name, part in members.items()}
+        names = ("logmel.npy", "json", "frames.jpg")
+        data = b"".join(tar_sample(clip_id, alone[name]) for name in names)
+    for found, expected in zip(
+        decode(dataset, memoryview(data)), decode(dataset, clip), strict=True
+    ):
+        assert (found == expected).all()
 
 
 def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:

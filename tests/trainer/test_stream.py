@@ -253,12 +253,12 @@ class FailingStorage(Storage):
         self.error, self.num_failures = error, num_failures
         self.lock = threading.Lock()
 
-    def get_range(self, key: str, start: int, length: int) -> memoryview:
+    def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
         with self.lock:
             self.num_failures -= 1
             if self.num_failures >= 0:
                 raise self.error
-        return super().get_range(key, start, length)
+        yield from super().read_into(key, start, target)
 
 
 def test_a_store_that_recovers_is_only_a_delay(dataset: Dataset) -> None:
@@ -284,12 +284,11 @@ def test_bytes_damaged_on_the_way_are_asked_for_again(dataset: Dataset) -> None:
     class Noisy(Storage):
         reads = 0
 
-        def get_range(self, key: str, start: int, length: int) -> memoryview:
-            data = bytearray(super().get_range(key, start, length))
+        def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
+            yield from super().read_into(key, start, target)
             self.reads += 1
             if self.reads == 2:
-                data[700] ^= 0xFF
-            return memoryview(bytes(data))
+                target[700] ^= 0xFF
 
     noisy = open_dataset(Noisy(dataset.storage.uri))
     config = StreamConfig(num_processes=0, frame_size=32, reads_in_flight=1, num_threads=1)

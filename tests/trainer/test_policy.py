@@ -10,7 +10,7 @@ import pytest
 
 from shards_spec.errors import InputError
 from trainer.policy import BatchPolicy, heldout
-from trainer.randomness import rng
+from trainer.randomness import draws, rng
 from trainer.where import columns_of, select
 
 TABLE = pa.table(
@@ -141,9 +141,22 @@ def test_heldout_always_has_a_movie() -> None:
 
 
 def test_rng_depends_on_its_arguments_only() -> None:
-    draws = {
+    found = {
         tuple(rng(*arguments).integers(1 << 30, size=2).tolist())
         for arguments in [(0, 0), (0, 1), (1, 0), (0, 0, "a"), (0, 0, "a", 1), (0, 0, "a1")]
     }
-    assert len(draws) == 6
-    assert rng(3, 4, "crop", "x").random() == rng(3, 4, "crop", "x").random()
+    assert len(found) == 6
+    assert rng(3, 4, "clip", "x").random() == rng(3, 4, "clip", "x").random()
+
+
+def test_draws_are_uniform_and_independent() -> None:
+    bounds = (17, 97)
+    found = np.array([draws(bounds, 0, epoch, "crop", "x") for epoch in range(17 * 400)])
+    assert found.min() == 0
+    assert found.max(axis=0).tolist() == [16, 96]
+    counts = np.bincount(found[:, 0])
+    # Four standard deviations of a binomial count.
+    assert np.abs(counts - 400).max() < 4 * 400**0.5
+    assert abs(np.corrcoef(found.T)[0, 1]) < 4 / len(found) ** 0.5
+    assert draws(bounds, 0, 1, "crop", "x") != draws(bounds, 0, 1, "crop", "y")
+    assert draws((2**16,) * 8, 1, 2) == draws((2**16,) * 8, 1, 2)

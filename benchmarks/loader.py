@@ -6,7 +6,7 @@ The same clips are written once in each library's format (`clip_sets`). Every wa
 batches of 64 of them, decoded alike (`ways`, `peers`), from local files and from S3 on loopback
 (`range_server`), cold and warm; in turn, several rounds, each in processes of its own on the same
 cores, and in turn with the limit (`pace`), beside which its share is taken. Clips per second of CPU
-count user and system time of all loading processes, not of the server.
+count user and system time of all loading processes. On S3 the last of the cores is the server's.
 
 cold    files are dropped from the page cache, the library's own cache is empty; the stream, as by
         default, keeps nothing, its peers store whole chunks
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--source", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+        os.sched_setaffinity(0, _cores()[: arguments.cores])
         values = json.loads(arguments.source)
         paths = {name: Path(values[name]) for name in ("folder", "cache")}
         print(json.dumps(WAYS[arguments.way](arguments, Source(**{**values, **paths}))))
@@ -85,6 +85,7 @@ def main() -> None:
         "date": str(datetime.date.today()),
         "processor": processor(),
         "num_cores": os.cpu_count(),
+        "cores": {place: _num_cores(arguments, place) for place in PLACES},
         "load_at_end": os.getloadavg()[0],
         "python": platform.python_version(),
         "versions": versions,
@@ -102,7 +103,9 @@ class _Runs:
     def __init__(self, arguments: argparse.Namespace, versions: dict[str, str]) -> None:
         self._arguments = arguments
         self._ways = [way for way in WAYS if versions.get(way, "ours")]
-        self._server = serving(arguments.folder.resolve().parent)
+        self._server = serving(
+            arguments.folder.resolve().parent, cores=_cores()[_num_cores(arguments, "S3") :]
+        )
         self._caches = Path(tempfile.mkdtemp(prefix="bench-caches-"))
 
     def __enter__(self) -> _Runs:
@@ -144,13 +147,13 @@ class _Runs:
                 url=self._url if is_remote else "",
                 cache=cache,
                 batch_size=MOVIES * CLIPS,
-                num_workers=self._arguments.cores,
+                num_workers=_num_cores(self._arguments, place),
                 clips_per_movie=Sizes().clips_per_movie,
             )
             seconds = 0.0 if task else self._arguments.seconds
             command = [
                 *(sys.executable, "-m", "benchmarks.loader", "--way", way, "--task", task),
-                *("--seconds", str(seconds), "--cores", str(self._arguments.cores)),
+                *("--seconds", str(seconds), "--cores", str(source.num_workers)),
                 *("--source", json.dumps(dataclasses.asdict(source), default=str)),
             ]
             environment = {**os.environ, **S3_ENVIRONMENT, "PYTHONWARNINGS": "ignore"}
@@ -182,6 +185,15 @@ class _Runs:
         kept = self._caches / way.partition(",")[0].replace(" ", "-")
         kept.mkdir(exist_ok=True)
         yield kept
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def _num_cores(arguments: argparse.Namespace, place: str) -> int:
+    """Of a loader: one fewer where the last one is the server's."""
+    return max(1, arguments.cores - 1) if place.startswith("S3") else arguments.cores
 
 
 def _drop_page_cache(folder: Path) -> None:

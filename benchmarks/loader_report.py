@@ -30,9 +30,9 @@ def report(found: dict[str, Any]) -> str:
         "decodes and crops from memory; the limit with reads also reads the bytes, in ranges like "
         "the stream's, and does nothing else with them. Every way is measured in turn with the "
         "limit, a second or two each, and shares of the limit are taken between neighbours; then "
-        "medians over all turns, and over rounds. S3 is a static server with ranges on loopback, "
-        "the same for all (webdataset reads it with curl). It runs on the same cores and so takes "
-        "its part of the seconds, but not of the CPU seconds, which are those of the loader alone. "
+        "medians over all turns, and over rounds. S3 is a static server with ranges on loopback "
+        f"that has a core of its own; the loader has {found['cores']['S3, cold']} there and "
+        f"{found['cores']['local, cold']} with local files. webdataset reads S3 with curl. "
         "`first batch` counts from making the loader, imports excluded. Cold: page cache dropped, "
         "the library's cache empty; warm: all in the page cache (local) or in the library's own "
         "cache (S3).",
@@ -40,7 +40,7 @@ def report(found: dict[str, Any]) -> str:
         _spread(found["places"]),
     ]  # fmt: skip
     for place, ways in found["places"].items():
-        lines += ["", f"## {place}", "", *_table(ways, found["versions"], found["command"])]
+        lines += ["", f"## {place}", "", *_table(ways, found["versions"], found["cores"][place])]
     return "\n".join([*lines, "", *_resume(found), "", *_goals(found), ""])
 
 
@@ -59,8 +59,7 @@ def _spread(places: dict[str, Rounds]) -> str:
     )
 
 
-def _table(ways: Rounds, versions: dict[str, str], command: str) -> list[str]:
-    cores = int(command.partition("--cores ")[2].split()[0])
+def _table(ways: Rounds, versions: dict[str, str], cores: int) -> list[str]:
     lines = [
         "| way | clips/s per core | of the limit | clips/CPU s | of the limit | first batch, s |",
         "|---|---|---|---|---|---|",

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,11 +26,13 @@ _PIECE_BYTES = 1 << 17
 
 
 @contextmanager
-def serving(folder: Path, mib_per_second: float = 0.0) -> Iterator[str]:
-    """The server in a process of its own; gives its URL."""
+def serving(folder: Path, mib_per_second: float = 0.0, cores: Sequence[int] = ()) -> Iterator[str]:
+    """The server in a process of its own, on these cores (none: all); gives its URL."""
     command = [sys.executable, "-m", "benchmarks.range_server", str(folder), str(mib_per_second)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        if cores:
+            os.sched_setaffinity(process.pid, cores)
         try:
             yield process.stdout.readline().strip()
         finally:

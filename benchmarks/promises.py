@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import itertools
 import json
 import os
 import socket
@@ -126,48 +127,49 @@ class _Trials:
         """Global batches as all ranks read them; 0 is an epoch."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        ranks = []
-        for rank in range(world_size):
-            source = Source(
-                folder=self._clips,
-                url="",
-                cache=self._folder,
-                batch_size=MOVIES * CLIPS // world_size,
-                num_workers=num_workers,
-                clips_per_movie=SIZES.clips_per_movie,
-            )
-            values = {
-                "library": self._library,
-                "source": dataclasses.asdict(source),
-                "out": self._folder / f"out-{rank}",
-                "num": num,
-                "save": self._state if save else "",
-                "load": self._state if load else "",
-            }
-            environment = {
-                **os.environ,
-                **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)},
-                **{"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1"},
-                **{"MASTER_PORT": port, "PYTHONWARNINGS": "ignore"},
-            }
-            command = [sys.executable, "-m", "benchmarks.promises", "--probe"]
-            ranks.append(
-                subprocess.Popen(
-                    [*command, json.dumps(values, default=str)],
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        _wait(ranks)
-        parts = [
-            json.loads((self._folder / f"out-{rank}").read_text()) for rank in range(world_size)
+            port = free.getsockname()[1]
+        source = Source(
+            folder=self._clips,
+            url="",
+            cache=self._folder,
+            batch_size=MOVIES * CLIPS // world_size,
+            num_workers=num_workers,
+            clips_per_movie=SIZES.clips_per_movie,
+        )
+        values = {
+            "library": self._library,
+            "source": dataclasses.asdict(source),
+            "num": num,
+            "save": self._state if save else "",
+            "load": self._state if load else "",
+        }
+        outs = [self._folder / f"out-{rank}" for rank in range(world_size)]
+        ranks = [
+            _start({**values, "out": out}, rank, world_size, port) for rank, out in enumerate(outs)
         ]
-        num_steps = max(map(len, parts))
-        return [[clip for part in parts for clip in (part[step : step + 1] or [[]])[0]]
-                for step in range(num_steps)]  # fmt: skip
+        _wait(ranks)
+        parts = [json.loads(out.read_text()) for out in outs]
+        # A rank may have had fewer steps than others.
+        steps = itertools.zip_longest(*parts, fillvalue=[])
+        return [[clip for part in step for clip in part] for step in steps]
+
+
+def _start(values: dict[str, Any], rank: int, world_size: int, port: int) -> subprocess.Popen[str]:
+    """A rank that reads what `values` say, see `probe`."""
+    environment = {
+        **os.environ,
+        **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)},
+        **{"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1"},
+        **{"MASTER_PORT": str(port), "PYTHONWARNINGS": "ignore"},
+    }
+    command = [sys.executable, "-m", "benchmarks.promises", "--probe"]
+    return subprocess.Popen(
+        [*command, json.dumps(values, default=str)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _wait(ranks: list[subprocess.Popen[str]]) -> None:

@@ -132,7 +132,11 @@ class Fetcher:
             self._pace.note(time.monotonic() - begin)
             return flight.buffer
 
-        return self._first_answer(ask, shard) if self._hedges else ask()
+        try:
+            return self._first_answer(ask, shard) if self._hedges else ask()
+        finally:
+            for flight in flights:
+                flight.is_wanted = False
 
     def _refuse_truncated(self, shard: str, end: int, cause: StorageError) -> None:
         """Raise `TruncatedShardError` when the shard ends before `end`."""
@@ -191,6 +195,8 @@ class _Download:
 
     def __init__(self, buffer: Bytes, kept: Bytes) -> None:
         self.buffer = buffer
+        self.is_wanted = True
+        """Without it, a download ends with the next piece."""
         self._num_received = len(kept)
         buffer[: len(kept)] = kept
 
@@ -205,6 +211,8 @@ class _Download:
         target = self.buffer.data[first:length]
         for num_more in storage.read_into(shard, start + first, target):
             self._num_received = first + num_more
+            if not self.is_wanted:
+                return
 
 
 class _Pace:

@@ -262,6 +262,38 @@ def test_the_loser_of_a_race_writes_nobody_elses_memory(
     assert bytes(later.data) == expected[900:]
 
 
+def test_the_loser_of_a_race_downloads_no_more(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
+    shard = dataset.clips["shard"][0].as_py()
+    go_on, ended = threading.Event(), threading.Event()
+
+    class Slow(Storage):
+        """The read of byte 20 stalls after each byte, but for its hedge."""
+
+        num_slow = num_pieces = 0
+
+        def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
+            self.num_slow += start == 20
+            if start != 20 or self.num_slow > 1:
+                yield from super().read_into(key, start, target)
+                return
+            try:
+                for number in range(len(target)):
+                    self.num_pieces += 1
+                    yield number + 1
+                    go_on.wait(30.0)
+            finally:
+                ended.set()
+
+    storage = Slow(dataset.storage.uri)
+    fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
+    for _ in range(20):
+        fetcher.read(shard, 0, 500)
+    fetcher.read(shard, 20, 500)
+    go_on.set()
+    assert ended.wait(10.0)
+    assert storage.num_pieces == 2
+
+
 def test_free_memory_is_bounded() -> None:
     pool = ReadBuffers(max_free_bytes=3000)
     taken = [pool.take(1000) for _ in range(4)]

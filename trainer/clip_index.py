@@ -100,10 +100,7 @@ class ClipIndex:
         keep &= _side(movie_names, policy)[movie]
         row = np.flatnonzero(keep).astype(np.int64)
         if not len(row):
-            raise PolicyError(
-                f"none of the {clips.num_rows} clips of {len(movie_names)} movies is eligible; "
-                f"loosen where = {policy.where!r}, or change split = {policy.split!r}"
-            )
+            raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
         return ClipIndex(
             row=row,
             movie=_taken(movie, row),
@@ -123,6 +120,18 @@ class ClipIndex:
             policy=policy,
             fingerprint=fingerprint,
         )
+
+
+def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> PolicyError:
+    advice = [f"loosen where = {policy.where!r}"] if policy.where else []
+    if policy.split != "all":
+        advice += [
+            f"change split = {policy.split!r} or heldout_fraction = {policy.heldout_fraction:g}"
+        ]
+    return PolicyError(
+        f"none of the {num_rows} clips of {num_movies} movies is eligible; "
+        f"{', or '.join([*advice, 'preprocess more movies'])}"
+    )
 
 
 def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:

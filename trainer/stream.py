@@ -35,7 +35,7 @@ from shards_spec.reader import Dataset
 from trainer.batch import Batch
 from trainer.clip_index import ClipIndex, movie_numbers
 from trainer.pending import Buffers, Filler, Pending
-from trainer.plan import BatchPlan, PlanState, movies_per_rank, plan_epoch, rank_slice
+from trainer.plan import BatchPlan, PlanState, movies_per_rank, naming_phase, plan_epoch, rank_slice
 from trainer.plan_ahead import PlanAhead
 from trainer.policy import BatchPolicy
 from trainer.replace import replacements
@@ -72,8 +72,9 @@ class ClipStream:
             PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
             InputError: the frames are smaller than `frame_size`, or there is no such step.
         """
-        for phase in policy.phases().values():
-            movies_per_rank(phase.movies_per_batch, world_size)
+        for begin, phase in policy.phases().items():
+            with naming_phase(policy, begin):
+                movies_per_rank(phase.movies_per_batch, world_size)
         config.check(dataset.recipe)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
@@ -172,7 +173,8 @@ class ClipStream:
         try:
             for step, phase in self._policy.phases().items():
                 if step > place.steps_done:
-                    plan_epoch(self._index, phase, self._seed, place.epoch)
+                    with naming_phase(self._policy, step):
+                        plan_epoch(self._index, phase, self._seed, place.epoch)
             plan = self._plans.get(place.epoch, self._policy.at_step(place.steps_done))
             if not 0 <= place.step <= plan.num_steps:
                 raise InputError(

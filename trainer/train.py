@@ -243,7 +243,7 @@ def run_loop(job: Job) -> TrainOutcome:
             if ends or (config.eval_every and done % config.eval_every == 0):
                 tested = test_heldout(job)
                 values |= tested.metrics() if tested else {}
-                journal.restart_clock()
+                journal.restart_clock(stream)
             # The line comes first: a step whose checkpoint exists must not lack its line.
             journal.write(done, batch.epoch, values)
             if stops or done % config.checkpoint_every == 0:

@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset
 from trainer.batch import Batch
+from trainer.cache import ClipCache
 from trainer.clip_index import ClipIndex, movie_numbers
 from trainer.pending import Buffers, Filler, Pending
 from trainer.plan import BatchPlan, PlanState, movies_per_rank, naming_phase, plan_epoch, rank_slice
@@ -70,12 +72,15 @@ class ClipStream:
 
         Raises:
             PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
-            InputError: the frames are smaller than `frame_size`, or there is no such step.
+            InputError: frames smaller than `frame_size`, no such step, no folder for the cache.
         """
         for begin, phase in policy.phases().items():
             with naming_phase(policy, begin):
                 movies_per_rank(phase.movies_per_batch, world_size)
         config.check(dataset.recipe)
+        if config.cache_dir:
+            # Here the user is told; from a loader process there would be a traceback.
+            ClipCache(Path(config.cache_dir), config.cache_bytes)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanAhead(index, seed)

@@ -87,7 +87,12 @@ class ClipCache:
                 part.unlink()
             if not self._has_failed:
                 self._has_failed = True
-                _log.warning("the cache cannot be written, reading goes on without: %s", error)
+                _log.warning(
+                    "the cache in %s cannot be written, clips are read without it (%s); make room "
+                    "or mend the folder's rights",
+                    self._folder,
+                    error.strerror,
+                )
 
     def remove(self, clip: ClipPlace) -> None:
         """Drop a clip whose bytes turned out wrong."""

@@ -154,8 +154,8 @@ def plan_command(
 
     Returns the exit code; bad input raises `InputError`.
     """
-    if epochs < 1:
-        raise InputError(f"epochs = {epochs}: at least 1")
+    if epochs < 1 or (epochs > 1 and not dump):
+        raise InputError(f"epochs = {epochs}: at least 1, and more only with a file to --dump to")
     index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
     report = describe(index, policy, seed, 0)
     if dump:

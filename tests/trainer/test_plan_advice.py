@@ -15,7 +15,7 @@ from trainer.clip_index import ClipIndex
 from trainer.clip_places import take_places
 from trainer.dataset_columns import open_for_training
 from trainer.plan import plan_epoch
-from trainer.plan_report import describe
+from trainer.plan_report import describe, plan_command
 from trainer.policy import BatchPolicy
 from trainer.stream import ClipStream
 from trainer.stream_config import StreamConfig
@@ -127,3 +127,8 @@ def test_reads_of_the_report_are_those_of_the_stream(
         num_bytes += sum(read.length for read in reads)
     assert report.reads_per_step * plan.num_steps == pytest.approx(num_reads)
     assert report.bytes_per_step * plan.num_steps == pytest.approx(num_bytes)
+
+
+def test_epochs_that_no_dump_would_hold_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(InputError, match="epochs = 3: .* --dump"):
+        plan_command(dataset.storage.uri, POLICY, 0, 3, "", json=False)

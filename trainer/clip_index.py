@@ -97,7 +97,7 @@ class ClipIndex:
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
         keep = select(clips, policy.where)
-        keep &= _side(movie_names, policy)[movie]
+        keep &= _side(group_names, policy)[group]
         row = np.flatnonzero(keep).astype(np.int64)
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
@@ -139,12 +139,12 @@ def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
     return _numbers(clips["movie_id"])[0]
 
 
-def _side(movie_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
-    """(num_movies,) bool: the movies on the policy's side of the split."""
+def _side(group_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
+    """(num_groups,) bool: the groups (movies, by default) on the policy's side of the split."""
     if policy.split == "all":
-        return np.ones(len(movie_names), dtype=bool)
+        return np.ones(len(group_names), dtype=bool)
     # Judged by all movies of the dataset, so that a filter never changes who is held out.
-    out = heldout(movie_names, policy.heldout_fraction)
+    out = heldout(group_names, policy.heldout_fraction)
     return out if policy.split == "heldout" else ~out
 
 

@@ -49,8 +49,8 @@ class BatchPolicy:
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     heldout_fraction: float = 0.0
-    """Share of movies kept from training, chosen by a hash of their ids, so that a movie never
-    changes sides as the dataset grows."""
+    """Share of movies (or groups) kept from training, chosen by a hash of their ids, so that none
+    changes sides as the dataset grows; a group is kept whole."""
     split: Literal["all", "train", "heldout"] = "all"
     """Which side of that division to take."""
 

@@ -130,5 +130,5 @@ def test_reads_of_the_report_are_those_of_the_stream(
 
 
 def test_epochs_that_no_dump_would_hold_are_refused(dataset: Dataset) -> None:
-    with pytest.raises(InputError, match="epochs = 3: .* --dump"):
+    with pytest.raises(InputError, match=r"epochs = 3: .* --dump"):
         plan_command(dataset.storage.uri, POLICY, 0, 3, "", json=False)

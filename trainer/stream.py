@@ -84,9 +84,8 @@ class ClipStream:
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanAhead(index, seed)
-        place = _next_place(policy, epoch, step, steps_done)
+        self._next = self._submitted = place = _next_place(policy, epoch, step, steps_done)
         self._first_plan = self._first_of_all_plans(place)
-        self._next = self._submitted = place
         self._counters = Counters()
         self._bad = _BadClips(dataset.storage.uri, config, self._counters)
         self._max_slots = max(one.batch_size for one in policy.phases().values()) // world_size

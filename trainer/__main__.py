@@ -1,6 +1,7 @@
 """`python -m trainer train | plan | evaluate | export | study`: shards to models.
 
-Exit codes: 0 done; 1 training diverged; 2 bad arguments or unusable input.
+Exit codes: 0 done, or stopped by SIGTERM with a checkpoint; 1 training diverged, or what was to be
+proven was not; 2 bad arguments, or something that a run needs cannot be used; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ def train_command(arguments: Sequence[str]) -> int:
         train(given.data, given.run, given.settings)
     except NonFiniteLossError as error:
         return _complain(str(error), FAILED)
+    except KeyboardInterrupt:
+        advice = "the same command goes on from the newest checkpoint there"
+        return _complain(f"interrupted; what {given.run} holds is whole: {advice}", INTERRUPTED)
     return DONE
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from shards_spec.errors import InputError
 from trainer.clip_places import ClipPlace
 
 _log = logging.getLogger(__name__)
@@ -36,8 +37,20 @@ class ClipCache:
     """Bytes of clips by what they must be; may be used from any thread and process."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
+        """Make the folder. Raises `InputError` when there can be none, or nothing may be in it."""
+        if max_bytes <= 0:
+            raise InputError(
+                f"stream: cache_bytes = {max_bytes} leaves no room in cache_dir = {str(folder)!r}; "
+                "raise it, or leave cache_dir empty to do without a cache"
+            )
         self._folder, self._max_bytes = folder, max_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"stream: cache_dir = {str(folder)!r} cannot be made: {error.strerror}; name a "
+                "folder on a local disk, or leave it empty to do without a cache"
+            ) from error
         self._has_failed = False
 
     def get(self, clip: ClipPlace) -> bytes | None:
@@ -74,7 +87,12 @@ class ClipCache:
                 part.unlink()
             if not self._has_failed:
                 self._has_failed = True
-                _log.warning("the cache cannot be written, reading goes on without: %s", error)
+                _log.warning(
+                    "the cache in %s cannot be written, clips are read without it (%s); make room "
+                    "or mend the folder's rights",
+                    self._folder,
+                    error.strerror,
+                )
 
     def remove(self, clip: ClipPlace) -> None:
         """Drop a clip whose bytes turned out wrong."""

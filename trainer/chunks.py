@@ -80,6 +80,8 @@ def cut(index: ClipIndex, size: int, seed: int, epoch: int) -> tuple[Ints, Ints]
     first = np.flatnonzero(np.diff(index.shard, prepend=-1)).astype(np.int64)
     length = np.diff(first, append=index.num_eligible)
     count = length // size
+    if not count.any():
+        return np.empty((0, size), dtype=np.int64), np.empty(0, dtype=np.int64)
     base = rng(seed, 0, "cut").random(len(first)) * length
     jump = rng(seed, epoch, "cut").random(len(first)) * count
     # The cuts move by a fixed share of a chunk, so that no two epochs in turn cut alike; jumps by

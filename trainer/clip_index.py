@@ -97,13 +97,10 @@ class ClipIndex:
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
         keep = select(clips, policy.where)
-        keep &= _side(movie_names, policy)[movie]
+        keep &= _side(group_names, policy)[group]
         row = np.flatnonzero(keep).astype(np.int64)
         if not len(row):
-            raise PolicyError(
-                f"none of the {clips.num_rows} clips of {len(movie_names)} movies is eligible; "
-                f"loosen where = {policy.where!r}, or change split = {policy.split!r}"
-            )
+            raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
         return ClipIndex(
             row=row,
             movie=_taken(movie, row),
@@ -125,17 +122,29 @@ class ClipIndex:
         )
 
 
+def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> PolicyError:
+    advice = [f"loosen where = {policy.where!r}"] if policy.where else []
+    if policy.split != "all":
+        advice += [
+            f"change split = {policy.split!r} or heldout_fraction = {policy.heldout_fraction:g}"
+        ]
+    return PolicyError(
+        f"none of the {num_rows} clips of {num_movies} movies is eligible; "
+        f"{', or '.join([*advice, 'preprocess more movies'])}"
+    )
+
+
 def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
     """(num_rows,) number of each clip's movie, in order of first appearance."""
     return _numbers(clips["movie_id"])[0]
 
 
-def _side(movie_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
-    """(num_movies,) bool: the movies on the policy's side of the split."""
+def _side(group_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
+    """(num_groups,) bool: the groups (movies, by default) on the policy's side of the split."""
     if policy.split == "all":
-        return np.ones(len(movie_names), dtype=bool)
+        return np.ones(len(group_names), dtype=bool)
     # Judged by all movies of the dataset, so that a filter never changes who is held out.
-    out = heldout(movie_names, policy.heldout_fraction)
+    out = heldout(group_names, policy.heldout_fraction)
     return out if policy.split == "heldout" else ~out
 
 

@@ -19,7 +19,7 @@ from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require
 from shards_spec.storage import Storage
 from trainer.clip_places import COLUMNS
 from trainer.policy import BatchPolicy
-from trainer.where import columns_of
+from trainer.where import check_columns, columns_of
 
 #: Few texts, each in many rows: kept as numbers.
 _REPEATED = ("movie_id", "shard", "group")
@@ -28,15 +28,14 @@ _REPEATED = ("movie_id", "shard", "group")
 def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     """As `open_dataset`, with fewer columns of clips, those of `policy.where` among them.
 
-    Raises as `open_dataset`.
+    Raises as `open_dataset`, and `InputError` when the filter names an unknown column.
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
     info = read_info(storage)
     recipe = recipe_of(info)
-    filtered = columns_of(policy.where)
-    wanted = {*COLUMNS, "end_ns", "group", *filtered}
+    wanted = {*COLUMNS, "end_ns", "group", *columns_of(policy.where)}
     with _local_file(storage, layout.CLIPS_PARQUET) as path:
-        clips = _read(path, wanted, filtered, storage.uri_of(layout.CLIPS_PARQUET))
+        clips = _read(path, wanted, policy.where, storage.uri_of(layout.CLIPS_PARQUET))
         with path.open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     name = storage.uri_of(layout.MOVIES_PARQUET)
@@ -45,14 +44,16 @@ def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 
-def _read(path: Path, wanted: set[str], filtered: list[str], name: str) -> pa.Table:
+def _read(path: Path, wanted: set[str], where: str, name: str) -> pa.Table:
     # The filter compares texts as they are.
+    filtered = columns_of(where)
     repeated = [column for column in _REPEATED if column not in filtered]
     try:
         file = pq.ParquetFile(path, read_dictionary=repeated, buffer_size=1 << 20)
         schema = pq.read_schema(path)
         require_columns(schema.empty_table(), CLIPS_SCHEMA, name)
-        # Unknown columns of the filter are its own error to make: it can point at the place.
+        # Here, where all columns are known and not only those that are kept.
+        check_columns(where, schema.names)
         columns = [column for column in schema.names if column in wanted]
         # One thread: a process that ends while Arrow still starts its threads is aborted.
         return file.read(columns, use_threads=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,6 +31,15 @@ class World:
         total = values.clone()
         dist.all_reduce(total)
         return total / self.world_size
+
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        """Every rank's figures, in the order of ranks; every rank must call it with as many."""
+        if self.world_size == 1:
+            return [list(values)]
+        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
+        found = [torch.empty_like(mine) for _ in range(self.world_size)]
+        dist.all_gather(found, mine)
+        return [one.tolist() for one in found]
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up on some rank; every rank must call it."""

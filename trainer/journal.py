@@ -19,6 +19,7 @@ from trainer.distributed import World
 from trainer.loss import Diagnostics
 from trainer.metrics import MetricLog
 from trainer.stream import ClipStream, StreamStats
+from trainer.supply import Supply
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Journal:
         self._since = time.perf_counter()
         self._wait_seconds = 0.0
         self._num_steps = self._num_clips = 0
-        self._stats: StreamStats | None = None
+        self._stats = StreamStats.none()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; how long each was waited for is counted."""
@@ -72,8 +73,10 @@ class Journal:
         # Reading the numbers waited for the device, so the clock now covers whole steps.
         seconds = max(time.perf_counter() - self._since, 1e-9)
         stats = stream.stats()
-        busy = stats.occupancy(self._stats or StreamStats.none(), seconds, self._config.stream)
-        self._stats = stats
+        busy = stats.occupancy(self._stats, seconds, self._config.stream)
+        # What the loop waited, which is the stream's own wait and the making of the batch.
+        busy = dataclasses.replace(busy, wait=self._wait_seconds / seconds)
+        supply = Supply.of(world, busy, stats)
         num_clips = self._num_clips * world.world_size
         values = {
             **{f"train/{name}": value for name, value in means.items()},
@@ -82,24 +85,17 @@ class Journal:
             "optim/grad_norm": float(result.grad_norm),
             "throughput/clips_per_second": num_clips / seconds,
             "time/step_seconds": seconds / max(1, self._num_steps),
-            "data/wait_fraction": self._wait_seconds / seconds,
-            "data/queue_batches": float(stats.queue_depth),
-            "data/read_occupancy": busy.read,
-            "data/decode_occupancy": busy.decode,
-            "data/read_bytes": float(stats.bytes_read),
-            "data/requests": float(stats.num_requests),
-            "data/retries": float(stats.num_retries),
-            "data/hedges": float(stats.num_hedges),
-            "data/cache_hits": float(stats.num_cache_hits),
-            "data/bad_clips": float(sum(stats.bad_clips.values())),
+            **supply.metrics(),
         }
-        self.restart_clock()
+        self.restart_clock(stream)
         if self._log is not None:
-            say(_line(steps_done, self._config.steps, values, busy.limit))
+            say(_line(steps_done, self._config.steps, values, supply.occupancy.limit))
         return values
 
-    def restart_clock(self) -> None:
+    def restart_clock(self, stream: ClipStream) -> None:
         """Leave out what happened since the last call of `train_values`, such as a test."""
+        # Loaders went on filling the queue meanwhile: their time is left out as well.
+        self._stats = stream.stats()
         self._since, self._wait_seconds = time.perf_counter(), 0.0
         self._num_steps = self._num_clips = 0
 

@@ -25,6 +25,8 @@ steps are permuted, and so are the groups inside a step.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +38,15 @@ from trainer.plan_state import PlanState
 from trainer.policy import BatchPolicy
 from trainer.randomness import rng
 
-__all__ = ["BatchPlan", "ClipIndex", "PlanState", "Unused", "plan_epoch", "rank_slice"]
+__all__ = [
+    "BatchPlan",
+    "ClipIndex",
+    "PlanState",
+    "Unused",
+    "naming_phase",
+    "plan_epoch",
+    "rank_slice",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +183,18 @@ def movies_per_rank(movies_per_batch: int, world_size: int) -> int:
     return movies_per_batch // world_size
 
 
+@contextmanager
+def naming_phase(policy: BatchPolicy, step: int) -> Iterator[None]:
+    """A `PolicyError` inside says that it is of the phase of the schedule that begins at `step`."""
+    try:
+        yield
+    except PolicyError as error:
+        if not policy.schedule:
+            raise
+        named = f"schedule = {policy.schedule!r}, from step {step} on: {error}"
+        raise PolicyError(named) from error
+
+
 def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
     """Numbers of the units that stay, ascending: a random part of the units of longer groups."""
     count = np.bincount(group)
@@ -231,7 +253,9 @@ def _check_enough(index: ClipIndex, policy: BatchPolicy, group: Ints, gap: int) 
     advice += ["lower clips_per_movie"] if k > 1 else []
     advice += [f"loosen where = {policy.where!r}"] if policy.where else []
     advice += [f"lower min_gap_seconds = {policy.min_gap_seconds:g}"] if gap else []
-    advice += ["preprocess more movies"]
+    if k > r and not gap and able < int((sizes >= k).sum()):
+        advice += [f"raise reads_per_movie = {r}, as shards are cut into parts of {k // r} clips"]
+    advice += ["preprocess more or longer movies"]
     raise PolicyError(
         f"a batch wants {m} {noun} with {k} clips each{places}, and {able} of the "
         f"{int((sizes > 0).sum())} {noun} with eligible clips can give them (the largest has "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from rich.table import Table
 from shards_spec.errors import InputError
 from trainer.clip_index import ClipIndex, Ints
 from trainer.dataset_columns import open_for_training
-from trainer.plan import BatchPlan, Unused, plan_epoch
+from trainer.plan import BatchPlan, Unused, naming_phase, plan_epoch
 from trainer.plan_dump import dump_epochs
 from trainer.policy import NANOSECONDS, BatchPolicy
 from trainer.randomness import rng
+from trainer.reads import MAX_READ_BYTES
 from trainer.stream_config import StreamConfig
 
 #: Later epochs that the report looks at for pairs of clips that meet again.
@@ -72,6 +75,8 @@ class PlanReport:
     """Pairs of clips of one movie."""
     across: MeetAgain
     """Pairs of clips of different movies."""
+    world_sizes: tuple[int, ...]
+    """Numbers of ranks that can share every batch, whole movies on each."""
     phases: tuple[str, ...]
     """What the policy's schedule changes, and when; empty without one."""
 
@@ -89,6 +94,7 @@ def describe(
 ) -> PlanReport:
     """Plan an epoch and the few after it, and measure them. Raises `PolicyError` as the plan."""
     phases = _phases(index, policy, seed, epoch)
+    world_sizes = _world_sizes(policy)
     policy = policy.at_step(0)
     plan = plan_epoch(index, policy, seed, epoch)
     places = index.places(plan.clips)
@@ -115,6 +121,7 @@ def describe(
         gap_seconds_median=float(np.median(gaps)) if gaps.size else 0.0,
         within=within,
         across=across,
+        world_sizes=world_sizes,
         phases=phases,
     )
 
@@ -125,12 +132,19 @@ def _phases(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> tup
         return ()
     lines = []
     for step, one in policy.phases().items():
-        num_steps = plan_epoch(index, one, seed, epoch).num_steps
+        with naming_phase(policy, step):
+            num_steps = plan_epoch(index, one, seed, epoch).num_steps
         lines.append(
             f"from step {step:,}: {one.movies_per_batch} x {one.clips_per_movie}, rho "
             f"{one.rho:.4f}, {num_steps:,} steps per epoch"
         )
     return tuple(lines)
+
+
+def _world_sizes(policy: BatchPolicy) -> tuple[int, ...]:
+    """The numbers of ranks that divide m, in every phase of the schedule."""
+    m = math.gcd(*(one.movies_per_batch for one in policy.phases().values()))
+    return tuple(size for size in range(1, m + 1) if m % size == 0)
 
 
 def plan_command(
@@ -140,8 +154,8 @@ def plan_command(
 
     Returns the exit code; bad input raises `InputError`.
     """
-    if epochs < 1:
-        raise InputError(f"epochs = {epochs}: at least 1")
+    if epochs < 1 or (epochs > 1 and not dump):
+        raise InputError(f"epochs = {epochs}: at least 1, and more only with a file to --dump to")
     index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
     report = describe(index, policy, seed, 0)
     if dump:
@@ -172,6 +186,7 @@ def render(report: PlanReport) -> Table:
         f"{report.bytes_per_step / 1e6:,.1f} MB",
         "time between clips": f"least {report.gap_seconds_least:.1f} s, "
         f"median of least {report.gap_seconds_median:.1f} s (same movie, same batch)",
+        "numbers of ranks": ", ".join(map(str, report.world_sizes)),
         "meet again, same movie": _again(report.within),
         "meet again, other movie": _again(report.across),
     }
@@ -183,13 +198,22 @@ def render(report: PlanReport) -> Table:
 
 
 def _reads(index: ClipIndex, places: Ints, max_hole_bytes: int) -> tuple[int, int]:
-    """Ranged reads of a plan and their bytes, joined as the stream joins them."""
-    places = np.sort(places, axis=-1)
-    left, right = places[..., :-1], places[..., 1:]
-    hole = index.offset[right] - index.offset[left] - index.num_bytes[left]
-    joined = (index.shard[left] == index.shard[right]) & (hole <= max_hole_bytes)
-    num_bytes = index.num_bytes[places].sum() + hole[joined].sum()
-    return int(places.size - joined.sum()), int(num_bytes)
+    """Ranged reads of a plan and their bytes, joined as `trainer.reads.join_reads` joins them."""
+    clips = np.sort(places.reshape(-1, places.shape[-1]), axis=-1).T
+    start = index.offset[clips[0]]
+    end = start + index.num_bytes[clips[0]]
+    num_reads, num_bytes = clips.shape[1], 0
+    for last, clip in itertools.pairwise(clips):
+        first, stop = index.offset[clip], index.offset[clip] + index.num_bytes[clip]
+        is_joined = (
+            (index.shard[clip] == index.shard[last])
+            & (first - end <= max_hole_bytes)
+            & (stop - start <= MAX_READ_BYTES)
+        )
+        num_reads += int((~is_joined).sum())
+        num_bytes += int((end - start)[~is_joined].sum())
+        start, end = np.where(is_joined, start, first), stop
+    return num_reads, num_bytes + int((end - start).sum())
 
 
 def _least_gaps_ns(index: ClipIndex, places: Ints) -> Ints:

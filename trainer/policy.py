@@ -40,16 +40,17 @@ class BatchPolicy:
     schedule_keeps: Literal["batch", "movies"] = "batch"
     """What stays when k changes: the clips of a batch, so that m changes too, or m."""
     weighting_exponent: float = 1.0
-    """How much more of an epoch longer movies get: 1 by clips, each is used once; 0 by film, all
-    movies count alike; between them tempered. Never is a clip used twice in an epoch."""
+    """How much more of an epoch longer movies get: 1 by clips, each is used once; 0 by film, none
+    gets more than the median one; between them tempered. What is left out changes from epoch to
+    epoch, and never is a clip used twice in one."""
     where: str = ""
     """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty for all
     clips."""
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     heldout_fraction: float = 0.0
-    """Share of movies kept from training, chosen by a hash of their ids, so that a movie never
-    changes sides as the dataset grows."""
+    """Share of movies (or groups) kept from training, chosen by a hash of their ids, so that none
+    changes sides as the dataset grows; a group is kept whole."""
     split: Literal["all", "train", "heldout"] = "all"
     """Which side of that division to take."""
 
@@ -87,16 +88,16 @@ class BatchPolicy:
     def phases(self) -> dict[int, BatchPolicy]:
         """The policies without schedule that hold from a step on, in order; the first from 0."""
         found = {0: dataclasses.replace(self, schedule="") if self.schedule else self}
+        last = -1
         for item in self.schedule.split():
             step, _, k = item.partition(":")
             _require(
-                step.isdigit() and k.isdigit(), f"schedule: {item!r} is not of the form STEP:K"
+                step.isdecimal() and k.isdecimal(),
+                f"schedule: {item!r} is not of the form STEP:K",
             )
-            _require(
-                int(step) > max(found) or (int(step) == 0 and len(found) == 1),
-                f"schedule: step {step} does not come after step {max(found)}",
-            )
-            found[int(step)] = self._with_k(int(k))
+            _require(int(step) > last, f"schedule: step {step} does not come after step {last}")
+            last = int(step)
+            found[last] = self._with_k(int(k))
         return found
 
     def at_step(self, steps_done: int) -> BatchPolicy:

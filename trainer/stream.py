@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -33,9 +34,10 @@ from numpy.typing import NDArray
 from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset
 from trainer.batch import Batch
+from trainer.cache import ClipCache
 from trainer.clip_index import ClipIndex, movie_numbers
 from trainer.pending import Buffers, Filler, Pending
-from trainer.plan import BatchPlan, PlanState, movies_per_rank, plan_epoch, rank_slice
+from trainer.plan import BatchPlan, PlanState, movies_per_rank, naming_phase, plan_epoch, rank_slice
 from trainer.plan_ahead import PlanAhead
 from trainer.policy import BatchPolicy
 from trainer.replace import replacements
@@ -70,17 +72,20 @@ class ClipStream:
 
         Raises:
             PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
-            InputError: the frames are smaller than `frame_size`, or there is no such step.
+            InputError: frames smaller than `frame_size`, no such step, no folder for the cache.
         """
-        for phase in policy.phases().values():
-            movies_per_rank(phase.movies_per_batch, world_size)
+        for begin, phase in policy.phases().items():
+            with naming_phase(policy, begin):
+                movies_per_rank(phase.movies_per_batch, world_size)
         config.check(dataset.recipe)
+        if config.cache_dir:
+            # Here the user is told; from a loader process there would be a traceback.
+            ClipCache(Path(config.cache_dir), config.cache_bytes)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanAhead(index, seed)
-        place = _next_place(policy, epoch, step, steps_done)
+        self._next = self._submitted = place = _next_place(policy, epoch, step, steps_done)
         self._first_plan = self._first_of_all_plans(place)
-        self._next = self._submitted = place
         self._counters = Counters()
         self._bad = _BadClips(dataset.storage.uri, config, self._counters)
         self._max_slots = max(one.batch_size for one in policy.phases().values()) // world_size
@@ -172,7 +177,8 @@ class ClipStream:
         try:
             for step, phase in self._policy.phases().items():
                 if step > place.steps_done:
-                    plan_epoch(self._index, phase, self._seed, place.epoch)
+                    with naming_phase(self._policy, step):
+                        plan_epoch(self._index, phase, self._seed, place.epoch)
             plan = self._plans.get(place.epoch, self._policy.at_step(place.steps_done))
             if not 0 <= place.step <= plan.num_steps:
                 raise InputError(

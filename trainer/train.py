@@ -23,6 +23,7 @@ from trainer.checkpoint import Checkpoint, save_checkpoint
 from trainer.config import TrainConfig, to_json
 from trainer.dataset_columns import open_for_training
 from trainer.distributed import World, join_world
+from trainer.files import writing_run
 from trainer.heldout import HeldoutRetrieval, heldout_retrieval
 from trainer.inputs import autocast, device_inputs
 from trainer.journal import Journal, StepResult, say
@@ -60,13 +61,15 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
     """Train on the dataset at `data`, or go on training, in the folder `run`.
 
     Raises:
-        InputError: the dataset is unusable, or `run` holds a run with other settings.
+        InputError: the dataset is unusable, or `run` cannot be written or holds a run with other
+            settings.
         NonFiniteLossError: training diverged; the last checkpoint is from before.
     """
     with join_world() as world:
         dataset = open_for_training(data, config.policy)
-        index = ClipIndex.from_dataset(dataset, config.policy)
+        # First: a run with another policy is told so, even where that policy is impossible.
         checkpoint = open_run(run, dataset, config)
+        index = ClipIndex.from_dataset(dataset, config.policy)
         learner = Learner.build(config, world)
         start = restore(learner, index, config, checkpoint)
         job = Job(run, dataset, index, config, world, learner, start)
@@ -118,9 +121,10 @@ class Job:
         done = self.start.steps_done
         # By now every rank has read the folder and has its stream: nothing can be refused any more.
         self.world.wait()
-        if self.world.is_first:
-            describe_run(self.run, self.dataset, self.config)
-        return Journal(self.run, self.config, done, writes=self.world.is_first)
+        with writing_run(self.run):
+            if self.world.is_first:
+                describe_run(self.run, self.dataset, self.config)
+            return Journal(self.run, self.config, done, writes=self.world.is_first)
 
 
 @dataclass(frozen=True)
@@ -243,9 +247,10 @@ def run_loop(job: Job) -> TrainOutcome:
             if ends or (config.eval_every and done % config.eval_every == 0):
                 tested = test_heldout(job)
                 values |= tested.metrics() if tested else {}
-                journal.restart_clock()
+                journal.restart_clock(stream)
             # The line comes first: a step whose checkpoint exists must not lack its line.
-            journal.write(done, batch.epoch, values)
+            with writing_run(job.run):
+                journal.write(done, batch.epoch, values)
             if stops or done % config.checkpoint_every == 0:
                 require_finite(result, done)
                 save(job, done, batch)
@@ -290,5 +295,6 @@ def save(job: Job, steps_done: int, batch: Batch) -> None:
             config=to_json(job.config),
             rng=torch.get_rng_state(),
         )
-        save_checkpoint(job.run, checkpoint, job.config.keep_checkpoints)
+        with writing_run(job.run):
+            save_checkpoint(job.run, checkpoint, job.config.keep_checkpoints)
     job.world.wait()

@@ -12,7 +12,8 @@ refused. A missing value fulfils no condition.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,15 @@ def columns_of(text: str) -> list[str]:
     if not text.strip():
         return []
     return sorted({node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)})
+
+
+def check_columns(text: str, names: Sequence[str]) -> None:
+    """Raise `InputError` for the first column of a filter that is not among `names`."""
+    if not text.strip():
+        return
+    for node in ast.walk(_parse(text)):
+        if isinstance(node, ast.Name):
+            _check_column(node, names, text)
 
 
 def select(table: pa.Table, text: str) -> NDArray[np.bool_]:
@@ -168,10 +178,16 @@ def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table, te
 def _value(node: ast.expr, table: pa.Table, text: str) -> Any:
     if not isinstance(node, ast.Name):
         return pa.scalar(_constant(node, text))
-    if node.id not in table.schema.names:
-        known = ", ".join(table.schema.names)
-        raise _refusal(text, node, f"is no column of the index; it has: {known}")
+    _check_column(node, table.schema.names, text)
     return table[node.id]
+
+
+def _check_column(node: ast.Name, names: Sequence[str], text: str) -> None:
+    if node.id not in names:
+        near = difflib.get_close_matches(node.id, names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        known = ", ".join(names)
+        raise _refusal(text, node, f"is no column of the index; it has: {known}{hint}")
 
 
 def _index(text: str, line: int, column: int) -> int:

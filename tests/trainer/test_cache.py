@@ -183,6 +183,7 @@ def test_a_full_disk_is_no_end(
     found, stats = epoch(open_dataset(dataset.storage.uri), config)
     assert_equal(plain, found)
     assert stats.num_cache_hits == 0
-    assert [record.message for record in caplog.records if "No space left" in record.message]
+    [message] = [one.message for one in caplog.records if "No space left" in one.message]
+    assert f"the cache in {config.cache_dir} cannot be written" in message
     with pytest.raises(InputError, match="cache_bytes"):
         StreamConfig(cache_bytes=-1)

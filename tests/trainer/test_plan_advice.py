@@ -1,0 +1,134 @@
+"""What a user is told whose policy a dataset cannot serve, and what a plan says it will cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+import trainer.plan_report
+import trainer.reads
+from shards_spec.errors import InputError, PolicyError
+from shards_spec.reader import Dataset
+from trainer.clip_index import ClipIndex
+from trainer.clip_places import take_places
+from trainer.dataset_columns import open_for_training
+from trainer.plan import plan_epoch
+from trainer.plan_report import describe, plan_command
+from trainer.policy import BatchPolicy
+from trainer.stream import ClipStream
+from trainer.stream_config import StreamConfig
+
+POLICY = BatchPolicy(movies_per_batch=4, clips_per_movie=4)
+
+
+@pytest.fixture(scope="module")
+def dataset(
+    make_toy_dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Dataset:
+    return make_toy_dataset(
+        str(tmp_path_factory.mktemp("advice")), num_movies=6, clips_per_movie=17
+    )
+
+
+def refused(dataset: Dataset, **changes: object) -> str:
+    """What `plan_epoch` says to a policy."""
+    policy = dataclasses.replace(POLICY, **changes)  # type: ignore[arg-type]
+    with pytest.raises(PolicyError) as caught:
+        plan_epoch(ClipIndex.from_dataset(dataset, policy), policy, 0, 0)
+    return str(caught.value)
+
+
+def test_an_unknown_column_comes_with_all_there_are_and_the_nearest(dataset: Dataset) -> None:
+    policy = dataclasses.replace(POLICY, where="start_ns >= 0 and motoin > 1")
+    with pytest.raises(InputError) as caught:
+        open_for_training(dataset.storage, policy)
+    message = str(caught.value)
+    assert "at character 19" in message
+    assert "did you mean motion?" in message
+    # Columns that training does not read are there to be filtered by, too.
+    assert all(name in message for name in ("audio_rms_dbfs", "num_cuts", "luma_mean"))
+
+
+def test_clips_per_movie_beyond_any_movie_are_refused_at_once(dataset: Dataset) -> None:
+    # As an array, one chunk of it would not fit in memory.
+    message = refused(dataset, clips_per_movie=10**13)
+    assert "0 of the 6 movies" in message
+    assert "more or longer movies" in message
+
+
+def test_movies_that_fail_by_their_cuts_alone_are_told_from_short_ones(dataset: Dataset) -> None:
+    # 17 clips give three chunks of 5, and a batch wants four; at 20 places any 16 clips do.
+    message = refused(dataset, clips_per_movie=20, reads_per_movie=4)
+    assert "raise reads_per_movie" not in message
+    small = dataclasses.replace(POLICY, clips_per_movie=16, reads_per_movie=2)
+    table = dataset.clips.slice(0, 17 * 6)
+    shards = [f"{name}-{row % 17 // 6}" for row, name in enumerate(table["movie_id"].to_pylist())]
+    place = table.schema.get_field_index("shard")
+    table = table.set_column(place, "shard", [shards])
+    index = ClipIndex.from_table(table, small, "toy")
+    with pytest.raises(PolicyError, match=r"raise reads_per_movie = 2, .* parts of 8 clips"):
+        plan_epoch(index, small, 0, 0)
+    assert plan_epoch(index, dataclasses.replace(small, reads_per_movie=16), 0, 0).num_steps == 1
+
+
+def test_nothing_eligible_names_only_what_was_set(dataset: Dataset) -> None:
+    out = refused(dataset, split="train", heldout_fraction=0.9999999)
+    assert "heldout_fraction = 1" in out
+    assert "where" not in out
+    out = refused(dataset, where="motion > 1e9")
+    assert "loosen where = 'motion > 1e9'" in out
+    assert "split" not in out
+
+
+@pytest.mark.parametrize("schedule", ["0:4 0:2", "3:4 3:2", "²:4"])
+def test_schedules_that_say_a_step_twice_or_none_are_refused(schedule: str) -> None:
+    with pytest.raises(InputError, match="schedule"):
+        dataclasses.replace(POLICY, schedule=schedule)
+
+
+def test_the_impossible_phase_of_a_schedule_is_named(dataset: Dataset) -> None:
+    policy = dataclasses.replace(POLICY, schedule="5:16 9:1")
+    index = ClipIndex.from_dataset(dataset, policy)
+    wide = dataclasses.replace(policy, schedule="5:1")
+    with pytest.raises(PolicyError, match=r"from step 5 on: a batch wants 16 movies"):
+        describe(index, wide, 0, 0)
+    config = StreamConfig(frame_size=16, num_processes=0, num_threads=1)
+    with pytest.raises(PolicyError, match=r"from step 5 on: a batch wants 16 movies"):
+        ClipStream(dataset, index, wide, config, seed=0)
+    with pytest.raises(PolicyError, match=r"from step 5 on: movies_per_batch = 1 cannot be shared"):
+        ClipStream(dataset, index, policy, config, seed=0, world_size=2)
+
+
+def test_the_report_says_which_numbers_of_ranks_can_share_a_batch(dataset: Dataset) -> None:
+    policy = dataclasses.replace(POLICY, movies_per_batch=6)
+    index = ClipIndex.from_dataset(dataset, policy)
+    assert describe(index, policy, 0, 0).world_sizes == (1, 2, 3, 6)
+    scheduled = dataclasses.replace(policy, clips_per_movie=2, schedule="4:3")
+    assert describe(index, scheduled, 0, 0).world_sizes == (1, 2)
+
+
+@pytest.mark.parametrize(("max_hole", "max_read"), [(0, 10**9), (10**9, 10**9), (10**9, 12_000)])
+def test_reads_of_the_report_are_those_of_the_stream(
+    dataset: Dataset, max_hole: int, max_read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (trainer.reads, trainer.plan_report):
+        monkeypatch.setattr(module, "MAX_READ_BYTES", max_read)
+    policy = dataclasses.replace(POLICY, clips_per_movie=8, reads_per_movie=2)
+    index = ClipIndex.from_dataset(dataset, policy)
+    report = describe(index, policy, 0, 0, max_hole_bytes=max_hole)
+    plan = plan_epoch(index, policy, 0, 0)
+    num_reads = num_bytes = 0
+    for rows in plan.clips.reshape(-1, 8):
+        clips = take_places(dataset.clips, rows)
+        reads = trainer.reads.join_reads(clips, max_hole)
+        num_reads += len(reads)
+        num_bytes += sum(read.length for read in reads)
+    assert report.reads_per_step * plan.num_steps == pytest.approx(num_reads)
+    assert report.bytes_per_step * plan.num_steps == pytest.approx(num_bytes)
+
+
+def test_epochs_that_no_dump_would_hold_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(InputError, match=r"epochs = 3: .* --dump"):
+        plan_command(dataset.storage.uri, POLICY, 0, 3, "", json=False)

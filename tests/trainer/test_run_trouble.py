@@ -1,0 +1,127 @@
+"""What a user is told when a run cannot begin, cannot write, or is interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from shards_spec.errors import InputError
+from shards_spec.reader import Dataset
+from trainer import __main__ as command
+from trainer.checkpoint import checkpoint_files
+from trainer.clip_index import ClipIndex
+from trainer.config import TrainConfig, from_json, to_json
+from trainer.metrics import read_metrics
+from trainer.stream import ClipStream
+from trainer.train import train
+
+#: Less than a checkpoint of `tiny_config`, and more than a batch, whose memory counts as a file.
+MAX_FILE_BYTES = 300_000
+
+
+@pytest.mark.parametrize("num_processes", [0, 1])
+def test_a_cache_folder_that_cannot_be_is_refused_by_name(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path, num_processes: int
+) -> None:
+    (tmp_path / "file").write_text("")
+    changes = {"num_processes": num_processes, "cache_dir": str(tmp_path / "file" / "cache")}
+    stream_config = dataclasses.replace(tiny_config.stream, **changes)  # type: ignore[arg-type]
+    index = ClipIndex.from_dataset(toy_data, tiny_config.policy)
+    with pytest.raises(InputError, match=r"cache_dir = .*/file/cache' cannot be made: Not a dir"):
+        ClipStream(toy_data, index, tiny_config.policy, stream_config, seed=0)
+    empty = dataclasses.replace(stream_config, cache_dir=str(tmp_path / "new"), cache_bytes=0)
+    with pytest.raises(InputError, match=r"cache_bytes = 0 leaves no room"):
+        ClipStream(toy_data, index, tiny_config.policy, empty, seed=0)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_folder_that_cannot_be_is_refused_by_name(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--run .*/file/run cannot be written: Not a directory"):
+        train(toy_data.storage.uri, tmp_path / "file" / "run", tiny_config)
+
+
+def test_a_policy_that_is_changed_and_impossible_is_told_as_changed(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2))
+    policy = dataclasses.replace(tiny_config.policy, where="motion > 1000")
+    with pytest.raises(InputError, match=r"policy.where: '' became 'motion > 1000'"):
+        train(
+            toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2, policy=policy)
+        )
+
+
+def arguments(dataset: Dataset, run: Path, config: TrainConfig, max_file_bytes: int) -> list[str]:
+    """This file itself is run as a script: it trains as the command does."""
+    values = (dataset.storage.uri, str(run), json.dumps(to_json(config)), str(max_file_bytes))
+    return [sys.executable, "-u", __file__, *values]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_disk_that_is_full_is_named_and_the_run_goes_on_later(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    policy = dataclasses.replace(tiny_config.policy, clips_per_movie=2)
+    config = dataclasses.replace(tiny_config, steps=4, checkpoint_every=2, policy=policy)
+    done = subprocess.run(
+        arguments(toy_data, tmp_path, config, MAX_FILE_BYTES),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"--run {tmp_path} cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not checkpoint_files(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())
+    train(toy_data.storage.uri, tmp_path, config)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4]
+
+
+def test_ctrl_c_says_how_to_go_on(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(tiny_config, steps=100_000, log_every=1)
+    with subprocess.Popen(
+        arguments(toy_data, tmp_path, config, resource.RLIM_INFINITY),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("step")
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+        assert process.wait(60) == 130
+    assert told == (
+        f"python -m trainer: interrupted; what {tmp_path} holds is whole: the same command goes on "
+        "from the newest checkpoint there\n"
+    )
+
+
+def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
+    """The program of the tests above."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
+    torch.set_num_threads(1)
+    # A flag for every setting would say nothing more.
+    command._settings = lambda _: from_json(TrainConfig, json.loads(config), "")
+    return command.main(["train", "--data", uri, "--run", run])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

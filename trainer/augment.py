@@ -26,10 +26,14 @@ import torch
 from torch.nn import functional
 
 from trainer.config import AugmentConfig
+from trainer.constants import constant
 
 #: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a turn in the plane of the latter
 #: is a change of hue that leaves luma alone.
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+
+#: Its inverse; worked out here, as a device would be waited for.
+RGB = torch.linalg.inv(torch.tensor(YIQ)).tolist()
 
 #: Crops are up to this much wider or higher than the picture's shape.
 MAX_CROP_STRETCH = 4 / 3
@@ -98,7 +102,7 @@ def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) 
         video_BCTHW = (colours_BCC @ video_BCTHW.flatten(2)).view_as(video_BCTHW)
     if not (config.brightness or config.contrast):
         return video_BCTHW.clamp(0.0, 1.0)
-    luma_C = torch.tensor(YIQ[0], device=video_BCTHW.device, dtype=video_BCTHW.dtype)
+    luma_C = constant(YIQ[0], video_BCTHW.device, video_BCTHW.dtype)
     # Brightness and contrast are one line through every pixel: one pass instead of two.
     brightness = _wide(dice.around_one(Draw.BRIGHTNESS, config.brightness))
     contrast = _wide(dice.around_one(Draw.CONTRAST, config.contrast))
@@ -155,7 +159,7 @@ def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -
 def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
     """(B, 3, 3) float32 on RGB: chroma is turned by the hue's change and scaled."""
     device = dice.clip.device
-    to_yiq = torch.tensor(YIQ, device=device)
+    to_yiq, to_rgb = constant(YIQ, device), constant(RGB, device)
     scale_B = dice.around_one(Draw.SATURATION, config.saturation)
     is_grey_B = dice.uniform(Draw.GRAYSCALE) < config.grayscale
     scale_B = torch.where(is_grey_B, 0.0, scale_B)
@@ -165,7 +169,7 @@ def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
     chroma_B33[:, 0, 0] = 1.0
     chroma_B33[:, 1, 1] = chroma_B33[:, 2, 2] = cos_B
     chroma_B33[:, 1, 2], chroma_B33[:, 2, 1] = -sin_B, sin_B
-    matrix_B33: torch.Tensor = torch.linalg.inv(to_yiq) @ chroma_B33 @ to_yiq
+    matrix_B33: torch.Tensor = to_rgb @ chroma_B33 @ to_yiq
     return matrix_B33
 
 

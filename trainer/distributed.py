@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from trainer.readback import Readback
+
 
 @dataclass(frozen=True)
 class World:
@@ -41,9 +43,13 @@ class World:
         dist.all_gather(found, mine)
         return [one.tolist() for one in found]
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up on some rank; every rank must call it."""
-        return float(self.mean(torch.tensor(float(flag), device=self.device))) > 0
+    def sum_later(self, value: float) -> Readback:
+        """The sum over ranks, on its way; every rank must call it."""
+        # Not `torch.tensor`, whose copy to a device waits for it.
+        total = torch.full((), value, device=self.device)
+        if self.world_size > 1:
+            dist.all_reduce(total)
+        return Readback(total)
 
     def wait(self) -> None:
         """Until every rank is here."""

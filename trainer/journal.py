@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.distributed import World
 from trainer.loss import Diagnostics
 from trainer.metrics import MetricLog
+from trainer.readback import Readback
 from trainer.stream import ClipStream, StreamStats
 from trainer.supply import Supply
 
@@ -35,6 +36,11 @@ class StepResult:
     """() float32."""
     learning_rate: float
     batch: Batch
+    is_finite: Readback = dataclasses.field(init=False)
+    """Whether the loss is."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_finite", Readback(torch.isfinite(self.loss)))
 
 
 class Journal:
@@ -120,6 +126,16 @@ class Journal:
 def say(text: str) -> None:
     """Show the user a line."""
     Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def say_unreached(config: TrainConfig) -> None:
+    """Tell of phases of the schedule that lie behind the last step."""
+    unreached = [str(step) for step in config.policy.phases() if step >= config.steps]
+    if unreached:
+        say(
+            f"policy.schedule: the phases from step {', '.join(unreached)} on are never reached "
+            f"in {config.steps} steps"
+        )
 
 
 def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str) -> str:

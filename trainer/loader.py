@@ -162,13 +162,15 @@ class Loader:
     def _look_up(self, task: _Task, cache: ClipCache) -> None:
         """Decode what the cache has; read the rest."""
         missing, found = [], []
+        begin = time.perf_counter()
         for number, clip in enumerate(task.work.clips):
             data = cache.get(clip)
             if data is None:
                 missing.append(number)
             else:
                 found.append((number, np.frombuffer(data, dtype=np.uint8)))
-        self._counters.add(num_cache_hits=len(found))
+        spent = time.perf_counter() - begin
+        self._counters.add(num_cache_hits=len(found), read_seconds=spent)
         self._start_fills(task, found)
         self._start_reads(task, missing)
 
@@ -209,19 +211,17 @@ class Loader:
         left: _Countdown,
     ) -> None:
         problems: Problems = {}
-        seconds = 0.0
+        begin = time.perf_counter()
         for number, data in found:
             clip, slot = task.work.clips[number], task.work.slots[number]
             try:
                 data = self._checked(data, clip, is_cached=got is None)
-                begin = time.perf_counter()
                 self._place(task, clip, slot, data)
-                seconds += time.perf_counter() - begin
             except ChecksumError as error:
                 problems[slot] = Problem("checksum", str(error))
             except FormatError as error:
                 problems[slot] = Problem("format", str(error))
-        self._counters.add(decode_seconds=seconds)
+        self._counters.add(decode_seconds=time.perf_counter() - begin)
         if left.count() and got is not None:
             got.give_back()
         task.finish(len(found), problems)

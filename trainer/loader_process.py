@@ -12,7 +12,6 @@ import mmap
 import os
 import pickle
 import select
-import signal
 import socket
 import sys
 import threading
@@ -107,8 +106,6 @@ def _has_message(channel: socket.socket, parent: int) -> bool:
 
 def main() -> None:
     """Serve; never returns."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     code = 0
     try:
         serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

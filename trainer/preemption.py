@@ -7,6 +7,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from trainer.distributed import World
+from trainer.readback import Readback
+
 
 class StopRequest:
     """A context in which SIGTERM is noted instead of ending the process."""
@@ -32,3 +35,23 @@ class StopRequest:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.is_made = True
+
+
+class Agreement:
+    """Whether some rank was asked to stop: all ranks are told so at the same step.
+
+    A signal reaches ranks at different steps. So each step's question travels with the step's own
+    work, and its answer counts one step later: nobody waits for it.
+    """
+
+    def __init__(self, world: World, stop: StopRequest) -> None:
+        self._world, self._stop = world, stop
+        self._asked: Readback | None = None
+
+    def reached(self) -> bool:
+        """Whether to stop now; every rank must call it once a step."""
+        if self._world.world_size == 1:
+            return self._stop.is_made
+        answer = self._asked is not None and self._asked.item() > 0
+        self._asked = self._world.sum_later(float(self._stop.is_made))
+        return answer

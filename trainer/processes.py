@@ -24,7 +24,12 @@ from trainer.segments import Segment
 from trainer.stream_config import Counters, StreamConfig
 
 #: Not `-m`: the classes of its messages must have their module's name, not `__main__`.
-_COMMAND = "from trainer.loader_process import main; main()"
+#: Signals are the trainer's, which ends its loaders: ignored before anything takes its time.
+_COMMAND = (
+    "import signal; "
+    "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "from trainer.loader_process import main; main()"
+)
 
 #: For glibc: memory of reads goes back to the process, not to the kernel, whose fresh pages take a
 #: twentieth of a clip's time. Its own words for these settings, in bytes.
@@ -52,6 +57,8 @@ class LoaderProcess:
             [sys.executable, "-c", _COMMAND, *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            # Not the terminal's, so Ctrl-C goes to the trainer alone.
+            process_group=0,
             env={
                 **_KEEP_MEMORY,
                 **os.environ,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 
+from shards_spec.errors import InputError
 from trainer.loader import BatchShape, Slots
 from trainer.pinned import pin, unpin
 
@@ -94,8 +95,15 @@ class SegmentPool:
                 torch.cuda.synchronize()
 
     def _make(self, number: int) -> Segment:
-        descriptor = anonymous_file(self._num_bytes)
-        memory = mmap.mmap(descriptor, self._num_bytes)
+        try:
+            descriptor = anonymous_file(self._num_bytes)
+            memory = mmap.mmap(descriptor, self._num_bytes)
+        except OSError as error:
+            raise InputError(
+                f"stream: no memory for a batch of {self._num_bytes} bytes ({error.strerror}); "
+                "lower policy.movies-per-batch, policy.clips-per-movie or stream.prefetch-batches, "
+                "or raise the limits of the job"
+            ) from error
         if self._pin_memory:
             pin(memory)
         return Segment(number, descriptor, memory, self._pin_memory, _yes)

@@ -98,7 +98,7 @@ class StreamStats:
     wait_seconds: float
     """Time that the consumer waited for batches."""
     read_seconds: float
-    """Time that reading threads spent on reads, summed over them."""
+    """Time that reading threads spent on reads, of the store or the cache, summed over them."""
     decode_seconds: float
     """Time that decoding threads spent on clips, summed over them."""
     queue_depth: int

@@ -26,12 +26,12 @@ from trainer.distributed import World, join_world
 from trainer.files import writing_run
 from trainer.heldout import HeldoutRetrieval, heldout_retrieval
 from trainer.inputs import autocast, device_inputs
-from trainer.journal import Journal, StepResult, say
+from trainer.journal import Journal, StepResult, say, say_unreached
 from trainer.loss import Moments, contrastive_loss
 from trainer.models.model import Embeddings, TwoTowers, build_model
 from trainer.optimiser import build_optimiser, learning_rate, set_learning_rate
 from trainer.plan import ClipIndex, PlanState
-from trainer.preemption import StopRequest
+from trainer.preemption import Agreement, StopRequest
 from trainer.run_folder import describe_run, open_run
 from trainer.stream import ClipStream
 
@@ -70,6 +70,8 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         # First: a run with another policy is told so, even where that policy is impossible.
         checkpoint = open_run(run, dataset, config)
         index = ClipIndex.from_dataset(dataset, config.policy)
+        if world.is_first:
+            say_unreached(config)
         learner = Learner.build(config, world)
         start = restore(learner, index, config, checkpoint)
         job = Job(run, dataset, index, config, world, learner, start)
@@ -213,7 +215,7 @@ def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
 
 def require_finite(result: StepResult, steps_done: int) -> None:
     """Raise `NonFiniteLossError` when the loss of that step was NaN or infinite."""
-    if bool(torch.isfinite(result.loss)):
+    if result.is_finite.item():
         return
     batch = result.batch
     raise NonFiniteLossError(
@@ -233,6 +235,7 @@ def run_loop(job: Job) -> TrainOutcome:
     previous: StepResult | None = None
     tested: HeldoutRetrieval | None = None
     with job.stream() as stream, StopRequest() as stop, job.journal() as journal:
+        agreement = Agreement(job.world, stop)
         for batch in journal.timed(stream):
             result = learn(job.learner, batch, done)
             # One step late, so that the host never waits for the step that it has just queued.
@@ -240,7 +243,7 @@ def run_loop(job: Job) -> TrainOutcome:
                 require_finite(previous, done)
             previous, done = result, done + 1
             ends = done == config.steps
-            stops = ends or is_asked_to_stop(job, stop, done)
+            stops = agreement.reached() or ends or done == config.stop_at_step
             values: dict[str, float] = {}
             if ends or done % config.log_every == 0:
                 values |= journal.train_values(done, job.world, stream, result)
@@ -257,16 +260,6 @@ def run_loop(job: Job) -> TrainOutcome:
             if stops:
                 return TrainOutcome(done, tested if ends else None)
     raise AssertionError("the stream ended; it never does")
-
-
-def is_asked_to_stop(job: Job, stop: StopRequest, steps_done: int) -> bool:
-    """Whether to end before the last step; all ranks get the same answer."""
-    if steps_done == job.config.stop_at_step:
-        return True
-    if job.world.world_size == 1:
-        return stop.is_made
-    # The signal reaches ranks at different steps; agreeing costs a message, so not every time.
-    return steps_done % job.config.log_every == 0 and job.world.any(stop.is_made)
 
 
 def test_heldout(job: Job) -> HeldoutRetrieval | None:

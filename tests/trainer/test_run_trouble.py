@@ -90,6 +90,34 @@ def test_a_disk_that_is_full_is_named_and_the_run_goes_on_later(
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a batch's memory counts as a file there")
+def test_memory_that_cannot_be_had_is_named(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        arguments(toy_data, tmp_path, tiny_config, 50_000),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "stream: no memory for a batch of " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_phases_that_are_never_reached_are_told(
+    toy_data: Dataset,
+    tiny_config: TrainConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    policy = dataclasses.replace(tiny_config.policy, schedule="0:4 2:8 50:16")
+    train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2, policy=policy))
+    told = [line for line in capsys.readouterr().out.splitlines() if "never" in line]
+    assert told == ["policy.schedule: the phases from step 2, 50 on are never reached in 2 steps"]
+
+
 def test_ctrl_c_says_how_to_go_on(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

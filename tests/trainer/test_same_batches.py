@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ranks import start_ranks
 
 from shards_spec.reader import Dataset
 from trainer.batch import Batch
@@ -168,23 +166,10 @@ def launch(
     dataset: Dataset, out: Path, world_size: int, num_processes: int, num_steps: int
 ) -> list[int]:
     """Start ranks, kill all of them with SIGKILL after so many steps; their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     before = num_lines(out)
     arguments = [dataset.storage.uri, str(out), json.dumps(POLICY.to_json()), str(num_processes)]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RANK, *arguments, "0.05"],
-            env={
-                **os.environ,
-                **{"RANK": str(rank), "WORLD_SIZE": str(world_size)},
-                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-            },
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in range(world_size)
-    ]
+    words = ["-c", _RANK, *arguments, "0.05"]
+    ranks = start_ranks(words, world_size, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while num_lines(out) < before + num_steps and time.monotonic() < until:
         time.sleep(0.02)

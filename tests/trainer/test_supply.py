@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from ranks import start_ranks
 
 from shards_spec.reader import Dataset
 from trainer.clip_index import ClipIndex
@@ -81,21 +80,9 @@ def test_the_rank_that_waits_most_is_the_one_that_is_shown(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=6, log_every=3)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     # This file itself is run as a script: spawned processes cannot import tests by name.
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, __file__, toy_data.storage.uri, tmp_path, json.dumps(to_json(config))],
-            env={
-                **os.environ,
-                **{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)},
-                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-            },
-        )
-        for rank in range(2)
-    ]
+    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    ranks = start_ranks(words, 2)
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     line = read_metrics(tmp_path)[-1]
     assert line["step"] == 6

@@ -7,15 +7,13 @@ import json
 import math
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ranks import start_ranks
 
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
@@ -238,21 +236,7 @@ def test_two_ranks_train_and_one_goes_on(
         "train(sys.argv[1], Path(sys.argv[2]), from_json(TrainConfig, json.loads(sys.argv[3]), ''))"
     )
     arguments = [toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # What torchrun sets; its own launcher would import torch a third time.
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code, *arguments],
-            env={
-                **os.environ,
-                **{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)},
-                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-            },
-        )
-        for rank in range(2)
-    ]
+    ranks = start_ranks(["-W", "error", "-c", code, *arguments], 2)
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     assert [line["step"] for line in read_metrics(tmp_path)] == [2]
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(config, stop_at_step=0))

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from trainer.config import InputConfig
+from trainer.constants import constant
 
 #: Mean and deviation that torchvision's Kinetics video weights were trained with, RGB in [0, 1].
 VIDEO_MEAN = (0.43216, 0.394666, 0.37645)
@@ -30,7 +31,10 @@ MIN_LOGMEL_STD = 0.5
 def video_from_frames(frames_BTHWC: torch.Tensor, config: InputConfig) -> torch.Tensor:
     """Stored uint8 frames -> (B, 3, T', size, size) float32 in [0, 1]."""
     num_stored, side = frames_BTHWC.shape[1], frames_BTHWC.shape[2]
-    frames_BTHWC = frames_BTHWC[:, frame_choice(num_stored, config.num_frames)]
+    chosen = frame_choice(num_stored, config.num_frames)
+    if len(chosen) < num_stored:
+        chosen_T = constant(chosen, frames_BTHWC.device, torch.int64)
+        frames_BTHWC = frames_BTHWC.index_select(1, chosen_T)
     size = config.frame_size or side
     num_clips, num_frames = frames_BTHWC.shape[:2]
     pixels_NCHW = frames_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
@@ -59,8 +63,8 @@ def audio_from_logmel(logmel_BML: torch.Tensor) -> torch.Tensor:
 
 def normalise_video(video_BCTHW: torch.Tensor) -> torch.Tensor:
     """[0, 1] -> about zero mean and unit deviation, by channel."""
-    mean_C = torch.tensor(VIDEO_MEAN, device=video_BCTHW.device)
-    std_C = torch.tensor(VIDEO_STD, device=video_BCTHW.device)
+    mean_C = constant(VIDEO_MEAN, video_BCTHW.device)
+    std_C = constant(VIDEO_STD, video_BCTHW.device)
     return (video_BCTHW - mean_C.view(3, 1, 1, 1)) / std_C.view(3, 1, 1, 1)
 
 

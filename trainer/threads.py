@@ -55,6 +55,8 @@ class Threads:
                 return
             if not self._closed.is_set():
                 job()
+            # A waiting thread must not hold a job's batch: its memory could not be used again.
+            del job
 
 
 class SpareThreads:

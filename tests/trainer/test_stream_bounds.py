@@ -14,6 +14,7 @@ from shards_spec.schema import clip_rows
 from trainer import stream as stream_module
 from trainer.clip_index import ClipIndex
 from trainer.policy import BatchPolicy
+from trainer.segments import Segment, SegmentPool
 from trainer.stream import ClipStream, StreamConfig
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
@@ -55,6 +56,36 @@ def test_batches_ahead_are_bounded_in_bytes(
     assert stats.queue_depth == ahead
     read = stats.bytes_read / dataset.clips["tar_bytes"][0].as_py() / 8
     assert read == pytest.approx(1 + ahead, rel=0.1), "nothing more was read either"
+
+
+@pytest.mark.parametrize("num_processes", [0, 1])
+def test_a_loop_runs_in_the_memory_of_its_batches_ahead(
+    dataset: Dataset, num_processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that wait for work must not hold the memory of the batch that they filled last."""
+    made, original = [], SegmentPool._make
+
+    def make(pool: SegmentPool, number: int) -> Segment:
+        made.append(number)
+        return original(pool, number)
+
+    monkeypatch.setattr(SegmentPool, "_make", make)
+    config = StreamConfig(
+        frame_size=32,
+        num_processes=num_processes,
+        num_threads=4,
+        reads_in_flight=12,
+        prefetch_batches=2,
+    )
+    with stream_of(dataset, config) as stream:
+        for _ in range(40):
+            batch = next(stream)
+            # Done before the next one is asked for, as in a loop that takes its time.
+            while stream.stats().queue_depth < 2:
+                time.sleep(0.001)
+    assert batch is not None
+    # Two ahead, one in the loop's hands, and one that is begun while it still is.
+    assert len(made) <= 4
 
 
 def test_the_first_bad_clip_is_logged_and_then_every_so_many(

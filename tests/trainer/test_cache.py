@@ -77,7 +77,7 @@ def test_a_second_epoch_and_a_second_job_read_nothing(
     def refuse(*_: object) -> bytes:
         raise AssertionError("all clips are in the cache")
 
-    monkeypatch.setattr(Storage, "get_range", refuse)
+    monkeypatch.setattr(Storage, "read_into", refuse)
     second, stats = epoch(dataset, config)
     assert_equal(plain, second)
     assert (stats.bytes_read, stats.num_requests) == (0, 0)

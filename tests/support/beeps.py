@@ -28,6 +28,13 @@ RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 RATE_HZ = 48_000
 BEEP_SECONDS = 0.04
 FILM = Film(seconds=12.0, audio=())
+LIMIT_SECONDS = 1e-3
+
+#: Coders of the picture; none stands for that of `media.Film`.
+MPEG4 = ("-c:v", "mpeg4", "-q:v", "3")
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3")
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8")
+H264: tuple[str, ...] = ()
 
 _FLV_SOUND = 8
 _LOW_HZ, _HIGH_HZ = 400.0, 3_600.0
@@ -227,3 +234,22 @@ def stored_beeps(plan: MoviePlan) -> tuple[MovieAudio, list[float]]:
     """The sound of a film, and where the beeps stand in its clips, seconds."""
     sound, timeline = stored_sound(plan)
     return sound, find_beeps(timeline, plan.recipe.sample_rate_hz)
+
+
+def check(path: Path, seen: Seen | None = None, own_skew: float = 0.0) -> tuple[MovieAudio, int]:
+    """Every beep of a film that has a flash stands by it; returns the sound and their number."""
+    seen = seen or look(path)
+    plan = plan_of(path)
+    audio, beeps = stored_beeps(plan)
+    flashes = np.array(seen.flashes) - seen.first_frame
+    skews = [float((beep - flashes)[np.abs(beep - flashes).argmin()]) for beep in beeps]
+    assert len(beeps) <= len(flashes)
+    assert max(abs(skew - own_skew) for skew in skews) < LIMIT_SECONDS, skews
+    return audio, len(beeps)
+
+
+def num_expected(path: Path) -> int:
+    """Flashes before the end of the last clip."""
+    plan = plan_of(path)
+    end = plan.clip_end_ns(plan.end_clip - 1) / NANOSECONDS
+    return sum(time + 0.04 < end for time in flash_times())

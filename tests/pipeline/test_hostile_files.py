@@ -31,12 +31,6 @@ def listener() -> Iterator[Listener]:
     found.close()
 
 
-@pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good film that no run may read."""
-    return make_film(tmp_path_factory.mktemp("outside") / "canary.mp4", Film(seconds=7))
-
-
 @pytest.mark.usefixtures("local_ray")
 def test_no_content_leads_to_other_files_or_the_network(
     tmp_path: Path, canary: Path, listener: Listener

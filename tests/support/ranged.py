@@ -45,6 +45,8 @@ class WebHandler(http.server.BaseHTTPRequestHandler):
     """A web server of one film, with ranges."""
 
     protocol_version = "HTTP/1.1"
+    #: Else an answer's body waits 40 ms for the client to confirm its head.
+    disable_nagle_algorithm = True
     data = b""
     tag = 'W/"weak"'
     delay_seconds = 0.0

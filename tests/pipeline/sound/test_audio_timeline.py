@@ -131,7 +131,7 @@ def test_a_broadcast_that_starts_hours_in_and_a_stream_of_unknown_length(
     wraps = (2**33 / 90_000 - 6.0, "-c:a", "aac", "-muxdelay", "0")
     path = folder / "wraps.ts"
     mux(path, picture(folder), sound, "-output_ts_offset", *map(str, wraps))
-    seen = Seen(0.0, flash_times(), [])
+    seen = Seen(0.0, flash_times())
     _, count = check(path, seen)
     assert count == 11
     live = folder / "live.webm"

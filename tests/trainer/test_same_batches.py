@@ -218,8 +218,8 @@ def kill_and_go_on(
 def test_killed_ranks_go_on_with_another_world_size(
     dataset: Dataset, straight: list[str], tmp_path: Path
 ) -> None:
-    found = kill_and_go_on(dataset, tmp_path, [(2, 1, 3), (1, 0, 2), (2, 0, 3)])
-    assert len(found) >= 6
+    found = kill_and_go_on(dataset, tmp_path, [(1, 0, 2), (2, 1, 3)])
+    assert len(found) >= 4
     num = min(len(found), NUM_STEPS)
     assert found[:num] == straight[:num]
 

@@ -238,7 +238,7 @@ def test_damage_changes_nothing_with_the_segments(
     path.write_bytes(bytes(data))
     found = everything(plan_of(path))
     assert found[2], "no clip shows the damage"
-    for seconds in (1.7, 3.1, 5.0):
+    for seconds in (1.7, 5.0):
         parts = plan_of(path, seconds=seconds)
         assert len(parts.segments) >= 2
         assert everything(parts) == found

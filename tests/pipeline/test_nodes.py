@@ -241,7 +241,7 @@ def test_many_kills_change_no_byte(
 ) -> None:
     saboteur = Saboteur(cluster, seed=2)
     number = 0
-    while saboteur.killed.total() < 20 or len(saboteur.killed) < 3:
+    while saboteur.killed.total() < 12 or len(saboteur.killed) < 3:
         out = tmp_path / str(number)
         kinds = saboteur._random.choices(["ffmpeg", "worker", "node"], [4, 4, 2], k=8)
         run_disturbed(corpus, out, saboteur, kinds)

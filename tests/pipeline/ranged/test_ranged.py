@@ -51,7 +51,9 @@ def test_a_film_in_a_bucket(films: dict[str, Path], s3_bucket: str) -> None:
 
 @pytest.mark.slow
 def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
-    path = make_film(tmp_path / "long.mkv", Film(seconds=60, gop=25, width=96, height=64))
+    # Uncoded, of 14 MB: what fills the connections that ffmpeg leaves is little beside it.
+    raw = ("-c:v", "rawvideo", "-pix_fmt", "yuv420p")
+    path = make_film(tmp_path / "long.mkv", Film(seconds=60, width=96, height=64, video=raw))
     with web_film(path) as (movie, handler):
         mark = source.fingerprint(movie)
         with access.held(movie, mark, by_range=True):
@@ -60,7 +62,7 @@ def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
         handler.num_bytes = 0
         with access.held(movie, mark, by_range=True):
             steps.run_segment(plan, plan.segments[6])
-        assert handler.num_bytes < movie.num_bytes * 2 / 3
+        assert movie.num_bytes / 12 < handler.num_bytes < movie.num_bytes / 3
 
 
 def test_which_films_are_read_by_range(tmp_path: Path) -> None:

@@ -40,8 +40,6 @@ class Look:
     num_interlaced: int
     num_top_first: int
     """Interlaced frames whose top field is the earlier one."""
-    num_repeated: int
-    """Frames that show a field twice: film stored for a faster display."""
     orientation: tuple[bool, int] | None
     """Of the first frame, as `streams.orientation`: H.264 and HEVC can tell it in the stream."""
     peak_nits: float
@@ -105,7 +103,6 @@ def _summary(frames: list[dict[str, Any]], begin_end: int) -> Look:
         num_frames=len(frames),
         num_interlaced=len(interlaced),
         num_top_first=sum(bool(frame.get("top_field_first")) for frame in interlaced),
-        num_repeated=sum(int(frame.get("repeat_pict", 0)) > 0 for frame in frames),
         orientation=orientation(frames[0]) if frames else None,
         peak_nits=max((_peak_nits(item) for item in side_data), default=0.0),
     )

@@ -53,7 +53,10 @@ _UNREADABLE = re.compile(
 )
 _TOO_LARGE = re.compile(r"exceeds max_streams|exceeds specified max pixel count", re.I)
 _NO_MEMORY = re.compile(
-    r"Cannot allocate memory|Out of memory|std::bad_alloc|Failed to allocate", re.I
+    r"Cannot allocate memory|Out of memory|std::bad_alloc|Failed to allocate|"
+    # Of decoders, which then take the packet for a broken one.
+    r"get_buffer\(\) failed",
+    re.I,
 )
 
 
@@ -85,6 +88,7 @@ class Run:
         self._began = time.monotonic()
         self._started = self._progress = self._clock()
         self._timed_out = ""
+        self._lacked_memory = False
         self._done = threading.Event()
         bounds = limits.current()
         self._wall_seconds, self._most_seconds = wall_seconds, 3600 * bounds.ffmpeg_hours
@@ -160,8 +164,7 @@ class Run:
             raise KilledError(f"{self.what}: ffmpeg was killed by {name}; is memory short?")
         if _TOO_LARGE.search(self.stderr_tail):
             raise self.error("not all of it was read")
-        short = self.returncode and _NO_MEMORY.search(self.stderr_tail)
-        if self.returncode and (short or not tolerate_errors):
+        if self.returncode and (self._lacked_memory or not tolerate_errors):
             raise self.error(f"exit status {self.returncode}")
 
     def error(self, found: str) -> MediaError:
@@ -173,7 +176,7 @@ class Run:
         message = f"{self.what}: {found}; {tail or 'ffmpeg said nothing'}"
         if _TOO_LARGE.search(tail):
             return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
-        if _NO_MEMORY.search(tail):
+        if self._lacked_memory:
             return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the film is genuine")
         if self._window and "Protocol not found" in tail:
             return NoDecoderError(
@@ -227,6 +230,8 @@ class Run:
                 self._on_line(line)
             if line and not _REPORT.search(line):
                 self._tail.append(self._plain(line))
+                # Whatever it says after it: a film would be cut short in silence.
+                self._lacked_memory |= _NO_MEMORY.search(line) is not None
 
     def _plain(self, line: str) -> str:
         """A line without what helps nobody: addresses in memory, and where the movie is read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -11,6 +12,13 @@ import toy_dataset
 from moto.server import ThreadedMotoServer
 
 from shards_spec.reader import Dataset
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the one Ray that they share come last: it is started once, and no other test that
+    runs in this process meets it instead of a Ray of its own.
+    """
+    items.sort(key=lambda item: "local_ray" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -36,19 +44,37 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def local_ray(s3_endpoint: str) -> Iterator[None]:
+    """A Ray that runs share; its workers find the buckets of `s3_bucket`."""
+    # Tests that need no Ray do not wait for its import.
+    from rays import running
+
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            set_aws(patch, s3_endpoint)
+            stack.enter_context(running())
+        yield
+
+
 @pytest.fixture
 def s3_bucket(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> str:
     """A fresh bucket, `s3://...`, with the environment set so that everything finds it."""
+    set_aws(monkeypatch, s3_endpoint)
+    bucket = f"bucket-{abs(hash(request.node.nodeid)):x}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
+def set_aws(patch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """The environment by which everything finds the S3 server on loopback."""
     for name, value in {
-        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{abs(hash(request.node.nodeid)):x}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}"
+        patch.setenv(name, value)

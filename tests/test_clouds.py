@@ -13,10 +13,10 @@ from pathlib import Path
 
 import clouds
 import pytest
-import ray
 import torch
 from media import Film, make_film
 from outcome import shard_digests
+from rays import running
 
 from pipeline import source
 from pipeline.__main__ import main
@@ -94,8 +94,7 @@ def test_films_and_shards_in_a_cloud(
         Storage(films).put(path.name, path)
     for movie in find_movies(films):
         source.require_unchanged(movie)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
+    with running():
         assert main(["preprocess", str(folder), "--out", str(tmp_path / "whole"), *SMALL]) == 0
         whole = shard_digests(Storage(str(tmp_path / "whole")))
         for sources in ("ranged", "staged"):
@@ -106,8 +105,6 @@ def test_films_and_shards_in_a_cloud(
         recipe = Recipe(short_side=32, num_frames=8, seed=3)
         again = preprocess(films, out, recipe, RunConfig())
         assert (len(again.todo.keep), again.todo.process) == (3, ())
-    finally:
-        ray.shutdown()
     assert validate(out).ok
     require_same_batches(out, tmp_path / "whole")
     capsys.readouterr()

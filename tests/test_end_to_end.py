@@ -24,6 +24,7 @@ TRAIN = [
 ]
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_a_bucket_and_a_folder_train_the_same_model(tmp_path: Path, s3_bucket: str) -> None:
     films = tmp_path / "films"
     films.mkdir()

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from media import Film, make_film
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A Ray that the runs of one module share."""
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +15,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_film(folder / "one.mp4", Film(seconds=14, gop=25))
     make_film(folder / "two.mkv", Film(seconds=9, tint=(140, 90, 60)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good film that no run may read."""
+    return make_film(tmp_path_factory.mktemp("outside") / "canary.mp4", Film(seconds=7))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import cycle, product
 from pathlib import Path
 
 import damage as kinds
@@ -52,14 +53,19 @@ FEW = [
 
 
 def _many() -> list[tuple[str, str, str, int, int]]:
+    """Every codec in every container with every class of damage, once.
+
+    What matters is who notices: the parser of the codec, that of the container, or none. Within a
+    class the kinds, and little or much damage, take turns from one codec and container to the next.
+    """
+    turns = {id(kinds): cycle(product((0, 1), kinds)) for kinds in (ROT, LOSSES, TS_LOSSES)}
     cases = []
-    for codec in CODECS:
-        for suffix in (".mp4", ".mkv", ".ts"):
-            found = {} if codec.startswith("hevc") else dict(ROT)
-            found |= LOSSES | (TS_LOSSES if suffix == ".ts" else {})
-            if (codec, suffix) != ("mpeg4", ".ts"):
-                # A little damage of one kind, much of the next.
-                cases += [(codec, suffix, kind, at % 2, 0) for at, kind in enumerate(found)]
+    for codec, suffix in product(CODECS, (".mp4", ".mkv", ".ts")):
+        if (codec, suffix) != ("mpeg4", ".ts"):
+            classes = [LOSSES] if codec.startswith("hevc") else [ROT, LOSSES]
+            for kinds in [*classes, TS_LOSSES] if suffix == ".ts" else classes:
+                hard, kind = next(turns[id(kinds)])
+                cases.append((codec, suffix, kind, hard, 0))
     return cases
 
 
@@ -108,7 +114,7 @@ def test_segments_change_nothing(case: tuple[str, str, str, int, int], folder: P
 def test_segments_change_nothing_in_many_kinds_of_damage(
     case: tuple[str, str, str, int, int], folder: Path
 ) -> None:
-    _check(folder, case, (1.0, 1.7, 5.0))
+    _check(folder, case, (1.0, 5.0))
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -93,6 +93,7 @@ def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
 def test_two_real_runs_of_which_one_is_refused_and_one_drained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

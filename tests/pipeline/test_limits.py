@@ -67,6 +67,18 @@ def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None
             run.finish(tolerate_errors=True)
 
 
+def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
+    """It takes each packet for broken that it has no picture buffer for, and talks on."""
+    words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
+    with (
+        # What is no ffmpeg takes no option for its memory.
+        limits.applied(Limits(ffmpeg_memory_gib=0.0)),
+        Run(["sh", "-c", words], what="a.mkv", wall_seconds=60) as run,
+        pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"),
+    ):
+        run.finish(tolerate_errors=True)
+
+
 @pytest.mark.parametrize(
     ("command", "bounds", "message"),
     [

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from media import Film, make_film
 from prometheus_client.parser import text_string_to_metric_families
+from rays import running
 from rich.console import Console
 from runs import preprocess
 
@@ -98,17 +98,10 @@ def metrics_url() -> Iterator[str]:
     """Where a Ray on this machine exports its metrics to Prometheus."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 500},
-    )
-    yield f"http://127.0.0.1:{port}/metrics"
-    ray.shutdown()
+    # Metrics add up over all runs of a process's Ray: this one has seen no other.
+    often = {"metrics_report_interval_ms": 500}
+    with running(_metrics_export_port=port, _system_config=often):
+        yield f"http://127.0.0.1:{port}/metrics"
 
 
 def scraped(url: str) -> dict[str, dict[str, float]]:

@@ -3,31 +3,86 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import webdataset
 from media import Film, make_film
 from outcome import digests
-from runs import preprocess
+from runs import SMALL, preprocess
 
 from pipeline.__main__ import main
-from shards_spec.reader import open_dataset
+from shards_spec.reader import open_dataset, read_clips
+from shards_spec.schema import clip_rows
+from shards_spec.storage import Storage
 from shards_spec.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_plain_webdataset_reads_the_shards(corpus: Path, tmp_path: Path) -> None:
-    assert preprocess(corpus, tmp_path / "out") == 0
-    urls = [str(path) for path in sorted(tmp_path.glob("out/shards/*/*.tar"))]
+@pytest.fixture(scope="module")
+def whole(local_ray: None, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of an undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    assert preprocess(corpus, out) == 0
+    return out
+
+
+def test_plain_webdataset_reads_the_shards(whole: Path) -> None:
+    urls = [str(path) for path in sorted(whole.glob("shards/*/*.tar"))]
     samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8"))
     assert len(samples) == 13
     for sample in samples:
         assert sample["frames.jpg"].shape == (8 * 32, 54, 3)
         assert sample["logmel.npy"].shape == (80, 160)
         assert sample["json"]["clip_id"] == sample["__key__"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_bucket_gets_the_same_bytes(corpus: Path, whole: Path, s3_bucket: str) -> None:
+    source, out = f"{s3_bucket}/films", f"{s3_bucket}/out"
+    films = Storage(source)
+    for path in corpus.iterdir():
+        films.put(path.name, path)
+    assert preprocess(source, out) == 0
+    assert validate(out).ok
+    remote, local = open_dataset(out), open_dataset(str(whole))
+    assert remote.clips == local.clips
+    rows = clip_rows(remote.clips)
+    for row in rows:
+        (sample,) = read_clips(remote.storage, [row])
+        assert sample.frames.shape == (8, 32, 54, 3)
+    assert not any("stage" in info.key for info in Storage(s3_bucket).list())
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    for number in range(6):
+        make_film(films / f"{number}.mp4", Film(seconds=4 + number, width=96, height=64))
+    assert preprocess(films, tmp_path / "whole") == 0
+    command = [sys.executable, "-m", "pipeline", "preprocess", str(films), "--out", str(out)]
+    with subprocess.Popen(
+        [*command, *SMALL, "--workers", "1"], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
+        deadline = time.monotonic() + 240
+        while not list(out.glob("commits/*.parquet")):
+            assert run.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.killpg(run.pid, signal.SIGKILL)
+    committed = {path: path.stat().st_mtime_ns for path in out.glob("commits/*.parquet")}
+    assert 1 <= len(committed) < 6
+    assert not (out / "dataset.json").exists()
+    assert preprocess(films, out) == 0
+    assert {path: path.stat().st_mtime_ns for path in committed} == committed
+    assert digests(out) == digests(tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -10,7 +10,7 @@ import pytest
 from beeps import beeping, look, stored_beeps, write_wav
 from beeps import plan_of as plan_with_sound
 from media import Film, draw_frame, ffmpeg, make_film, read_number
-from oracle import clips_of, everything, plan_of, source_frames, wrong_frames
+from oracle import clips_of, everything, judged, plan_of, source_frames
 
 from pipeline.picture import applied
 from shards_spec.recipe import NANOSECONDS
@@ -51,10 +51,11 @@ def test_film_with_repeated_fields(suffix: str, stream: Path, tmp_path: Path) ->
         # A picture whose start lies across two packets of a program stream has no time there.
         told = [abs(time - pulldown.shown_seconds(number)) for time, number in truth]
         assert max(told) < LIMIT_SECONDS
-    assert wrong_frames(plan, truth) == 0
+    num_wrong, whole = judged(plan, truth)
+    assert num_wrong == 0
     parts = plan_of(path, seconds=1.7)
     assert len(parts.segments) >= 4
-    assert everything(parts) == everything(plan)
+    assert everything(parts) == whole
     seen = look(path, FILM)
     _, beeps = stored_beeps(plan_with_sound(path))
     flashes = np.array(seen.flashes) - seen.first_frame

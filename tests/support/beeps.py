@@ -18,6 +18,7 @@ import oracle
 import soundfile
 from media import Film, ffmpeg, make_film, read_number
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 
 from pipeline import movie as steps
 from pipeline.audio import MovieAudio
@@ -28,6 +29,13 @@ RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 RATE_HZ = 48_000
 BEEP_SECONDS = 0.04
 FILM = Film(seconds=12.0, audio=())
+LIMIT_SECONDS = 1e-3
+
+#: Coders of the picture; none stands for that of `media.Film`.
+MPEG4 = ("-c:v", "mpeg4", "-q:v", "3")
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3")
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8")
+H264: tuple[str, ...] = ()
 
 _FLV_SOUND = 8
 _LOW_HZ, _HIGH_HZ = 400.0, 3_600.0
@@ -72,44 +80,42 @@ def flash_times(film: Film = FILM) -> list[float]:
 def find_beeps(samples: NDArray[np.floating], rate_hz: int) -> list[float]:
     """Onsets of the beeps in mono samples, seconds."""
     tone = chirp(rate_hz)
-    size = 1 << (len(samples) + len(tone) - 1).bit_length()
-    spectrum = np.fft.rfft(samples, size) * np.conj(np.fft.rfft(tone, size))
-    score = np.fft.irfft(spectrum, size)[: len(samples)]
+    # By parts of the sound, as it may be of half an hour.
+    score = oaconvolve(samples, tone[::-1])[len(tone) - 1 :]
     limit = 0.35 * float(tone @ tone)
     found: list[float] = []
-    while len(score) and score.max() > limit:
-        peak = int(score.argmax())
+    places = np.flatnonzero(score > limit)
+    while len(places):
+        peak = int(places[score[places].argmax()])
         left, middle, right = (score[max(0, min(len(score) - 1, peak + i))] for i in (-1, 0, 1))
         bend = left - 2 * middle + right
         found.append((peak + (0.5 * (left - right) / bend if bend else 0.0)) / rate_hz)
-        score[max(0, peak - round(0.2 * rate_hz)) : peak + round(0.2 * rate_hz)] = 0.0
+        places = places[np.abs(places - peak) > 0.2 * rate_hz]
     return sorted(found)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What PyAV finds in a film; seconds of the container."""
+    """What PyAV sees in a film; seconds of the container."""
 
     first_frame: float
     flashes: list[float]
     """Times at which the flash frames come on screen."""
-    beeps: list[float]
 
-    @property
-    def skews(self) -> list[float]:
-        """Each beep less its flash, as far as both are there."""
-        return [min((beep - flash for beep in self.beeps), key=abs) for flash in self.flashes]
+    def skews(self, beeps: list[float]) -> list[float]:
+        """Of each flash the beep next to it, less the flash."""
+        return [min((beep - flash for beep in beeps), key=abs) for flash in self.flashes]
 
 
 def look(path: Path, film: Film = FILM) -> Seen:
-    """Decode a film with PyAV: frames by pts, samples by the pts of their frames."""
+    """Decode a film's picture with PyAV: frames by pts."""
     with av.open(str(path)) as container:
         shown = {
             read_number(frame.to_ndarray(format="rgb24")): float(frame.pts * frame.time_base)
             for frame in container.decode(video=0)
         }
     flashes = [shown[number] for number in film.flash_frames if number in shown]
-    return Seen(min(shown.values()), flashes, hear(path))
+    return Seen(min(shown.values()), flashes)
 
 
 def hear(path: Path) -> list[float]:
@@ -227,3 +233,22 @@ def stored_beeps(plan: MoviePlan) -> tuple[MovieAudio, list[float]]:
     """The sound of a film, and where the beeps stand in its clips, seconds."""
     sound, timeline = stored_sound(plan)
     return sound, find_beeps(timeline, plan.recipe.sample_rate_hz)
+
+
+def check(path: Path, seen: Seen | None = None, own_skew: float = 0.0) -> tuple[MovieAudio, int]:
+    """Every beep of a film that has a flash stands by it; returns the sound and their number."""
+    seen = seen or look(path)
+    plan = plan_of(path)
+    audio, beeps = stored_beeps(plan)
+    flashes = np.array(seen.flashes) - seen.first_frame
+    skews = [float((beep - flashes)[np.abs(beep - flashes).argmin()]) for beep in beeps]
+    assert len(beeps) <= len(flashes)
+    assert max(abs(skew - own_skew) for skew in skews) < LIMIT_SECONDS, skews
+    return audio, len(beeps)
+
+
+def num_expected(path: Path) -> int:
+    """Flashes before the end of the last clip."""
+    plan = plan_of(path)
+    end = plan.clip_end_ns(plan.end_clip - 1) / NANOSECONDS
+    return sum(time + 0.04 < end for time in flash_times())

@@ -92,6 +92,8 @@ class FaultProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    #: Else an answer's body waits 40 ms for the client to confirm its head.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         proxy: FaultProxy = self.server.proxy  # type: ignore[attr-defined]

@@ -59,7 +59,8 @@ def make_film(path: Path, film: Film | None = None) -> Path:
     """Write a film; returns its path."""
     film = film or Film()
     sound = path.with_name(path.name + ".wav")
-    _write_sound(sound, film)
+    if film.audio:
+        _write_sound(sound, film)
     rate = f"{film.fps.numerator}/{film.fps.denominator}"
     command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", "-f", "rawvideo"]
     command += ["-pix_fmt", "rgb24", "-s", f"{film.width}x{film.height}", "-r", rate]
@@ -68,7 +69,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
     command += [*film.extra, str(path)]
     frames = b"".join(draw_frame(number, film).tobytes() for number in range(film.num_frames))
     done = subprocess.run(command, input=frames, capture_output=True, check=False, timeout=120)
-    sound.unlink()
+    sound.unlink(missing_ok=True)
     assert done.returncode == 0, done.stderr.decode()
     return path
 

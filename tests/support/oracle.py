@@ -44,7 +44,16 @@ def clips_of(plan: MoviePlan) -> Clips:
 
 def everything(plan: MoviePlan) -> list[object]:
     """All that decoding gives, in the order of the film: equal for equal results."""
-    plan, frames = decoded(plan)
+    return _everything(*decoded(plan))
+
+
+def judged(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> tuple[int, list[object]]:
+    """`wrong_frames` and `everything` of one decode."""
+    plan, found = decoded(plan)
+    return _wrong_frames(plan, found, truth), _everything(plan, found)
+
+
+def _everything(plan: MoviePlan, frames: MovieFrames) -> list[object]:
     numbers = range(plan.first_clip, plan.end_clip)
     damaged = [number for number in numbers if frames.is_damaged(number)]
     clips = [frames.clip(number) for number in numbers if number not in damaged]
@@ -68,9 +77,12 @@ def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
 
 def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
     """How many stored frames are not the ones on screen; first pts that are off count too."""
+    return _wrong_frames(*decoded(plan), truth)
+
+
+def _wrong_frames(plan: MoviePlan, found: MovieFrames, truth: list[tuple[Fraction, int]]) -> int:
     times = [float(time) for time, _ in truth]
     wrong = 0
-    plan, found = decoded(plan)
     clips = _clips(plan, found)
     assert sorted(clips) == list(range(plan.first_clip, plan.end_clip))
     for number, (pts_ns, frames) in clips.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    """A test ends the threads of every stream that it opened."""
+    yield
+    left = [thread.name for thread in threading.enumerate() if "reelshards" in thread.name]
+    assert not left, "every test ends its threads"
 
 
 @pytest.fixture(scope="session")

@@ -95,9 +95,8 @@ def test_world_size_and_processes_change_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_processes", [1, 4])
-@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
-def test_all_world_sizes_with_processes(
+@pytest.mark.parametrize(("world_size", "num_processes"), [(4, 1), (8, 1), (1, 4), (2, 4), (4, 4)])
+def test_larger_world_sizes_with_more_processes(
     dataset: Dataset, straight: list[str], world_size: int, num_processes: int
 ) -> None:
     assert read(dataset, world_size, num_processes, (0, 0), NUM_STEPS)[0] == straight
@@ -203,8 +202,8 @@ def kill_and_go_on(
 def test_killed_ranks_go_on_with_another_world_size(
     dataset: Dataset, straight: list[str], tmp_path: Path
 ) -> None:
-    found = kill_and_go_on(dataset, tmp_path, [(2, 1, 3), (1, 0, 2), (2, 0, 3)])
-    assert len(found) >= 6
+    found = kill_and_go_on(dataset, tmp_path, [(1, 0, 2), (2, 1, 3)])
+    assert len(found) >= 4
     num = min(len(found), NUM_STEPS)
     assert found[:num] == straight[:num]
 

@@ -1,0 +1,29 @@
+"""A Ray on this machine that tests start themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+
+@contextlib.contextmanager
+def running(**options: Any) -> Iterator[None]:
+    """A Ray of two CPUs, apart from any other; `options` are further ones of `ray.init`."""
+    # As in a run: a machine that is busy with others may need longer than Ray's 30 s.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        **options,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()

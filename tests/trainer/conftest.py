@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from trainer.config import (
     OptimiserConfig,
     TrainConfig,
 )
+from trainer.fetch import Fetcher
 from trainer.policy import BatchPolicy
 from trainer.stream_config import StreamConfig
 
@@ -32,12 +35,34 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def _name(thread: threading.Thread) -> str:
+    return thread.name
+
+
 @pytest.fixture
 def no_threads_left() -> Iterator[None]:
     """A test ends the threads of every stream that it opened."""
     yield
-    left = [thread.name for thread in threading.enumerate() if "reelshards" in thread.name]
+    # Requests that were given up are not waited for by their stream; they end soon after.
+    until = time.monotonic() + 5.0
+    while "reelshards-request" in map(_name, threading.enumerate()) and time.monotonic() < until:
+        time.sleep(0.01)
+    left = [name for name in map(_name, threading.enumerate()) if "reelshards" in name]
     assert not left, "every test ends its threads"
+
+
+@pytest.fixture
+def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
+    """Makes fetchers that end with the test."""
+    made = []
+
+    def make(*arguments: Any, **settings: Any) -> Fetcher:
+        made.append(Fetcher(*arguments, **settings))
+        return made[-1]
+
+    yield make
+    for fetcher in made:
+        fetcher.close()
 
 
 @pytest.fixture(scope="session")

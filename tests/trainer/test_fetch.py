@@ -5,55 +5,26 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from fault_proxy import FAULTS, FaultProxy
+from fetching import MakeFetcher, Scripted
+from streams import MakeDataset, write
 
 from shards_spec.errors import StorageError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage import Storage
 from trainer.clip_index import ClipIndex
-from trainer.fetch import FIRST_HEDGES, Fetcher, TruncatedShardError
+from trainer.fetch import FIRST_HEDGES, TruncatedShardError
 from trainer.policy import BatchPolicy
-from trainer.read_buffers import ReadBuffers
 from trainer.stream import ClipStream, StreamConfig
 from trainer.stream_config import Counters, StreamStats
 
-MakeDataset = Callable[..., Dataset]
-MakeFetcher = Callable[..., Fetcher]
+pytestmark = pytest.mark.usefixtures("no_threads_left")
+
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)
-
-
-@pytest.fixture(autouse=True)
-def _no_threads_left() -> Iterator[None]:
-    yield
-    time.sleep(0.02)
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if "reelshards" in name and "request" not in name]
-
-
-@pytest.fixture
-def make_fetcher() -> Iterator[MakeFetcher]:
-    """Makes fetchers that end with the test."""
-    made = []
-
-    def make(*arguments: Any, **settings: Any) -> Fetcher:
-        made.append(Fetcher(*arguments, **settings))
-        return made[-1]
-
-    yield make
-    for fetcher in made:
-        fetcher.close()
-
-
-def write(make_toy_dataset: MakeDataset, uri: str) -> Dataset:
-    sizes = (8, 21, 30, 12)
-    return make_toy_dataset(uri, num_movies=4, clips_per_movie=sizes, shard_bytes=40_000)
 
 
 def hashes(dataset: Dataset, config: StreamConfig, num: int) -> tuple[list[str], StreamStats]:
@@ -67,22 +38,6 @@ def hashes(dataset: Dataset, config: StreamConfig, num: int) -> tuple[list[str],
             found.append(hashlib.sha256(b"".join(p.numpy().tobytes() for p in parts)).hexdigest())
         stats = stream.stats()
     return found, stats
-
-
-class Scripted(Storage):
-    """Answers shard reads after delays: `delays[n]` seconds for the n-th, then at once."""
-
-    def __init__(self, uri: str, delays: dict[int, float]) -> None:
-        super().__init__(uri)
-        self.delays, self.num_reads = delays, 0
-        self.lock, self.released = threading.Lock(), threading.Event()
-
-    def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
-        with self.lock:
-            number = self.num_reads
-            self.num_reads += 1
-        self.released.wait(self.delays.get(number, 0.0))
-        yield from super().read_into(key, start, target)
 
 
 @pytest.fixture
@@ -227,79 +182,3 @@ def test_a_hedged_read_keeps_what_came_before_the_cut(
             assert bytes(found.data) == expected
     assert counters.snapshot(0).num_retries >= 2
     assert counters.snapshot(0).bytes_kept > 0
-
-
-def test_memory_is_used_again_only_when_it_was_given_back(
-    make_fetcher: MakeFetcher, dataset: Dataset
-) -> None:
-    shard = dataset.clips["shard"][0].as_py()
-    fetcher = make_fetcher(dataset.storage, 60.0, Counters())
-    expected = bytes(dataset.storage.get_range(shard, 0, 2000))
-    first, second = fetcher.read(shard, 0, 1000), fetcher.read(shard, 1000, 1000)
-    assert bytes(first.data) + bytes(second.data) == expected
-    first.give_back()
-    third = fetcher.read(shard, 500, 900)
-    assert np.shares_memory(third.data, first.data)
-    assert bytes(third.data) == expected[500:1400]
-    assert bytes(second.data) == expected[1000:]
-
-
-def test_the_loser_of_a_race_writes_nobody_elses_memory(
-    make_fetcher: MakeFetcher, dataset: Dataset
-) -> None:
-    """A request that was overtaken by its hedge goes on writing into its own buffer."""
-    shard = dataset.clips["shard"][0].as_py()
-    storage = Scripted(dataset.storage.uri, {20: 60.0})
-    fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
-    for number in range(20):
-        fetcher.read(shard, number, 500).give_back()
-    raced = fetcher.read(shard, 20, 500)
-    later = fetcher.read(shard, 900, 500)
-    storage.released.set()
-    time.sleep(0.05)
-    expected = bytes(dataset.storage.get_range(shard, 0, 1400))
-    assert bytes(raced.data) == expected[20:520]
-    assert bytes(later.data) == expected[900:]
-
-
-def test_the_loser_of_a_race_downloads_no_more(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
-    shard = dataset.clips["shard"][0].as_py()
-    go_on, ended = threading.Event(), threading.Event()
-
-    class Slow(Storage):
-        """The read of byte 20 stalls after each byte, but for its hedge."""
-
-        num_slow = num_pieces = 0
-
-        def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
-            self.num_slow += start == 20
-            if start != 20 or self.num_slow > 1:
-                yield from super().read_into(key, start, target)
-                return
-            try:
-                for number in range(len(target)):
-                    self.num_pieces += 1
-                    yield number + 1
-                    go_on.wait(30.0)
-            finally:
-                ended.set()
-
-    storage = Slow(dataset.storage.uri)
-    fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
-    for _ in range(20):
-        fetcher.read(shard, 0, 500)
-    fetcher.read(shard, 20, 500)
-    go_on.set()
-    assert ended.wait(10.0)
-    assert storage.num_pieces == 2
-
-
-def test_free_memory_is_bounded() -> None:
-    pool = ReadBuffers(max_free_bytes=3000)
-    taken = [pool.take(1000) for _ in range(4)]
-    assert all(buffer.size == 1024 for buffer in taken)
-    for buffer in taken:
-        pool.give_back(buffer)
-    again = [pool.take(1024) for _ in range(4)]
-    kept = [any(new is old for old in taken) for new in again]
-    assert kept == [True, True, False, False]

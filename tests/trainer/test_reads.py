@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,8 @@ from trainer.stream import StreamConfig, read_all
 from trainer.stream_config import Counters
 
 MakeDataset = Callable[..., Dataset]
+pytestmark = pytest.mark.usefixtures("no_threads_left")
+
 CONFIG = StreamConfig(frame_size=32, num_threads=2, reads_in_flight=3)
 
 
@@ -34,13 +35,6 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
     """Four movies in shards of about 10 clips, 32 x 48 pixels."""
     sizes = (8, 21, 30, 12)
     return make_toy_dataset(str(tmp_path), num_movies=4, clips_per_movie=sizes, shard_bytes=40_000)
-
-
-@pytest.fixture(autouse=True)
-def _no_threads_left() -> Iterator[None]:
-    yield
-    left = [thread.name for thread in threading.enumerate() if "reelshards" in thread.name]
-    assert not left, "every test ends its threads"
 
 
 def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:

@@ -1,0 +1,27 @@
+"""Reads of a store that answers late, as a script says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from shards_spec.storage import Storage
+from trainer.fetch import Fetcher
+
+MakeFetcher = Callable[..., Fetcher]
+
+
+class Scripted(Storage):
+    """Answers shard reads after delays: `delays[n]` seconds for the n-th, then at once."""
+
+    def __init__(self, uri: str, delays: dict[int, float]) -> None:
+        super().__init__(uri)
+        self.delays, self.num_reads = delays, 0
+        self.lock, self.released = threading.Lock(), threading.Event()
+
+    def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
+        with self.lock:
+            number = self.num_reads
+            self.num_reads += 1
+        self.released.wait(self.delays.get(number, 0.0))
+        yield from super().read_into(key, start, target)

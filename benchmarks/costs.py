@@ -222,8 +222,8 @@ def page(record: dict[str, Any]) -> str:
         "",
         f"`{record['command']}`, {record['date']}, {record['machine']}, Ray {record['ray']}, "
         f"FFmpeg {record['ffmpeg']}; "
-        f"least of {record['rounds']} rounds. The machine's {record['cpus']} CPUs were shared with "
-        f"other work (load average {record['load_average']}), which makes figures larger.",
+        f"least of {record['rounds']} rounds. The load average of the machine's {record['cpus']} CPUs "
+        f"was {record['load_average']}, these tasks included; more makes figures larger.",
         "",
         "CPU seconds of one core per film second, ffmpeg's included, by the real tasks on Ray; the "
         "default recipe. h264-720p is Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), whole "

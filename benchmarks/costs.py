@@ -221,8 +221,8 @@ def page(record: dict[str, Any]) -> str:
         "# What preprocessing costs",
         "",
         f"`{record['command']}`, {record['date']}, {record['machine']}, Ray {record['ray']}, "
-        f"FFmpeg {record['ffmpeg']}; "
-        f"least of {record['rounds']} rounds. The load average of the machine's {record['cpus']} CPUs "
+        f"FFmpeg {record['ffmpeg']}; least of {record['rounds']} rounds. "
+        f"The load average of the machine's {record['cpus']} CPUs "
         f"was {record['load_average']}, these tasks included; more makes figures larger.",
         "",
         "CPU seconds of one core per film second, ffmpeg's included, by the real tasks on Ray; the "

@@ -36,7 +36,7 @@ from trainer.randomness import draws
 from trainer.read_buffers import Bytes, ReadBytes
 from trainer.reads import Read, join_reads
 from trainer.stream_config import Counters, StreamConfig
-from trainer.threads import Threads
+from trainer.threads import Countdown, Threads
 
 #: A decode job has at least so many clips, if there are so many.
 CLIPS_PER_JOB = 4
@@ -198,7 +198,7 @@ class Loader:
         """
         size = max(CLIPS_PER_JOB, -(-len(found) // self._config.num_threads))
         parts = [found[first : first + size] for first in range(0, len(found), size)]
-        left = _Countdown(len(parts))
+        left = Countdown(len(parts))
         for part in parts:
             fill = partial(self._fill, task, part, got, left)
             self._decoders.submit(partial(task.guard, fill))
@@ -208,7 +208,7 @@ class Loader:
         task: _Task,
         found: Sequence[tuple[int, Bytes]],
         got: ReadBytes | None,
-        left: _Countdown,
+        left: Countdown,
     ) -> None:
         problems: Problems = {}
         begin = time.perf_counter()
@@ -259,20 +259,6 @@ class Loader:
             top, left = draws(bounds, task.work.seed, task.work.epoch, "crop", clip.clip_id)
         frames, logmel = task.slots.frames[slot], task.slots.logmel[slot]
         self._decoder.decode_into(data, clip, frames, logmel, top=top, left=left)
-
-
-class _Countdown:
-    """Counts down to 0, from any thread."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._lock = threading.Lock()
-
-    def count(self) -> bool:
-        """Count one; whether it was the last."""
-        with self._lock:
-            self._number -= 1
-            return self._number == 0
 
 
 class _Task:

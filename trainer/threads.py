@@ -116,3 +116,17 @@ class SpareThreads:
                 queue.put(None)
             else:
                 self._idle.append(queue)
+
+
+class Countdown:
+    """Counts down to 0, from any thread."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._lock = threading.Lock()
+
+    def count(self) -> bool:
+        """Count one; whether it was the last."""
+        with self._lock:
+            self._number -= 1
+            return self._number == 0

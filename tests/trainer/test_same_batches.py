@@ -95,7 +95,9 @@ def test_world_size_and_processes_change_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("world_size", "num_processes"), [(4, 1), (8, 1), (1, 4), (2, 4), (4, 4)])
+@pytest.mark.parametrize(
+    ("world_size", "num_processes"), [(4, 1), (8, 1), (1, 4), (2, 4), (4, 4), (8, 4)]
+)
 def test_larger_world_sizes_with_more_processes(
     dataset: Dataset, straight: list[str], world_size: int, num_processes: int
 ) -> None:

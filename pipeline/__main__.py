@@ -41,7 +41,7 @@ from pipeline.sync_picture import draw_check
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import read_committed_movies
 
 _DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED, _DRAINED = 0, 1, 2, 130, 143

@@ -37,7 +37,7 @@ from shards_spec import layout
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import write_commit
 
 

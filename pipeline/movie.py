@@ -34,7 +34,7 @@ from shards_spec import layout
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow, Status
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit
 
 

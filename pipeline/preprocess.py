@@ -23,7 +23,7 @@ from pipeline.tools import ffmpeg_version, ffprobe_path
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import read_committed_movies, write_index
 
 OnProgress = Callable[[Progress, Event | None], None]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from pipeline.jobs import Event
 from shards_spec.errors import ObjectNotFoundError
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 #: Where a run tells others how far it is.
 RUN_RECORD = "run.json"

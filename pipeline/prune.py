@@ -9,7 +9,7 @@ from pipeline.corpus import find_movies
 from shards_spec import layout
 from shards_spec.reader import Dataset
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import read_committed_movies, write_index
 
 

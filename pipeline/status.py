@@ -13,7 +13,7 @@ from pipeline.lease import Holder
 from pipeline.progress import Progress, read_progress
 from shards_spec.errors import InputError
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 _LOOK_EVERY_SECONDS = 2.0
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.sync import SyncCheck
-from shards_spec.image import encode_png
+from shards_spec.inspection.images import encode_png
 from shards_spec.recipe import NANOSECONDS
 
 WIDTH, HEIGHT = 1280, 720

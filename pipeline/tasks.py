@@ -32,7 +32,7 @@ from pipeline.spool import Spool
 from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 _MAX_ERROR = 4000
 #: CPU seconds of this worker when its task began; a worker runs one task at a time.

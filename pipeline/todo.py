@@ -15,7 +15,7 @@ from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import read_committed_movies
 
 

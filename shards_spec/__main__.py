@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.inspection import (
+from shards_spec.inspection.summary import (
     Summary,
     find_clip,
     read_clip,
@@ -27,9 +27,9 @@ from shards_spec.inspection import (
     write_pictures,
 )
 from shards_spec.reader import open_dataset
-from shards_spec.report import Report
 from shards_spec.schema import row_values
-from shards_spec.validate import validate
+from shards_spec.validation.report import Report
+from shards_spec.validation.validate import validate
 
 #: Narrowest table when the output is no terminal: tables in log files stay whole.
 _MIN_WIDTH = 100

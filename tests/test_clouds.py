@@ -26,8 +26,8 @@ from pipeline.preprocess import preprocess
 from shards_spec.errors import AccessDeniedError, ObjectNotFoundError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 from trainer.clip_index import ClipIndex
 from trainer.policy import BatchPolicy
 from trainer.stream import ClipStream, StreamConfig

@@ -10,7 +10,7 @@ from media import Film, make_film
 
 import pipeline.__main__
 import trainer.__main__
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -10,7 +10,7 @@ from real_films import big_buck_bunny
 from pipeline.__main__ import main
 from shards_spec.reader import open_dataset
 from shards_spec.schema import clip_rows, movie_rows
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 
 pytestmark = [
     pytest.mark.media,

@@ -16,7 +16,7 @@ from shards_spec import layout
 from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require_columns
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.clip_places import COLUMNS
 from trainer.policy import BatchPolicy
 from trainer.where import check_columns, columns_of

@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 
 from shards_spec.errors import ObjectNotFoundError, StorageError
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.read_buffers import Bytes, ReadBuffers, ReadBytes
 from trainer.stream_config import Counters
 from trainer.threads import SpareThreads

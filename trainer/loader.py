@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.cache import ClipCache
 from trainer.clip_places import ClipPlace
 from trainer.decode import ClipDecoder, check_crc32c

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.loader import BatchShape, Loader, Problems, Slots, Work
 from trainer.messages import receive_message, send_message
 from trainer.stream_config import Counters, StreamConfig

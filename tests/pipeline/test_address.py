@@ -16,7 +16,7 @@ from media import Film, make_film
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -25,8 +25,8 @@ from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.spool import SOUND, Spool
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

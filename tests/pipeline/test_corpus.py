@@ -11,7 +11,7 @@ from pipeline.corpus import find_movies, movie_id_of
 from pipeline.source import fingerprint, local_file
 from shards_spec.errors import InputError
 from shards_spec.layout import check_movie_id
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 
 def _touch(folder: Path, *names: str) -> None:

@@ -9,7 +9,7 @@ import ray
 from outcome import digests
 from runs import preprocess
 
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -13,7 +13,7 @@ from outcome import programs_on
 from pipeline import errors
 from pipeline.__main__ import main
 from shards_spec.reader import open_dataset
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -18,8 +18,8 @@ from pipeline.movie import prepare
 from pipeline.tools import ffmpeg_path
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

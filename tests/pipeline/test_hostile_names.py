@@ -14,7 +14,7 @@ from pipeline.corpus import find_movies
 from pipeline.errors import OutsideCorpusError
 from shards_spec import layout
 from shards_spec.reader import open_dataset
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

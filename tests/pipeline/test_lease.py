@@ -21,8 +21,8 @@ from pipeline.__main__ import main
 from pipeline.lease import DEAD_SECONDS, LeaseLostError
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -35,8 +35,8 @@ from pipeline.video import VideoSegment
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.schema import movie_rows
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

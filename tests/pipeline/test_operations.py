@@ -24,7 +24,7 @@ from pipeline.progress import Progress, Recorder
 from shards_spec.errors import InputError
 from shards_spec.reader import open_dataset
 from shards_spec.schema import MovieRow, movie_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 DEPLOY = Path(__file__).parents[2] / "pipeline" / "deploy"
 

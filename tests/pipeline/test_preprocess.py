@@ -19,8 +19,8 @@ from runs import SMALL, preprocess
 from pipeline.__main__ import main
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.schema import clip_rows
-from shards_spec.storage import Storage
-from shards_spec.validate import validate
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -6,7 +6,13 @@ import zlib
 import numpy as np
 import pytest
 
-from shards_spec.image import best_columns, colour_map, draw_logmel, encode_png, lay_out_frames
+from shards_spec.inspection.images import (
+    best_columns,
+    colour_map,
+    draw_logmel,
+    encode_png,
+    lay_out_frames,
+)
 
 
 def decode_png(data: bytes) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shards_spec.errors import StorageError
-from shards_spec.local_file import is_plain_key, read_range
-from shards_spec.storage import Storage
+from shards_spec.storage.local_file import is_plain_key, read_range
+from shards_spec.storage.storage import Storage
 
 
 @pytest.mark.parametrize(

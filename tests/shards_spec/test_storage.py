@@ -15,8 +15,8 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.storage import Storage
-from shards_spec.stores import normalise_uri
+from shards_spec.storage.storage import Storage
+from shards_spec.storage.stores import normalise_uri
 
 KEYS = ["plain", "a/b c/d.tar", "a/ü #1.tar", "a/50%.x"]
 
@@ -187,7 +187,7 @@ def test_web_is_read_only(web):
 
 
 def test_a_dataset_on_the_web_is_valid(web, make_toy_dataset, tmp_path):
-    from shards_spec.validate import validate
+    from shards_spec.validation.validate import validate
 
     make_toy_dataset(str(tmp_path / "d"), shard_bytes=20_000)
     report = validate(f"{web}/d")

@@ -11,7 +11,7 @@ from flawed import SHARD, edit_row, edit_shard, failed, recommit, replace_member
 
 from shards_spec import layout
 from shards_spec.schema import clip_rows
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 from shards_spec.writer import read_commit
 
 

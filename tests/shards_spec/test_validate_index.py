@@ -9,7 +9,7 @@ from flawed import edit_row, failed, put_table, recommit
 
 from shards_spec import layout
 from shards_spec.schema import clip_rows, clips_table, movie_rows, movies_table
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 from shards_spec.writer import read_commit, write_commit, write_index
 
 

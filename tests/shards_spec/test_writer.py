@@ -11,7 +11,7 @@ import pytest
 from shards_spec import layout
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema import MovieRow, clip_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import (
     MovieWriter,
     read_commit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.fetch import Fetcher
 
 MakeFetcher = Callable[..., Fetcher]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from shards_spec import layout
 from shards_spec.reader import Dataset
-from shards_spec.validate import validate
+from shards_spec.validation.validate import validate
 from shards_spec.writer import read_commit, tar_sample, write_commit, write_index
 
 #: The one that is damaged; the dataset has `movie-000`, `movie-001` and `broken-000`.

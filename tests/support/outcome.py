@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from shards_spec.schema import MEASURED_COLUMNS
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 
 def digests(out: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, encode_logmel, encode_strip
 from shards_spec.schema import ClipRow, MovieRow
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit, write_index
 
 NUM_CLASSES = 8

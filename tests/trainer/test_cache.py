@@ -14,7 +14,7 @@ import torch
 
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.batch import Batch
 from trainer.cache import ClipCache
 from trainer.clip_index import ClipIndex

@@ -13,7 +13,7 @@ from fault_proxy import FaultProxy
 
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.batch import Batch
 from trainer.clip_index import ClipIndex
 from trainer.policy import BatchPolicy

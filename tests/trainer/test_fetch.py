@@ -15,7 +15,7 @@ from streams import MakeDataset, write
 from shards_spec.errors import StorageError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.clip_index import ClipIndex
 from trainer.fetch import FIRST_HEDGES, TruncatedShardError
 from trainer.policy import BatchPolicy

@@ -13,7 +13,7 @@ from fetching import MakeFetcher, Scripted
 from streams import MakeDataset, write
 
 from shards_spec.reader import Dataset
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.read_buffers import ReadBuffers
 from trainer.stream_config import Counters
 

@@ -12,7 +12,7 @@ from shards_spec.errors import FormatError, StorageError
 from shards_spec.reader import Dataset, read_clips
 from shards_spec.sample import encode_logmel, encode_strip, split_members
 from shards_spec.schema import clip_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from shards_spec.writer import tar_sample
 from trainer.clip_index import ClipIndex
 from trainer.clip_places import take_places

@@ -14,7 +14,7 @@ from streams import CONFIG, POLICY, MakeDataset, assert_equal, batches, corrupt,
 from shards_spec.errors import AccessDeniedError, FormatError, ObjectNotFoundError, StorageError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 from trainer.clip_index import ClipIndex
 from trainer.loader import CHECKSUM_TRIES
 from trainer.stream import ClipStream, StreamConfig

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards_spec.image import encode_png
+from shards_spec.inspection.images import encode_png
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.heldout import EmbeddedClips

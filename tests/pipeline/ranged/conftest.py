@@ -9,7 +9,7 @@ from media import Film, ffmpeg, make_film
 
 from pipeline import blocks
 from pipeline.corpus import Movie, find_movies
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from pipeline import movie as steps
 from pipeline.config import RunConfig
 from pipeline.corpus import Movie, find_movies
 from pipeline.sync import check_sync
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

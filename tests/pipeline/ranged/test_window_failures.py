@@ -15,7 +15,7 @@ from pipeline.corpus import Movie
 from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
 from pipeline.process import Run
 from pipeline.tools import ffmpeg_path
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

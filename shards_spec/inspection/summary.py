@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from shards_spec.errors import InputError
-from shards_spec.image import draw_logmel, encode_png, lay_out_frames
+from shards_spec.inspection.images import draw_logmel, encode_png, lay_out_frames
 from shards_spec.reader import Dataset, read_clips
 from shards_spec.sample import Sample
 from shards_spec.schema import ClipRow, clip_rows

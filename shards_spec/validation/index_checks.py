@@ -15,9 +15,9 @@ from shards_spec import layout
 from shards_spec.errors import InputError
 from shards_spec.reader import recipe_of
 from shards_spec.recipe import NANOSECONDS, Recipe, fingerprint_of
-from shards_spec.report import Problem
 from shards_spec.sample import TAR_BLOCK
 from shards_spec.schema import ADDED_COLUMNS, STATUSES, ClipRow, MovieRow
+from shards_spec.validation.report import Problem
 
 #: The two zero blocks that end a shard.
 END_BYTES = 2 * TAR_BLOCK

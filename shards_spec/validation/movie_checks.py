@@ -8,14 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from shards_spec import index_checks, layout
-from shards_spec.clip_checks import clip_problems
+from shards_spec import layout
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.index_checks import END_BYTES
 from shards_spec.recipe import Recipe
-from shards_spec.report import Problem
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
+from shards_spec.validation import index_checks
+from shards_spec.validation.clip_checks import clip_problems
+from shards_spec.validation.index_checks import END_BYTES
+from shards_spec.validation.report import Problem
 from shards_spec.writer import read_commit
 
 #: Bytes fetched with one request, at least one clip.

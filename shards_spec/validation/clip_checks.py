@@ -10,7 +10,6 @@ import numpy as np
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.reader import check_crc32c
 from shards_spec.recipe import Recipe
-from shards_spec.report import Problem
 from shards_spec.sample import (
     AUDIO,
     FRAMES,
@@ -21,6 +20,7 @@ from shards_spec.sample import (
     split_members,
 )
 from shards_spec.schema import PLACE_COLUMNS, ClipRow, row_values
+from shards_spec.validation.report import Problem
 from shards_spec.writer import tar_sample
 
 #: Least value of a log-mel: ln(1e-10) is -23.026, its nearest float16 -23.031.

@@ -29,8 +29,8 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.local_file import is_plain_key, read_into, read_range
-from shards_spec.stores import MAX_RETRIES, normalise_uri, open_store
+from shards_spec.storage.local_file import is_plain_key, read_into, read_range
+from shards_spec.storage.stores import MAX_RETRIES, normalise_uri, open_store
 
 _DENIED = "access denied; check the credentials in the environment"
 

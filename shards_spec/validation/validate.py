@@ -16,11 +16,9 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shards_spec import index_checks, layout
+from shards_spec import layout
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
-from shards_spec.movie_checks import Subject, movie_problems
 from shards_spec.reader import read_info, recipe_of
-from shards_spec.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
 from shards_spec.schema import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
@@ -28,8 +26,11 @@ from shards_spec.schema import (
     movie_rows,
     parse_table,
 )
-from shards_spec.spread import measure_spread
-from shards_spec.storage import Storage
+from shards_spec.storage.storage import Storage
+from shards_spec.validation import index_checks
+from shards_spec.validation.movie_checks import Subject, movie_problems
+from shards_spec.validation.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
+from shards_spec.validation.spread import measure_spread
 
 CLIPS_ORDER = ("movie_id", "shard", "tar_offset")
 MOVIES_ORDER = ("movie_id",)

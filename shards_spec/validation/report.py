@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from shards_spec.spread import Spread
+from shards_spec.validation.spread import Spread
 
 #: Problems of a check that are shown; all are counted.
 MAX_EXAMPLES = 5

@@ -31,11 +31,11 @@ import ray
 from benchmarks.cost_films import KINDS, Kind, make_films, make_repeated
 from benchmarks.machine import tree_cpu_seconds
 from pipeline.config import RunConfig
-from pipeline.corpus import find_movies
-from pipeline.movie import film_seconds, prepare
-from pipeline.preprocess import preprocess
-from pipeline.source import fingerprint
-from pipeline.tools import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.movie.steps import film_seconds, prepare
+from pipeline.run.preprocess import preprocess
+from pipeline.sources.corpus import find_movies
+from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"

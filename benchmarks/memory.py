@@ -29,8 +29,8 @@ import ray
 
 from benchmarks.machine import processor
 from pipeline.config import RunConfig
-from pipeline.preprocess import preprocess
-from pipeline.tools import bundled_path, ffmpeg_version
+from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
+from pipeline.run.preprocess import preprocess
 from shards_spec.recipe import Recipe
 
 KINDS = ("prepare", "segment", "audio", "write")

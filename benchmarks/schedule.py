@@ -34,10 +34,10 @@ from benchmarks.schedule_films import (
     make_film,
     read_costs,
 )
-from pipeline.corpus import Movie
-from pipeline.jobs import Job, Unit
-from pipeline.plan import Segment
-from pipeline.scheduler import Scheduler, note_failure, retry_wait
+from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.scheduler import Scheduler, note_failure, retry_wait
+from pipeline.plan.movie_plan import Segment
+from pipeline.sources.corpus import Movie
 
 NUM_FILMS = 10_000
 MAX_ATTEMPTS = 4

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.costs import KindCosts
 from pipeline import errors
+from pipeline.engine.jobs import Unit
 from pipeline.errors import MediaError
-from pipeline.jobs import Unit
 from shards_spec.errors import StorageError
 
 SEGMENT_SECONDS = 300.0

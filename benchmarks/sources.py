@@ -31,10 +31,10 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.range_server import serving
 from pipeline.config import RunConfig
-from pipeline.jobs import Event
-from pipeline.preprocess import preprocess
-from pipeline.progress import Progress
-from pipeline.tools import bundled_path, ffmpeg_version
+from pipeline.engine.jobs import Event
+from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
+from pipeline.run.preprocess import preprocess
+from pipeline.run.progress import Progress
 from shards_spec.recipe import Recipe
 
 _CORES = 4

@@ -30,8 +30,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.machine import processor
-from pipeline import movie as steps
-from pipeline.tools import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 # The films are those of the tests.

@@ -24,20 +24,20 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from pipeline import lease
 from pipeline.config import RunConfig
+from pipeline.console.display import Display, print_summary
+from pipeline.console.report import print_report
+from pipeline.console.status import print_status, watch
+from pipeline.console.sync_chart import draw_check
+from pipeline.console.sync_check import check_sync
+from pipeline.console.sync_table import check_json, print_check
 from pipeline.demo import DemoConfig, make_demo_corpus
-from pipeline.display import Display, print_summary
-from pipeline.engine import DrainedError
-from pipeline.preprocess import OnProgress, Summary, preprocess, retry
-from pipeline.progress import read_progress
-from pipeline.prune import find_prunable, prune
+from pipeline.engine.engine import DrainedError
 from pipeline.redaction import redacted
-from pipeline.report import print_report
-from pipeline.status import print_status, watch
-from pipeline.sync import check_sync
-from pipeline.sync_display import check_json, print_check
-from pipeline.sync_picture import draw_check
+from pipeline.run import lease
+from pipeline.run.preprocess import OnProgress, Summary, preprocess, retry
+from pipeline.run.progress import read_progress
+from pipeline.run.prune import find_prunable, prune
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe

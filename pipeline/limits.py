@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-from pipeline.corpus import Movie
 from pipeline.errors import TooLargeError
+from pipeline.sources.corpus import Movie
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 

@@ -18,11 +18,11 @@ from media import Film, make_film
 from outcome import shard_digests
 from rays import running
 
-from pipeline import source
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
-from pipeline.corpus import find_movies
-from pipeline.preprocess import preprocess
+from pipeline.run.preprocess import preprocess
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.errors import AccessDeniedError, ObjectNotFoundError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe

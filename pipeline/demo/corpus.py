@@ -18,11 +18,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from pipeline.demo.config import DemoConfig
-from pipeline.demo.draw import draw_frames
+from pipeline.demo.drawing.draw import draw_frames
 from pipeline.demo.encode import encode_movie
 from pipeline.demo.scenario import DemoMovie, plan_movie, plan_movies
-from pipeline.demo.sound import render_sound
-from pipeline.tools import ffmpeg_path
+from pipeline.demo.sound.render import render_sound
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import InputError
 
 RECIPE_VERSION = 1

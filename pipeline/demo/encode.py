@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.demo.figures import ByteArray
-from pipeline.demo.look import FloatArray
-from pipeline.demo.tones import SAMPLE_RATE_HZ
-from pipeline.tools import ffmpeg_path
+from pipeline.demo.drawing.figures import ByteArray
+from pipeline.demo.drawing.look import FloatArray
+from pipeline.demo.sound.tones import SAMPLE_RATE_HZ
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import ReelshardsError
 
 KEYFRAME_SECONDS = 5

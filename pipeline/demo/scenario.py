@@ -18,8 +18,8 @@ import numpy as np
 
 from pipeline.demo.classes import BLACK_LABEL, CLASSES
 from pipeline.demo.config import DemoConfig
-from pipeline.demo.look import Look, blend_look, draw_look
-from pipeline.demo.score import Score, draw_score
+from pipeline.demo.drawing.look import Look, blend_look, draw_look
+from pipeline.demo.sound.score import Score, draw_score
 
 FRAME_RATES = (Fraction(24), Fraction(25), Fraction(30), Fraction(24000, 1001))
 OPENING_BLACK_SECONDS = 4.0

@@ -17,12 +17,13 @@ from fault_proxy import FaultProxy
 from media import Film, make_film
 from outcome import shard_digests
 
-from pipeline import copies, source
-from pipeline import movie as steps
 from pipeline.__main__ import main
-from pipeline.corpus import Movie, find_movies
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
-from pipeline.spool import SOUND, Spool
+from pipeline.movie import steps
+from pipeline.movie.spool import SOUND, Spool
+from pipeline.sources import identity as source
+from pipeline.sources import staged as copies
+from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage

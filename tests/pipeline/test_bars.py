@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from oracle import plan_of
 
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.recipe import Recipe
 
 WIDTH, HEIGHT, NUM_FRAMES = 320, 180, 120

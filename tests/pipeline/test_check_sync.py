@@ -12,10 +12,10 @@ from beeps import FILM, beeping, flash_times, mux, picture, write_wav
 from media import Film, ffmpeg, make_film
 
 from pipeline.__main__ import main
-from pipeline.sync import SyncCheck, check_sync, overlaps_ns, sound_clock
-from pipeline.sync_display import clock_time
-from pipeline.sync_picture import HEIGHT, WIDTH, draw_check
-from pipeline.timeline import Frame, Piece
+from pipeline.audio.timeline import Frame, Piece
+from pipeline.console.sync_chart import HEIGHT, WIDTH, draw_check
+from pipeline.console.sync_check import SyncCheck, check_sync, overlaps_ns, sound_clock
+from pipeline.console.sync_table import clock_time
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.audio import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
-from pipeline.clips import drop_reason, order_seed
-from pipeline.coded import luma_sums
-from pipeline.strips import VideoClip
+from pipeline.audio.clips import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
+from pipeline.movie.frames import VideoClip
+from pipeline.movie.selection import drop_reason, order_seed
+from pipeline.video.encoded_frames import luma_sums
 from shards_spec.recipe import Recipe
 
 

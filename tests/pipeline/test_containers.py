@@ -15,11 +15,11 @@ import pytest
 from media import Film, ffmpeg, make_film, read_number
 from oracle import clips_of, everything, judged, plan_of, source_frames, wrong_frames
 
+from pipeline.audio.soundtrack import SoundReport
 from pipeline.errors import NoDecoderError, UnreadableError
-from pipeline.movie import Effort, movie_row
-from pipeline.plan import MoviePlan
-from pipeline.soundtrack import SoundReport
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie.steps import Effort, movie_row
+from pipeline.plan.movie_plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS
 
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "25")

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.corpus import find_movies, movie_id_of
-from pipeline.source import fingerprint, local_file
+from pipeline.sources.corpus import find_movies, movie_id_of
+from pipeline.sources.identity import fingerprint, local_file
 from shards_spec.errors import InputError
 from shards_spec.layout import check_movie_id
 from shards_spec.storage.storage import Storage

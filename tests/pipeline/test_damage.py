@@ -13,10 +13,10 @@ import pytest
 from media import Film, ffmpeg, make_film
 from oracle import decoded, everything, plan_of
 
-from pipeline import movie as steps
-from pipeline.damage import QUIET_FRAMES, DecoderLog, Frame, broken, mended
 from pipeline.errors import MediaError
-from pipeline.tools import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.movie import steps
+from pipeline.video.decoder_log import QUIET_FRAMES, DecoderLog, Frame, broken, mended
 
 PCM = ("-c:a", "pcm_s16le")
 _X264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "25")
@@ -30,7 +30,7 @@ CODECS = {
     "mpeg2": ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "15"),
     "mpeg4": ("-c:v", "mpeg4", "-q:v", "3", "-g", "25"),
 }
-#: What an HEVC decoder does not notice of rot differs from run to run: see `pipeline.damage`.
+#: What an HEVC decoder does not notice of rot differs from run to run: see `pipeline.video.decoder_log`.
 ROT = {"rot": (kinds.rot, (0.03, 0.15)), "flip": (kinds.flip, (0.02, 0.1))}
 LOSSES = {"lose": (kinds.lose, (0.02, 0.1)), "lose keys": (kinds.lose_keys, (0.2, 0.5))}
 TS_LOSSES = {

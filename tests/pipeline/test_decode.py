@@ -13,7 +13,6 @@ import soundfile
 from media import Film, ffmpeg, make_film, onsets, read_number
 from oracle import clips_of, everything, source_frames, wrong_frames
 
-from pipeline import movie as steps
 from pipeline.errors import (
     MediaError,
     NoAudioStreamError,
@@ -21,7 +20,8 @@ from pipeline.errors import (
     TooShortError,
     UnreadableError,
 )
-from pipeline.plan import MoviePlan
+from pipeline.movie import steps
+from pipeline.plan.movie_plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)

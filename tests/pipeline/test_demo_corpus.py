@@ -17,7 +17,7 @@ import pytest
 from pipeline.demo import DemoConfig, make_demo_corpus
 from pipeline.demo.encode import encode_movie
 from pipeline.demo.scenario import plan_movies
-from pipeline.tools import ffmpeg_path, ffprobe_path
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffprobe_path
 from shards_spec.errors import InputError, ReelshardsError
 
 TINY = DemoConfig(

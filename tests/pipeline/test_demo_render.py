@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.demo import DemoConfig
 from pipeline.demo.classes import CLASSES
-from pipeline.demo.draw import draw_frames
-from pipeline.demo.look import draw_look, palette, to_yuv
+from pipeline.demo.drawing.draw import draw_frames
+from pipeline.demo.drawing.look import draw_look, palette, to_yuv
 from pipeline.demo.scenario import DemoMovie, event_seconds, plan_movie
-from pipeline.demo.sound import render_sound, render_voice
-from pipeline.demo.tones import SAMPLE_RATE_HZ
+from pipeline.demo.sound.render import render_sound, render_voice
+from pipeline.demo.sound.tones import SAMPLE_RATE_HZ
 
 TINY = DemoConfig(min_seconds=4.0, max_seconds=4.0, mean_shot_seconds=1.0, width=160, height=90)
 

@@ -9,8 +9,10 @@ from fractions import Fraction
 
 import pytest
 
-from pipeline.demo import DemoConfig, classes, figures, motion, places, voices
+from pipeline.demo import DemoConfig, classes
+from pipeline.demo.drawing import figures, motion, places
 from pipeline.demo.scenario import FRAME_RATES, event_seconds, plan_movie, plan_movies
+from pipeline.demo.sound.render import voices
 from shards_spec.errors import InputError
 
 DEFAULT_MOVIES = plan_movies(DemoConfig())

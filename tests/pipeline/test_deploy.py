@@ -22,9 +22,9 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import pipeline.__main__ as cli
-from pipeline import drain
 from pipeline.config import RunConfig
 from pipeline.limits import GIB
+from pipeline.run import drain
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "pipeline" / "deploy"

@@ -11,11 +11,12 @@ from hostile import Listener, hostile_files, pointing_elsewhere
 from media import Film, ffmpeg, make_film
 from runs import preprocess
 
-from pipeline import access, source
-from pipeline.corpus import find_movies
 from pipeline.errors import MediaError
-from pipeline.movie import prepare
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie.steps import prepare
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage

@@ -9,9 +9,9 @@ import pytest
 from media import Film, make_film
 from runs import preprocess
 
-from pipeline import source
-from pipeline.corpus import find_movies
 from pipeline.errors import OutsideCorpusError
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec import layout
 from shards_spec.reader import open_dataset
 from shards_spec.validation.validate import validate

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from media import Film, make_film
 
-from pipeline import drain, lease
 from pipeline.__main__ import main
-from pipeline.lease import DEAD_SECONDS, LeaseLostError
+from pipeline.run import drain, lease
+from pipeline.run.lease import DEAD_SECONDS, LeaseLostError
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage.storage import Storage
@@ -159,7 +159,7 @@ def test_prune_says_what_it_would_do_and_does_it(
 
 @pytest.mark.slow
 def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> None:
-    """`python -m pipeline.drain OUT` finds runs by their command lines, whoever started them."""
+    """`python -m pipeline.run.drain OUT` finds runs by their command lines, whoever started them."""
     films = tmp_path / "films"
     films.mkdir()
     for number in range(6):

@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 from media import Film, ffmpeg, make_film
 
-from pipeline import limits, source
+from pipeline import limits
 from pipeline.__main__ import main
-from pipeline.command import guarded
-from pipeline.corpus import find_movies
 from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import guarded
+from pipeline.ffmpeg.process import Run
 from pipeline.limits import Limits
-from pipeline.movie import Effort, bare_row, prepare
-from pipeline.process import Run
+from pipeline.movie.steps import Effort, bare_row, prepare
 from pipeline.redaction import redacted
-from pipeline.tools import ffmpeg_path
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 
 
@@ -143,7 +144,7 @@ def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
 _WORKER = """
 import sys
 from pipeline import limits
-from pipeline.process import Run
+from pipeline.ffmpeg.process import Run
 bounds = limits.Limits(ffmpeg_memory_gib=0)
 with limits.applied(bounds), Run(sys.argv[1:], what="x", wall_seconds=60) as run:
     print(run._process.pid, flush=True)

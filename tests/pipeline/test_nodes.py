@@ -23,15 +23,16 @@ from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.exceptions import RayTaskError
 from saboteur import Saboteur
 
-from pipeline import movie as steps
-from pipeline import source, tasks
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
-from pipeline.corpus import find_movies
+from pipeline.engine import tasks
 from pipeline.errors import LostError
-from pipeline.plan import Segment
-from pipeline.spool import SOUND
-from pipeline.video import VideoSegment
+from pipeline.movie import steps
+from pipeline.movie.spool import SOUND
+from pipeline.plan.movie_plan import Segment
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
+from pipeline.video.segment import VideoSegment
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.schema import movie_rows

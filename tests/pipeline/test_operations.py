@@ -17,10 +17,11 @@ from rays import running
 from rich.console import Console
 from runs import preprocess
 
-from pipeline import lease, status
-from pipeline.eventlog import EventLog
-from pipeline.jobs import Event
-from pipeline.progress import Progress, Recorder
+from pipeline.console import status
+from pipeline.engine.jobs import Event
+from pipeline.run import lease
+from pipeline.run.event_log import EventLog
+from pipeline.run.progress import Progress, Recorder
 from shards_spec.errors import InputError
 from shards_spec.reader import open_dataset
 from shards_spec.schema import MovieRow, movie_rows

@@ -13,9 +13,15 @@ from media import Film, ffmpeg, make_film, read_number
 from numpy.typing import NDArray
 from oracle import RECIPE, clips_of, everything, plan_of
 
-from pipeline.colour import REFERENCE_WHITE_NITS, Colour, ToneMap, nits_to_pq, pq_to_nits
-from pipeline.picture import applied
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.video.filters import applied
+from pipeline.video.tone_mapping import (
+    REFERENCE_WHITE_NITS,
+    Colour,
+    ToneMap,
+    nits_to_pq,
+    pq_to_nits,
+)
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 LOSSLESS = ("-c:v", "ffv1", "-pix_fmt", "yuv420p")

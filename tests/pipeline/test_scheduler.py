@@ -10,11 +10,11 @@ from ray import exceptions as ray_errors
 from benchmarks import schedule
 from benchmarks.costs import KindCosts
 from benchmarks.schedule_films import Costs, read_costs
-from pipeline import errors, tasks
-from pipeline.corpus import Movie
-from pipeline.health import Health
-from pipeline.jobs import Job
-from pipeline.scheduler import (
+from pipeline import errors
+from pipeline.engine import tasks
+from pipeline.engine.health import Health
+from pipeline.engine.jobs import Job
+from pipeline.engine.scheduler import (
     MAX_LOSSES,
     Scheduler,
     final_status,
@@ -22,6 +22,7 @@ from pipeline.scheduler import (
     note_failure,
     retry_wait,
 )
+from pipeline.sources.corpus import Movie
 from shards_spec.errors import StorageError
 
 

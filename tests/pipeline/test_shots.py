@@ -13,13 +13,13 @@ from media import draw_frame
 from numpy.typing import NDArray
 from oracle import decoded, everything, plan_of, source_frames, wrong_frames
 
-from pipeline import movie as steps
-from pipeline.clips import join_clips
 from pipeline.errors import TooShortError
-from pipeline.plan import MoviePlan
-from pipeline.shots import apart, starts_in_shots
-from pipeline.strips import MovieFrames
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie import steps
+from pipeline.movie.frames import MovieFrames
+from pipeline.movie.selection import join_clips
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.shots import apart, starts_in_shots
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow
 

@@ -9,10 +9,11 @@ import pytest
 from media import Film, make_film
 
 from benchmarks import memory
-from pipeline import audio, source
-from pipeline import movie as steps
-from pipeline.corpus import find_movies
-from pipeline.spool import SOUND, Spool
+from pipeline.audio import clips as audio
+from pipeline.movie import steps
+from pipeline.movie.spool import SOUND, Spool
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 
 

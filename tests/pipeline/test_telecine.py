@@ -12,7 +12,7 @@ from beeps import plan_of as plan_with_sound
 from media import Film, draw_frame, ffmpeg, make_film, read_number
 from oracle import clips_of, everything, judged, plan_of, source_frames
 
-from pipeline.picture import applied
+from pipeline.video.filters import applied
 from shards_spec.recipe import NANOSECONDS
 
 LIMIT_SECONDS = 1e-3

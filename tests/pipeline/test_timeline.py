@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.timeline import ANCHOR_SECONDS, STEADY_SECONDS, Frame, Piece, place
+from pipeline.audio.timeline import ANCHOR_SECONDS, STEADY_SECONDS, Frame, Piece, place
 
 RATES = st.sampled_from([16_000, 44_100, 48_000])
 COUNTS = st.sampled_from([480, 1_024, 1_152, 1_536, 4_096])

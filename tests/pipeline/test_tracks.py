@@ -11,14 +11,14 @@ import pytest
 from beeps import FILM, beeping, flash_times, picture, plan_of, stored_sound, write_wav
 from media import ffmpeg
 
-from pipeline import movie as steps
-from pipeline import source
-from pipeline.corpus import Movie, find_movies
+from pipeline.audio.downmix import WEIGHTS, mono_mix
 from pipeline.errors import NoAudioStreamError
-from pipeline.languages import language_code
-from pipeline.mixdown import WEIGHTS, mono_mix
-from pipeline.tools import ffmpeg_path
-from pipeline.tracks import audio_tracks, choose_track
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie import steps
+from pipeline.probe.audio_track import audio_tracks, choose_track
+from pipeline.probe.languages import language_code
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 

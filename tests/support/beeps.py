@@ -20,9 +20,9 @@ from media import Film, ffmpeg, make_film, read_number
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
-from pipeline import movie as steps
-from pipeline.audio import MovieAudio
-from pipeline.plan import MoviePlan
+from pipeline.audio.clips import MovieAudio
+from pipeline.movie import steps
+from pipeline.plan.movie_plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)

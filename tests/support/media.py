@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tools import bundled_path
+from pipeline.ffmpeg.binaries import bundled_path
 
 BITS = 16
 RATE_HZ = 48_000

@@ -10,11 +10,11 @@ import numpy as np
 from media import read_number, shown_at
 from numpy.typing import NDArray
 
-from pipeline import movie as steps
-from pipeline import source
-from pipeline.corpus import find_movies
-from pipeline.plan import MoviePlan
-from pipeline.strips import MovieFrames
+from pipeline.movie import steps
+from pipeline.movie.frames import MovieFrames
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 

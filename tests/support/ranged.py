@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import access, source
-from pipeline import movie as steps
-from pipeline.corpus import Movie, find_movies
-from pipeline.process import Run
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.movie import steps
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.recipe import Recipe
 
 #: Of all frames of a film of these tests, as `yuv420p`.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from media import Film, ffmpeg, make_film
 
-from pipeline import blocks
-from pipeline.corpus import Movie, find_movies
+from pipeline.sources import read_ahead as blocks
+from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.storage.storage import Storage
 
 

@@ -12,11 +12,12 @@ from outcome import shard_digests
 from ranged import RECIPE, steps_of, web_film
 from runs import preprocess
 
-from pipeline import access, source
-from pipeline import movie as steps
 from pipeline.config import RunConfig
-from pipeline.corpus import Movie, find_movies
-from pipeline.sync import check_sync
+from pipeline.console.sync_check import check_sync
+from pipeline.movie import steps
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.storage.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

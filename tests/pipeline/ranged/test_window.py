@@ -13,10 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 from ranged import FRAMES_BYTES, RECIPE, read_all, web_film
 
-from pipeline import access, blocks, source, window
-from pipeline import movie as steps
-from pipeline.corpus import Movie
 from pipeline.errors import NoDecoderError
+from pipeline.movie import steps
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources import ranged as window
+from pipeline.sources import read_ahead as blocks
+from pipeline.sources.corpus import Movie
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -9,12 +9,15 @@ import pytest
 from fault_proxy import FaultProxy
 from ranged import FRAMES_BYTES, RECIPE, read_all, web_film
 
-from pipeline import blocks, limits, source, window
-from pipeline import movie as steps
-from pipeline.corpus import Movie
+from pipeline import limits
 from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
-from pipeline.process import Run
-from pipeline.tools import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.movie import steps
+from pipeline.sources import identity as source
+from pipeline.sources import ranged as window
+from pipeline.sources import read_ahead as blocks
+from pipeline.sources.corpus import Movie
 from shards_spec.storage.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

@@ -9,7 +9,7 @@ import pytest
 from beeps import FILM, beeping, check, flash_times, look, mux, picture, write_wav
 from media import Film
 
-from pipeline.stretch import MARGIN, stretch
+from pipeline.audio.time_stretch import MARGIN, stretch
 
 
 @pytest.mark.parametrize("factor", [1.001, 0.999])

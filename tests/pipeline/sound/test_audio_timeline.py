@@ -29,8 +29,8 @@ from beeps import (
 )
 from media import ffmpeg
 
-from pipeline import movie as steps
 from pipeline.errors import NoAudioStreamError
+from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS
 
 

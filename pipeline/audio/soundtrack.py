@@ -1,0 +1,252 @@
+"""A movie's sound on the movie timeline: decoded once, placed, mixed to mono, resampled.
+
+ffmpeg decodes the chosen track at its own rate and mixes it to mono; its `ashowinfo` filter tells
+each frame's pts and sample count, after the decoder has taken priming and padding away. `place`
+says where the samples belong; gaps become silence, overlaps are cut, drifting stretches are
+stretched, and one resampler runs over the whole timeline, so output sample k is at k / rate.
+
+    decoded   [a a a a][b b b b]   [c c c c]        samples as they come
+    timeline  [a a a a][b b b b]000[c c c c]000     native rate, from t = 0
+    output    | | | | | | | | | | | | | | | |       recipe's rate
+
+Memory holds about half a minute of sound, however long the movie is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import ffmpeg
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from pipeline.audio.downmix import mono_filter
+from pipeline.audio.time_stretch import MARGIN, stretch
+from pipeline.audio.timeline import Frame, Piece, place
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.probe.audio_track import AudioTrack
+from pipeline.video.filters import input_stream
+from shards_spec.recipe import NANOSECONDS
+
+_ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
+_READ_BYTES = 1 << 18
+_BYTES_PER_SAMPLE = 4
+_SILENCE_SECONDS = 1.0
+#: Less is rounding of timestamps, not missing sound.
+_LEAST_FILL_SECONDS = 0.001
+#: Sound that is read past the wanted end, so that the resampler's edge lies behind it.
+_EDGE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class SoundReport:
+    """What was done to bring a movie's sound onto its timeline, up to the wanted end."""
+
+    start_ns: int = 0
+    """When the first decoded sample is heard; negative before the picture."""
+    fills_ns: tuple[tuple[int, int], ...] = ()
+    """Stretches [start, end) without sound in the source, filled with silence."""
+    cut_ns: int = 0
+    """Sound that was left out because other sound was there already."""
+    drift_ppm: float = 0.0
+    """How much faster the sound's own clock runs than the timeline, corrected; 0 when steady."""
+    decoded_ns: int = 0
+    """Sound that was decoded, by its own clock."""
+
+    @property
+    def filled_ns(self) -> int:
+        """Silence put in, all together."""
+        return sum(end - start for start, end in self.fills_ns)
+
+
+class Soundtrack:
+    """Reads a movie's sound. Use as a context manager; iterate `chunks` once."""
+
+    def __init__(
+        self,
+        path: str,
+        audio: AudioTrack,
+        start_ns: int,
+        end_ns: int,
+        *,
+        what: str,
+        keep_frames: bool = False,
+    ) -> None:
+        """Start decoding.
+
+        Args:
+            path: of the movie.
+            audio: the track.
+            start_ns: container time of t = 0.
+            end_ns: wanted end on the movie timeline.
+            what: movie and part, for errors.
+            keep_frames: gather `frames` and `pieces`, to look at them later; they grow with the
+                movie.
+        """
+        self.frames: list[Frame] = []
+        self.pieces: list[Piece] = []
+        """Where the sound was put."""
+        self._keep_frames = keep_frames
+        self._rate_hz, self._has_times = audio.sample_rate_hz, audio.has_times
+        self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
+        self._end_ns = end_ns
+        self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
+        self._reports, self._reported = deque[Frame](), 0
+        self._sound = _Fifo()
+        self._fills: list[tuple[int, int]] = []
+        self._cut = self._clock = self._change = 0
+        self._start: int | None = None
+        self._run = Run(
+            _command(path, audio),
+            what=what,
+            wall_seconds=600 + 2 * end_ns / NANOSECONDS,
+            on_line=self._note_frame,
+        )
+
+    def __enter__(self) -> Soundtrack:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._run.stop()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of ffmpeg; known after the end."""
+        return self._run.cpu_seconds
+
+    def chunks(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+        """Mono samples from t = 0 to the wanted end or a little beyond, without holes.
+
+        Raises `MediaError` when nothing can be decoded at all; what is missing later is silence.
+        """
+        resampler = soxr.ResampleStream(self._rate_hz, rate_hz, 1, "float32", "HQ")
+        for chunk in self._native_chunks():
+            if self._rate_hz == rate_hz:
+                yield chunk
+            else:
+                yield resampler.resample_chunk(chunk)
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+    def report(self) -> SoundReport:
+        """What was done so far."""
+
+        def ns(samples: int) -> int:
+            return round(Fraction(samples * NANOSECONDS, self._rate_hz))
+
+        fills = [(ns(start), min(ns(end), self._end_ns)) for start, end in self._fills]
+        return SoundReport(
+            start_ns=ns(self._start or 0),
+            fills_ns=tuple((start, end) for start, end in fills if start < end),
+            cut_ns=ns(self._cut),
+            drift_ppm=round(1e6 * self._change / max(1, self._clock), 3),
+            decoded_ns=ns(self._sound.end),
+        )
+
+    def _native_chunks(self) -> Iterator[NDArray[np.float32]]:
+        end = self._end + round(_EDGE_SECONDS * self._rate_hz)
+        position = 0
+        for piece in place(self._frames(), self._rate_hz):
+            self._account(piece)
+            for silence in self._silence(position, min(piece.start, end)):
+                yield silence
+                position += len(silence)
+            overlap = max(0, position - piece.start)
+            self._cut += max(0, min(overlap, piece.length) - max(0, -piece.start))
+            if overlap < piece.length:
+                sound = self._sound.read(piece)[overlap : overlap + end - position]
+                yield sound
+                position += len(sound)
+            if position >= end:
+                return
+        yield from self._silence(position, end)
+
+    def _account(self, piece: Piece) -> None:
+        if self._keep_frames:
+            self.pieces.append(piece)
+        self._start = piece.start if self._start is None else self._start
+        self._clock += piece.count
+        self._change += piece.length - piece.count
+
+    def _silence(self, start: int, end: int) -> Iterator[NDArray[np.float32]]:
+        if start >= end:
+            return
+        if end - start >= _LEAST_FILL_SECONDS * self._rate_hz:
+            self._fills.append((start, end))
+        step = round(_SILENCE_SECONDS * self._rate_hz)
+        for begin in range(start, end, step):
+            yield np.zeros(min(step, end - begin), np.float32)
+
+    def _frames(self) -> Iterator[Frame]:
+        """Frames as they are decoded; their samples are in the store when they are given."""
+        received = given = 0
+        while data := self._run.read_some(_READ_BYTES):
+            self._sound.append(np.frombuffer(data, dtype="<f4"))
+            received += len(data) // _BYTES_PER_SAMPLE
+            # ffmpeg reports a frame before it writes the samples.
+            self._wait_for_reports(received)
+            while self._reports and given + self._reports[0].count <= received:
+                frame = self._reports.popleft()
+                given += frame.count
+                if self._keep_frames:
+                    self.frames.append(frame)
+                yield frame
+        self._run.finish(tolerate_errors=True)
+        if not received and self._run.returncode:
+            raise self._run.error("no sound could be decoded")
+
+    def _wait_for_reports(self, num_samples: int) -> None:
+        self._run.wait_for_line(lambda: self._reported >= num_samples)
+
+    def _note_frame(self, line: str) -> None:
+        match = _ASHOWINFO.search(line)
+        if match:
+            # ffmpeg counts from 0 where the container holds no times, wherever the picture stands.
+            is_timed = self._has_times and match.group(1) != "NOPTS"
+            pts = int(match.group(1)) - self._zero if is_timed else None
+            frame = Frame(pts, int(match.group(2)))
+            # Read by the other thread: the frame first, then that it is there.
+            self._reports.append(frame)
+            self._reported += frame.count
+
+
+class _Fifo:
+    """Decoded samples by their number, from the last one read on."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        """One past the last sample that came in."""
+        self._first = 0
+        self._blocks: deque[NDArray[np.float32]] = deque()
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        self._blocks.append(samples)
+        self.end += len(samples)
+
+    def read(self, piece: Piece) -> NDArray[np.float32]:
+        """The samples of a piece at their length on the timeline; earlier ones are forgotten."""
+        while self._blocks and self._first + len(self._blocks[0]) <= piece.first - MARGIN:
+            self._first += len(self._blocks.popleft())
+        held = np.concatenate([np.zeros(MARGIN, np.float32), *self._blocks])
+        begin = piece.first - self._first
+        if piece.length == piece.count:
+            return held[MARGIN + begin :][: piece.count]
+        source = held[begin : begin + piece.count + 2 * MARGIN]
+        missing = piece.count + 2 * MARGIN - len(source)
+        return stretch(np.pad(source, (0, missing)), piece.length)
+
+
+def _command(path: str, audio: AudioTrack) -> list[str]:
+    source = input_stream(path, threads=1, copyts=None)[str(audio.index)]
+    # The rate is fixed: a stream that changes it on the way must not change ours.
+    mono = mono_filter(source, audio).filter("aresample", audio.sample_rate_hz)
+    mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")
+    output = ffmpeg.output(mono, "pipe:1", format="f32le")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
+    command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
+    return command

@@ -1,0 +1,157 @@
+"""What a person sees of a run: one live line while it works, then the account.
+
+On a terminal the line is redrawn in place; in a log, one line is printed every ten seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.engine.jobs import Event
+from pipeline.run.preprocess import Summary, film_hours
+from pipeline.run.progress import Progress
+from shards_spec.schema import MovieRow
+
+_LOG_EVERY_SECONDS = 10.0
+
+
+class Display:
+    """Shows the progress of a run; use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._logged = time.monotonic()
+
+    def __enter__(self) -> Display:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, progress: Progress, event: Event | None) -> None:
+        """Take in where the run is and what just happened."""
+        if event is not None and event.kind == "finished" and event.row is not None:
+            self._say_finished(event.row, progress)
+        elif event is not None and event.kind == "retry":
+            line = Text(f"retry    {event.movie_id}: {event.message}", "yellow")
+            self._console.print(line, soft_wrap=True)
+        if self._console.is_terminal:
+            self._live.update(Text(progress_line(progress)))
+        elif time.monotonic() - self._logged > _LOG_EVERY_SECONDS:
+            self._logged = time.monotonic()
+            self._console.print(progress_line(progress), highlight=False)
+
+    def _say_finished(self, row: MovieRow, progress: Progress) -> None:
+        place = f"[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
+        if row.status == "done":
+            line = Text(
+                f"done     {row.movie_id}  {row.num_clips} clips, {row.num_shards} shards, "
+                f"{row.shard_bytes / 1e6:.1f} MB  {place}"
+            )
+        else:
+            line = Text(f"{row.status}  {row.movie_id}: {row.error}  {place}", "red")
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def progress_line(progress: Progress) -> str:
+    """One line: movies, clips, speed, time left, failures."""
+    parts = [
+        f"movies {progress.movies_kept + progress.movies_finished}/{progress.movies_total}",
+        f"clips {progress.clips}",
+        f"{progress.film_hours_per_hour:.1f} film-hours/hour",
+        f"ETA {_clock(progress.eta_seconds)}",
+        f"failures {progress.movies_failed}",
+    ]
+    if progress.retries:
+        parts.append(f"retries {progress.retries}")
+    return "  ".join(parts)
+
+
+def print_summary(console: Console, summary: Summary, out: str) -> None:
+    """The closing account: counts, what was dropped, every movie that is missing and why."""
+    rows = summary.rows
+    done = [row for row in rows if row.status == "done"]
+    table = Table(title="preprocessing", show_header=False, title_justify="left")
+    table.add_row("movies", _movie_counts(summary))
+    table.add_row("clips", f"{sum(row.num_clips for row in done)}")
+    table.add_row("dropped", _dropped(done) or "none")
+    table.add_row("shards", f"{_shards(done)}")
+    table.add_row("film", f"{film_hours(done):.2f} h")
+    speed = summary.progress.film_hours_per_hour
+    wall = f"{summary.wall_seconds:.0f} s"
+    table.add_row("time", f"{wall}, {speed:.1f} film-hours/hour" if speed else wall)
+    table.add_row("dataset", out)
+    console.print(table)
+    for title, found in (("missing", summary.failed), ("without usable clips", summary.skipped)):
+        if found:
+            console.print(movies_table(title, found))
+    if summary.todo.removed:
+        names = ", ".join(summary.todo.removed[:5])
+        console.print(
+            f"{len(summary.todo.removed)} movies of the dataset are not in this corpus "
+            f"and were kept: {names}",
+            highlight=False,
+        )
+
+
+def movies_table(title: str, rows: Sequence[MovieRow]) -> Table:
+    """Movies with the reason why they gave no clips."""
+    table = Table(title=title, title_justify="left")
+    for name in ("movie", "status", "class", "tries"):
+        table.add_column(name)
+    table.add_column("cause", overflow="fold")
+    for row in rows:
+        table.add_row(row.movie_id, row.status, row.error_class, str(row.attempts), Text(row.error))
+    return table
+
+
+def _movie_counts(summary: Summary) -> str:
+    counts = Counter(row.status for row in summary.rows)
+    words = [f"{counts[status]} {status}" for status in sorted(counts)]
+    kept = len(summary.todo.keep)
+    if kept:
+        words.append(f"of these {kept} were there already")
+    if summary.todo.redo_reasons:
+        reasons = Counter(summary.todo.redo_reasons.values())
+        words += [f"{count} done again because {why}" for why, count in sorted(reasons.items())]
+    return ", ".join(words)
+
+
+def _dropped(rows: Sequence[MovieRow]) -> str:
+    totals = {
+        "black": sum(row.dropped_black for row in rows),
+        "silent": sum(row.dropped_silent for row in rows),
+        "frozen": sum(row.dropped_frozen for row in rows),
+        "too short": sum(row.dropped_too_short for row in rows),
+        "damaged": sum(row.dropped_damaged for row in rows),
+    }
+    return ", ".join(f"{count} {reason}" for reason, count in totals.items() if count)
+
+
+def _shards(rows: Sequence[MovieRow]) -> str:
+    size = sum(row.shard_bytes for row in rows)
+    return f"{sum(row.num_shards for row in rows)}, {size / 1e6:.1f} MB"
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,139 @@
+"""What `check-sync` found, as a table or as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.console.sync_check import SyncCheck
+from pipeline.probe.audio_track import AudioTrack
+from shards_spec.recipe import NANOSECONDS
+
+_MAX_GAPS = 8
+
+
+def print_check(console: Console, check: SyncCheck) -> None:
+    """Tables: picture, sound and its corrections, all audio tracks."""
+    found = check.probe
+    table = Table("", "", title=check.movie, show_header=False, title_justify="left")
+    for name, value in _picture_rows(check):
+        table.add_row(name, value)
+    table.add_section()
+    for name, value in _sound_rows(check):
+        table.add_row(name, value)
+    console.print(table)
+    tracks = Table("stream", "codec", "channels", "language", "title", "", title_justify="left")
+    for track in sorted((found.audio, *found.other_audio), key=lambda track: track.index):
+        tracks.add_row(*_track_cells(track))
+    tracks.title = "audio tracks"
+    console.print(tracks)
+
+
+def check_json(check: SyncCheck) -> dict[str, Any]:
+    """The same as plain values; times in seconds of the movie timeline."""
+    found = check.probe
+    least, middle, greatest = check.frame_distances_ms
+    return {
+        "movie": check.movie,
+        "duration_seconds": _seconds(found.duration_ns),
+        "video": {
+            "stream": found.video.index,
+            "codec": found.video.codec,
+            "width": found.video.width,
+            "height": found.video.height,
+            "crop": check.crop,
+            "is_vfr": found.is_vfr,
+            "frames": len(check.frames_ns),
+            "lost_seconds": _seconds(found.lost_ns),
+            "frame_distance_ms": {"min": least, "median": middle, "max": greatest},
+        },
+        "audio": {
+            "start_ms": check.sound.start_ns / 1e6,
+            "drift_ppm": check.sound.drift_ppm,
+            "drift_end_ms": check.drift_end_ms,
+            "timestamp_noise_ms": check.noise_ms,
+            "filled_seconds": _seconds(check.sound.filled_ns),
+            "cut_seconds": _seconds(check.sound.cut_ns),
+            "gaps": [[_seconds(start), _seconds(end)] for start, end in check.sound.fills_ns],
+            "overlaps": [[_seconds(start), _seconds(end)] for start, end in check.overlaps_ns],
+        },
+        "tracks": [
+            _track_json(track)
+            for track in sorted((found.audio, *found.other_audio), key=lambda track: track.index)
+        ],
+    }
+
+
+def clock_time(seconds: float) -> str:
+    """`1:02:03.400`; without the hours where there are none."""
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{sign}{head}:{left:02d}.{milliseconds:03d}"
+
+
+def _picture_rows(check: SyncCheck) -> list[tuple[str, str]]:
+    found, video = check.probe, check.probe.video
+    least, middle, greatest = check.frame_distances_ms
+    rate = f"{1000 / middle:.3f} frames/s" if middle else "one frame"
+    kind = "variable" if found.is_vfr else "constant"
+    size = f"{video.width}x{video.height}"
+    lost = f"{_seconds(found.lost_ns):.3f} s, where the clock jumped back: remux the parts"
+    return [
+        ("picture", f"stream {video.index}, {video.codec} {size}"),
+        ("length", clock_time(_seconds(found.duration_ns))),
+        *([("lost", lost)] if found.lost_ns else []),
+        ("frame rate", f"{kind}, {rate}, {len(check.frames_ns)} frames"),
+        ("frame distance", f"{least:.1f} / {middle:.1f} / {greatest:.1f} ms (min/median/max)"),
+        ("bars", f"cropped to {check.crop}" if check.crop else "none"),
+    ]
+
+
+def _sound_rows(check: SyncCheck) -> list[tuple[str, str]]:
+    audio, sound = check.probe.audio, check.sound
+    start = sound.start_ns / 1e6
+    where = "with the picture" if abs(start) < 1 else "late" if start > 0 else "early"
+    noise = f"{check.noise_ms:.2f} ms from the place of the sound, half of them less"
+    rows = [
+        ("sound", f"stream {audio.index}: {audio.choice}"),
+        ("starts", f"{start:+.1f} ms, {where}"),
+        ("drift", _drift(check)),
+        ("timestamps", noise if audio.has_times else "none"),
+        ("gaps", f"{len(sound.fills_ns)}, {_seconds(sound.filled_ns):.3f} s filled with silence"),
+    ]
+    shown = check.gaps_ns[:_MAX_GAPS]
+    rows += [("", _stretch(start, end)) for start, end in shown]
+    if len(check.gaps_ns) > len(shown):
+        rows.append(("", f"and {len(check.gaps_ns) - len(shown)} shorter ones"))
+    rows.append(("overlaps", f"{len(check.overlaps_ns)}, {_seconds(sound.cut_ns):.3f} s cut"))
+    rows += [("", _stretch(start, end)) for start, end in check.overlaps_ns[:_MAX_GAPS]]
+    return rows
+
+
+def _drift(check: SyncCheck) -> str:
+    if check.sound.drift_ppm == 0:
+        return "none"
+    return f"{check.sound.drift_ppm:+.1f} ppm, {check.drift_end_ms:+.1f} ms at the end; corrected"
+
+
+def _stretch(start_ns: int, end_ns: int) -> str:
+    return f"{clock_time(_seconds(start_ns))}  {(end_ns - start_ns) / 1e6:.1f} ms"
+
+
+def _track_cells(track: AudioTrack) -> list[str]:
+    layout = track.layout or f"{track.channels} channels"
+    note = f"chosen: {track.choice}" if track.choice else track.special
+    rate = f"{track.codec} {track.sample_rate_hz} Hz"
+    return [str(track.index), rate, layout, track.language or "-", track.title or "-", note]
+
+
+def _track_json(track: AudioTrack) -> dict[str, Any]:
+    return {**vars(track), "chosen": bool(track.choice)}
+
+
+def _seconds(ns: int) -> float:
+    return ns / NANOSECONDS

@@ -1,0 +1,236 @@
+"""The steps of one movie, each a plain function: look in, decode, write. Ray only calls them.
+
+prepare -> MoviePlan -> run_segment (one a segment) ┐
+                     -> run_audio                   ┴-> write_movie -> commit
+
+With `clips="shots"` the sound comes after the segments, because only they tell where clips start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, decode_audio
+from pipeline.audio.soundtrack import SoundReport
+from pipeline.errors import AllDroppedError, SourceChangedError
+from pipeline.movie.frames import MovieFrames
+from pipeline.movie.selection import DropReason, join_clips
+from pipeline.movie.spool import SOUND, Spool, SpoolPart
+from pipeline.plan.movie_plan import MoviePlan, Segment, clip_range, step_range, with_segments
+from pipeline.plan.shots import place_clips
+from pipeline.probe.probe import probe
+from pipeline.redaction import redacted
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie
+from pipeline.video.black_bars import find_crop
+from pipeline.video.filters import applied, frame_size
+from pipeline.video.segment import VideoSegment, decode_segment
+from shards_spec import layout
+from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.sample import AUDIO, FRAMES, LOGMEL
+from shards_spec.schema import MovieRow, Status
+from shards_spec.storage.storage import Storage
+from shards_spec.writer import MovieWriter, write_commit
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a movie cost so far."""
+
+    attempts: int
+    decode_seconds: float
+    """CPU seconds of ffmpeg."""
+    wall_seconds: float
+
+
+def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: float) -> MoviePlan:
+    """Look into a movie and plan it; `seconds` is the wished length of a segment."""
+    if source.fingerprint(movie) != source_fingerprint:
+        raise SourceChangedError(f"{movie.name}: the file changed since the run began")
+    path = access.place(movie, source_fingerprint)
+    found = probe(movie, path, recipe.language)
+    crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
+    height, width = frame_size(found.video, crop, recipe)
+    if recipe.clips == "shots":
+        first = end = 0
+        first_step, end_step = step_range(movie, recipe, found.duration_ns)
+    else:
+        first, end = clip_range(movie, recipe, found.duration_ns)
+        first_step = first * recipe.stride_frames
+        end_step = (end - 1) * recipe.stride_frames + recipe.num_frames
+    plan = MoviePlan(
+        movie=movie,
+        source_fingerprint=source_fingerprint,
+        recipe=recipe,
+        probe=found,
+        crop=crop,
+        height=height,
+        width=width,
+        first_step=first_step,
+        end_step=end_step,
+        first_clip=first,
+        end_clip=end,
+        segments=(),
+    )
+    return with_segments(plan, seconds)
+
+
+def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
+    """Decode one segment; see `decode_segment`."""
+    return decode_segment(plan, segment, access.place(plan.movie, plan.source_fingerprint))
+
+
+def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> MoviePlan:
+    """The plan with what only decoding tells, from all segments; see `place_clips`."""
+    return place_clips(plan, [step for segment in segments for step in segment.cut_steps])
+
+
+def run_audio(
+    plan: MoviePlan, segments: Sequence[VideoSegment] = ()
+) -> tuple[MovieAudio, NDArray[np.uint8]]:
+    """Decode the audio, all at once; see `decode_audio`.
+
+    `segments` are all when clips keep to shots.
+    """
+    if plan.recipe.clips == "shots":
+        plan = placed(plan, segments)
+    return decode_audio(plan, access.place(plan.movie, plan.source_fingerprint))
+
+
+def run_audio_parts(
+    plan: MoviePlan, segments: Sequence[VideoSegment]
+) -> Generator[NDArray[np.uint8], None, MovieAudio]:
+    """As `run_audio`, in memory that does not grow with the movie; see `audio_parts`."""
+    if plan.recipe.clips == "shots":
+        plan = placed(plan, segments)
+    return audio_parts(plan, access.place(plan.movie, plan.source_fingerprint))
+
+
+def write_movie(
+    plan: MoviePlan,
+    storage: Storage,
+    effort: Effort,
+    sound: MovieAudio,
+    segments: Sequence[VideoSegment],
+    spool: Spool,
+) -> MovieRow:
+    """Write a movie's shards, then its commit record; returns the movie's row.
+
+    `spool` holds the bytes of the sound and of all segments.
+
+    Raises `AllDroppedError` when no clip is left, `SourceChangedError` when the source is not the
+    one that was probed any more.
+    """
+    if source.fingerprint(plan.movie) != plan.source_fingerprint:
+        raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
+    plan = placed(plan, segments)
+    frames = MovieFrames(plan, [(found, spool.part(found.number)) for found in segments])
+    clips, dropped = join_clips(plan, frames, sound.clips)
+    if not clips:
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+        raise AllDroppedError(f"{plan.movie.name}: all {plan.num_clips} clips were dropped: {why}")
+    with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
+        for clip in clips:
+            strip = frames.strip(clip.row.clip_number)
+            writer.add(clip.row, _members(strip, clip.audio, spool.part(SOUND)))
+    row = replace(
+        movie_row(plan, effort, dropped, sound.report),
+        num_clips=len(writer.rows),
+        num_shards=writer.num_shards,
+        shard_bytes=writer.num_bytes,
+    )
+    write_commit(storage, row, writer.rows)
+    _delete_leftovers(storage, plan.movie.movie_id, writer.num_shards)
+    return row
+
+
+def bare_row(
+    movie: Movie, source_fingerprint: str, recipe: Recipe, status: Status, effort: Effort
+) -> MovieRow:
+    """The index row of a movie that nothing more is known of."""
+    return MovieRow(
+        movie_id=movie.movie_id,
+        group=movie.group,
+        source_uri=redacted(movie.uri),
+        source_bytes=movie.num_bytes,
+        source_fingerprint=source_fingerprint,
+        recipe_fingerprint=recipe.fingerprint,
+        status=status,
+        attempts=effort.attempts,
+        decode_seconds=round(effort.decode_seconds, 3),
+        wall_seconds=round(effort.wall_seconds, 3),
+        wanted_language=movie.language,
+        wanted_audio_track=movie.audio_track,
+        wanted_start_seconds=movie.start_seconds,
+        wanted_end_seconds=movie.end_seconds,
+    )
+
+
+def movie_row(
+    plan: MoviePlan, effort: Effort, dropped: Counter[DropReason], sound: SoundReport
+) -> MovieRow:
+    """The index row of a movie whose clips are yet to be counted."""
+    found, video, audio = plan.probe, plan.probe.video, plan.probe.audio
+    return replace(
+        bare_row(plan.movie, plan.source_fingerprint, plan.recipe, "done", effort),
+        duration_ns=found.duration_ns,
+        video_codec=video.codec,
+        video_width=video.width,
+        video_height=video.height,
+        sar=f"{video.sar.numerator}:{video.sar.denominator}",
+        rotation=video.rotation,
+        avg_frame_rate=video.avg_frame_rate,
+        is_vfr=found.is_vfr,
+        field_order=video.field_order,
+        hdr=video.hdr,
+        crop=str(plan.crop) if plan.crop else "",
+        picture_applied=applied(found, plan.crop),
+        declared_duration_ns=video.declared_duration_ns,
+        video_held_ns=found.held_ns,
+        video_lost_ns=found.lost_ns,
+        audio_track=audio.index,
+        audio_language=audio.language,
+        audio_codec=audio.codec,
+        audio_channels=audio.channels,
+        audio_choice=audio.choice,
+        audio_start_offset_ns=sound.start_ns,
+        audio_filled_ns=sound.filled_ns,
+        audio_cut_ns=sound.cut_ns,
+        audio_drift_ppm=sound.drift_ppm,
+        dropped_black=dropped["black"],
+        dropped_silent=dropped["silent"],
+        dropped_frozen=dropped["frozen"],
+        dropped_too_short=dropped["too_short"],
+        dropped_damaged=dropped["damaged"],
+    )
+
+
+def film_seconds(plan: MoviePlan) -> float:
+    """Film seconds that the plan decodes."""
+    grid_ns = plan.recipe.grid_ns
+    return (grid_ns(plan.end_step) - grid_ns(plan.first_step)) / NANOSECONDS
+
+
+def _members(strip: bytes, audio: AudioClip, sounds: SpoolPart) -> dict[str, bytes]:
+    logmel_end = audio.logmel_offset + audio.logmel_bytes
+    members = {
+        FRAMES: strip,
+        LOGMEL: sounds[audio.logmel_offset : logmel_end].tobytes(),
+    }
+    if audio.flac_bytes:
+        members[AUDIO] = sounds[logmel_end : logmel_end + audio.flac_bytes].tobytes()
+    return members
+
+
+def _delete_leftovers(storage: Storage, movie_id: str, num_shards: int) -> None:
+    """Shards of an earlier, larger result that the new commit no longer lists."""
+    kept = {layout.shard_key(movie_id, number) for number in range(num_shards)}
+    for info in storage.list(layout.shards_prefix(movie_id)):
+        if info.key not in kept:
+            storage.delete(info.key)

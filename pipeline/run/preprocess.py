@@ -1,0 +1,179 @@
+"""One run from corpus to index: what is to do, doing it, and the account of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.config import RunConfig
+from pipeline.engine.cluster import start_ray, stop_ray
+from pipeline.engine.engine import DrainedError, Engine
+from pipeline.engine.jobs import Event
+from pipeline.ffmpeg.binaries import ffmpeg_version, ffprobe_path
+from pipeline.redaction import redacted
+from pipeline.run import lease
+from pipeline.run.drain import on_sigterm
+from pipeline.run.event_log import EventLog
+from pipeline.run.lease import Lease, LeaseLostError
+from pipeline.run.metrics import Metrics
+from pipeline.run.progress import Progress, Recorder, advance
+from pipeline.run.work_list import Todo, fingerprint_of, forget, plan_run
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie, find_movies
+from shards_spec.errors import InputError, StorageError
+from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.schema import MovieRow
+from shards_spec.storage.storage import Storage
+from shards_spec.writer import read_committed_movies, write_index
+
+OnProgress = Callable[[Progress, Event | None], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The account of a finished run."""
+
+    progress: Progress
+    rows: tuple[MovieRow, ...]
+    """All movies of the corpus, as committed."""
+    todo: Todo
+    wall_seconds: float
+
+    @property
+    def failed(self) -> tuple[MovieRow, ...]:
+        """Movies that are missing from the dataset through a failure."""
+        return tuple(row for row in self.rows if row.status in ("quarantined", "failed"))
+
+    @property
+    def skipped(self) -> tuple[MovieRow, ...]:
+        """Movies that hold no usable clip."""
+        return tuple(row for row in self.rows if row.status == "skipped")
+
+
+def preprocess(
+    corpus: str,
+    out: str,
+    recipe: Recipe,
+    config: RunConfig,
+    on_progress: OnProgress = lambda progress, event: None,
+) -> Summary:
+    """Turn a corpus into a dataset at `out`, as far as it is not there already.
+
+    Raises `InputError` or `StorageError` when nothing can be done at all or another run is at work
+    there, `DrainedError` when SIGTERM came before the end.
+    """
+    movies = find_movies(corpus, follow_links=config.follow_links)
+    storage = Storage(out, create=True)
+    with lease.held(storage) as held:
+        todo = plan_run(movies, storage, recipe)
+        run = _Run(corpus, storage, recipe, config, on_progress, held)
+        return run.process(movies, todo)
+
+
+def retry(
+    storage: Storage,
+    recipe: Recipe,
+    config: RunConfig,
+    on_progress: OnProgress = lambda progress, event: None,
+) -> Summary:
+    """Try the failed and quarantined movies of a dataset once more."""
+    with lease.held(storage) as held:
+        rows = [
+            row
+            for row in read_committed_movies(storage).values()
+            if row.status in ("failed", "quarantined")
+        ]
+        movies = [_movie_of(row) for row in rows]
+        process = tuple((movie, fingerprint_of(movie)) for movie in movies)
+        todo = Todo(process, (), {movie.movie_id: "a retry was asked for" for movie in movies}, ())
+        run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held)
+        return run.process(movies, todo)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run under its lease."""
+
+    corpus: str
+    storage: Storage
+    recipe: Recipe
+    config: RunConfig
+    on_progress: OnProgress
+    lease: Lease
+
+    def process(self, movies: Sequence[Movie], todo: Todo) -> Summary:
+        """Do what is to do, then write the index."""
+        version = ffmpeg_version()
+        ffprobe_path()
+        forget(self.storage, todo)
+        started = time.time()
+        total, kept = len(movies), len(todo.keep)
+        progress = Progress(redacted(self.corpus), started, started, "running", total, kept)
+        recorder = Recorder(self.storage)
+        is_ours = False
+        try:
+            recorder.write(progress, now=True)
+            is_ours = bool(todo.process) and start_ray(self.config)
+            for event in self._events(todo):
+                progress = replace(advance(progress, event), updated_unix=time.time())
+                self.on_progress(progress, event)
+                recorder.write(progress)
+        except BaseException as error:
+            self._end(recorder, progress, error)
+            raise
+        finally:
+            if is_ours:
+                stop_ray()
+        self.lease.check()
+        rows = {row.movie_id: row for row in write_index(self.storage, self.recipe, version)}
+        progress = replace(progress, state="finished", updated_unix=time.time())
+        recorder.write(progress, now=True)
+        mine = tuple(rows[movie.movie_id] for movie in movies)
+        return Summary(progress, mine, todo, time.time() - started)
+
+    def _events(self, todo: Todo) -> Iterator[Event | None]:
+        engine = Engine(self.storage, self.recipe, self.config)
+        metrics = Metrics()
+        with on_sigterm(engine.drain), EventLog(self.config.log_json) as log:
+            for event in engine.run(todo.process):
+                self.lease.check()
+                metrics.note(event, engine.num_queued)
+                if event is not None:
+                    log.write(event)
+                yield event
+
+    def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
+        """Say how a run ended that did not finish, unless the record is another's by now."""
+        if not isinstance(error, LeaseLostError):
+            state = "drained" if isinstance(error, DrainedError) else "interrupted"
+            recorder.write(replace(progress, state=state), now=True)
+
+
+def film_hours(rows: Sequence[MovieRow]) -> float:
+    """Total length of movies, hours."""
+    return sum(row.duration_ns for row in rows) / NANOSECONDS / 3600
+
+
+def _movie_of(row: MovieRow) -> Movie:
+    """The corpus entry that a committed row came from, with its source as it is now."""
+    if "***" in row.source_uri:
+        raise InputError(
+            f"{row.movie_id}: its address held a secret, which the dataset does not keep; "
+            "run `preprocess` with the corpus instead of `retry`"
+        )
+    movie = Movie(
+        movie_id=row.movie_id,
+        uri=row.source_uri,
+        group=row.group,
+        num_bytes=row.source_bytes,
+        language=row.wanted_language,
+        audio_track=row.wanted_audio_track,
+        start_seconds=row.wanted_start_seconds,
+        end_seconds=row.wanted_end_seconds,
+    )
+    try:
+        return source.looked_up(movie)
+    except StorageError:
+        # Its first task will say why.
+        return movie

@@ -1,0 +1,132 @@
+"""What a movie's source is: where it lies, its fingerprint, and whether it is still the same one.
+
+How its bytes come to ffmpeg is `access`' business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from pipeline.errors import (
+    DiskFullError,
+    OutsideCorpusError,
+    SourceChangedError,
+    SourceDeniedError,
+    SourceError,
+    UnreadableError,
+)
+from pipeline.sources.corpus import Movie
+from shards_spec.errors import AccessDeniedError, ObjectChangedError, StorageError
+from shards_spec.storage.storage import Storage
+
+#: Bytes hashed at the start, the middle and the end of a local file.
+_PROBE_BYTES = 1 << 20
+
+
+def fingerprint(movie: Movie) -> str:
+    """16 hex digits of what is wanted of the source, and of its size and content samples or ETag.
+
+    Raises `SourceError` when the source cannot be looked at.
+    """
+    wanted = f"{movie.language} {movie.audio_track} {movie.start_seconds} {movie.end_seconds}"
+    digest = hashlib.sha256(wanted.encode())
+    if not is_local(movie):
+        digest.update(f"{movie.num_bytes} {movie.etag}".encode())
+        return digest.hexdigest()[:16]
+    path = local_file(movie)
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest.update(str(size).encode())
+            for offset in sorted({0, max(0, size // 2), max(0, size - _PROBE_BYTES)}):
+                file.seek(offset)
+                digest.update(file.read(_PROBE_BYTES))
+    except OSError as error:
+        raise SourceError(f"{movie.name}: cannot read {movie.uri}: {error.strerror}") from error
+    return digest.hexdigest()[:16]
+
+
+def is_local(movie: Movie) -> bool:
+    """Whether the source lies in a file system."""
+    return urlsplit(movie.uri).scheme == "file"
+
+
+def local_file(movie: Movie) -> Path:
+    """Path of a local movie.
+
+    Raises `OutsideCorpusError` for a link that leads out of the corpus, and for what is no regular
+    file: a pipe or device gives bytes without end, or none for ever.
+    """
+    path = Path(os.fsdecode(unquote_to_bytes(urlsplit(movie.uri).path)))
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableError(f"{movie.name}: the name is no valid UTF-8; rename it") from error
+    real = Path(os.path.realpath(path))
+    if movie.root and not real.is_relative_to(movie.root):
+        raise OutsideCorpusError(
+            f"{movie.name}: a link that leads out of the corpus; "
+            "give --follow-links if that is meant"
+        )
+    if real.exists() and not real.is_file():
+        raise OutsideCorpusError(f"{movie.name}: no regular file; remove it from the corpus")
+    return path
+
+
+def looked_up(movie: Movie) -> Movie:
+    """The movie with its size and ETag as they are now; a local one as it is."""
+    if is_local(movie):
+        return movie
+    storage, key = place(movie)
+    info = storage.head(key)
+    return replace(movie, num_bytes=info.size, etag=info.etag)
+
+
+def require_unchanged(movie: Movie) -> None:
+    """Raise `SourceChangedError` when a remote source is not the one that the run began with.
+
+    A local one is compared by its fingerprint, see `pipeline.movie.steps`.
+    """
+    with errors(movie):
+        now = looked_up(movie)
+    if (now.num_bytes, now.etag) != (movie.num_bytes, movie.etag):
+        raise _changed(movie)
+
+
+def place(movie: Movie) -> tuple[Storage, str]:
+    """Where a remote movie lies: its folder or prefix, and the key in it."""
+    parent, _, key = movie.uri.rpartition("/")
+    return Storage(parent), key
+
+
+@contextlib.contextmanager
+def errors(movie: Movie) -> Iterator[None]:
+    """What a store says of a movie, as errors of that movie.
+
+    Raises `AccessDeniedError` as it is where there are no credentials at all.
+    """
+    try:
+        yield
+    except AccessDeniedError as error:
+        # Without any credentials no source can be had; with some, this one may be another's.
+        if "no credentials" in str(error):
+            raise
+        raise SourceDeniedError(f"{movie.name}: {error}") from error
+    except ObjectChangedError as error:
+        raise _changed(movie) from error
+    except StorageError as error:
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise DiskFullError(f"{movie.name}: {error}") from error
+        raise SourceError(f"{movie.name}: {error}") from error
+
+
+def _changed(movie: Movie) -> SourceChangedError:
+    return SourceChangedError(
+        f"{movie.name}: the source changed since the run began; the next run takes it anew"
+    )

@@ -1,0 +1,192 @@
+"""A window onto a remote movie: ffmpeg reads it by range, from an HTTP server in this process.
+
+    ffmpeg --GET, Range--> 127.0.0.1:<port>/<secret> --ranged reads--> store
+
+The server listens on loopback only, gives this one movie under a random path and nothing else, and
+on Linux only to processes of this user. ffmpeg may use `http` and `tcp` for such an input and no
+other protocol, and no proxy.
+
+ffmpeg may take a connection that breaks off for the end of the movie. So it is not believed: a
+failed read is kept in `failure`, and `process.Run` asks for it whatever ffmpeg said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import MediaError, SourceError
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie
+from pipeline.sources.read_ahead import Blocks
+
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+#: What lies in a connection is fetched although nobody may read it.
+_SEND_BUFFER_BYTES = 1 << 18
+
+_lock = threading.Lock()
+_open: dict[str, Window] = {}
+
+
+class Window:
+    """One movie that is open; see `opened`."""
+
+    def __init__(self, movie: Movie, source_fingerprint: str) -> None:
+        self.movie = movie
+        self.source_fingerprint = source_fingerprint
+        self.blocks = Blocks(movie)
+        self.path = f"/{secrets.token_urlsafe(24)}"
+        self.failure: MediaError | None = None
+        """The first read that failed: what ffmpeg made of the movie is worth nothing then."""
+        self._server = _Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_port}{self.path}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long ffmpeg waited for the store, until now."""
+        return self.blocks.waited_seconds
+
+    def pieces(self, start: int, end: int) -> Iterator[memoryview]:
+        """Bytes [start, end) of the movie; ends early when they cannot be had: see `failure`."""
+        while start < end and self.failure is None:
+            try:
+                piece = self.blocks.read(start, end)
+            except MediaError as error:
+                self.failure = error
+            except Exception as error:  # noqa: BLE001 - any other cut would pass for an end, too
+                self.failure = SourceError(f"{self.movie.name}: {type(error).__name__}: {error}")
+            else:
+                start += len(piece)
+                yield piece
+
+    def close(self) -> None:
+        """Answer no more."""
+        self.blocks.close()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def opened(movie: Movie, source_fingerprint: str) -> Iterator[Window]:
+    """Have a remote movie at an address that ffmpeg can read, in memory of fixed size.
+
+    Raises `MediaError` when the source cannot be had, or is another one by now.
+    """
+    source.require_unchanged(movie)
+    window = Window(movie, source_fingerprint)
+    with _lock:
+        _open[window.url] = window
+    try:
+        yield window
+    finally:
+        with _lock:
+            del _open[window.url]
+        window.close()
+
+
+def at(url: str) -> Window | None:
+    """The open window with this address."""
+    return _open.get(url)
+
+
+def onto(source_fingerprint: str) -> Window | None:
+    """The open window onto a source."""
+    with _lock:
+        found = [w for w in _open.values() if w.source_fingerprint == source_fingerprint]
+    return found[-1] if found else None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether to answer: others on this machine see the address in the list of processes."""
+        return _owner(client_address, self.server_address) in (None, os.getuid())
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """ffmpeg leaves in the middle of an answer when it seeks."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        super().setup()
+
+    def do_GET(self) -> None:
+        self._serve(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._serve(with_body=False)
+
+    def _serve(self, *, with_body: bool) -> None:
+        self.close_connection = True
+        window = self.server.window
+        size = window.blocks.size
+        wanted = _RANGE.fullmatch(self.headers.get("Range", "bytes=0-"))
+        if not hmac.compare_digest(self.path.encode(), window.path.encode()):
+            self._answer(404, 0)
+        elif size == 0:
+            self._answer(200, 0)
+        elif wanted is None:
+            self._answer(400, 0)
+        elif (start := int(wanted.group(1))) >= size:
+            self._answer(416, 0, f"bytes */{size}")
+        else:
+            end = min(size, int(wanted.group(2)) + 1) if wanted.group(2) else size
+            self._answer(206, max(0, end - start), f"bytes {start}-{end - 1}/{size}")
+            for piece in window.pieces(start, end) if with_body else ():
+                self.wfile.write(piece)
+
+    def _answer(self, status: int, length: int, content_range: str = "") -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Length", str(length))
+        self.send_header("Accept-Ranges", "bytes")
+        if content_range:
+            self.send_header("Content-Range", content_range)
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def _owner(client: tuple[str, int], server: Any) -> int | None:
+    """User id of the process at the other end of a connection; None where no system tells it."""
+    ends = [_as_listed(*client), _as_listed(*server[:2])]
+    try:
+        lines = Path("/proc/net/tcp").read_text().splitlines()
+    except OSError:
+        return None
+    # 0: 0100007F:A1B2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000 ...
+    for fields in map(str.split, lines):
+        if fields[1:3] == ends:
+            return int(fields[7])
+    return None
+
+
+def _as_listed(host: str, port: int) -> str:
+    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    return f"{number:08X}:{port:04X}"

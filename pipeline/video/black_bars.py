@@ -1,0 +1,155 @@
+"""Black bars, found once per movie from frames spread over all of it.
+
+A row or column is picture when in some frames a good part of it is lit without break, or most of it
+is more than black. A dark scene therefore never crops a movie, and one that changes its aspect
+keeps its largest picture; but the letters of a subtitle, a logo, or noise in a bar light too little
+at a stretch. And a bar ends at a straight edge: where picture fades into black (a globe in space,
+titles on black) nothing is cropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.probe.probe import Probe
+from pipeline.video.filters import Crop, input_stream, upright
+from shards_spec.recipe import NANOSECONDS
+
+#: Frames that are looked at.
+NUM_SAMPLES = 32
+#: A pixel brighter than this (0..255) is lit.
+LIT_LUMA = 28
+#: A line is black when the middle one of its pixels is at most this; black itself is 0.
+BLACK_LUMA = 16
+#: Lit pixels count in stretches of at least this share of the line: strokes of letters do not.
+MIN_STRETCH = 1 / 32
+#: A line is picture when this share of it is lit, in this share of the frames (at least one).
+MIN_LIT = 0.15
+MIN_FRAMES = 0.06
+#: A side is a straight edge when over so short a way (share of the side, at least two lines) the
+#: share of a line that is ever lit grows by so much.
+EDGE_WAY = 0.007
+MIN_EDGE = 0.35
+#: Bars left and right differ by this share of the width at most; above and below they may differ.
+MAX_LOPSIDED = 0.05
+#: Fewer rows or columns than this share of the side are an edge, not a bar; and so many lit lines
+#: between dark ones are an artefact, such as coded captions on the first line, not picture.
+MIN_BAR = 0.015
+
+_SAMPLE_SECONDS = 60.0
+
+
+def find_crop(probe: Probe, path: str, what: str) -> Crop | None:
+    """The area inside the black bars, or None when there are none."""
+    rows: list[NDArray[np.bool_]] = []
+    columns: list[NDArray[np.bool_]] = []
+    width, height = probe.video.upright_size
+    num_lit = np.zeros((height, width), dtype=np.uint8)
+    for time_ns in _sample_times(probe):
+        frame = _gray_frame(probe, path, what, time_ns)
+        if frame is not None:
+            rows.append(shows_picture(frame))
+            columns.append(shows_picture(frame.T))
+            num_lit += frame > LIT_LUMA
+    if not rows:
+        return None
+    least = max(1, round(MIN_FRAMES * len(rows)))
+    crop = crop_from_lit(np.sum(rows, axis=0) >= least, np.sum(columns, axis=0) >= least)
+    return crop and straight_sides(crop, num_lit >= least)
+
+
+def shows_picture(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) luma -> (H,) whether each row shows more than black, letters, marks or noise."""
+    lit = np.ascontiguousarray(luma > LIT_LUMA, dtype=np.uint8)
+    stretch = np.ones((1, max(2, round(MIN_STRETCH * luma.shape[1]))), np.uint8)
+    shares = cv2.morphologyEx(lit, cv2.MORPH_OPEN, stretch).mean(axis=1)
+    shown: NDArray[np.bool_] = (shares >= MIN_LIT) | (np.median(luma, axis=1) > BLACK_LUMA)
+    return shown
+
+
+def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:
+    """The crop less the sides that are no straight edge in (H, W) `lit`; None when none is left."""
+    height, width = lit.shape
+    left, top = crop.x, crop.y
+    right, bottom = left + crop.width, top + crop.height
+    rows, columns = lit[:, left:right].mean(axis=1), lit[top:bottom].mean(axis=0)
+    top = top if _is_edge(rows, top) else 0
+    bottom = bottom if _is_edge(rows[::-1], height - bottom) else height
+    left = left if _is_edge(columns, left) else 0
+    right = right if _is_edge(columns[::-1], width - right) else width
+    if abs(left - (width - right)) > MAX_LOPSIDED * width:
+        left, right = 0, width
+    if (left, top, right, bottom) == (0, 0, width, height):
+        return None
+    return Crop(_even(right - left), _even(bottom - top), left, top)
+
+
+def _is_edge(shares: NDArray[np.float64], first: int) -> bool:
+    """Whether the lit shares of lines jump at line `first`, the first of the picture."""
+    way = max(2, round(EDGE_WAY * len(shares)))
+    outside, inside = shares[max(0, first - way)], shares[first + way - 1]
+    return bool(inside - outside >= MIN_EDGE)
+
+
+def crop_from_lit(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> Crop | None:
+    """Lit rows (H,) and columns (W,) of the upright frame -> the picture, or None for all of it."""
+    top, bottom = _picture_range(rows)
+    left, right = _picture_range(columns)
+    whole = (top, bottom, left, right) == (0, len(rows), 0, len(columns))
+    return None if whole else Crop(right - left, bottom - top, left, top)
+
+
+def _sample_times(probe: Probe) -> Sequence[int]:
+    """Keyframes nearest to evenly spread times; the first and last 2 % of a movie are left out."""
+    wanted = np.linspace(0.02, 0.98, NUM_SAMPLES) * probe.duration_ns
+    keys = np.array(probe.keyframes_ns, dtype=np.int64)
+    if len(keys) == 0:
+        return [int(time) for time in wanted]
+    nearest = keys[np.abs(keys[None, :] - wanted[:, None]).argmin(axis=1)]
+    return [int(key) for key in np.unique(nearest)]
+
+
+def _gray_frame(probe: Probe, path: str, what: str, time_ns: int) -> NDArray[np.uint8] | None:
+    """The upright luma of the frame at a keyframe, or None when it cannot be decoded."""
+    video = probe.video
+    width, height = video.upright_size
+    seconds = (time_ns + probe.start_ns) / NANOSECONDS
+    options = {"seek_timestamp": 1, "noautorotate": None, "threads": 1, "ss": f"{seconds:.6f}"}
+    stream = input_stream(path, **options)[str(video.index)]
+    graph = upright(stream.filter("scale", video.width, video.height), video)
+    graph = graph.filter("format", "gray")
+    output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
+    command = ffmpeg.compile(output, cmd=ffmpeg_path())
+    with Run(command, what=what, wall_seconds=_SAMPLE_SECONDS) as run:
+        data = run.read_exactly(width * height)
+    return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
+
+
+def _picture_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
+    """[first, last + 1) of the lit lines, moved inwards to even numbers; all when there is no bar.
+
+    Nothing lit at all (a movie of black frames) keeps the whole picture, and so do lit lines that
+    are less than a quarter of the side: that is a dark movie, not a picture between bars.
+    """
+    size = len(lit)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]]).astype(np.int8)))
+    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BAR * size]
+    if not runs or runs[-1][1] - runs[0][0] < size / 4:
+        return 0, size
+    first, last = runs[0][0], runs[-1][1]
+    first = 0 if first < MIN_BAR * size else first + first % 2
+    last = size if size - last < MIN_BAR * size else last - last % 2
+    if first == 0 and last == size:
+        return 0, size
+    return first, last - (last - first) % 2
+
+
+def _even(size: int) -> int:
+    return size - size % 2

@@ -1,0 +1,135 @@
+"""The picture: from decoded frames, as coded, to upright square pixels without bars.
+
+Everything is said explicitly (deinterlacing, orientation, crop, matrix, range), never left to what
+a build of ffmpeg does by itself, and `applied` puts it in words for the index.
+
+    coded frame -> nominal size -> one film frame of two fields -> grid frame -> upright -> cropped
+    -> RGB of the stored size, 8 bits, or 16 where `ToneMap` follows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import ffmpeg
+
+from pipeline.errors import DecodeError
+from pipeline.ffmpeg.inputs import input_url
+from pipeline.probe.probe import Probe
+from pipeline.probe.video_stream import VideoStream
+from pipeline.video.tone_mapping import colour_of
+from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
+
+#: Filters that turn a coded frame upright, by degrees clockwise.
+_TURNS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The picture area of the upright coded frame, pixels; even numbers."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+
+    def __str__(self) -> str:
+        return f"{self.width}:{self.height}:{self.x}:{self.y}"
+
+
+def input_stream(path: str, **options: Any) -> Any:
+    """An ffmpeg-python input from a local path or an open window; `Run` adds the whitelists."""
+    return ffmpeg.input(input_url(path), **options)
+
+
+def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[int, int]:
+    """(height, width) of a stored frame: short side as wished, aspect kept, height 16 x n.
+
+    Raises `DecodeError` for a picture so narrow that the film strip would exceed a JPEG.
+    """
+    width, height = (crop.width, crop.height) if crop else video.upright_size
+    aspect = Fraction(width, height) * video.upright_sar
+    short = recipe.short_side
+    if aspect >= 1:
+        size = (short, _multiple(short * aspect, 2))
+    else:
+        size = (_multiple(short / aspect, 16), short)
+    too_tall = size[0] * recipe.num_frames > MAX_JPEG_SIDE or size[1] > MAX_JPEG_SIDE
+    if too_tall or size[0] // 16 * -(-size[1] // 16) > MAX_JPEG_BLOCKS:
+        raise DecodeError(
+            f"a picture of aspect {float(aspect):.3f} does not fit in a film strip: "
+            f"{recipe.num_frames} frames of {size[1]}x{size[0]}"
+        )
+    return size
+
+
+def progressive(stream: Any, probe: Probe) -> Any:
+    """Filter graph from coded frames to progressive frames of the nominal size, with equal times.
+
+    A stream that changes its size goes on in the size that it began with. Of interlaced frames,
+    `fieldmatch` puts the two fields of one film frame together again (3:2 pulldown, or film stored
+    in fields), and what is still combed then was shot interlaced: `bwdif` keeps its earlier field
+    and interpolates the other. Doubled frames stay: the clip grid picks frames by time.
+    """
+    video = probe.video
+    stream = stream.filter("scale", video.width, video.height)
+    if not video.is_interlaced:
+        return stream
+    if video.fields_untold:
+        stream = stream.filter("setfield", "tff" if video.top_field_first else "bff")
+    stream = stream.filter("fieldmatch", combmatch="full")
+    return stream.filter("bwdif", mode="send_frame", deint="interlaced")
+
+
+def upright(stream: Any, video: VideoStream) -> Any:
+    """Filter graph that applies the display matrix, to the nearest quarter turn."""
+    if video.mirrored:
+        stream = stream.filter("hflip")
+    for turn in _TURNS[video.rotation]:
+        name, _, value = turn.partition("=")
+        stream = stream.filter(name, *([value] if value else []))
+    return stream
+
+
+def normalised(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, int]) -> Any:
+    """Filter graph from progressive coded frames to RGB frames of `size` (height, width)."""
+    stream = upright(stream, probe.video)
+    if crop is not None:
+        stream = stream.filter("crop", crop.width, crop.height, crop.x, crop.y)
+    colour = colour_of(probe.video)
+    if colour.matrix:
+        said = {"colorspace": colour.matrix, "range": "full" if colour.full_range else "limited"}
+        stream = stream.filter("setparams", **said)
+    height, width = size
+    flags = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+    stream = stream.filter("scale", width, height, flags=flags).filter("setsar", 1)
+    return stream.filter("format", pixel_format(probe.video))
+
+
+def pixel_format(video: VideoStream) -> str:
+    """ffmpeg's name of what `normalised` gives: 16 bits where a tone map follows."""
+    return "rgb48le" if colour_of(video).needs_mapping else "rgb24"
+
+
+def applied(probe: Probe, crop: Crop | None) -> str:
+    """What is done to the picture, in the order in which it is done, for the index."""
+    video = probe.video
+    steps = []
+    if video.is_interlaced:
+        order = "tff" if video.top_field_first else "bff"
+        steps.append(f"fieldmatch+bwdif {order}{' forced' if video.fields_untold else ''}")
+    if video.mirrored:
+        steps.append("hflip")
+    if video.rotation:
+        steps.append(f"rotate {video.rotation}")
+    if crop is not None:
+        steps.append(f"crop {crop}")
+    if video.sar != 1:
+        steps.append(f"square pixels from {video.sar.numerator}:{video.sar.denominator}")
+    return "; ".join([*steps, str(colour_of(video))])
+
+
+def _multiple(value: Fraction, step: int) -> int:
+    return max(step, round(value / step) * step)

@@ -1,0 +1,221 @@
+"""The frames on the clip grid: one ffmpeg, one sequential pass, frames chosen by time.
+
+The filter graph keeps, for each step of the grid, the frame that is on screen at that instant (the
+last one with pts <= n / fps; ffmpeg's `fps` filter with `round=up` does just that). `-debug_ts`
+reports the pts of every decoded frame, so the true time of each chosen frame is known, and the step
+that each chosen frame stands for. (`showinfo` would write its lines piece by piece, and what the
+decoder says in between could not be told from them.)
+
+    source frames   a     b     c     d     e     f        pts
+    grid steps      |        |        |        |           n / fps
+    chosen          a        b        d        e
+
+A run also knows where the decoder met damage; see `damage`. What a picture shows then depends on
+all that was decoded before, so `legs` decides which run counts for which steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from typing import Any
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.video.decoder_log import DecoderLog
+from pipeline.video.filters import input_stream, normalised, pixel_format, progressive
+from pipeline.video.tone_mapping import ToneMap, colour_of
+from shards_spec.recipe import NANOSECONDS
+
+#: What `-debug_ts` reports of a frame that was chosen: its pts is the grid step.
+_CHOSEN = re.compile(r"encoder <- .*?\b(?:frame_)?pts:(\d+) .*time_base:(\d+/\d+)")
+
+#: A frame that stays longer may do so because the next one's time is wrong.
+STEADY_SECONDS = 1
+
+
+class GridRun:
+    """One decoding run over a part of a movie. Read `frames` first; the rest is known then."""
+
+    def __init__(
+        self,
+        plan: MoviePlan,
+        path: str,
+        *,
+        first_step: int,
+        seek_ns: int | None,
+        early_ns: int = 0,
+        what: str,
+    ) -> None:
+        """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`.
+
+        ffmpeg is asked for a place `early_ns` before it.
+        """
+        self._early_ns = early_ns
+        self.cpu_seconds = 0.0
+        self._plan = plan
+        self._path = path
+        self._first_step = first_step
+        self._seek_ns = seek_ns
+        self._what = what
+        self._steps: list[int] = []
+        video = plan.probe.video
+        self._log = DecoderLog(
+            video.codec,
+            plan.probe.start_pts,
+            STEADY_SECONDS / video.time_base,
+            is_vfr=plan.probe.is_vfr,
+            entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
+        )
+        self._late = False
+        colour = colour_of(plan.probe.video)
+        self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None
+
+    def frames(self, wall_seconds: float) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+        """(grid step, (H, W, 3) RGB frame) in order, from the step before the first one on.
+
+        Ends when the stream does, or at once when ffmpeg entered too late.
+
+        Raises:
+            MediaError: ffmpeg failed before the first frame, or was stopped.
+        """
+        command = _command(self._plan, self._asked_ns, self._path)
+        run = Run(command, what=self._what, wall_seconds=wall_seconds, on_line=self._note_report)
+        try:
+            with run:
+                for step, frame in self._raw_frames(run):
+                    if step >= self._first_step - 1:
+                        yield step, self._tone(frame) if self._tone else frame
+                if not self._late:
+                    # A stream that breaks off keeps its intact clips; without a frame it is wrong.
+                    run.finish(tolerate_errors=True)
+                    if not self._log.frames and self._seek_ns is None:
+                        raise run.error("no frame was decoded")
+        finally:
+            self.cpu_seconds = run.cpu_seconds
+
+    def entered_well(self, end_step: int) -> bool:
+        """Whether decoding began early enough, at a picture that needs none before it.
+
+        Nor may later ones: what a decoder shows for a picture that it lacks depends on all that it
+        decoded before, so that only the movie's start is a good entry then.
+        """
+        if self._seek_ns is None:
+            return True
+        first = self._log.first_intra_pts
+        if self._late or first is None:
+            return False
+        tick = self._plan.probe.video.time_base * NANOSECONDS
+        is_early = (first - 1) * tick <= self._seek_ns
+        return is_early and not self._log.lacks_pictures(self._num_frames(end_step))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether decoding began behind what was asked for."""
+        return self._late
+
+    @property
+    def _asked_ns(self) -> int | None:
+        return None if self._seek_ns is None else self._seek_ns - self._early_ns
+
+    @property
+    def met_damage_first(self) -> bool:
+        """Whether the entry is a broken picture, where a whole one would do."""
+        return self._log.tells_broken_entry
+
+    def is_quiet(self, end_step: int) -> bool:
+        """Whether nothing was said against the film before `end_step`."""
+        return self._log.is_quiet(self._num_frames(end_step))
+
+    def on_screen_ns(self, step: int) -> int:
+        """Presentation time of the frame on screen at a grid step."""
+        pts = self._log.shown_at(self._ticks(step))
+        return round(pts * self._plan.probe.video.time_base * NANOSECONDS)
+
+    def damaged_steps(self, first_step: int, end_step: int) -> set[int]:
+        """Steps whose frames the decoder mended or left out, or that are made from such.
+
+        What such a frame shows depends on all that was decoded before; the next keyframe that is
+        whole ends it. A deinterlacer looks at the frames beside it, too.
+        """
+        if self.is_quiet(end_step):
+            return set()
+        margin = round(Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base)
+        damage = self._log.damage(self._num_frames(end_step))
+        times = {step: self._ticks(step) for step in range(first_step, end_step)}
+        return {
+            step
+            for step, time in times.items()
+            if any(start - margin <= time < end + margin for start, end in damage)
+        }
+
+    def _num_frames(self, end_step: int) -> int:
+        """Frames that the pictures before a step are made from."""
+        margin = Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        # One more: whether a picture was left out, the next frame tells.
+        return self._log.frames_until(int(self._ticks(end_step - 1) + margin)) + 1
+
+    def _ticks(self, step: int) -> Fraction:
+        video, rate = self._plan.probe.video, self._plan.recipe.fps_fraction
+        return Fraction(step) / (video.time_base * rate)
+
+    def _raw_frames(self, run: Run) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(grid step, frame as ffmpeg gives it), from where it entered the movie."""
+        shape = (self._plan.height, self._plan.width, 3)
+        kind = np.dtype(np.uint16 if self._tone else np.uint8)
+        size = int(np.prod(shape)) * kind.itemsize
+        count = 0
+        while (data := run.read_exactly(size)) is not None:
+            count += 1
+            run.wait_for_line(lambda: len(self._steps) >= count)  # noqa: B023
+            step = self._steps[count - 1]
+            if count == 1 and self._seek_ns is not None and step >= self._first_step:
+                self._late = True
+                return
+            yield step, np.frombuffer(data, dtype=kind).reshape(shape)
+
+    def _note_report(self, line: str) -> None:
+        self._log.note(line)
+        if "encoder <- " in line and (found := _CHOSEN.search(line)):
+            assert 1 / Fraction(found.group(2)) == self._plan.recipe.fps_fraction, line
+            self._steps.append(int(found.group(1)))
+
+
+def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
+    probe, recipe = plan.probe, plan.recipe
+    # A stream that changes its size or format goes on in the same graph: a new one would lose the
+    # frames that the old one holds.
+    options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
+    options["noautorotate"] = None
+    if seek_ns is not None:
+        seconds = Fraction(seek_ns + probe.start_ns, NANOSECONDS)
+        # Half a tick of slack: the keyframe itself must not be missed by rounding.
+        slack = probe.video.time_base / 2
+        options |= {
+            "seek_timestamp": 1,
+            "noaccurate_seek": None,
+            "ss": f"{float(seconds + slack):.6f}",
+        }
+    stream = input_stream(path, **options)[str(probe.video.index)]
+    stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
+    stream = progressive(stream, probe)
+    rate = recipe.fps_fraction
+    stream = stream.filter("fps", f"{rate.numerator}/{rate.denominator}", round="up")
+    stream = normalised(stream, probe, plan.crop, (plan.height, plan.width))
+    output = ffmpeg.output(
+        stream,
+        "pipe:1",
+        format="rawvideo",
+        pix_fmt=pixel_format(probe.video),
+        fps_mode="passthrough",
+    )
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel")
+    output = output.global_args("repeat+level+info", "-debug_ts")
+    command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
+    return command

@@ -24,7 +24,7 @@ from benchmarks.machine import tree_cpu_seconds
 from benchmarks.peers import FRAME_SIZE, NUM_FRAMES
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_logmel
-from trainer.decode import cached_memory
+from trainer.loader.decode import cached_memory
 
 Result = dict[str, float]
 

@@ -118,11 +118,11 @@ def movie_table(movie: int, num_clips: int, generator: np.random.Generator) -> p
 
 def measure(folder: str, reads: int) -> dict[str, float]:
     """Open, index, plan, and look up batches; seconds and bytes."""
-    from trainer.clip_index import ClipIndex
-    from trainer.dataset_columns import open_for_training
-    from trainer.plan import plan_epoch, rank_slice
+    from trainer.plan.clip_index import ClipIndex
+    from trainer.plan.epoch_plan import plan_epoch, rank_slice
+    from trainer.plan.policy import BatchPolicy
     from trainer.plan_report import describe
-    from trainer.policy import BatchPolicy
+    from trainer.stream.open_dataset import open_for_training
 
     policy = BatchPolicy(movies_per_batch=16, clips_per_movie=16, reads_per_movie=reads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -209,10 +209,10 @@ def _ours(_: str, source: Source, num: int, save: str, load: str) -> Iterator[li
     import torch.distributed as dist
 
     from shards_spec.reader import open_dataset
-    from trainer.clip_index import ClipIndex
-    from trainer.plan_state import PlanState
-    from trainer.policy import BatchPolicy
-    from trainer.stream import ClipStream, StreamConfig
+    from trainer.plan.clip_index import ClipIndex
+    from trainer.plan.policy import BatchPolicy
+    from trainer.plan.position import PlanState
+    from trainer.stream.stream import ClipStream, StreamConfig
 
     policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
     dataset = open_dataset(source.uri("reelshards"))

@@ -28,9 +28,9 @@ from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.stream import ClipStream, StreamConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

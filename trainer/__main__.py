@@ -18,7 +18,7 @@ import tyro
 
 from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig, saved_config
-from trainer.policy import BatchPolicy
+from trainer.plan.policy import BatchPolicy
 from trainer.recipes import RECIPES
 from trainer.study.config import StudyConfig, World
 
@@ -144,7 +144,7 @@ def plan_command(arguments: Sequence[str]) -> int:
 def evaluate_command(arguments: Sequence[str]) -> int:
     """judge what a run has learnt on movies that it did not train on"""
     given = _parse("evaluate", EvaluateArguments, arguments)
-    from trainer import evaluate
+    from trainer.evaluate import evaluate
 
     found = evaluate.evaluate(given.data, given.run, given.labels, given.label_column)
     _say(found.to_text() if given.json else "\n".join(found.lines()))
@@ -158,7 +158,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
 def export_command(arguments: Sequence[str]) -> int:
     """write a run's encoders as safetensors, with a model card"""
     given = _parse("export", ExportArguments, arguments)
-    from trainer.export import export
+    from trainer.evaluate.export import export
 
     return _say("\n".join(str(path) for path in export(given.run, given.out)))
 

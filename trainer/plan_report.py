@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from shards_spec.errors import InputError
-from trainer.clip_index import ClipIndex, Ints
-from trainer.dataset_columns import open_for_training
-from trainer.plan import BatchPlan, Unused, naming_phase, plan_epoch
-from trainer.plan_dump import dump_epochs
-from trainer.policy import NANOSECONDS, BatchPolicy
+from trainer.fetch.ranges import MAX_READ_BYTES
+from trainer.loader.config import StreamConfig
+from trainer.plan.clip_index import ClipIndex, Ints
+from trainer.plan.dump import dump_epochs
+from trainer.plan.epoch_plan import BatchPlan, Unused, naming_phase, plan_epoch
+from trainer.plan.policy import NANOSECONDS, BatchPolicy
 from trainer.randomness import rng
-from trainer.reads import MAX_READ_BYTES
-from trainer.stream_config import StreamConfig
+from trainer.stream.open_dataset import open_for_training
 
 #: Later epochs that the report looks at for pairs of clips that meet again.
 LATER_EPOCHS = 3
@@ -198,7 +198,7 @@ def render(report: PlanReport) -> Table:
 
 
 def _reads(index: ClipIndex, places: Ints, max_hole_bytes: int) -> tuple[int, int]:
-    """Ranged reads of a plan and their bytes, joined as `trainer.reads.join_reads` joins them."""
+    """Ranged reads of a plan and their bytes, joined as `trainer.fetch.ranges.join_reads` joins them."""
     clips = np.sort(places.reshape(-1, places.shape[-1]), axis=-1).T
     start = index.offset[clips[0]]
     end = start + index.num_bytes[clips[0]]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from trainer.plan import BatchPlan, ClipIndex
-from trainer.policy import BatchPolicy
+from trainer.plan.epoch_plan import BatchPlan, ClipIndex
+from trainer.plan.policy import BatchPolicy
 
 SECOND = 1_000_000_000
 CLIP_BYTES = 1000

@@ -8,10 +8,10 @@ import torch
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.batch import Batch
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamConfig
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

@@ -19,9 +19,9 @@ from trainer.config import (
     OptimiserConfig,
     TrainConfig,
 )
-from trainer.fetch import Fetcher
-from trainer.policy import BatchPolicy
-from trainer.stream_config import StreamConfig
+from trainer.fetch.fetcher import Fetcher
+from trainer.loader.config import StreamConfig
+from trainer.plan.policy import BatchPolicy
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,13 +15,13 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage.storage import Storage
-from trainer.batch import Batch
-from trainer.cache import ClipCache
-from trainer.clip_index import ClipIndex
-from trainer.clip_places import ClipPlace
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
-from trainer.stream_config import StreamStats
+from trainer.fetch.cache import ClipCache
+from trainer.fetch.clip_location import ClipPlace
+from trainer.loader.config import StreamStats
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamConfig
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.checkpoint import (
+from trainer.run.atomic_files import atomic_file, write_text
+from trainer.run.checkpoint import (
     Checkpoint,
     checkpoint_files,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
 )
-from trainer.files import atomic_file, write_text
-from trainer.metrics import METRICS_JSONL, MetricLog, read_metrics
+from trainer.run.metric_log import METRICS_JSONL, MetricLog, read_metrics
 
 
 def state(step: int) -> Checkpoint:

@@ -12,10 +12,10 @@ import pytest
 from shards_spec.errors import FormatError, InputError
 from shards_spec.layout import CLIPS_PARQUET
 from shards_spec.reader import Dataset, open_dataset
-from trainer.clip_index import ClipIndex
-from trainer.dataset_columns import open_for_training
-from trainer.plan import plan_epoch
-from trainer.policy import BatchPolicy
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.open_dataset import open_for_training
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

@@ -15,11 +15,11 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig
-from trainer.evaluate import evaluate, movie_probes
-from trainer.heldout import EmbeddedClips, evaluation_index, whole_movies
-from trainer.labels import label_clips, read_labels
+from trainer.evaluate.evaluate import evaluate, movie_probes
+from trainer.evaluate.heldout import EmbeddedClips, evaluation_index, whole_movies
+from trainer.evaluate.labels import label_clips, read_labels
+from trainer.plan.clip_index import ClipIndex
 from trainer.train import train
 
 

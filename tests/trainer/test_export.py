@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from shards_spec.errors import InputError
-from trainer.export import export
+from trainer.evaluate.export import export
 from trainer.models.video import SmallVideoNet
-from trainer.run_folder import load_run
+from trainer.run.folder import load_run
 
 
 def test_export_writes_encoders_preprocessing_and_card(trained_run: Path, tmp_path: Path) -> None:

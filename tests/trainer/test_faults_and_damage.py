@@ -14,10 +14,10 @@ from fault_proxy import FaultProxy
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from trainer.batch import Batch
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamConfig
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)

@@ -16,11 +16,11 @@ from shards_spec.errors import StorageError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from trainer.clip_index import ClipIndex
-from trainer.fetch import FIRST_HEDGES, TruncatedShardError
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
-from trainer.stream_config import Counters, StreamStats
+from trainer.fetch.fetcher import FIRST_HEDGES, TruncatedShardError
+from trainer.loader.config import Counters, StreamStats
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.stream import ClipStream, StreamConfig
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 

@@ -11,11 +11,11 @@ import pytest
 
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
-from trainer.checkpoint import newest_checkpoint
-from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig
-from trainer.grown import movie_digests, not_grown
-from trainer.plan import plan_epoch
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.run.checkpoint import newest_checkpoint
+from trainer.run.growth import movie_digests, not_grown
 from trainer.train import train
 
 MakeDataset = Callable[..., Dataset]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shards_spec.reader import Dataset
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy, heldout
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy, heldout
 
 
 def test_a_group_is_on_one_side_whole(

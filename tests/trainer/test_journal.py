@@ -10,8 +10,8 @@ import pytest
 
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.metrics import read_metrics
-from trainer.stream_config import Occupancy, StreamConfig, StreamStats
+from trainer.loader.config import Occupancy, StreamConfig, StreamStats
+from trainer.run.metric_log import read_metrics
 from trainer.train import train
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 from trainer.config import LossConfig, TrainConfig
-from trainer.loss import LossOutput, Moments, contrastive_loss
-from trainer.models.model import Embeddings
-from trainer.policy import BatchPolicy
+from trainer.learning.loss import LossOutput, Moments, contrastive_loss
+from trainer.models.two_towers import Embeddings
+from trainer.plan.policy import BatchPolicy
 
 NUM_CLIPS, SIZE = 8, 6
 

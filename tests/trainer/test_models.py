@@ -14,7 +14,7 @@ from trainer.models.inputs import (
     normalise_video,
     video_from_frames,
 )
-from trainer.models.model import INITIAL_SCALE, MAX_SCALE, TwoTowers, build_model
+from trainer.models.two_towers import INITIAL_SCALE, MAX_SCALE, TwoTowers, build_model
 from trainer.models.video import R2Plus1d18, SmallVideoNet
 
 

@@ -8,9 +8,9 @@ import pytest
 from clip_tables import CLIP_BYTES, assert_sound, clips_table, index_of
 
 from shards_spec.errors import FormatError, PolicyError
-from trainer.chunks import Timeline, cut, repair
-from trainer.plan import plan_epoch, rank_slice
-from trainer.policy import BatchPolicy
+from trainer.plan.chunks import Timeline, cut, repair
+from trainer.plan.epoch_plan import plan_epoch, rank_slice
+from trainer.plan.policy import BatchPolicy
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])

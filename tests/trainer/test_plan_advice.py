@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
+import trainer.fetch.ranges
 import trainer.plan_report
-import trainer.reads
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.clip_index import ClipIndex
-from trainer.clip_places import take_places
-from trainer.dataset_columns import open_for_training
-from trainer.plan import plan_epoch
+from trainer.fetch.clip_location import take_places
+from trainer.loader.config import StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream
-from trainer.stream_config import StreamConfig
+from trainer.stream.open_dataset import open_for_training
+from trainer.stream.stream import ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=4, clips_per_movie=4)
 
@@ -113,7 +113,7 @@ def test_the_report_says_which_numbers_of_ranks_can_share_a_batch(dataset: Datas
 def test_reads_of_the_report_are_those_of_the_stream(
     dataset: Dataset, max_hole: int, max_read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (trainer.reads, trainer.plan_report):
+    for module in (trainer.fetch.ranges, trainer.plan_report):
         monkeypatch.setattr(module, "MAX_READ_BYTES", max_read)
     policy = dataclasses.replace(POLICY, clips_per_movie=8, reads_per_movie=2)
     index = ClipIndex.from_dataset(dataset, policy)
@@ -122,7 +122,7 @@ def test_reads_of_the_report_are_those_of_the_stream(
     num_reads = num_bytes = 0
     for rows in plan.clips.reshape(-1, 8):
         clips = take_places(dataset.clips, rows)
-        reads = trainer.reads.join_reads(clips, max_hole)
+        reads = trainer.fetch.ranges.join_reads(clips, max_hole)
         num_reads += len(reads)
         num_bytes += sum(read.length for read in reads)
     assert report.reads_per_step * plan.num_steps == pytest.approx(num_reads)

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shards_spec.errors import PolicyError
-from trainer.plan import plan_epoch
-from trainer.policy import BatchPolicy
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.plan.policy import BatchPolicy
 
 
 @st.composite

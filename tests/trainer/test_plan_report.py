@@ -11,11 +11,11 @@ import pytest
 
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.clip_index import ClipIndex
-from trainer.plan import plan_epoch
-from trainer.plan_dump import dump_plan
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.dump import dump_plan
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command, render
-from trainer.policy import BatchPolicy
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 

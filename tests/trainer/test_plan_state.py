@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.plan import PlanState
-from trainer.policy import BatchPolicy
+from trainer.plan.epoch_plan import PlanState
+from trainer.plan.policy import BatchPolicy
 
 
 def test_state_goes_through_json_and_names_each_difference() -> None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.policy import BatchPolicy, heldout
+from trainer.plan.policy import BatchPolicy, heldout
+from trainer.plan.row_filter import columns_of, select
 from trainer.randomness import draws, rng
-from trainer.where import columns_of, select
 
 TABLE = pa.table(
     {

@@ -19,13 +19,13 @@ import torch
 from shards_spec.errors import ObjectNotFoundError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.batch import Batch
-from trainer.clip_index import ClipIndex
-from trainer.loader import BatchShape
-from trainer.policy import BatchPolicy
-from trainer.processes import LoaderDiedError
-from trainer.segments import SegmentPool
-from trainer.stream import ClipStream, StreamConfig
+from trainer.loader.loader import BatchShape
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.batch import Batch
+from trainer.stream.shared_memory import SegmentPool
+from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.workers import LoaderDiedError
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyP
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainer.pending.Pending.wait", interrupt)
+    monkeypatch.setattr("trainer.stream.batch_filler.Pending.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
 
@@ -165,8 +165,8 @@ def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyP
 def test_a_killed_trainer_takes_its_loaders_with_it(dataset: Dataset) -> None:
     code = (
         "import sys, time; from shards_spec.reader import open_dataset; "
-        "from trainer.clip_index import ClipIndex; from trainer.policy import BatchPolicy; "
-        "from trainer.stream import ClipStream, StreamConfig; data = open_dataset(sys.argv[1]); "
+        "from trainer.plan.clip_index import ClipIndex; from trainer.plan.policy import BatchPolicy; "
+        "from trainer.stream.stream import ClipStream, StreamConfig; data = open_dataset(sys.argv[1]); "
         "policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4); "
         "index = ClipIndex.from_dataset(data, policy); "
         "config = StreamConfig(frame_size=16, num_processes=2); "

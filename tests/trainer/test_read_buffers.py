@@ -14,8 +14,8 @@ from streams import MakeDataset, write
 
 from shards_spec.reader import Dataset
 from shards_spec.storage.storage import Storage
-from trainer.read_buffers import ReadBuffers
-from trainer.stream_config import Counters
+from trainer.fetch.buffer_pool import ReadBuffers
+from trainer.loader.config import Counters
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 

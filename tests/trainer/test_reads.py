@@ -14,15 +14,15 @@ from shards_spec.sample import encode_logmel, encode_strip, split_members
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from shards_spec.writer import tar_sample
-from trainer.clip_index import ClipIndex
-from trainer.clip_places import take_places
-from trainer.decode import ClipDecoder, cached_memory
-from trainer.fetch import Fetcher
-from trainer.policy import BatchPolicy
-from trainer.reads import join_reads
-from trainer.replace import replacements
-from trainer.stream import StreamConfig, read_all
-from trainer.stream_config import Counters
+from trainer.fetch.clip_location import take_places
+from trainer.fetch.fetcher import Fetcher
+from trainer.fetch.ranges import join_reads
+from trainer.loader.config import Counters
+from trainer.loader.decode import ClipDecoder, cached_memory
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.plan.substitutes import replacements
+from trainer.stream.stream import StreamConfig, read_all
 
 MakeDataset = Callable[..., Dataset]
 pytestmark = pytest.mark.usefixtures("no_threads_left")

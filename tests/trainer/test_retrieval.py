@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from trainer import retrieval as module
-from trainer.probes import fit_logistic, linear_probe
-from trainer.retrieval import (
+from trainer.evaluate import retrieval as module
+from trainer.evaluate.probes import fit_logistic, linear_probe
+from trainer.evaluate.retrieval import (
     Ranks,
     Scores,
     global_ranks,

@@ -16,11 +16,11 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer import __main__ as command
-from trainer.checkpoint import checkpoint_files
-from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig, from_json, to_json
-from trainer.metrics import read_metrics
-from trainer.stream import ClipStream
+from trainer.plan.clip_index import ClipIndex
+from trainer.run.checkpoint import checkpoint_files
+from trainer.run.metric_log import read_metrics
+from trainer.stream.stream import ClipStream
 from trainer.train import train
 
 #: Less than a checkpoint of `tiny_config`, and more than a batch, whose memory counts as a file.

@@ -21,10 +21,10 @@ import torch
 from ranks import start_ranks
 
 from shards_spec.reader import Dataset
-from trainer.batch import Batch
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamConfig
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=2, reads_per_movie=2)
 NUM_STEPS = 18
@@ -125,10 +125,10 @@ from pathlib import Path
 import torch, torch.distributed as dist
 torch.set_num_threads(1)
 from shards_spec.reader import open_dataset
-from trainer.clip_index import ClipIndex
-from trainer.plan_state import PlanState
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.position import PlanState
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.stream import ClipStream, StreamConfig
 uri, out, policy, processes, pause = sys.argv[1:6]
 dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()

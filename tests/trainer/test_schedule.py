@@ -12,13 +12,13 @@ import torch
 
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.batch import Batch
-from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig
-from trainer.metrics import read_metrics
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command
-from trainer.policy import BatchPolicy
-from trainer.stream import ClipStream, StreamConfig
+from trainer.run.metric_log import read_metrics
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamConfig
 from trainer.train import train
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=1, schedule="4:2 9:4")

@@ -9,9 +9,9 @@ from streams import CONFIG, POLICY, MakeDataset, assert_equal, batches, write
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset, read_clips
 from shards_spec.schema import clip_rows
-from trainer.clip_index import ClipIndex
-from trainer.plan import plan_epoch
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.epoch_plan import plan_epoch
+from trainer.stream.stream import ClipStream, StreamConfig
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -139,7 +139,7 @@ def test_ctrl_c_while_waiting_ends_the_threads(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainer.pending.Pending.wait", interrupt)
+    monkeypatch.setattr("trainer.stream.batch_filler.Pending.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
 

@@ -11,11 +11,11 @@ import pytest
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer import stream as stream_module
-from trainer.clip_index import ClipIndex
-from trainer.policy import BatchPolicy
-from trainer.segments import Segment, SegmentPool
-from trainer.stream import ClipStream, StreamConfig
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.policy import BatchPolicy
+from trainer.stream import stream as stream_module
+from trainer.stream.shared_memory import Segment, SegmentPool
+from trainer.stream.stream import ClipStream, StreamConfig
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 
@@ -100,7 +100,7 @@ def test_the_first_bad_clip_is_logged_and_then_every_so_many(
         path.write_bytes(data)
     config = StreamConfig(frame_size=32, num_processes=0, num_threads=1, max_bad_fraction=1.0)
     with (
-        caplog.at_level(logging.WARNING, "trainer.stream"),
+        caplog.at_level(logging.WARNING, "trainer.stream.stream"),
         stream_of(dataset, config) as stream,
     ):
         for _ in range(6):

@@ -15,9 +15,9 @@ from shards_spec.errors import AccessDeniedError, FormatError, ObjectNotFoundErr
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from trainer.clip_index import ClipIndex
-from trainer.loader import CHECKSUM_TRIES
-from trainer.stream import ClipStream, StreamConfig
+from trainer.loader.loader import CHECKSUM_TRIES
+from trainer.plan.clip_index import ClipIndex
+from trainer.stream.stream import ClipStream, StreamConfig
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -37,7 +37,7 @@ def test_a_corrupted_clip_is_replaced_by_another_of_its_movie(
     corrupt(dataset, dataset.clips["clip_id"][bad_row].as_py())
     index = ClipIndex.from_dataset(dataset, POLICY)
     with (
-        caplog.at_level(logging.WARNING, "trainer.stream"),
+        caplog.at_level(logging.WARNING, "trainer.stream.stream"),
         ClipStream(dataset, index, POLICY, CONFIG, seed=5) as stream,
     ):
         mended = [next(stream) for _ in range(12)]

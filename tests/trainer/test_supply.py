@@ -14,16 +14,16 @@ import torch.distributed as dist
 from ranks import start_ranks
 
 from shards_spec.reader import Dataset
-from trainer.clip_index import ClipIndex
 from trainer.config import TrainConfig, from_json, to_json
-from trainer.distributed import World
-from trainer.journal import Journal, StepResult
-from trainer.loss import Moments, contrastive_loss
-from trainer.metrics import read_metrics
-from trainer.models.model import Embeddings
-from trainer.stream import ClipStream
-from trainer.stream_config import Occupancy, StreamStats
-from trainer.supply import Supply
+from trainer.learning.loss import Moments, contrastive_loss
+from trainer.loader.config import Occupancy, StreamStats
+from trainer.models.two_towers import Embeddings
+from trainer.plan.clip_index import ClipIndex
+from trainer.ranks.data_supply import Supply
+from trainer.ranks.world import World
+from trainer.run.journal import Journal, StepResult
+from trainer.run.metric_log import read_metrics
+from trainer.stream.stream import ClipStream
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))

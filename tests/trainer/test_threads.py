@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.threads import SpareThreads
+from trainer.fetch.threads import SpareThreads
 
 NAME = "reelshards-spare"
 

@@ -12,7 +12,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 from shards_spec.reader import Dataset
-from trainer.metrics import read_metrics
+from trainer.run.metric_log import read_metrics
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 

@@ -18,10 +18,10 @@ from ranks import start_ranks
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from trainer import train as train_module
-from trainer.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
 from trainer.config import OptimiserConfig, TrainConfig, saved_config, to_json
-from trainer.metrics import TIMED_AREAS, read_metrics
-from trainer.optimiser import build_optimiser, learning_rate
+from trainer.learning.optimizer import build_optimiser, learning_rate
+from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
+from trainer.run.metric_log import TIMED_AREAS, read_metrics
 from trainer.train import NonFiniteLossError, train
 
 

@@ -19,11 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from shards_spec.reader import Dataset
 from trainer import train as train_module
-from trainer.augment import AugmentConfig
-from trainer.checkpoint import checkpoint_files, load_checkpoint
 from trainer.config import TrainConfig, from_json, to_json
-from trainer.metrics import read_metrics
-from trainer.readback import Readback
+from trainer.learning.augment import AugmentConfig
+from trainer.ranks.readback import Readback
+from trainer.run.checkpoint import checkpoint_files, load_checkpoint
+from trainer.run.metric_log import read_metrics
 from trainer.train import train
 
 #: Operations whose result the host must know before it can go on.

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from trainer.config import InputConfig
-from trainer.constants import constant
+from trainer.models.constants import constant
 
 #: Mean and deviation that torchvision's Kinetics video weights were trained with, RGB in [0, 1].
 VIDEO_MEAN = (0.43216, 0.394666, 0.37645)

@@ -1,0 +1,222 @@
+"""Random changes of training clips, batched on the device.
+
+Each clip's draws are a hash of (seed, epoch, clip, what is drawn): no generator, hence no state to
+save, and neither batch order, number of ranks nor device changes what a clip looks like.
+
+Each change breaks a shortcut: something by which a movie can be told without what it shows.
+
+    flip                             on which side things stand
+    random resized crop              framing, vignette, logos and other marks at fixed places
+    brightness, contrast             exposure and grade
+    saturation, hue, grayscale       palette
+    gain                             level of the mix
+    mel equaliser                    room, microphones, the theme's timbre, the encoder's cut-off
+    mel and time masks (SpecAugment, arXiv:1904.08779)    single bands, single moments
+
+Shape suffixes: B clips, C channels, T frames, H x W pixels, M mel bands, L mel frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch.nn import functional
+
+from trainer.config import AugmentConfig
+from trainer.models.constants import constant
+
+#: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a turn in the plane of the latter
+#: is a change of hue that leaves luma alone.
+YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+
+#: Its inverse; worked out here, as a device would be waited for.
+RGB = torch.linalg.inv(torch.tensor(YIQ)).tolist()
+
+#: Crops are up to this much wider or higher than the picture's shape.
+MAX_CROP_STRETCH = 4 / 3
+
+#: Cosines over the mel bands, half a wave to this many, that add up to an equaliser's curve.
+NUM_EQUALISER_WAVES = 3
+
+#: Nats of power per decibel.
+NATS_PER_DB = math.log(10.0) / 10.0
+
+_MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Draw(IntEnum):
+    """What a random number is for; the number is part of the hash."""
+
+    FLIP = 0
+    BRIGHTNESS = 1
+    CONTRAST = 2
+    SATURATION = 3
+    GAIN = 4
+    MEL_WIDTH = 5
+    MEL_PLACE = 6
+    TIME_WIDTH = 7
+    TIME_PLACE = 8
+    HUE = 9
+    GRAYSCALE = 10
+    CROP_AREA = 11
+    CROP_SHAPE = 12
+    CROP_X = 13
+    CROP_Y = 14
+    EQUALISER = 15
+    """And the following numbers, one a wave."""
+
+
+@dataclass(frozen=True)
+class Dice:
+    """Uniform random numbers for the clips of a batch."""
+
+    seed: int
+    epoch: int
+    clip: torch.Tensor
+    """(B,) int64, on the device where the numbers are wanted."""
+
+    def uniform(self, draw: Draw, offset: int = 0) -> torch.Tensor:
+        """(B,) float32 in [0, 1)."""
+        number = int(draw) + offset
+        key = _splitmix64_int(_splitmix64_int(self.seed ^ (self.epoch << 32)) + number)
+        hashed_B = _splitmix64(_splitmix64(self.clip + _signed(key)))
+        return _shift_right(hashed_B, 40).float() / 2**24
+
+    def around_one(self, draw: Draw, reach: float) -> torch.Tensor:
+        """(B,) float32 in [1 - reach, 1 + reach)."""
+        return 1.0 + reach * (2.0 * self.uniform(draw) - 1.0)
+
+
+def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
+    """[0, 1] pixels -> [0, 1] pixels; all frames of a clip are changed alike."""
+    if config.crop_area < 1.0:
+        video_BCTHW = _crop_and_resize(video_BCTHW, dice, config.crop_area)
+    if config.flip:
+        flip_B = dice.uniform(Draw.FLIP) < 0.5
+        video_BCTHW = torch.where(_wide(flip_B), video_BCTHW.flip(-1), video_BCTHW)
+    if config.saturation or config.hue or config.grayscale:
+        colours_BCC = _colour_matrix(dice, config).to(video_BCTHW.dtype)
+        video_BCTHW = (colours_BCC @ video_BCTHW.flatten(2)).view_as(video_BCTHW)
+    if not (config.brightness or config.contrast):
+        return video_BCTHW.clamp(0.0, 1.0)
+    luma_C = constant(YIQ[0], video_BCTHW.device, video_BCTHW.dtype)
+    # Brightness and contrast are one line through every pixel: one pass instead of two.
+    brightness = _wide(dice.around_one(Draw.BRIGHTNESS, config.brightness))
+    contrast = _wide(dice.around_one(Draw.CONTRAST, config.contrast))
+    channel_means = video_BCTHW.mean(dim=(2, 3, 4), keepdim=True)
+    grey = (channel_means * luma_C.view(3, 1, 1, 1)).sum(dim=1, keepdim=True)
+    shifted = torch.addcmul(
+        brightness * grey * (1.0 - contrast), video_BCTHW, brightness * contrast
+    )
+    return shifted.clamp_(0.0, 1.0)
+
+
+def augment_audio(audio_BCML: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
+    """Log-mel in nats -> log-mel in nats; masked parts take the clip's mean."""
+    num_bands, num_frames = audio_BCML.shape[2:]
+    if config.equaliser_db:
+        audio_BCML = audio_BCML + _equaliser(num_bands, dice, config.equaliser_db)
+    masked = torch.zeros(1, dtype=torch.bool, device=audio_BCML.device)
+    if config.mel_mask:
+        draws = (dice.uniform(Draw.MEL_WIDTH), dice.uniform(Draw.MEL_PLACE))
+        masked = masked | _block(num_bands, config.mel_mask, *draws)[:, None, :, None]
+    if config.time_mask:
+        draws = (dice.uniform(Draw.TIME_WIDTH), dice.uniform(Draw.TIME_PLACE))
+        masked = masked | _block(num_frames, config.time_mask, *draws)[:, None, None, :]
+    mean = audio_BCML.mean(dim=(2, 3), keepdim=True)
+    audio_BCML = torch.where(masked, mean, audio_BCML)
+    if config.gain_db:
+        gain_db_B = config.gain_db * (2.0 * dice.uniform(Draw.GAIN) - 1.0)
+        audio_BCML = audio_BCML + NATS_PER_DB * gain_db_B[:, None, None, None]
+    return audio_BCML
+
+
+def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -> torch.Tensor:
+    """One rectangle a clip, of at least that share of the picture, back at the picture's size."""
+    area_B = least_area + (1.0 - least_area) * dice.uniform(Draw.CROP_AREA)
+    reach = math.log(MAX_CROP_STRETCH)
+    stretch_B = torch.exp(reach * (2.0 * dice.uniform(Draw.CROP_SHAPE) - 1.0))
+    width_B = (area_B * stretch_B).sqrt().clamp(max=1.0)
+    height_B = (area_B / stretch_B).sqrt().clamp(max=1.0)
+    # Coordinates of `grid_sample`: the picture reaches from -1 to 1 on both axes.
+    centre_x_B = (1.0 - width_B) * (2.0 * dice.uniform(Draw.CROP_X) - 1.0)
+    centre_y_B = (1.0 - height_B) * (2.0 * dice.uniform(Draw.CROP_Y) - 1.0)
+    zero_B = torch.zeros_like(area_B)
+    rows = ((width_B, zero_B, centre_x_B), (zero_B, height_B, centre_y_B))
+    affine_B23 = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    # Frames of a clip share its rectangle, so they can pass as channels of one picture.
+    pixels_BKHW = video_BCTHW.flatten(1, 2)
+    grid_BHW2 = functional.affine_grid(affine_B23, list(pixels_BKHW.shape), align_corners=False)
+    cropped = functional.grid_sample(
+        pixels_BKHW, grid_BHW2.to(pixels_BKHW.dtype), padding_mode="border", align_corners=False
+    )
+    return cropped.view_as(video_BCTHW)
+
+
+def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
+    """(B, 3, 3) float32 on RGB: chroma is turned by the hue's change and scaled."""
+    device = dice.clip.device
+    to_yiq, to_rgb = constant(YIQ, device), constant(RGB, device)
+    scale_B = dice.around_one(Draw.SATURATION, config.saturation)
+    is_grey_B = dice.uniform(Draw.GRAYSCALE) < config.grayscale
+    scale_B = torch.where(is_grey_B, 0.0, scale_B)
+    turn_B = 2.0 * math.pi * config.hue * (2.0 * dice.uniform(Draw.HUE) - 1.0)
+    cos_B, sin_B = scale_B * turn_B.cos(), scale_B * turn_B.sin()
+    chroma_B33 = torch.zeros(len(scale_B), 3, 3, device=device)
+    chroma_B33[:, 0, 0] = 1.0
+    chroma_B33[:, 1, 1] = chroma_B33[:, 2, 2] = cos_B
+    chroma_B33[:, 1, 2], chroma_B33[:, 2, 1] = -sin_B, sin_B
+    matrix_B33: torch.Tensor = to_rgb @ chroma_B33 @ to_yiq
+    return matrix_B33
+
+
+def _equaliser(num_bands: int, dice: Dice, reach_db: float) -> torch.Tensor:
+    """(B, 1, M, 1) nats: a smooth curve over the mel bands, at most `reach_db` up or down."""
+    device = dice.clip.device
+    place_M = (torch.arange(num_bands, device=device) + 0.5) / num_bands
+    waves = range(1, NUM_EQUALISER_WAVES + 1)
+    curves_VM = torch.stack([torch.cos(math.pi * wave * place_M) for wave in waves])
+    draws = [2.0 * dice.uniform(Draw.EQUALISER, wave) - 1.0 for wave in waves]
+    curve_BM = torch.stack(draws, dim=1) @ curves_VM / NUM_EQUALISER_WAVES
+    return NATS_PER_DB * reach_db * curve_BM[:, None, :, None]
+
+
+def _block(
+    size: int, largest_share: float, width_B: torch.Tensor, place_B: torch.Tensor
+) -> torch.Tensor:
+    """(B, size) bool: one run of places a clip, of 0 to `size * largest_share` places."""
+    width_B1 = (width_B * (size * largest_share + 1.0)).floor()[:, None]
+    start_B1 = (place_B[:, None] * (size - width_B1 + 1.0)).floor()
+    places = torch.arange(size, device=width_B.device)
+    return (places >= start_B1) & (places < start_B1 + width_B1)
+
+
+def _wide(values_B: torch.Tensor) -> torch.Tensor:
+    return values_B[:, None, None, None, None]
+
+
+def _splitmix64(values: torch.Tensor) -> torch.Tensor:
+    """The finaliser of SplitMix64 on int64 tensors, whose products wrap as unsigned ones do."""
+    values = values + _signed(0x9E37_79B9_7F4A_7C15)
+    values = (values ^ _shift_right(values, 30)) * _signed(0xBF58_476D_1CE4_E5B9)
+    values = (values ^ _shift_right(values, 27)) * _signed(0x94D0_49BB_1331_11EB)
+    return values ^ _shift_right(values, 31)
+
+
+def _splitmix64_int(value: int) -> int:
+    value = (value + 0x9E37_79B9_7F4A_7C15) & _MASK_64
+    value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK_64
+    value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK_64
+    return value ^ (value >> 31)
+
+
+def _shift_right(values: torch.Tensor, num_bits: int) -> torch.Tensor:
+    """Logical shift; torch's own keeps the sign."""
+    return (values >> num_bits) & ((1 << (64 - num_bits)) - 1)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value

@@ -1,0 +1,62 @@
+"""How well the ranks were supplied with batches for a stretch of time.
+
+Ranks step together, so the one that waits longest for its data holds up all of them, and none of
+the others notices: shares of time, queue and limit are those of the rank that waited most. Counts
+are sums over ranks, since the launch began.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.loader.config import Occupancy, StreamStats
+from trainer.ranks.world import World
+
+#: Why a clip can be unusable; see `trainer.loader.loader.Problem`.
+BAD_REASONS = ("checksum", "format")
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Figures of all ranks together."""
+
+    occupancy: Occupancy
+    """Of the rank that waited most."""
+    queue_depth: int
+    """Batches that this rank has ready."""
+    counts: dict[str, float]
+    """Sums by name."""
+
+    @staticmethod
+    def of(world: World, occupancy: Occupancy, stats: StreamStats) -> Supply:
+        """From each rank's own figures; every rank must call it."""
+        counts = _counts(stats)
+        mine = [occupancy.wait, occupancy.read, occupancy.decode, float(stats.queue_depth)]
+        ranks = world.gather([*mine, *counts.values()])
+        wait, read, decode, queue_depth = max(ranks, key=lambda rank: rank[0])[: len(mine)]
+        sums = [sum(column) for column in zip(*ranks, strict=True)][len(mine) :]
+        return Supply(
+            Occupancy(wait, read, decode), int(queue_depth), dict(zip(counts, sums, strict=True))
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """By metric name."""
+        return {
+            "data/wait_fraction": self.occupancy.wait,
+            "data/queue_batches": float(self.queue_depth),
+            "data/read_occupancy": self.occupancy.read,
+            "data/decode_occupancy": self.occupancy.decode,
+            **{f"data/{name}": value for name, value in self.counts.items()},
+        }
+
+
+def _counts(stats: StreamStats) -> dict[str, float]:
+    return {
+        "read_bytes": float(stats.bytes_read),
+        "requests": float(stats.num_requests),
+        "retries": float(stats.num_retries),
+        "hedges": float(stats.num_hedges),
+        "cache_hits": float(stats.num_cache_hits),
+        "bad_clips": float(sum(stats.bad_clips.values())),
+        **{f"bad_clips_{one}": float(stats.bad_clips.get(one, 0)) for one in BAD_REASONS},
+    }

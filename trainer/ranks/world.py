@@ -1,0 +1,82 @@
+"""Who we are among the processes of a run: alone, or one rank of those that torchrun started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from trainer.ranks.readback import Readback
+
+
+@dataclass(frozen=True)
+class World:
+    """One process's place in the run."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files and speaks to the user."""
+        return self.rank == 0
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over ranks; every rank must call it."""
+        if self.world_size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.world_size
+
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        """Every rank's figures, in the order of ranks; every rank must call it with as many."""
+        if self.world_size == 1:
+            return [list(values)]
+        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
+        found = [torch.empty_like(mine) for _ in range(self.world_size)]
+        dist.all_gather(found, mine)
+        return [one.tolist() for one in found]
+
+    def sum_later(self, value: float) -> Readback:
+        """The sum over ranks, on its way; every rank must call it."""
+        # Not `torch.tensor`, whose copy to a device waits for it.
+        total = torch.full((), value, device=self.device)
+        if self.world_size > 1:
+            dist.all_reduce(total)
+        return Readback(total)
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_world() -> Iterator[World]:
+    """Join the process group that torchrun's variables describe; alone without them."""
+    device = default_device()
+    if dist.is_initialized():
+        yield World(dist.get_rank(), dist.get_world_size(), device)
+    elif "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        yield World(0, 1, device)
+    else:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield World(dist.get_rank(), dist.get_world_size(), device)
+        finally:
+            dist.destroy_process_group()
+
+
+def default_device() -> torch.device:
+    """This process's GPU; the CPU where there is none."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")

@@ -1,0 +1,81 @@
+"""Checkpoints: everything that the next step depends on, written whole or not at all.
+
+A checkpoint holds weights, optimiser moments, the plan's state (a few integers and fingerprints),
+the settings and torch's random state. The learning rate is a function of the step, and batches and
+augmentation are functions of (seed, epoch, step), so nothing else is needed to go on bit for bit.
+Files are read with `weights_only=True`: a checkpoint from elsewhere cannot run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shards_spec.errors import InputError
+from trainer.run.atomic_files import atomic_file
+
+CHECKPOINTS = "checkpoints"
+VERSION = 1
+
+_PATTERN = "step-*.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """The state of a run between two steps."""
+
+    step: int
+    """Optimiser steps done."""
+    model: dict[str, torch.Tensor]
+    optimiser: dict[str, Any]
+    plan: dict[str, Any]
+    """`PlanState` as JSON values: the next batch."""
+    config: dict[str, Any]
+    """`TrainConfig` as JSON values."""
+    rng: torch.Tensor
+    """State of torch's own CPU generator."""
+    version: int = VERSION
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint, then delete all but the newest `keep`."""
+    path = run / CHECKPOINTS / f"step-{checkpoint.step:08d}.pt"
+    values = {item.name: getattr(checkpoint, item.name) for item in dataclasses.fields(checkpoint)}
+    with atomic_file(path) as file:
+        torch.save(values, file)
+    for old in checkpoint_files(run)[:-keep]:
+        old.unlink()
+    return path
+
+
+def checkpoint_files(run: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted((run / CHECKPOINTS).glob(_PATTERN))
+
+
+def newest_checkpoint(run: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run, on the CPU; None when there is none.
+
+    Raises `InputError` when it cannot be read: going on from an older one is the user's decision.
+    """
+    files = checkpoint_files(run)
+    return load_checkpoint(files[-1]) if files else None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint onto the CPU."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        version = values["version"]
+    except Exception as error:  # torch.load has no common base class for damaged files
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be read ({reason}); delete it to go on from the one before"
+        ) from error
+    if version != VERSION:
+        raise InputError(f"{path} is of version {version}; this reelshards reads {VERSION}")
+    return Checkpoint(**values)

@@ -1,0 +1,151 @@
+"""What is written down while training: lines of metrics for machines, one line for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from rich.console import Console
+
+from trainer.config import TrainConfig
+from trainer.learning.loss import Diagnostics
+from trainer.ranks.data_supply import Supply
+from trainer.ranks.readback import Readback
+from trainer.ranks.world import World
+from trainer.run.metric_log import MetricLog
+from trainer.stream.batch import Batch
+from trainer.stream.stream import ClipStream, StreamStats
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step saw; tensors stay on the device until someone needs a number."""
+
+    loss: torch.Tensor
+    """() float32 over this rank's rows."""
+    diagnostics: Diagnostics
+    grad_norm: torch.Tensor
+    """() float32, before it was limited."""
+    logit_scale: torch.Tensor
+    """() float32."""
+    learning_rate: float
+    batch: Batch
+    is_finite: Readback = dataclasses.field(init=False)
+    """Whether the loss is."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_finite", Readback(torch.isfinite(self.loss)))
+
+
+class Journal:
+    """Measures the launch's time and writes its lines; a context manager.
+
+    Only the first rank's journal writes, but every rank's measures.
+    """
+
+    def __init__(self, run: Path, config: TrainConfig, first_step: int, *, writes: bool) -> None:
+        self._config = config
+        self._log = MetricLog(run, first_step, tensorboard=config.tensorboard) if writes else None
+        self._since = time.perf_counter()
+        self._wait_seconds = 0.0
+        self._num_steps = self._num_clips = 0
+        self._stats = StreamStats.none()
+
+    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches; how long each was waited for is counted."""
+        iterator = iter(batches)
+        self._since = time.perf_counter()
+        while True:
+            begin = time.perf_counter()
+            batch = next(iterator)
+            self._wait_seconds += time.perf_counter() - begin
+            self._num_steps += 1
+            self._num_clips += len(batch.clip)
+            yield batch
+
+    def train_values(
+        self, steps_done: int, world: World, stream: ClipStream, result: StepResult
+    ) -> dict[str, float]:
+        """The figures of this step; every rank must call it. Speeds are since the last call."""
+        names = ["loss", *(item.name for item in dataclasses.fields(Diagnostics))]
+        figures = torch.stack((result.loss, *result.diagnostics.stacked()))
+        means = dict(zip(names, world.mean(figures).tolist(), strict=True))
+        # Reading the numbers waited for the device, so the clock now covers whole steps.
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        stats = stream.stats()
+        busy = stats.occupancy(self._stats, seconds, self._config.stream)
+        # What the loop waited, which is the stream's own wait and the making of the batch.
+        busy = dataclasses.replace(busy, wait=self._wait_seconds / seconds)
+        supply = Supply.of(world, busy, stats)
+        num_clips = self._num_clips * world.world_size
+        values = {
+            **{f"train/{name}": value for name, value in means.items()},
+            "train/logit_scale": float(result.logit_scale),
+            "optim/lr": result.learning_rate,
+            "optim/grad_norm": float(result.grad_norm),
+            "throughput/clips_per_second": num_clips / seconds,
+            "time/step_seconds": seconds / max(1, self._num_steps),
+            **supply.metrics(),
+        }
+        self.restart_clock(stream)
+        if self._log is not None:
+            say(_line(steps_done, self._config.steps, values, supply.occupancy.limit))
+        return values
+
+    def restart_clock(self, stream: ClipStream) -> None:
+        """Leave out what happened since the last call of `train_values`, such as a test."""
+        # Loaders went on filling the queue meanwhile: their time is left out as well.
+        self._stats = stream.stats()
+        self._since, self._wait_seconds = time.perf_counter(), 0.0
+        self._num_steps = self._num_clips = 0
+
+    def write(self, steps_done: int, epoch: int, values: dict[str, float]) -> None:
+        """Write the line of a step, if there is anything to write."""
+        if self._log is not None and values:
+            self._log.write(steps_done, epoch, values)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._log or nullcontext():
+            pass
+
+
+def say(text: str) -> None:
+    """Show the user a line."""
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def say_unreached(config: TrainConfig) -> None:
+    """Tell of phases of the schedule that lie behind the last step."""
+    unreached = [str(step) for step in config.policy.phases() if step >= config.steps]
+    if unreached:
+        say(
+            f"policy.schedule: the phases from step {', '.join(unreached)} on are never reached "
+            f"in {config.steps} steps"
+        )
+
+
+def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str) -> str:
+    width = len(str(num_steps))
+    within = values["train/within_movie_r1"]
+    return (
+        f"step {steps_done:{width}}/{num_steps}  loss {values['train/loss']:.3f}  "
+        f"R@1 within movie {'  - ' if within != within else f'{within:.2f}'}, "
+        f"in batch {values['train/global_r1']:.2f}  "
+        f"{values['throughput/clips_per_second']:.0f} clips/s  "
+        f"waiting for data {values['data/wait_fraction']:.0%} (limit: {limit}), "
+        f"{values['data/queue_batches']:.0f} batches ready"
+    )

@@ -3,7 +3,7 @@
     python -m benchmarks.costs --film big_buck_bunny.mp4 [--films FOLDER] [--rounds 2]
 
 The real pipeline on Ray runs over Big Buck Bunny (720p as it is; `tests/support/real_films.py`
-fetches it) and parts of it coded anew (`benchmarks.cost_films`). Each task tells the CPU time of
+fetches it) and parts of it coded anew (`benchmarks.films.cost_films`). Each task tells the CPU time of
 its worker and of the ffmpegs that it ran; CPU time, because other work on the machine disturbs it
 less than wall time. Of several rounds the least of each task counts. What a worker takes to start,
 its first audio included, is told apart; so is what of a look into a film grows with its length,
@@ -28,8 +28,8 @@ from typing import Any
 
 import ray
 
-from benchmarks.cost_films import KINDS, Kind, make_films, make_repeated
-from benchmarks.machine import tree_cpu_seconds
+from benchmarks.films.cost_films import KINDS, Kind, make_films, make_repeated
+from benchmarks.support.machine import tree_cpu_seconds
 from pipeline.config import RunConfig
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie.steps import film_seconds, prepare

@@ -32,14 +32,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
-from benchmarks.clip_sets import Sizes, make
-from benchmarks.loader_report import report
-from benchmarks.machine import processor
-from benchmarks.pace import Result
-from benchmarks.peers import Source
-from benchmarks.range_server import serving
-from benchmarks.ways import CLIPS, MOVIES, WAYS
+from benchmarks.loaders import peers
+from benchmarks.loaders.clip_sets import Sizes, make
+from benchmarks.loaders.contenders import CLIPS, MOVIES, WAYS
+from benchmarks.loaders.pace import Result
+from benchmarks.loaders.peers import Source
+from benchmarks.loaders.report import report
+from benchmarks.support.machine import processor
+from benchmarks.support.range_server import serving
 
 PLACES = ("local, cold", "local, warm", "S3, cold", "S3, warm")
 

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from benchmarks.machine import processor
+from benchmarks.support.machine import processor
 from pipeline.config import RunConfig
 from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
 from pipeline.run.preprocess import preprocess

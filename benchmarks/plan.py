@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.machine import processor
+from benchmarks.support.machine import processor
 from shards_spec import layout
 from shards_spec.recipe import Recipe
 from shards_spec.schema import CLIPS_SCHEMA, SPEC_VERSION, movies_table

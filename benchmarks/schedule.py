@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.costs import RESULTS
-from benchmarks.schedule_films import (
+from benchmarks.films.schedule_films import (
     PASSING,
     PERMANENT,
     SEGMENT_SECONDS,

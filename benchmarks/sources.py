@@ -29,7 +29,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from benchmarks.range_server import serving
+from benchmarks.support.range_server import serving
 from pipeline.config import RunConfig
 from pipeline.engine.jobs import Event
 from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version

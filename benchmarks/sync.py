@@ -29,7 +29,7 @@ import av
 import numpy as np
 import soundfile
 
-from benchmarks.machine import processor
+from benchmarks.support.machine import processor
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS, Recipe

@@ -9,7 +9,7 @@ from ray import exceptions as ray_errors
 
 from benchmarks import schedule
 from benchmarks.costs import KindCosts
-from benchmarks.schedule_films import Costs, read_costs
+from benchmarks.films.schedule_films import Costs, read_costs
 from pipeline import errors
 from pipeline.engine import tasks
 from pipeline.engine.health import Health

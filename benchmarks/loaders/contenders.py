@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clip_sets import NUM_PICTURES, Sizes, samples
-from benchmarks.pace import Places, Result, pace
-from benchmarks.peers import FRAME_SIZE, LOADERS, Source
+from benchmarks.loaders.clip_sets import NUM_PICTURES, Sizes, samples
+from benchmarks.loaders.pace import Places, Result, pace
+from benchmarks.loaders.peers import FRAME_SIZE, LOADERS, Source
 from shards_spec.sample import TAR_BLOCK, padded
 
 RESUME_STEP = 1_000_000

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 
-from benchmarks.clip_sets import HEIGHT, WIDTH, Sizes, samples
-from benchmarks.machine import tree_cpu_seconds
-from benchmarks.peers import FRAME_SIZE, NUM_FRAMES
+from benchmarks.loaders.clip_sets import HEIGHT, WIDTH, Sizes, samples
+from benchmarks.loaders.peers import FRAME_SIZE, NUM_FRAMES
+from benchmarks.support.machine import tree_cpu_seconds
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_logmel
 from trainer.loader.decode import cached_memory

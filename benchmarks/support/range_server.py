@@ -1,6 +1,6 @@
 """A read-only object store on loopback: S3 and HTTP `GET` with ranges, straight from files.
 
-    python -m benchmarks.range_server FOLDER [MIB_PER_SECOND]
+    python -m benchmarks.support.range_server FOLDER [MIB_PER_SECOND]
                                 prints its URL; the first folder is the bucket
 
 With a rate, all answers together are no faster. `/sent` tells how many bytes of objects went out.
@@ -28,7 +28,13 @@ _PIECE_BYTES = 1 << 17
 @contextmanager
 def serving(folder: Path, mib_per_second: float = 0.0, cores: Sequence[int] = ()) -> Iterator[str]:
     """The server in a process of its own, on these cores (none: all); gives its URL."""
-    command = [sys.executable, "-m", "benchmarks.range_server", str(folder), str(mib_per_second)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.support.range_server",
+        str(folder),
+        str(mib_per_second),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         if cores:

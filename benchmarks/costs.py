@@ -2,12 +2,13 @@
 
     python -m benchmarks.costs --film big_buck_bunny.mp4 [--films FOLDER] [--rounds 2]
 
-The real pipeline on Ray runs over Big Buck Bunny (720p as it is; `tests/support/real_films.py`
-fetches it) and parts of it coded anew (`benchmarks.films.cost_films`). Each task tells the CPU time of
-its worker and of the ffmpegs that it ran; CPU time, because other work on the machine disturbs it
-less than wall time. Of several rounds the least of each task counts. What a worker takes to start,
-its first audio included, is told apart; so is what of a look into a film grows with its length,
-measured on a part and on the same part 20 times. `benchmarks.schedule` takes its costs from
+The real pipeline on Ray runs over Big Buck Bunny (720p as it is; fetched by
+`tests/support/films/real_films.py`) and re-encoded parts of it (`benchmarks.films.cost_films`).
+Each task reports the CPU time of its worker and of the ffmpegs that it ran; CPU time, because other
+work on the machine disturbs it less than wall time. The least of several rounds counts for each
+task. The start of a worker, its first audio included, is reported separately; so is the part of a
+look into a movie that grows with its length, measured on a part and on the same part 20 times.
+`benchmarks.schedule` takes its costs from
 `results/costs.json`.
 """
 

@@ -33,12 +33,18 @@ from benchmarks.support.machine import processor
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS, Recipe
-
-# The films are those of the tests.
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from beeps import beeping, find_beeps, flash_times, hear, mux, picture, plan_of, write_wav
-from media import Film, ffmpeg, read_number, shown_at
-from oracle import clips_of
+from tests.support.films.beeps import (
+    beeping,
+    find_beeps,
+    flash_times,
+    hear,
+    mux,
+    picture,
+    plan_of,
+    write_wav,
+)
+from tests.support.films.media import Film, ffmpeg, read_number, shown_at
+from tests.support.films.oracle import clips_of
 
 RESULTS = Path(__file__).parent / "results"
 FILM = Film(seconds=40.0, fps=Fraction(24_000, 1_001), audio=(), gop=240)

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import boto3
 import pytest
-import toy_dataset
 from moto.server import ThreadedMotoServer
 
 from shards_spec.reader import Dataset
+from tests.support.datasets import toy_dataset
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def toy() -> ModuleType:
-    """The module `tests/support/toy_dataset.py`: rows, frames and classes of the toy movies."""
+    """Rows, frames and classes of the toy movies: `tests/support/datasets/toy_dataset.py`."""
     return toy_dataset
 
 
@@ -48,7 +48,7 @@ def s3_endpoint() -> Iterator[str]:
 def local_ray(s3_endpoint: str) -> Iterator[None]:
     """A Ray that runs share; its workers find the buckets of `s3_bucket`."""
     # Tests that need no Ray do not wait for its import.
-    from rays import running
+    from tests.support.launch.rays import running
 
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:

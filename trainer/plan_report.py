@@ -198,7 +198,7 @@ def render(report: PlanReport) -> Table:
 
 
 def _reads(index: ClipIndex, places: Ints, max_hole_bytes: int) -> tuple[int, int]:
-    """Ranged reads of a plan and their bytes, joined as `trainer.fetch.ranges.join_reads` joins them."""
+    """Ranged reads of a plan and their bytes, merged by `trainer.fetch.ranges.join_reads`."""
     clips = np.sort(places.reshape(-1, places.shape[-1]), axis=-1).T
     start = index.offset[clips[0]]
     end = start + index.num_bytes[clips[0]]

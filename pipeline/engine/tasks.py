@@ -1,4 +1,4 @@
-"""The Ray tasks: each runs one step of `pipeline.movie.steps` under its limits, with its source at hand.
+"""The Ray tasks: each runs one step of `pipeline.movie.steps` within its limits, source open.
 
 Ray itself tries nothing again (`max_retries=0`): the engine does, because it counts the tries,
 waits between them and gives more memory to a task that died for lack of it.

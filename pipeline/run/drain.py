@@ -1,6 +1,6 @@
 """SIGTERM as a wish to stop: spot nodes and Kubernetes send it before they take the machine.
 
-    python -m pipeline.run.drain [OUT]
+    python -m pipeline.drain [OUT]
 
 asks the runs on this machine to stop, or those that write to OUT, and waits for their end. It is
 the hook of a pod or machine that goes: a driver that is a Ray job gets no signal from there.
@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 #: The runs' own 60 s, and time to say goodbye.
@@ -62,5 +62,10 @@ def drain_all(out: str = "", seconds: float = WAIT_SECONDS) -> set[int]:
     return left
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Drain the runs that write to the given output, or all of them; 1 if any is left."""
+    return 1 if drain_all(arguments[0] if arguments else "") else 0
+
+
 if __name__ == "__main__":
-    sys.exit(1 if drain_all(sys.argv[1] if len(sys.argv) > 1 else "") else 0)
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from media import Film, make_film
+
+from tests.support.films.media import Film, make_film
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> TrainConfig:
-    """A run of 12 steps on the movies of `tests/support/toy_dataset.py`; seconds on one core."""
+    """A run of 12 steps on the toy movies; seconds on one core."""
     return TrainConfig(
         steps=12,
         log_every=2,

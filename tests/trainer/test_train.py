@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import start_ranks
 
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
+from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import OptimiserConfig, TrainConfig, saved_config, to_json
 from trainer.learning.optimizer import build_optimiser, learning_rate

@@ -1,0 +1,280 @@
+"""The files for clusters: each is held against what will read it, as far as that runs here."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import json
+import re
+import runpy
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+import pipeline.__main__ as cli
+from pipeline.config import RunConfig
+from pipeline.limits import GIB
+from pipeline.run import drain
+from tests.support.launch import kuberay
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "pipeline" / "deploy"
+#: Where the manifest has the head's pod.
+HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec"
+
+
+def parsed(command: str) -> cli.Command:
+    """What our own command line makes of a shell command."""
+    program, *words = shlex.split(command)
+    assert (program, words[:2]) == ("python", ["-m", "pipeline"])
+    return cli.parse(words[2:])
+
+
+def cluster_config() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    return config
+
+
+def test_ray_takes_the_cluster_file() -> None:
+    config = prepare_config(cluster_config())
+    validate_config(config)
+    kinds = config["available_node_types"]
+    # The autoscaler only starts what a task fits on; the head runs none.
+    worker = kinds["worker"]["resources"]
+    assert worker["CPU"] >= 1
+    assert worker["memory"] >= worker["CPU"] * RunConfig().task_memory_gib * GIB
+    assert kinds[config["head_node_type"]]["resources"]["CPU"] == 0
+    assert "InstanceMarketOptions" not in kinds["head"]["node_config"]
+
+
+def test_ray_refuses_a_cluster_file_with_a_slip() -> None:
+    """So that the test above can fail."""
+    config = cluster_config()
+    worker = config["available_node_types"]["worker"]
+    worker["min_worker"] = worker.pop("min_workers")
+    with pytest.raises(Exception, match="min_worker"):
+        validate_config(prepare_config(config))
+
+
+def test_the_commands_of_the_cluster_file_start_ray() -> None:
+    config = cluster_config()
+    import ray.scripts.scripts as ray_cli
+
+    for line in config["head_start_ray_commands"] + config["worker_start_ray_commands"]:
+        program, verb, *options = shlex.split(line)
+        assert program == "ray"
+        # Only parsed: click raises for an option that Ray does not have.
+        ray_cli.cli.commands[verb].make_context(verb, options)
+
+
+def job_manifest() -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text())
+    return job
+
+
+def manifest_errors(job: dict[str, Any]) -> list[str]:
+    """What KubeRay and Kubernetes would not take."""
+    found = [
+        f"{error.json_path}: {error.message}"
+        for error in jsonschema.Draft202012Validator(kuberay.RAYJOB).iter_errors(job)
+    ]
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        found += kuberay.kubernetes_errors(group["template"], "V1PodTemplateSpec", "template")
+    options = cluster["autoscalerOptions"]
+    found += kuberay.kubernetes_errors(
+        options["securityContext"], "V1SecurityContext", "autoscaler"
+    )
+    return found
+
+
+def test_kuberay_takes_the_job_manifest() -> None:
+    job = job_manifest()
+    assert manifest_errors(job) == []
+    # Rules of the operator that no schema holds.
+    spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
+    assert spec["shutdownAfterJobFinishes"] or not spec["ttlSecondsAfterFinished"]
+    assert cluster["authOptions"]["mode"] == "token"
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert group["template"]["spec"].get("restartPolicy", "Never") == "Never"
+        assert "labels" not in group["rayStartParams"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("spec.shutdownAfterJobFinish", True, "shutdownAfterJobFinish"),
+        ("spec.submissionMode", "K8SJobMode", "K8SJobMode"),
+        ("spec.rayClusterSpec.workerGroupSpecs.0.minReplica", 1, "minReplica"),
+        ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0, "0 is not of type"),
+        (f"{HEAD}.terminationGraceSeconds", 9, "V1PodSpec has no terminationGraceSeconds"),
+        (f"{HEAD}.terminationGracePeriodSeconds", "90", "'90' is no int"),
+        (f"{HEAD}.containers.0.securityContext.runAsNonRoot", "yes", "'yes' is no bool"),
+        (f"{HEAD}.containers.0.lifecycle.preStop.exec.command", "true", "'true' is no list"),
+        (f"{HEAD}.containers.0.env.0.name", None, "Field required"),
+    ],
+)
+def test_a_slip_in_the_job_manifest_is_found(place: str, value: object, said: str) -> None:
+    """So that the test above can fail."""
+    job = job_manifest()
+    *way, last = place.split(".")
+    part: Any = job
+    for word in way:
+        part = part[int(word)] if isinstance(part, list) else part[word]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    assert any(said in error for error in manifest_errors(job)), manifest_errors(job)
+
+
+def test_no_container_of_the_job_has_rights() -> None:
+    cluster = job_manifest()["spec"]["rayClusterSpec"]
+    groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+    containers = [c for group in groups for c in group["template"]["spec"]["containers"]]
+    (user,) = re.findall(r"^USER (.+)$", dockerfile(), re.M)
+    for container in (cluster["autoscalerOptions"], *containers):
+        context = container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        # Kubernetes knows by its number only that a user is not root.
+        assert context["runAsUser"] == int(user) > 0
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    workers = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    assert workers["automountServiceAccountToken"] is False
+
+
+def test_the_job_manifest_runs_our_command() -> None:
+    job = job_manifest()
+    command = parsed(job["spec"]["entrypoint"])
+    assert isinstance(command, cli.Preprocess)
+    assert command.run.address == "auto"
+    cluster = job["spec"]["rayClusterSpec"]
+    (pinned,) = re.findall(
+        r"^ray(?:\[\w+\])?==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M
+    )
+    assert cluster["rayVersion"] == pinned == ray.__version__
+    head, (workers,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    assert workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    for group in (head, workers):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+    # A pod that goes drains the run first; so does a job that is stopped.
+    pod = head["template"]["spec"]
+    (container,) = pod["containers"]
+    *python, module = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (python, module) == (["python", "-m"], drain.__name__)
+    env = {item["name"]: item["value"] for item in container["env"]}
+    wait = int(env["RAY_JOB_STOP_WAIT_TIME_S"])
+    assert RunConfig().drain_seconds < drain.WAIT_SECONDS <= wait
+    assert wait < pod["terminationGracePeriodSeconds"]
+    supervisor = Path(ray.__file__).parent / "dashboard/modules/job/job_supervisor.py"
+    assert '"RAY_JOB_STOP_WAIT_TIME_S"' in supervisor.read_text()
+
+
+def test_the_workers_of_the_job_have_room_for_copies() -> None:
+    spec = job_manifest()["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]
+    (container,) = spec["containers"]
+    (mount,) = container["volumeMounts"]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
+    assert {"name": "TMPDIR", "value": mount["mountPath"]} in container["env"]
+    size = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi"))
+    disk = int(container["resources"]["limits"]["ephemeral-storage"].removesuffix("Gi"))
+    assert RunConfig().stage_gib < size < disk
+
+
+def test_the_image_copies_what_there_is_and_what_the_package_needs() -> None:
+    copied = set()
+    for words in re.findall(r"^COPY (.+)$", dockerfile(), re.M):
+        *sources, _ = words.split()
+        copied |= set(sources)
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"pyproject.toml", project["readme"], *project["license-files"]} <= copied
+    assert {"pipeline", "shards_spec"} <= copied
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    assert copied == {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    (constraints,) = re.findall(r"pip install \S+ -c (\S+) ", dockerfile())
+    assert constraints in copied
+    (extra,) = re.findall(r"'\.\[(\w+)\]'", dockerfile())
+    assert extra in project["optional-dependencies"]
+
+
+def test_the_commands_of_the_image_are_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    (last,) = re.findall(r"^CMD (.+)$", dockerfile(), re.M)
+    with pytest.raises(SystemExit) as left:
+        parsed(shlex.join(json.loads(last)))
+    assert left.value.code == 0
+    assert "preprocess" in capsys.readouterr().out
+    (code,) = re.findall(r'python -c "([^"]+)"', dockerfile())
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            assert all(callable(getattr(module, name.name)) for name in node.names)
+
+
+def test_the_image_has_a_python_that_the_package_takes() -> None:
+    (version,) = re.findall(r"^FROM python:(\d+\.\d+)-", dockerfile(), re.M)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    least = project["requires-python"].removeprefix(">=")
+    assert tuple(map(int, version.split("."))) >= tuple(map(int, least.split(".")))
+
+
+def test_the_driver_script_hands_its_words_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(cli, "main", lambda words: seen.append(words) or 0)
+    words = ["run.py", "s3://films", "s3://shards", "--stage-gib", "50"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(DEPLOY / "run.py"), run_name="__main__")
+    assert left.value.code == 0
+    command = cli.parse(seen[0])
+    assert isinstance(command, cli.Preprocess)
+    assert (command.corpus, command.out) == ("s3://films", "s3://shards")
+    assert (command.run.address, command.run.stage_gib) == ("auto", 50.0)
+
+
+def test_the_dashboard_is_whole() -> None:
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["title"]
+        assert panel["targets"]
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        mine = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not mine & cells, f"{panel['title']} covers another panel"
+        cells |= mine
+
+
+def test_what_the_dashboard_asks_of_ray_itself_exists() -> None:
+    """Ray exports its metrics with `ray_` before their names; ours are in `test_operations`."""
+    asked = set(re.findall(r"ray_(?!reelshards_)(\w+)", (DEPLOY / "grafana.json").read_text()))
+    folder = Path(ray.__file__).parent / "dashboard" / "modules"
+    known = "".join(path.read_text() for path in folder.rglob("*.py"))
+    assert asked
+    assert {name for name in asked if f'"{name}"' not in known} == set()
+
+
+def dockerfile() -> str:
+    """Its text with continued lines joined."""
+    return re.sub(r"\\\n(?:\s*#.*\n)*", " ", (DEPLOY / "Dockerfile").read_text())

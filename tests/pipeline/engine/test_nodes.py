@@ -1,0 +1,252 @@
+"""Runs on clusters of several Ray nodes whose parts are killed: the bytes stay the same.
+
+The nodes are real raylets on this machine. Killed with -9, at moments drawn from a seeded
+generator: workers, ffmpeg processes and whole nodes; a lost node is followed by a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+from ray.exceptions import RayTaskError
+
+from pipeline.__main__ import main
+from pipeline.config import RunConfig
+from pipeline.engine import tasks
+from pipeline.errors import LostError
+from pipeline.movie import steps
+from pipeline.movie.spool import SOUND
+from pipeline.plan.movie_plan import Segment
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
+from pipeline.video.segment import VideoSegment
+from shards_spec.reader import open_dataset
+from shards_spec.recipe import Recipe
+from shards_spec.schema import movie_rows
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
+from tests.support.datasets.outcome import digests, programs_on
+from tests.support.films.media import Film, make_film
+from tests.support.stores.saboteur import Saboteur
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--segment-seconds", "3"]
+#: For a run of half a minute; a machine that is busy with others takes its time.
+PATIENCE_SECONDS = 400
+PATIENT = ["--retry-seconds", "0.05", "--max-attempts", "40"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(4):
+        make_film(folder / f"{number}.mp4", Film(seconds=16 + number, gop=25))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head of one CPU, and one node of one CPU more."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
+        patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
+        found = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
+    # The driver belongs to the node that it finds first: let that be the head, which is never lost.
+    ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
+    found.add_node(num_cpus=1)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset of an undisturbed run."""
+    out = tmp_path_factory.mktemp("whole")
+    assert preprocess(corpus, out) == 0
+    return out
+
+
+def preprocess(corpus: Path, out: Path) -> int:
+    return main(["preprocess", str(corpus), "--out", str(out), *SMALL, *PATIENT])
+
+
+def run_disturbed(corpus: Path, out: Path, saboteur: Saboteur, kinds: list[str]) -> None:
+    """One run during which things are killed, as far as it lasts."""
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(preprocess, corpus, out)
+        for kind in kinds:
+            time.sleep(saboteur._random.uniform(0.2, 1.2))
+            # Between two tasks there may be nothing to kill.
+            while not run.done() and not saboteur.strike(kind):
+                time.sleep(0.02)
+            if run.done():
+                break
+        assert run.result(timeout=PATIENCE_SECONDS) == 0
+
+
+def require_clean(corpus: Path, out: Path, whole: Path) -> None:
+    """Same bytes, no orphans, nothing temporary."""
+    assert digests(out) == digests(whole)
+    deadline = time.monotonic() + 60
+    while left := programs_on(corpus):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    report = validate(str(out))
+    assert report.ok
+    names = {path.name for path in out.iterdir()}
+    assert names == {"commits", "dataset.json", "index", "run.json", "run.lock", "shards"}
+    assert not list((out / "run.lock").iterdir())
+
+
+def test_a_few_kills_change_no_byte(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    saboteur = Saboteur(cluster, seed=1)
+    run_disturbed(corpus, tmp_path, saboteur, ["ffmpeg", "worker", "node", "worker"])
+    assert saboteur.killed.total() >= 2
+    require_clean(corpus, tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_path: Path) -> None:
+    """Only these are decoded again."""
+    film = make_film(tmp_path / "a.mp4", Film(seconds=8, gop=25))
+    (movie,) = find_movies(str(film))
+    recipe = Recipe(short_side=160, num_frames=8, fps=10.0, jpeg_quality=98)
+    mark = source.fingerprint(movie)
+    plan = steps.prepare(movie, mark, recipe, 4.0)
+    first, second = plan.segments
+    order = tasks.Order(RunConfig())
+    doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
+
+    def decoded(part: Segment, where: dict[str, float]) -> tuple[VideoSegment, Any]:
+        task: Any = tasks.segment
+        done, data = task.options(resources=where).remote(plan, part, order)
+        return ray.get(done).value, data
+
+    found = [decoded(first, {}), decoded(second, {"doomed": 1})]
+    # Smaller results come back with the answer and live in the driver.
+    assert steps.run_segment(plan, second)[1].nbytes > 100_000
+    sound, data = steps.run_audio(plan)
+    parts = {SOUND: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
+    cluster.remove_node(doomed, allow_graceful=False)
+    effort, out = steps.Effort(1, 0.0, 0.0), Storage(str(tmp_path))
+    write: Any = tasks.write
+    with pytest.raises(RayTaskError) as caught:
+        ray.get(write.remote(plan, out, effort, sound, [s for s, _ in found], parts))
+    error = tasks.failure(movie, caught.value)
+    assert isinstance(error, LostError)
+    assert error.parts == (second.number,)
+
+
+def test_a_node_that_comes_is_used(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(preprocess, corpus, tmp_path)
+        while not list(tmp_path.glob("run.json")):
+            time.sleep(0.01)
+        node = cluster.add_node(num_cpus=1)
+        used = False
+        while not run.done() and not used:
+            free: dict[str, Any] = ray._private.state.available_resources_per_node()
+            used = node.node_id in free and free[node.node_id].get("CPU", 0) < 1
+            time.sleep(0.02)
+        assert run.result(timeout=PATIENCE_SECONDS) == 0
+    cluster.remove_node(node)
+    assert used
+    require_clean(corpus, tmp_path, whole)
+
+
+def wait_until_busy(node: Any, run: Future[int]) -> None:
+    """Until a node runs a task."""
+    while not run.done():
+        free: dict[str, Any] = ray._private.state.available_resources_per_node()
+        if node.node_id in free and free[node.node_id].get("CPU", 0) < 1:
+            return
+        time.sleep(0.02)
+
+
+def drain(cluster: Cluster, node: Any, seconds: float) -> None:
+    """What an autoscaler does when it hears that a spot node is taken away in so many seconds."""
+    client = ray._raylet.GcsClient(address=cluster.address)
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    deadline_ms = int((time.time() + seconds) * 1000)
+    accepted, message = client.drain_node(node.node_id, reason, "preempted", deadline_ms)
+    assert accepted, message
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_that_is_lost_or_drained_costs_no_try(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    """With one try a task, films would be missing if it did."""
+    num_lost = 0
+    # A task may end well although its node goes, and a run too: until one does not.
+    for number in range(8):
+        log, out = tmp_path / f"{number}.jsonl", tmp_path / str(number)
+        options = ["--max-attempts", "1", "--log-json", str(log)]
+        with ThreadPoolExecutor(1) as pool:
+            once = ["preprocess", str(corpus), "--out", str(out), *SMALL, *options]
+            run = pool.submit(main, once)
+            lose_nodes(cluster, run)
+            assert run.result(timeout=PATIENCE_SECONDS) == 0
+        rows = movie_rows(open_dataset(str(out)).movies)
+        assert [row.attempts for row in rows] == [1] * 4
+        require_clean(corpus, out, whole)
+        num_lost += lost_tries(log)
+        if num_lost and number:
+            break
+    assert num_lost >= 1
+
+
+def lose_nodes(cluster: Cluster, run: Future[int]) -> None:
+    """Take the node that works away, with warning and without, as long as the run lasts."""
+    for number in range(6):
+        node = sorted(cluster.worker_nodes, key=lambda node: node.node_id)[-1]
+        wait_until_busy(node, run)
+        if run.done():
+            return
+        if number % 2 == 1:
+            drain(cluster, node, 0.1)
+            time.sleep(0.1)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+
+
+def lost_tries(log: Path) -> int:
+    """Tasks of a run that a node took with it."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return sum(json.loads(line).get("error_class") == "lost" for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_many_kills_change_no_byte(
+    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
+) -> None:
+    saboteur = Saboteur(cluster, seed=2)
+    number = 0
+    while saboteur.killed.total() < 12 or len(saboteur.killed) < 3:
+        out = tmp_path / str(number)
+        kinds = saboteur._random.choices(["ffmpeg", "worker", "node"], [4, 4, 2], k=8)
+        run_disturbed(corpus, out, saboteur, kinds)
+        require_clean(corpus, out, whole)
+        number += 1
+        assert number < 20, saboteur.killed
+    print(number, saboteur.killed, threading.active_count())

@@ -1,0 +1,113 @@
+"""Content that names other files or the network leads nowhere."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import MediaError
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie.steps import prepare
+from pipeline.sources import access
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
+from shards_spec.reader import open_dataset
+from shards_spec.recipe import Recipe
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
+from tests.support.films.hostile import Listener, hostile_files, pointing_elsewhere
+from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.launch.runs import preprocess
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    found = Listener()
+    yield found
+    found.close()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_no_content_leads_to_other_files_or_the_network(
+    tmp_path: Path, canary: Path, listener: Listener
+) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    for name, content in hostile_files(canary, listener).items():
+        (films / name).write_bytes(content)
+    probed = 0
+    for movie in find_movies(str(films)):
+        with pytest.raises(MediaError):
+            prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
+        probed += 1
+    assert probed == 7 * 15
+    # Some of them through the whole run too, beside a film that is good.
+    for path in sorted(films.iterdir())[::9]:
+        path.rename(films / f"run_{path.name}")
+    for path in films.iterdir():
+        if not path.name.startswith("run_"):
+            path.unlink()
+    make_film(films / "good.mp4", Film(seconds=5))
+    assert preprocess(films, out) == 1
+    rows = open_dataset(str(out)).movies.to_pylist()
+    assert len(rows) == 13
+    assert {row["movie_id"] for row in rows if row["num_clips"]} == {"good"}
+    assert {row["status"] for row in rows} == {"done", "quarantined"}
+    assert listener.count == 0
+    assert validate(str(out)).ok
+
+
+@pytest.mark.slow
+def test_no_content_that_is_read_by_range_leads_anywhere(
+    canary: Path, listener: Listener, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read so, a film may open `http` addresses: its own and no other, whatever it says."""
+    # Beside a film that is read by range lies nothing, whatever a relative name leads to.
+    here = f"http://127.0.0.1:{listener.port}"
+    monkeypatch.setenv("http_proxy", here)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    storage = Storage(s3_bucket)
+    storage.put("canary.mp4", canary)
+    hostile = hostile_files(canary, listener)
+    for trick, content in pointing_elsewhere("canary.mp4").items():
+        hostile[f"{trick}_beside.mp4"] = content
+    for name, content in hostile.items():
+        storage.put(name, content)
+    movies = [movie for movie in find_movies(s3_bucket) if movie.movie_id != "canary"]
+    assert len(movies) == 8 * 15
+    for movie in movies:
+        mark = source.fingerprint(movie)
+        with (
+            pytest.raises(MediaError) as caught,
+            access.held(movie, mark, by_range=True) as address,
+        ):
+            prepare(movie, mark, Recipe(), 60.0)
+        assert caught.value.kind == "permanent", caught.value
+        assert address not in str(caught.value)
+    assert listener.count == 0
+    # What all of them name can be read that way, if it is asked for.
+    (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
+    with access.held(good, source.fingerprint(good), by_range=True):
+        assert prepare(good, source.fingerprint(good), Recipe(), 60.0).num_clips
+    assert listener.count == 0
+    # The tricks are real: without the whitelist of containers this one opens a connection.
+    monkeypatch.delenv("http_proxy")
+    (script,) = [movie for movie in movies if movie.movie_id == "concat_http"]
+    with access.held(script, source.fingerprint(script), by_range=True) as address:
+        command = [ffmpeg_path(), "-f", "concat", "-safe", "0", "-protocol_whitelist", "http,tcp"]
+        subprocess.run([*command, "-i", address, "-f", "null", "-"], check=False, timeout=60)
+    assert listener.count > 0
+
+
+def test_a_picture_sequence_is_no_film(tmp_path: Path) -> None:
+    make_film(tmp_path / "film.mkv", Film(seconds=1))
+    ffmpeg("-i", tmp_path / "film.mkv", tmp_path / "shot%03d.jpg")
+    (tmp_path / "shot%03d.mp4").write_bytes((tmp_path / "shot001.jpg").read_bytes())
+    (movie,) = [m for m in find_movies(str(tmp_path)) if m.movie_id.startswith("shot")]
+    with pytest.raises(MediaError):
+        prepare(movie, source.fingerprint(movie), Recipe(), 60.0)

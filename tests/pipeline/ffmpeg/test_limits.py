@@ -1,0 +1,204 @@
+"""What a film may ask for, and that secrets and orphans stay nowhere."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from pipeline import limits
+from pipeline.__main__ import main
+from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import guarded
+from pipeline.ffmpeg.process import Run
+from pipeline.limits import Limits
+from pipeline.movie.steps import Effort, bare_row, prepare
+from pipeline.redaction import redacted
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
+from shards_spec.recipe import Recipe
+from tests.support.films.media import Film, ffmpeg, make_film
+
+
+def look(path: Path, bounds: Limits) -> MediaError:
+    """The error that a film meets under `bounds`."""
+    (movie,) = find_movies(str(path))
+    with limits.applied(bounds):
+        try:
+            limits.check_source(movie)
+            prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
+        except MediaError as error:
+            return error
+    raise AssertionError("no error")
+
+
+def test_each_limit_has_its_message(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mkv", Film(seconds=5, width=192, height=64))
+    ffmpeg("-i", film, *["-map", "0:a"] * 7, "-map", "0:v", "-c", "copy", tmp_path / "many.mkv")
+    for path, bounds, message in [
+        (film, Limits(max_source_gib=1e-6), "--max-source-gib"),
+        (film, Limits(max_film_hours=0.001), "--max-film-hours"),
+        (film, Limits(max_side=128), "--max-side"),
+        (tmp_path / "many.mkv", Limits(max_streams=4), "--max-streams"),
+    ]:
+        error = look(path, bounds)
+        assert isinstance(error, TooLargeError), error
+        assert message in str(error)
+
+
+def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mkv", Film(seconds=2))
+    graph = "scale=12000:12000,tile=2x2"
+    command = [ffmpeg_path(), "-v", "error", "-i", f"file:{film}", "-vf", graph, "-f", "null", "-"]
+    with (
+        limits.applied(Limits(ffmpeg_memory_gib=0.5)),
+        Run(command, what="a.mkv", wall_seconds=60) as run,
+    ):
+        assert run.read_exactly(1) is None
+        with pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"):
+            run.finish(tolerate_errors=True)
+
+
+def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
+    """It takes each packet for broken that it has no picture buffer for, and talks on."""
+    words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
+    with (
+        # What is no ffmpeg takes no option for its memory.
+        limits.applied(Limits(ffmpeg_memory_gib=0.0)),
+        Run(["sh", "-c", words], what="a.mkv", wall_seconds=60) as run,
+        pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"),
+    ):
+        run.finish(tolerate_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "bounds", "message"),
+    [
+        (["sleep", "300"], Limits(no_progress_seconds=0.3), "no output for 0.3 s"),
+        (["yes"], Limits(ffmpeg_hours=0.3 / 3600), "over the limit of 0.3 s"),
+    ],
+)
+def test_a_program_that_hangs_or_never_ends_is_stopped(
+    command: list[str], bounds: Limits, message: str
+) -> None:
+    bounds = dataclasses.replace(bounds, ffmpeg_memory_gib=0.0)
+    with limits.applied(bounds), Run(command, what="a.mkv", wall_seconds=200) as run:
+        reads = iter(lambda: run.read_some(1 << 16), b"")
+        with pytest.raises(TimedOutError, match=message):
+            deque(reads, maxlen=0)
+
+
+@pytest.mark.parametrize("option", ["--no-progress-seconds", "--ffmpeg-hours", "--movie-hours"])
+def test_time_limits_are_options_and_must_be_positive(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preprocess", str(tmp_path), "--out", str(tmp_path / "o"), option, "0"]) == 2
+    assert option.strip("-").replace("-", "_") in capsys.readouterr().err
+
+
+def test_every_input_of_a_command_is_guarded() -> None:
+    words = guarded(["ffmpeg", "-ss", "3", "-i", "file:/a", "-i", "file:/b", "-"], Limits())
+    for place in [i for i, word in enumerate(words) if word == "-i"]:
+        before = words[place - 8 : place]
+        assert before[::2] == [
+            "-protocol_whitelist",
+            "-format_whitelist",
+            "-max_streams",
+            "-max_pixels",
+        ]
+        assert before[1] == "file,pipe"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("https://me:secret@host/a.mp4: gone", "https://***@host/a.mp4: gone"),
+        ("see https://h/a.mp4?X-Amz-Signature=ab/c&x=1 now", "see https://h/a.mp4?*** now"),
+        ("(GET 's3://b/k?token=1')", "(GET 's3://b/k?***')"),
+        ("path /k?X-Amz-Credential=AKIA%2F1&n=2", "path /k?X-Amz-Credential=***&n=2"),
+        ("s3://bucket/film one.mp4", "s3://bucket/film one.mp4"),
+        ("file:///films/a%3Fb.mp4", "file:///films/a%3Fb.mp4"),
+    ],
+)
+def test_secrets_are_hidden(text: str, wanted: str) -> None:
+    assert redacted(text) == wanted
+
+
+def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
+    make_film(tmp_path / "a.mkv", Film(seconds=1))
+    (movie,) = find_movies(str(tmp_path / "a.mkv"))
+    movie = dataclasses.replace(movie, uri="https://me:word@host/a.mkv")
+    row = bare_row(movie, "0" * 16, Recipe(), "failed", Effort(1, 0.0, 0.0))
+    assert "word" not in row.to_json()
+
+
+_WORKER = """
+import sys
+from pipeline import limits
+from pipeline.ffmpeg.process import Run
+bounds = limits.Limits(ffmpeg_memory_gib=0)
+with limits.applied(bounds), Run(sys.argv[1:], what="x", wall_seconds=60) as run:
+    print(run._process.pid, flush=True)
+    run.read_exactly(1)
+"""
+
+
+def test_no_ffmpeg_outlives_its_worker() -> None:
+    """Killed -9, a worker can do nothing itself; what it ran is gone all the same."""
+    # A program that lives on by itself; a blocked ffmpeg would see its pipe close.
+    command = ["sleep", "300"]
+    with subprocess.Popen(
+        [sys.executable, "-c", _WORKER, *command], stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        child = int(worker.stdout.readline())
+        os.kill(child, 0)
+        worker.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _lives(child):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+#: What the trainer's own processes tell each other is no data from outside.
+OWN_PROCESSES = ("worker.py", "messages.py")
+
+
+@pytest.mark.parametrize("package", ["pipeline", "shards_spec", "trainer"])
+def test_no_code_runs_data(package: str) -> None:
+    """No pickle, eval, exec or shell anywhere; a model's file gives numbers, no code."""
+    folder = Path(__file__).parents[3] / package
+    assert list(folder.rglob("*.py"))
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.name}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import) and path.name not in OWN_PROCESSES:
+                assert not {n.name for n in node.names} & {"pickle", "marshal", "shelve"}, where
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("eval", "exec", "os.system", "os.popen"), where
+                if called == "torch.load":
+                    words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                    assert words.get("weights_only") == "True", where
+                for word in node.keywords:
+                    assert not (word.arg == "shell" and ast.unparse(word.value) == "True"), where
+                    assert not (word.arg == "allow_pickle" and ast.unparse(word.value) == "True"), (
+                        where
+                    )

@@ -1,0 +1,211 @@
+"""Which audio track is taken, why, and how its channels become one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.audio.downmix import WEIGHTS, mono_mix
+from pipeline.errors import NoAudioStreamError
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.movie import steps
+from pipeline.probe.audio_track import audio_tracks, choose_track
+from pipeline.probe.languages import language_code
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import Movie, find_movies
+from shards_spec.errors import InputError
+from shards_spec.recipe import Recipe
+from tests.support.films.beeps import (
+    FILM,
+    beeping,
+    flash_times,
+    picture,
+    plan_of,
+    stored_sound,
+    write_wav,
+)
+from tests.support.films.media import ffmpeg
+
+
+def movie(language: str = "", audio_track: int = -1) -> Movie:
+    return Movie(
+        movie_id="m",
+        uri="file:///m.mkv",
+        group="m",
+        num_bytes=1,
+        language=language,
+        audio_track=audio_track,
+    )
+
+
+def stream(
+    index: int, language: str = "", channels: int = 2, title: str = "", *marks: str
+) -> dict[str, Any]:
+    return {
+        "index": index,
+        "codec_type": "audio",
+        "codec_name": "ac3",
+        "channels": channels,
+        "sample_rate": "48000",
+        "tags": {"language": language, "title": title},
+        "disposition": dict.fromkeys(marks, 1),
+    }
+
+
+def chosen(streams: list[dict[str, Any]], language: str = "", **wish: Any) -> tuple[int, str]:
+    track = choose_track(movie(**wish), audio_tracks(streams), language)
+    return track.index, track.choice
+
+
+def test_the_order_of_preferences() -> None:
+    english, german = stream(1, "eng"), stream(2, "ger", 6)
+    assert chosen([english]) == (1, "only track")
+    assert chosen([english, german]) == (2, "most channels")
+    assert chosen([stream(1, "eng", 2, "", "default"), german]) == (1, "default track")
+    assert chosen([english, german], "en") == (1, "language eng")
+    assert chosen([english, stream(2, "eng")]) == (1, "first track")
+    assert chosen([english, german], "fr") == (2, "most channels; none in fra")
+    assert choose_track(movie("en"), audio_tracks([english, german]), "de").index == 1
+    comment = stream(1, "eng", 6, "Director's Commentary", "default")
+    assert chosen([comment, stream(2, "ger")], "eng") == (2, "only main track; none in eng")
+    assert chosen([comment]) == (1, "only track, though commentary")
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Commentary by the director",
+        "Audio Description",
+        "English AD",
+        "Audiokommentar",
+        "Hörfilmfassung",
+        "Isolated Score",
+        "Descriptive video service",
+        "English (SDH)",
+    ],
+)
+def test_titles_of_special_tracks(title: str) -> None:
+    assert chosen([stream(1, "eng", 6, title), stream(2, "eng", 1)])[0] == 2
+
+
+@pytest.mark.parametrize(
+    "title", ["", "Stereo", "Surround 5.1", "Had a hi-fi remaster", "Commando"]
+)
+def test_titles_of_main_tracks(title: str) -> None:
+    assert chosen([stream(1, "eng", 6, title), stream(2, "eng", 1)])[0] == 1
+
+
+def test_names_of_mp4_handlers_count_as_titles() -> None:
+    told = stream(1, "eng", 6)
+    told["tags"] = {"handler_name": "Commentary", "language": "eng"}
+    assert chosen([told, stream(2, "eng")])[0] == 2
+
+
+@pytest.mark.parametrize("mark", ["comment", "visual_impaired", "hearing_impaired", "dependent"])
+def test_dispositions_of_special_tracks(mark: str) -> None:
+    assert chosen([stream(1, "eng", 6, "", mark, "default"), stream(2)])[0] == 2
+
+
+def test_the_corpus_may_name_a_track() -> None:
+    streams = [stream(1, "eng"), stream(3, "eng", 6, "Commentary")]
+    assert chosen(streams, audio_track=3) == (3, "named by the corpus")
+    with pytest.raises(NoAudioStreamError, match=r"stream 2.*those of this file are 1, 3"):
+        chosen(streams, audio_track=2)
+
+
+def test_streams_that_cannot_be_heard_are_none() -> None:
+    with pytest.raises(NoAudioStreamError, match="give it a sound track"):
+        chosen([{"index": 0, "codec_type": "video"}, stream(1, channels=0)])
+
+
+@pytest.mark.parametrize(
+    ("tag", "code"),
+    [
+        *(("en", "eng"), ("ENG", "eng"), ("en-GB", "eng"), ("de", "deu"), ("ger", "deu")),
+        *(("fre", "fra"), ("fr_CA", "fra"), ("zh-Hans", "zho"), ("chi", "zho"), ("cze", "ces")),
+        *(("und", ""), ("", ""), ("gsw", "gsw")),
+    ],
+)
+def test_language_codes(tag: str, code: str) -> None:
+    assert language_code(tag) == code
+
+
+def test_manifest_column(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("uri,audio_track\na.mkv,2\nb.mkv,\n")
+    assert [m.audio_track for m in find_movies(str(tmp_path / "m.csv"))] == [2, -1]
+    (tmp_path / "m.csv").write_text("uri,audio_track\na.mkv,-3\n")
+    with pytest.raises(InputError, match=r"row 1.*no stream index"):
+        find_movies(str(tmp_path / "m.csv"))
+
+
+LAYOUTS = {
+    "mono": ["FC"],
+    "stereo": ["FL", "FR"],
+    "5.1": ["FL", "FR", "FC", "LFE", "BL", "BR"],
+    "5.1(side)": ["FL", "FR", "FC", "LFE", "SL", "SR"],
+    "6.1": ["FL", "FR", "FC", "LFE", "BC", "SL", "SR"],
+    "7.1": ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_mixing_to_mono(layout: str) -> None:
+    """Each channel in turn is at full scale for 100 ms: its gain can be read off the mix."""
+    names = LAYOUTS[layout]
+    lanes = "|".join(f"eq(floor(t*10)\\,{place})" for place in range(len(names)))
+    source = f"aevalsrc={lanes}:c={layout}:s=8000:d={len(names) / 10}"
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-f", "lavfi", "-i", source]
+    command += ["-af", f"pan={mono_mix(layout, len(names))}", "-f", "f32le", "pipe:1"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    mixed = np.frombuffer(done.stdout, "<f4").reshape(len(names), -1)
+    gains = np.array([WEIGHTS.get(name, 0.0) for name in names])
+    np.testing.assert_allclose(mixed[:, 400], gains / gains.sum(), atol=1e-4)
+    # All channels at full scale together just reach full scale: nothing can clip.
+    assert mixed[:, 400].sum() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_layouts_without_loudspeakers() -> None:
+    assert mono_mix("", 10) == "mono|c0<" + "+".join(f"1*c{i}" for i in range(10))
+    assert mono_mix("binaural", 2) == "mono|c0<1*c0+1*c1"
+    assert mono_mix("ambisonic 1", 4) == "mono|c0<1*c0"
+
+
+def test_tracks_of_a_real_file(tmp_path: Path) -> None:
+    """Three tracks with tones of their own; language and manifest decide which one is stored."""
+    count = round(FILM.seconds * 48_000)
+    inputs: list[str | Path] = []
+    for number, tone_hz in enumerate((300, 600, 1_200)):
+        tone = 0.3 * np.sin(2 * np.pi * tone_hz * np.arange(count) / 48_000)
+        inputs += ["-i", write_wav(tmp_path / f"{number}.wav", tone)]
+    path = tmp_path / "film.mkv"
+    maps = [word for number in range(4) for word in ("-map", str(number))]
+    tags = ["-metadata:s:a:0", "title=Commentary", "-metadata:s:a:1", "language=ger"]
+    tags += ["-metadata:s:a:2", "language=fre", "-disposition:a:0", "default"]
+    ffmpeg("-i", picture(tmp_path), *inputs, *maps, "-c:v", "copy", "-c:a", "flac", *tags, path)
+
+    def tone_hz(language: str = "", audio_track: int = -1) -> int:
+        (found,) = find_movies(str(path))
+        wish = Movie(**{**vars(found), "audio_track": audio_track})
+        recipe = Recipe(num_frames=8, store_audio=True, crop_bars=False, language=language)
+        plan = steps.prepare(wish, source.fingerprint(wish), recipe, 1000.0)
+        _, samples = stored_sound(plan)
+        spectrum = np.abs(np.fft.rfft(samples[16_000:32_000]))
+        return int(spectrum.argmax())
+
+    assert tone_hz() == 600
+    assert tone_hz("fr") == tone_hz("fra") == tone_hz("fre") == 1_200
+    assert tone_hz("de") == 600
+    assert tone_hz("de", audio_track=1) == 300
+
+
+def test_the_choice_is_in_the_index(tmp_path: Path) -> None:
+    sound = write_wav(tmp_path / "s.wav", beeping(FILM.seconds, flash_times()))
+    path = tmp_path / "film.mkv"
+    ffmpeg("-i", picture(tmp_path), "-i", sound, "-c:v", "copy", "-c:a", "flac", path)
+    plan = plan_of(path)
+    assert plan.probe.audio.choice == "only track"
+    assert plan.probe.other_audio == ()

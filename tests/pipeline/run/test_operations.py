@@ -1,0 +1,150 @@
+"""What onlookers get: logs, status, the dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from pipeline.console import status
+from pipeline.engine.jobs import Event
+from pipeline.run import lease
+from pipeline.run.event_log import EventLog
+from pipeline.run.progress import Progress, Recorder
+from shards_spec.errors import InputError
+from shards_spec.reader import open_dataset
+from shards_spec.schema import MovieRow, movie_rows
+from shards_spec.storage.storage import Storage
+from tests.support.films.media import Film, make_film
+from tests.support.launch.rays import running
+from tests.support.launch.runs import preprocess
+
+DEPLOY = Path(__file__).parents[3] / "pipeline" / "deploy"
+
+
+def test_events_as_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    row = MovieRow(
+        movie_id="a",
+        group="a",
+        source_uri="file:///a.mp4",
+        source_bytes=1,
+        source_fingerprint="0" * 16,
+        recipe_fingerprint="0" * 16,
+        status="quarantined",
+        error_class="too_large",
+        error="a.mp4: too large",
+        attempts=2,
+    )
+    with EventLog(str(path), clock=lambda: 12.3456) as log:
+        log.write(Event("started", "a"))
+        log.write(
+            Event("retry", "a", message="x", unit="segment 3", attempt=1, error_class="timed_out")
+        )
+        log.write(Event("finished", "a", row=row))
+    started, retry, finished = map(json.loads, path.read_text().splitlines())
+    assert started == {"time": 12.346, "event": "started", "movie_id": "a"}
+    assert (retry["task"], retry["attempt"], retry["error_class"]) == ("segment 3", 1, "timed_out")
+    assert (finished["status"], finished["attempts"]) == ("quarantined", 2)
+    assert finished["message"] == "a.mp4: too large"
+    with pytest.raises(InputError, match="cannot write the log"):
+        EventLog(str(tmp_path / "no" / "log.jsonl"))
+
+
+def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    console = Console(record=True, width=200)
+    with pytest.raises(InputError, match="holds no run"):
+        status.watch(storage, console)
+    progress = Progress("films", time.time(), time.time(), "running", 3, 1)
+    Recorder(storage).write(progress, now=True)
+    status.watch(storage, console)
+    assert "dead (killed; run again to go on): movies 1/3" in console.export_text()
+    looks = []
+    with lease.held(storage) as held:
+
+        def look(_: float) -> None:
+            looks.append(1)
+            if len(looks) == 2:
+                held.release()
+
+        status.watch(storage, console, sleep=look)
+    assert "running on " in console.export_text()
+    assert len(looks) == 2
+
+
+def test_the_dashboard_shows_metrics_that_exist() -> None:
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    text = (DEPLOY.parent / "metrics.py").read_text()
+    counters = set(re.findall(r'counter\("(\w+)"', text))
+    gauges = set(re.findall(r'Gauge\("reelshards_(\w+)"', text))
+    wanted = {f"{name}_total" for name in counters} | gauges
+    shown = set()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            shown |= set(re.findall(r"ray_reelshards_(\w+)", target["expr"]))
+    assert shown == wanted
+
+
+@pytest.fixture
+def metrics_url() -> Iterator[str]:
+    """Where a Ray on this machine exports its metrics to Prometheus."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # Metrics add up over all runs of a process's Ray: this one has seen no other.
+    often = {"metrics_report_interval_ms": 500}
+    with running(_metrics_export_port=port, _system_config=often):
+        yield f"http://127.0.0.1:{port}/metrics"
+
+
+def scraped(url: str) -> dict[str, dict[str, float]]:
+    """Our metrics as Prometheus gets them: values by name, then by the label of interest."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name.removeprefix("ray_reelshards_")
+            if name != sample.name:
+                labels = [sample.labels.get(key) for key in ("status", "error_class", "task")]
+                found.setdefault(name, {})["".join(filter(None, labels))] = sample.value
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    make_film(films / "good.mp4", Film(seconds=9))
+    (films / "broken.mp4").write_bytes(b"no film")
+    (films / "gone.mp4").symlink_to(films / "nowhere.mp4")
+    options = ["--max-attempts", "2", "--retry-seconds", "0.01"]
+    assert preprocess(films, out, *options) == 1
+    (row,) = [row for row in movie_rows(open_dataset(str(out)).movies) if row.status == "done"]
+    deadline = time.monotonic() + 60
+    # The last counts are on their way; counters come when they are not zero any more.
+    while (found := scraped(metrics_url)).get("movies_total", {}).get("done") != 1:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    dashboard = (DEPLOY / "grafana.json").read_text()
+    assert set(re.findall(r"ray_reelshards_(\w+)", dashboard)) == set(found)
+    assert found["movies_total"] == {"done": 1, "quarantined": 1, "failed": 1}
+    assert found["failures_total"] == {"unreadable": 1, "source_unavailable": 1}
+    assert found["retries_total"] == {"source_unavailable": 1}
+    assert found["clips_total"] == {"": row.num_clips}
+    assert found["shard_bytes_total"] == {"": row.shard_bytes}
+    assert found["film_seconds_decoded_total"][""] == pytest.approx(9, abs=1.5)
+    assert found["ffmpeg_cpu_seconds_total"][""] == pytest.approx(row.decode_seconds, abs=0.01)
+    tasks = found["task_cpu_seconds_total"]
+    assert set(tasks) == {"prepare", "segment", "audio", "write"}
+    assert tasks["segment"] + tasks["audio"] > row.decode_seconds
+    assert found["tasks_queued"][""] >= 0
+    assert found["worker_peak_rss_bytes"][""] > 50e6

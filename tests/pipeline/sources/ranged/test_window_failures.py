@@ -1,0 +1,117 @@
+"""Reads that fail are never taken for the end of a film, nor a slow store for an idle ffmpeg."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import limits
+from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.process import Run
+from pipeline.movie import steps
+from pipeline.sources import identity as source
+from pipeline.sources import ranged as window
+from pipeline.sources import read_ahead as blocks
+from pipeline.sources.corpus import Movie
+from shards_spec.storage.storage import Storage
+from tests.support.stores.fault_proxy import FaultProxy
+from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+
+def test_a_read_that_fails_is_no_end_of_the_film(
+    ts_movie: Movie, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The search for bars would read the film thirty times before it fails once.
+    recipe = replace(RECIPE, crop_bars=False)
+    with FaultProxy(s3_endpoint, rate=0.0, faults=("truncate",)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        mark = source.fingerprint(ts_movie)
+        with window.opened(ts_movie, mark) as found:
+            plan = steps.prepare(ts_movie, mark, recipe, 5.0)
+            assert found.failure is None
+        with window.opened(ts_movie, mark) as found:
+            # The store gives the film's first half, then nothing more.
+            read = found.blocks.read
+            half = ts_movie.num_bytes // 2
+
+            def until_half(start: int, end: int) -> memoryview:
+                proxy._rate = 1.0 if start >= half else 0.0
+                return read(start, end)
+
+            monkeypatch.setattr(found.blocks, "read", until_half)
+            found.blocks._storage = found.blocks._storage.with_retries(0)
+            with pytest.raises(SourceError, match=r"film\.ts"):
+                read_all(found.url, ts_movie)
+            with pytest.raises(SourceError):
+                steps.run_segment(plan, plan.segments[-1])
+            with pytest.raises(SourceError):
+                steps.run_audio(plan)
+            with pytest.raises(SourceError):
+                steps.prepare(ts_movie, mark, recipe, 5.0)
+
+
+def test_an_answer_that_breaks_off_goes_on_where_it_ended(
+    ts_movie: Movie, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultProxy(s3_endpoint, rate=0.3, seed=2, faults=("truncate",)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
+            assert read_all(found.url, ts_movie) == FRAMES_BYTES
+        assert proxy.num_faults > 5
+        starts = [start % blocks.BLOCK_BYTES for _, start, _ in proxy.ranges]
+        assert any(starts)
+
+
+def test_a_film_that_is_replaced_while_it_is_read(
+    ts_movie: Movie, s3_bucket: str, films: dict[str, Path]
+) -> None:
+    with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
+        found.blocks.read(0, 10)
+        # As many bytes as before: only the tag tells.
+        other = bytearray(films["film.ts"].read_bytes())
+        other[-100:] = bytes(100)
+        Storage(s3_bucket).put("film.ts", other)
+        with pytest.raises(SourceChangedError):
+            read_all(found.url, ts_movie)
+    with pytest.raises(SourceChangedError):
+        window.opened(ts_movie, source.fingerprint(ts_movie)).__enter__()
+
+
+def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
+    """Every block takes longer than an ffmpeg may give nothing; then one that really idles."""
+    bounds = limits.Limits(no_progress_seconds=1.0)
+    with (
+        limits.applied(bounds),
+        web_film(films["film.ts"], delay_seconds=1.3) as (movie, handler),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(blocks, "BLOCK_BYTES", 1 << 17)
+        with window.opened(movie, source.fingerprint(movie)) as found:
+            assert read_all(found.url, movie) == FRAMES_BYTES
+            assert found.waited_seconds > 1.3
+        handler.delay_seconds = 0.0
+        with window.opened(movie, source.fingerprint(movie)) as found:
+            # At the film's own pace into nothing.
+            command = [ffmpeg_path(), "-re", "-i", found.url, "-f", "null", "-"]
+            with (
+                Run(command, what="a", wall_seconds=60) as run,
+                pytest.raises(TimedOutError, match="no output"),
+            ):
+                run.read_some(1)
+
+
+def test_a_store_that_gives_nothing_is_given_up(
+    films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_film(films["film.ts"]) as (movie, handler):
+        with window.opened(movie, source.fingerprint(movie)) as found:
+            handler.tag, handler.data = '"other"', b""
+            found.blocks._storage = found.blocks._storage.with_retries(0)
+            with pytest.raises(MediaError, match=r"film\.ts") as caught:
+                read_all(found.url, movie)
+        assert caught.value.kind == "transient"

@@ -1,0 +1,259 @@
+"""A bucket that fails now and then: sources, shards, commits and leases come out the same."""
+
+from __future__ import annotations
+
+import fcntl
+import http.server
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.errors import DiskFullError, SourceChangedError, SourceError
+from pipeline.movie import steps
+from pipeline.movie.spool import SOUND, Spool
+from pipeline.sources import identity as source
+from pipeline.sources import staged as copies
+from pipeline.sources.corpus import Movie, find_movies
+from shards_spec.errors import StorageError
+from shards_spec.recipe import Recipe
+from shards_spec.storage.storage import Storage
+from shards_spec.validation.validate import validate
+from tests.support.datasets.outcome import shard_digests
+from tests.support.films.media import Film, make_film
+from tests.support.stores.fault_proxy import FaultProxy
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
+GIB = 1 << 30
+
+
+@pytest.fixture
+def staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where copies of remote sources go in a test."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"reelshards-stage-{os.getuid()}"
+
+
+def remote_movies(bucket: str, sizes: dict[str, int]) -> dict[str, Movie]:
+    """Movies in a bucket that hold so many bytes."""
+    for name, size in sizes.items():
+        Storage(bucket).put(f"{name}.mp4", name.encode() * (size // len(name)))
+    return {movie.movie_id: movie for movie in find_movies(bucket)}
+
+
+def letters(staging: Path) -> set[bytes]:
+    """The first letters of the copies that are there."""
+    return {path.read_bytes()[:1] for path in staging.glob("*/movie")}
+
+
+def test_a_source_is_fetched_once_for_many(
+    s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    fetched: list[str] = []
+    download = Storage.download
+
+    def slow(self: Storage, key: str, path: Path) -> None:
+        fetched.append(key)
+        time.sleep(0.3)
+        download(self, key, path)
+
+    monkeypatch.setattr(Storage, "download", slow)
+
+    def use(_: int) -> bytes:
+        with copies.held(movie, source.fingerprint(movie), 1.0) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(5) as pool:
+        assert set(pool.map(use, range(5))) == {b"a" * 1000}
+    assert fetched == ["a.mp4"]
+
+
+def test_copies_are_bounded_and_those_in_use_stay(
+    s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    movies = remote_movies(s3_bucket, dict.fromkeys("abcd", 1000))
+    room = 2500 / GIB
+    prints = {name: source.fingerprint(movie) for name, movie in movies.items()}
+    for name in "ab":
+        with copies.held(movies[name], prints[name], room):
+            pass
+        time.sleep(0.02)
+    with copies.held(movies["a"], prints["a"], room) as kept:
+        with copies.held(movies["c"], prints["c"], room):
+            # `b` was the only one that nobody held.
+            assert letters(staging) == {b"a", b"c"}
+            monkeypatch.setattr(copies, "_WAIT_FOR_ROOM_SECONDS", 0.1)
+            with pytest.raises(DiskFullError, match="--stage-gib"):
+                copies.held(movies["d"], prints["d"], room).__enter__()
+        copies.delete(prints["a"])
+        assert kept.exists()
+    copies.delete(prints["a"])
+    copies.delete(prints["c"])
+    assert letters(staging) == set()
+
+
+def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
+    s3_bucket: str, staging: Path
+) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    mark = source.fingerprint(movie)
+    folder = copies.stage_folder(mark)
+    folder.mkdir(parents=True)
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def use() -> bytes:
+        with copies.held(movie, mark, 1.0) as path:
+            return path.read_bytes()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(use)
+        time.sleep(0.2)
+        (folder / "lock").unlink()
+        os.close(lock)
+        assert waiting.result(timeout=20) == b"a" * 1000
+
+
+def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None:
+    movie = remote_movies(s3_bucket, {"a": 1000})["a"]
+    source.require_unchanged(movie)
+    Storage(s3_bucket).put("a.mp4", b"b" * 1000)
+    with pytest.raises(SourceChangedError):
+        source.require_unchanged(movie)
+    with pytest.raises(SourceChangedError):
+        copies.held(movie, source.fingerprint(movie), 1.0).__enter__()
+    assert source.looked_up(movie).etag != movie.etag
+    gone = replace(movie, uri=movie.uri.replace("a.mp4", "gone.mp4"))
+    with pytest.raises(SourceError):
+        copies.held(gone, "f" * 16, 1.0).__enter__()
+    assert letters(staging) == set()
+
+
+def write_undisturbed(film: Path, out: Storage) -> None:
+    """The shards of a film by its steps alone, without Ray and without a bad store."""
+    (movie,) = find_movies(str(film))
+    recipe = Recipe(short_side=32, num_frames=8, seed=3)
+    plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
+    sound, data = steps.run_audio(plan)
+    segments = []
+    with Spool() as spool:
+        spool.add(SOUND, [data])
+        for part in plan.segments:
+            segment, data = steps.run_segment(plan, part)
+            segments.append(segment)
+            spool.add(segment.number, [data])
+        steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), sound, segments, spool)
+
+
+def test_a_listing_that_is_cut_short_is_asked_for_again(
+    s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Storage(s3_bucket).put("a", b"x")
+    faults = {"rate": 0.5, "seed": 1, "faults": ("truncate",), "every_request": True}
+    with FaultProxy(s3_endpoint, **faults) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        storage = Storage(s3_bucket)
+        for _ in range(5):
+            assert [info.key for info in storage.list()] == ["a"]
+        assert proxy.num_faults >= 2
+        proxy._rate = 1.0
+        with pytest.raises(StorageError, match="could not list"):
+            list(storage.with_retries(2).list())
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_run_stops_when_no_node_has_room_for_a_source(
+    s3_bucket: str, capfd: pytest.CaptureFixture[str], staging: Path
+) -> None:
+    """A full disk is no fault of the films: none is written off."""
+    remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
+    # With room for less than any of them.
+    words = ["--sources", "staged", "--stage-gib", "0.00001"]
+    words += ["--max-attempts", "1", "--stop-after", "3"]
+    assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
+    said = capfd.readouterr().err
+    assert "'disk_full'" in said
+    assert "--stage-gib" in said
+    assert not list(Storage(f"{s3_bucket}/out").list("commits"))
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """A plain web server of files, which marks them with a tag as real ones do."""
+
+    def end_headers(self) -> None:
+        self.send_header("ETag", '"film"')
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_films_from_a_web_server(tmp_path: Path) -> None:
+    """A manifest on the server names them; the shards are those of the same film as a file."""
+    films, whole = tmp_path / "films", Storage(str(tmp_path / "whole"), create=True)
+    films.mkdir()
+    film = make_film(films / "one film.mp4", Film(seconds=5, width=96, height=64))
+    write_undisturbed(film, whole)
+    (films / "corpus.csv").write_text("uri,movie_id\none%20film.mp4,one-film\n")
+    handler = partial(RangeHandler, directory=str(films))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        corpus = f"http://127.0.0.1:{server.server_port}/corpus.csv"
+        assert main(["preprocess", corpus, "--out", str(tmp_path / "out"), *SMALL]) == 0
+        server.shutdown()
+    out = Storage(str(tmp_path / "out"))
+    assert shard_digests(out) == shard_digests(whole)
+    assert validate(out).ok
+
+
+@pytest.mark.parametrize(
+    ("sources", "stall_seconds", "seed", "bound_seconds"),
+    [
+        pytest.param("staged", 2.0, 1, 280.0, id="short stalls"),
+        pytest.param("staged", 30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
+        pytest.param("ranged", 30.0, 15, 400.0, id="by range, long", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_on_a_store_that_fails_now_and_then(
+    sources: str,
+    stall_seconds: float,
+    seed: int,
+    bound_seconds: float,
+    s3_bucket: str,
+    s3_endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """5 % of all requests go wrong: errors, resets, cut answers, stalls; time stays bounded."""
+    films, whole = Storage(f"{s3_bucket}/films"), Storage(str(tmp_path / "whole"), create=True)
+    for number in range(4):
+        path = make_film(tmp_path / f"{number}.mp4", Film(seconds=5 + number, width=96, height=64))
+        films.put(path.name, path)
+        write_undisturbed(path, whole)
+    command = ["preprocess", f"{s3_bucket}/films", *SMALL, "--segment-seconds", "2"]
+    command += ["--sources", sources]
+    proxy = FaultProxy(
+        s3_endpoint, rate=0.05, seed=seed, every_request=True, stall_seconds=stall_seconds
+    )
+    with proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        started = time.monotonic()
+        assert main([*command, "--out", f"{s3_bucket}/out", "--retry-seconds", "0.1"]) == 0
+        assert time.monotonic() - started < bound_seconds
+        assert proxy.num_faults >= 2
+        assert proxy.counts["stall"] >= 1, proxy.counts
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    out = Storage(f"{s3_bucket}/out")
+    assert shard_digests(out) == shard_digests(whole)
+    assert validate(out).ok
+    assert not list(out.list("run.lock"))

@@ -1,0 +1,147 @@
+"""Black bars: found where they are, and never where a film is only dark."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from shards_spec.recipe import Recipe
+from tests.support.films.oracle import plan_of
+
+WIDTH, HEIGHT, NUM_FRAMES = 320, 180, 120
+TOP, BOTTOM = 24, 156
+RECIPE = Recipe(num_frames=8, short_side=112)
+Frame = NDArray[np.uint8]
+_RNG = np.random.default_rng(0)
+_TEXTURE = cv2.resize(_RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8), (WIDTH, HEIGHT))
+
+
+def picture(number: int) -> Frame:
+    """A bright picture that moves, over the whole frame."""
+    return np.roll(_TEXTURE, number * 3, axis=1)
+
+
+def letterbox(frame: Frame, top: int = TOP, bottom: int = BOTTOM) -> Frame:
+    boxed = np.zeros_like(frame)
+    boxed[top:bottom] = frame[top:bottom]
+    return boxed
+
+
+def pillarbox(number: int) -> Frame:
+    frame = picture(number)
+    frame[:, :40] = 0
+    frame[:, 280:] = 0
+    return frame
+
+
+def subtitled(number: int) -> Frame:
+    """Two lines of text in the lower bar, in two of three frames."""
+    frame = letterbox(picture(number))
+    if number % 30 < 20:
+        text = ("The quick brown fox jumps", "over the lazy dog again")[number // 30 % 2]
+        cv2.putText(frame, text, (60, 172), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255,) * 3, 1)
+    return frame
+
+
+def with_logo(number: int) -> Frame:
+    frame = letterbox(picture(number))
+    cv2.circle(frame, (295, 11), 8, (230, 230, 230), -1)
+    return frame
+
+
+def noisy(number: int) -> Frame:
+    """An old capture: bars of noise, and coded captions on the first line."""
+    frame = letterbox(picture(number)).astype(np.int16)
+    frame += np.random.default_rng(number).normal(6, 4, frame.shape).astype(np.int16)
+    frame[0, ::4] = 235
+    frame[0, 1::4] = 235
+    return np.clip(frame, 0, 255).astype(np.uint8)
+
+
+def fading(number: int) -> Frame:
+    """Fades in and out every four seconds."""
+    light = abs(np.sin(np.pi * number / 20))
+    return (letterbox(picture(number)) * light).astype(np.uint8)
+
+
+def two_aspects(number: int) -> Frame:
+    """Wide, but for one scene of a tenth of the film that fills the frame."""
+    return picture(number) if 60 <= number < 72 else letterbox(picture(number))
+
+
+def night(number: int) -> Frame:
+    """Dark but for a light in the middle; for three seconds lightning shows all of it."""
+    if 40 <= number < 55:
+        return picture(number)
+    frame = (picture(number) * 0.04).astype(np.uint8)
+    cv2.circle(frame, (160, 90), 50, (240, 220, 180), -1)
+    return frame
+
+
+def globe(number: int) -> Frame:
+    """A lit ball before black: round, so not between bars."""
+    frame = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    cv2.circle(frame, (150 + number % 3, 90), 60, (90, 140, 200), -1)
+    return frame
+
+
+def titles(number: int) -> Frame:
+    """White words on black, here and there."""
+    frame = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    place = (20 + number * 7 % 120, 60 + number * 11 % 80)
+    cv2.putText(frame, "AND OUR DREAMS", place, cv2.FONT_HERSHEY_DUPLEX, 0.7, (240,) * 3, 2)
+    return frame
+
+
+def vignette(number: int) -> Frame:
+    """A picture that darkens towards its corners, down to black."""
+    y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    light = np.clip(1.1 - 0.8 * (x**2 + y**2), 0, 1)[..., None]
+    return (picture(number) * light).astype(np.uint8)
+
+
+def black(number: int) -> Frame:
+    return np.full((HEIGHT, WIDTH, 3), 3 + number % 2, dtype=np.uint8)
+
+
+FULL, LETTERBOX = "", f"{WIDTH}:{BOTTOM - TOP}:0:{TOP}"
+CASES: dict[str, tuple[Callable[[int], Frame], str]] = {
+    "none": (picture, FULL),
+    "letterbox": (lambda n: letterbox(picture(n)), LETTERBOX),
+    "one bar only": (lambda n: letterbox(picture(n), 0), f"{WIDTH}:{BOTTOM}:0:0"),
+    "pillarbox": (pillarbox, f"240:{HEIGHT}:40:0"),
+    "subtitles in the bar": (subtitled, LETTERBOX),
+    "logo in the bar": (with_logo, LETTERBOX),
+    "noise in the bars": (noisy, LETTERBOX),
+    "fades": (fading, LETTERBOX),
+    "two aspects": (two_aspects, FULL),
+    "night": (night, FULL),
+    "globe": (globe, FULL),
+    "titles": (titles, FULL),
+    "vignette": (vignette, FULL),
+    "black": (black, FULL),
+}
+
+
+def write(path: Path, draw: Callable[[int], Frame]) -> Path:
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", "5")
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", *source, "-i", "pipe:0"]
+    command += ["-f", "lavfi", "-i", "sine=r=48000", "-shortest", "-c:v", "libx264", "-g", "3"]
+    command += ["-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
+    frames = b"".join(draw(number).tobytes() for number in range(NUM_FRAMES))
+    subprocess.run(command, input=frames, check=True, timeout=120)
+    return path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bars(case: str, tmp_path: Path) -> None:
+    draw, expected = CASES[case]
+    plan = plan_of(write(tmp_path / "film.mp4", draw), RECIPE)
+    assert str(plan.crop or "") == expected

@@ -1,0 +1,104 @@
+"""What a film shows when, told by PyAV, and what the pipeline made of it: the two must agree."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.movie import steps
+from pipeline.movie.frames import MovieFrames
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
+from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.sample import decode_strip
+from tests.support.films.media import read_number, shown_at
+
+#: 112 lines as the films have; no search for bars where a test is about something else.
+RECIPE = Recipe(num_frames=8, short_side=112, crop_bars=False)
+
+Clips = dict[int, tuple[int, NDArray[np.uint8]]]
+
+
+def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
+    """The plan of the film at `path`, in segments of about `seconds`."""
+    (movie,) = find_movies(str(path))
+    return steps.prepare(movie, source.fingerprint(movie), recipe, seconds)
+
+
+def decoded(plan: MoviePlan) -> tuple[MoviePlan, MovieFrames]:
+    """The plan with its clips placed, and all decoded frames."""
+    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    plan = steps.placed(plan, [segment for segment, _ in segments])
+    return plan, MovieFrames(plan, segments)
+
+
+def clips_of(plan: MoviePlan) -> Clips:
+    """Clip number -> (pts of its first frame, its frames); no damaged clips."""
+    return _clips(*decoded(plan))
+
+
+def everything(plan: MoviePlan) -> list[object]:
+    """All that decoding gives, in the order of the film: equal for equal results."""
+    return _everything(*decoded(plan))
+
+
+def judged(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> tuple[int, list[object]]:
+    """`wrong_frames` and `everything` of one decode."""
+    plan, found = decoded(plan)
+    return _wrong_frames(plan, found, truth), _everything(plan, found)
+
+
+def _everything(plan: MoviePlan, frames: MovieFrames) -> list[object]:
+    numbers = range(plan.first_clip, plan.end_clip)
+    damaged = [number for number in numbers if frames.is_damaged(number)]
+    clips = [frames.clip(number) for number in numbers if number not in damaged]
+    strips = [frames.strip(clip.clip_number) for clip in clips if clip]
+    return [plan.starts, plan.cuts, damaged, clips, strips]
+
+
+def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
+    """(seconds from the first frame on, number in the picture) of each frame shown, by PyAV."""
+    with av.open(str(path)) as container:
+        shown = [
+            (frame.pts * frame.time_base, read_number(frame.to_ndarray(format="rgb24")))
+            for frame in container.decode(video=stream)
+        ]
+    # Decoders give frames in the order of presentation; the times of AVI and ASF are those of
+    # decoding, and only sorted they are those of presentation.
+    times = sorted(time for time, _ in shown)
+    numbers = [number for _, number in shown]
+    return [(time - times[0], number) for time, number in zip(times, numbers, strict=True)]
+
+
+def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
+    """How many stored frames are not the ones on screen; first pts that are off count too."""
+    return _wrong_frames(*decoded(plan), truth)
+
+
+def _wrong_frames(plan: MoviePlan, found: MovieFrames, truth: list[tuple[Fraction, int]]) -> int:
+    times = [float(time) for time, _ in truth]
+    wrong = 0
+    clips = _clips(plan, found)
+    assert sorted(clips) == list(range(plan.first_clip, plan.end_clip))
+    for number, (pts_ns, frames) in clips.items():
+        start = plan.clip_start_ns(number) / NANOSECONDS
+        for i, frame in enumerate(frames):
+            place = shown_at(times, start + i / plan.recipe.fps)
+            wrong += read_number(frame) != truth[place][1]
+        first = times[shown_at(times, start)] * NANOSECONDS
+        wrong += abs(pts_ns - first) > 2_000_000
+    return wrong
+
+
+def _clips(plan: MoviePlan, found: MovieFrames) -> Clips:
+    clips: Clips = {}
+    for number in range(plan.first_clip, plan.end_clip):
+        if (clip := found.clip(number)) and not found.is_damaged(number):
+            frames = decode_strip(found.strip(number), plan.recipe.num_frames)
+            clips[number] = (clip.first_frame_pts_ns, frames)
+    return clips

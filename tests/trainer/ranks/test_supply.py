@@ -1,0 +1,123 @@
+"""How well data keeps up, told truthfully: for all ranks, and for the stretch that is meant."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from shards_spec.reader import Dataset
+from tests.support.launch.ranks import start_ranks
+from trainer.config import TrainConfig, from_json, to_json
+from trainer.learning.loss import Moments, contrastive_loss
+from trainer.loader.config import Occupancy, StreamStats
+from trainer.models.two_towers import Embeddings
+from trainer.plan.clip_index import ClipIndex
+from trainer.ranks.data_supply import Supply
+from trainer.ranks.world import World
+from trainer.run.journal import Journal, StepResult
+from trainer.run.metric_log import read_metrics
+from trainer.stream.stream import ClipStream
+from trainer.train import train
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+#: What the second rank waits for each batch, seconds; a step takes a tenth of it.
+SLOW_SECONDS = 0.4
+
+
+def result_of(stream: ClipStream, config: TrainConfig) -> StepResult:
+    """The next batch, as if a model had seen it."""
+    batch = next(stream)
+    vectors = torch.nn.functional.normalize(torch.randn(len(batch.clip), 4), dim=1)
+    embeddings = Embeddings(vectors, vectors, torch.tensor(10.0))
+    output = contrastive_loss(embeddings, Moments.of(batch, ALONE.device), config.loss)
+    one = torch.tensor(1.0)
+    return StepResult(output.loss, output.diagnostics, one, one, 0.1, batch)
+
+
+def test_what_loaders_did_during_a_test_is_not_counted_in(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    stream_config = dataclasses.replace(tiny_config.stream, num_threads=1, prefetch_batches=1)
+    config = dataclasses.replace(tiny_config, stream=stream_config)
+    index = ClipIndex.from_dataset(toy_data, config.policy)
+    with (
+        ClipStream(toy_data, index, config.policy, config.stream, seed=0) as stream,
+        Journal(tmp_path, config, 0, writes=False) as journal,
+    ):
+        for _ in range(30):
+            result = result_of(stream, config)
+        while not stream.stats().queue_depth:
+            time.sleep(0.01)
+        journal.restart_clock(stream)
+        time.sleep(0.05)
+        values = journal.train_values(30, ALONE, stream, result)
+    assert values["data/decode_occupancy"] == values["data/read_occupancy"] == 0.0
+    assert values["data/wait_fraction"] == 0.0
+
+
+def test_bad_clips_are_written_down_by_reason(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    stats = dataclasses.replace(StreamStats.none(), bad_clips={"checksum": 2, "format": 3})
+    metrics = Supply.of(ALONE, Occupancy(0.5, 0.25, 0.125), stats).metrics()
+    assert metrics["data/bad_clips"] == 5.0
+    assert metrics["data/bad_clips_checksum"] == 2.0
+    assert metrics["data/bad_clips_format"] == 3.0
+    train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2))
+    [line] = read_metrics(tmp_path)
+    assert set(metrics) <= set(line)
+
+
+def test_the_rank_that_waits_most_is_the_one_that_is_shown(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(tiny_config, steps=6, log_every=3)
+    # This file itself is run as a script: spawned processes cannot import tests by name.
+    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    ranks = start_ranks(words, 2)
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    line = read_metrics(tmp_path)[-1]
+    assert line["step"] == 6
+    assert line["data/wait_fraction"] > 0.5
+    found = json.loads((tmp_path / "supply.json").read_text())
+    assert found["data/wait_fraction"] == 0.75
+    assert found["data/decode_occupancy"] == 0.25
+    assert found["data/queue_batches"] == 0.0
+    # Doubles: bytes of a long run do not fit the 24 bits of a float32.
+    assert found["data/read_bytes"] == 2 * 10**14 + 1
+    assert found["data/bad_clips_format"] == 7.0
+
+
+def one_rank(uri: str, run: str, config: str) -> None:
+    """A process of the test above: trains, and writes what both ranks' figures make together."""
+    torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
+    if rank == 1:
+        real = ClipStream.__next__
+        ClipStream.__next__ = lambda self: time.sleep(SLOW_SECONDS) or real(self)  # type: ignore
+    train(uri, Path(run), from_json(TrainConfig, json.loads(config), ""))
+    dist.init_process_group("gloo", init_method=f"file://{run}/meet", rank=rank, world_size=2)
+    stats = dataclasses.replace(
+        StreamStats.none(),
+        bytes_read=10**14 + rank,
+        bad_clips={"format": 3 + rank},
+        queue_depth=4 * (1 - rank),
+    )
+    occupancy = Occupancy(wait=0.75, read=0.5, decode=0.25) if rank else Occupancy(0.0, 1.0, 1.0)
+    supply = Supply.of(World(rank, 2, torch.device("cpu")), occupancy, stats)
+    if rank == 0:
+        Path(run, "supply.json").write_text(json.dumps(supply.metrics()))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    one_rank(*sys.argv[1:])

@@ -29,20 +29,17 @@ from typing import Any
 
 import ray
 
-from benchmarks.films.cost_films import KINDS, Kind, make_films, make_repeated
-from benchmarks.support.machine import tree_cpu_seconds
+from benchmarks.films import KINDS, Kind, KindCosts, make_films, make_repeated
+from benchmarks.support import tree_cpu_seconds
 from pipeline.config import RunConfig
-from pipeline.ffmpeg.binaries import ffmpeg_version
-from pipeline.movie.steps import film_seconds, prepare
-from pipeline.run.preprocess import preprocess
-from pipeline.sources.corpus import find_movies
-from pipeline.sources.identity import fingerprint
+from pipeline.ffmpeg import ffmpeg_version
+from pipeline.movie import film_seconds, prepare
+from pipeline.run import preprocess
+from pipeline.sources import find_movies, fingerprint
 from shards_spec.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
 TASKS = ("prepare", "segment", "audio", "write")
-#: A feature film, for the costs in a single figure.
-FEATURE_SECONDS = 105 * 60
 
 
 @dataclass
@@ -57,25 +54,6 @@ class Film:
     @property
     def kind(self) -> str:
         return self.name.rpartition("-")[0]
-
-
-@dataclass(frozen=True)
-class KindCosts:
-    """CPU seconds of one core; the fields but the first are per film second."""
-
-    prepare_seconds: float
-    """Of looking into a film, whatever its length."""
-    prepare: float
-    segment: float
-    audio: float
-    write: float
-    bytes_per_second: float
-    """Of the film as it is stored."""
-
-    def core_hours_per_film_hour(self, seconds: float = FEATURE_SECONDS) -> float:
-        """Of all tasks, for a film of that length."""
-        rest = self.prepare + self.segment + self.audio + self.write
-        return self.prepare_seconds / seconds + rest
 
 
 @dataclass(frozen=True)

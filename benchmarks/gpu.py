@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders.clip_sets import Sizes, make
+from benchmarks.loaders import Sizes, make
 
 NAMES = (
     "data/wait_fraction", "time/step_seconds", "throughput/clips_per_second",

@@ -32,14 +32,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders import peers
-from benchmarks.loaders.clip_sets import Sizes, make
-from benchmarks.loaders.contenders import CLIPS, MOVIES, WAYS
-from benchmarks.loaders.pace import Result
-from benchmarks.loaders.peers import Source
-from benchmarks.loaders.report import report
-from benchmarks.support.machine import processor
-from benchmarks.support.range_server import serving
+from benchmarks.loaders import CLIPS, MOVIES, WAYS, Result, Sizes, Source, make, peers, report
+from benchmarks.support import processor, serving
 
 PLACES = ("local, cold", "local, warm", "S3, cold", "S3, warm")
 

@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from benchmarks.support.machine import processor
+from benchmarks.support import processor
 from pipeline.config import RunConfig
-from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
-from pipeline.run.preprocess import preprocess
+from pipeline.ffmpeg import bundled_path, ffmpeg_version
+from pipeline.run import preprocess
 from shards_spec.recipe import Recipe
 
 KINDS = ("prepare", "segment", "audio", "write")

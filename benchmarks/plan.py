@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.support.machine import processor
+from benchmarks.support import processor
 from shards_spec import layout
 from shards_spec.recipe import Recipe
 from shards_spec.schema import CLIPS_SCHEMA, SPEC_VERSION, movies_table
@@ -118,11 +118,9 @@ def movie_table(movie: int, num_clips: int, generator: np.random.Generator) -> p
 
 def measure(folder: str, reads: int) -> dict[str, float]:
     """Open, index, plan, and look up batches; seconds and bytes."""
-    from trainer.plan.clip_index import ClipIndex
-    from trainer.plan.epoch_plan import plan_epoch, rank_slice
-    from trainer.plan.policy import BatchPolicy
+    from trainer.plan import BatchPolicy, ClipIndex, plan_epoch, rank_slice
     from trainer.plan_report import describe
-    from trainer.stream.open_dataset import open_for_training
+    from trainer.stream import open_for_training
 
     policy = BatchPolicy(movies_per_batch=16, clips_per_movie=16, reads_per_movie=reads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

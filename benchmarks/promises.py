@@ -30,9 +30,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders import peers
-from benchmarks.loaders.clip_sets import Sizes, make
-from benchmarks.loaders.peers import LOADERS, PACKAGES, Source
+from benchmarks.loaders import LOADERS, PACKAGES, Sizes, Source, make, peers
 
 SIZES = Sizes(num_movies=12, clips_per_movie=20, chunk_bytes=512 * 1024)
 MOVIES, CLIPS = 4, 4
@@ -209,10 +207,9 @@ def _ours(_: str, source: Source, num: int, save: str, load: str) -> Iterator[li
     import torch.distributed as dist
 
     from shards_spec.reader import open_dataset
-    from trainer.plan.clip_index import ClipIndex
-    from trainer.plan.policy import BatchPolicy
-    from trainer.plan.position import PlanState
-    from trainer.stream.stream import ClipStream, StreamConfig
+    from trainer.loader import StreamConfig
+    from trainer.plan import BatchPolicy, ClipIndex, PlanState
+    from trainer.stream import ClipStream
 
     policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
     dataset = open_dataset(source.uri("reelshards"))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.costs import RESULTS
-from benchmarks.films.schedule_films import (
+from benchmarks.films import (
     PASSING,
     PERMANENT,
     SEGMENT_SECONDS,
@@ -34,10 +34,9 @@ from benchmarks.films.schedule_films import (
     make_film,
     read_costs,
 )
-from pipeline.engine.jobs import Job, Unit
-from pipeline.engine.scheduler import Scheduler, note_failure, retry_wait
-from pipeline.plan.movie_plan import Segment
-from pipeline.sources.corpus import Movie
+from pipeline.engine import Job, Scheduler, Unit, note_failure, retry_wait
+from pipeline.plan import Segment
+from pipeline.sources import Movie
 
 NUM_FILMS = 10_000
 MAX_ATTEMPTS = 4

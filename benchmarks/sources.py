@@ -29,12 +29,11 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from benchmarks.support.range_server import serving
+from benchmarks.support import serving
 from pipeline.config import RunConfig
-from pipeline.engine.jobs import Event
-from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
-from pipeline.run.preprocess import preprocess
-from pipeline.run.progress import Progress
+from pipeline.engine import Event
+from pipeline.ffmpeg import bundled_path, ffmpeg_version
+from pipeline.run import Progress, preprocess
 from shards_spec.recipe import Recipe
 
 _CORES = 4

@@ -29,8 +29,8 @@ import av
 import numpy as np
 import soundfile
 
-from benchmarks.support.machine import processor
-from pipeline.ffmpeg.binaries import ffmpeg_version
+from benchmarks.support import processor
+from pipeline.ffmpeg import ffmpeg_version
 from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.beeps import (

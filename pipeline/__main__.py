@@ -25,23 +25,34 @@ import tyro
 from rich.console import Console
 
 from pipeline.config import RunConfig
-from pipeline.console.display import Display, print_summary
-from pipeline.console.report import print_report
-from pipeline.console.status import print_status, watch
-from pipeline.console.sync_chart import draw_check
-from pipeline.console.sync_check import check_sync
-from pipeline.console.sync_table import check_json, print_check
+from pipeline.console import (
+    Display,
+    check_json,
+    check_sync,
+    draw_check,
+    print_check,
+    print_report,
+    print_status,
+    print_summary,
+    watch,
+)
 from pipeline.demo import DemoConfig, make_demo_corpus
-from pipeline.engine.engine import DrainedError
+from pipeline.engine import DrainedError
 from pipeline.redaction import redacted
-from pipeline.run import lease
-from pipeline.run.preprocess import OnProgress, Summary, preprocess, retry
-from pipeline.run.progress import read_progress
-from pipeline.run.prune import find_prunable, prune
+from pipeline.run import (
+    OnProgress,
+    Summary,
+    find_prunable,
+    lease,
+    preprocess,
+    prune,
+    read_progress,
+    retry,
+)
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.writer import read_committed_movies
 
 _DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED, _DRAINED = 0, 1, 2, 130, 143

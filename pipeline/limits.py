@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from pipeline.errors import TooLargeError
-from pipeline.sources.corpus import Movie
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 
@@ -69,12 +68,12 @@ def applied(limits: Limits) -> Iterator[None]:
         _current.reset(token)
 
 
-def check_source(movie: Movie) -> None:
+def check_source(name: str, num_bytes: int) -> None:
     """Raise `TooLargeError` for a source that is not worth fetching."""
     limit = current().max_source_gib
-    if movie.num_bytes > limit * GIB:
+    if num_bytes > limit * GIB:
         raise TooLargeError(
-            f"{movie.name}: {movie.num_bytes / GIB:.1f} GiB; "
+            f"{name}: {num_bytes / GIB:.1f} GiB; "
             f"--max-source-gib allows {limit:g}: raise it if the film is genuine"
         )
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.inspection.summary import (
+from shards_spec.inspection import (
     Summary,
     find_clip,
     read_clip,
@@ -28,8 +28,7 @@ from shards_spec.inspection.summary import (
 )
 from shards_spec.reader import open_dataset
 from shards_spec.schema import row_values
-from shards_spec.validation.report import Report
-from shards_spec.validation.validate import validate
+from shards_spec.validation import Report, validate
 
 #: Narrowest table when the output is no terminal: tables in log files stay whole.
 _MIN_WIDTH = 100

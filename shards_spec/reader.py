@@ -24,7 +24,7 @@ from shards_spec.schema import (
     parse_table,
     require_columns,
 )
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 
 @dataclass(frozen=True)

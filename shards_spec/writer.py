@@ -36,7 +36,7 @@ from shards_spec.schema import (
     parse_table,
     require_columns,
 )
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 _MOVIE_METADATA = b"reelshards.movie"
 

@@ -18,7 +18,7 @@ import tyro
 
 from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig, saved_config
-from trainer.plan.policy import BatchPolicy
+from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES
 from trainer.study.config import StudyConfig, World
 
@@ -158,7 +158,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
 def export_command(arguments: Sequence[str]) -> int:
     """write a run's encoders as safetensors, with a model card"""
     given = _parse("export", ExportArguments, arguments)
-    from trainer.evaluate.export import export
+    from trainer.evaluate import export
 
     return _say("\n".join(str(path) for path in export(given.run, given.out)))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from shards_spec.errors import InputError
-from trainer.loader.config import StreamConfig
-from trainer.plan.policy import BatchPolicy
+from trainer.loader import StreamConfig
+from trainer.plan import BatchPolicy
 
 CONFIG_JSON = "config.json"
 

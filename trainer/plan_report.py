@@ -15,14 +15,21 @@ from rich.console import Console
 from rich.table import Table
 
 from shards_spec.errors import InputError
-from trainer.fetch.ranges import MAX_READ_BYTES
-from trainer.loader.config import StreamConfig
-from trainer.plan.clip_index import ClipIndex, Ints
-from trainer.plan.dump import dump_epochs
-from trainer.plan.epoch_plan import BatchPlan, Unused, naming_phase, plan_epoch
-from trainer.plan.policy import NANOSECONDS, BatchPolicy
+from trainer.fetch import MAX_READ_BYTES
+from trainer.loader import StreamConfig
+from trainer.plan import (
+    NANOSECONDS,
+    BatchPlan,
+    BatchPolicy,
+    ClipIndex,
+    Ints,
+    Unused,
+    dump_epochs,
+    naming_phase,
+    plan_epoch,
+)
 from trainer.randomness import rng
-from trainer.stream.open_dataset import open_for_training
+from trainer.stream import open_for_training
 
 #: Later epochs that the report looks at for pairs of clips that meet again.
 LATER_EPOCHS = 3

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from trainer.config import InputConfig, ModelConfig, OptimiserConfig, TrainConfig
-from trainer.loader.config import StreamConfig
-from trainer.plan.policy import BatchPolicy
+from trainer.loader import StreamConfig
+from trainer.plan import BatchPolicy
 
 
 def small() -> TrainConfig:

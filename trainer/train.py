@@ -19,21 +19,31 @@ from torch import nn
 
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig, to_json
-from trainer.evaluate.heldout import HeldoutRetrieval, heldout_retrieval
-from trainer.learning.device_inputs import autocast, device_inputs
-from trainer.learning.loss import Moments, contrastive_loss
-from trainer.learning.optimizer import build_optimiser, learning_rate, set_learning_rate
-from trainer.models.two_towers import Embeddings, TwoTowers, build_model
-from trainer.plan.epoch_plan import ClipIndex, PlanState
-from trainer.ranks.stop_request import Agreement, StopRequest
-from trainer.ranks.world import World, join_world
-from trainer.run.atomic_files import writing_run
-from trainer.run.checkpoint import Checkpoint, save_checkpoint
-from trainer.run.folder import describe_run, open_run
-from trainer.run.journal import Journal, StepResult, say, say_unreached
-from trainer.stream.batch import Batch
-from trainer.stream.open_dataset import open_for_training
-from trainer.stream.stream import ClipStream
+from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
+from trainer.learning import (
+    Moments,
+    autocast,
+    build_optimiser,
+    contrastive_loss,
+    device_inputs,
+    learning_rate,
+    set_learning_rate,
+)
+from trainer.models import Embeddings, TwoTowers, build_model
+from trainer.plan import ClipIndex, PlanState
+from trainer.ranks import Agreement, StopRequest, World, join_world
+from trainer.run import (
+    Checkpoint,
+    Journal,
+    StepResult,
+    describe_run,
+    open_run,
+    save_checkpoint,
+    say,
+    say_unreached,
+    writing_run,
+)
+from trainer.stream import Batch, ClipStream, open_for_training
 
 
 @dataclass(frozen=True)

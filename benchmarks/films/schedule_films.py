@@ -8,9 +8,9 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.costs import KindCosts
+from benchmarks.films.kind_costs import KindCosts
 from pipeline import errors
-from pipeline.engine.jobs import Unit
+from pipeline.engine import Unit
 from pipeline.errors import MediaError
 from shards_spec.errors import StorageError
 

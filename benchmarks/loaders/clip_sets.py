@@ -26,7 +26,7 @@ from shards_spec.sample import (
     split_jpeg,
 )
 from shards_spec.schema import ClipRow, MovieRow
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit, write_index
 
 HEIGHT, WIDTH = 128, 224

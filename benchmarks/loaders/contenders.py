@@ -83,10 +83,9 @@ def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
     """The stream with so many loader processes."""
 
     def run(arguments: argparse.Namespace, source: Source) -> Result:
-        from trainer.plan.clip_index import ClipIndex
-        from trainer.plan.policy import BatchPolicy
-        from trainer.stream.open_dataset import open_for_training
-        from trainer.stream.stream import ClipStream, StreamConfig, read_all
+        from trainer.loader import StreamConfig
+        from trainer.plan import BatchPolicy, ClipIndex
+        from trainer.stream import ClipStream, open_for_training, read_all
 
         policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
         has_cache = arguments.task == "fill" or any(source.cache.iterdir())

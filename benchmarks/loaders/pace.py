@@ -21,10 +21,10 @@ import simplejpeg
 
 from benchmarks.loaders.clip_sets import HEIGHT, WIDTH, Sizes, samples
 from benchmarks.loaders.peers import FRAME_SIZE, NUM_FRAMES
-from benchmarks.support.machine import tree_cpu_seconds
+from benchmarks.support import tree_cpu_seconds
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_logmel
-from trainer.loader.decode import cached_memory
+from trainer.loader import cached_memory
 
 Result = dict[str, float]
 

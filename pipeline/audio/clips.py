@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.soundtrack import SoundReport, Soundtrack
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan import MoviePlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import encode_logmel
 

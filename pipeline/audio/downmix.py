@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe import AudioTrack
 
 _HALF_POWER = 0.707107
 #: Up to here ffmpeg knows the usual layout of so many channels when a stream names none.

@@ -28,10 +28,8 @@ from numpy.typing import NDArray
 from pipeline.audio.downmix import mono_filter
 from pipeline.audio.time_stretch import MARGIN, stretch
 from pipeline.audio.timeline import Frame, Piece, place
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.process import Run
-from pipeline.probe.audio_track import AudioTrack
-from pipeline.video.filters import input_stream
+from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.probe import AudioTrack
 from shards_spec.recipe import NANOSECONDS
 
 _ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")

@@ -15,9 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.engine.jobs import Event
-from pipeline.run.preprocess import Summary, film_hours
-from pipeline.run.progress import Progress
+from pipeline.engine import Event
+from pipeline.run import Progress, Summary, film_hours
 from shards_spec.schema import MovieRow
 
 _LOG_EVERY_SECONDS = 10.0

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.console.display import movies_table
-from pipeline.run.preprocess import film_hours
+from pipeline.run import film_hours
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from pipeline.console.display import movies_table, progress_line
-from pipeline.run import lease
-from pipeline.run.lease import Holder
-from pipeline.run.progress import Progress, read_progress
+from pipeline.run import Holder, Progress, lease, read_progress
 from shards_spec.errors import InputError
 from shards_spec.schema import MovieRow
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 _LOOK_EVERY_SECONDS = 2.0
 

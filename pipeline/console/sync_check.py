@@ -11,13 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.soundtrack import SoundReport, Soundtrack
-from pipeline.audio.timeline import Frame, Piece
-from pipeline.probe.probe import Probe, frame_times_ns, probe
-from pipeline.sources import access
+from pipeline.audio import Frame, Piece, SoundReport, Soundtrack
+from pipeline.probe import Probe, frame_times_ns, probe
+from pipeline.sources import Movie, access, find_movies
 from pipeline.sources import identity as source
-from pipeline.sources.corpus import Movie, find_movies
-from pipeline.video.black_bars import find_crop
+from pipeline.video import find_crop
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.console.sync_check import SyncCheck
-from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe import AudioTrack
 from shards_spec.recipe import NANOSECONDS
 
 _MAX_GAPS = 8

@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.audio.clips import num_audio_parts
+from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
 from pipeline.engine import cluster, tasks
 from pipeline.engine.health import Health
@@ -29,17 +29,15 @@ from pipeline.engine.jobs import Event, Job, Unit
 from pipeline.engine.scheduler import Scheduler, final_status, note_failure, retry_wait
 from pipeline.errors import LostError, MediaError, TimedOutError
 from pipeline.limits import GIB
-from pipeline.movie import steps
-from pipeline.movie.spool import SOUND
+from pipeline.movie import SOUND, steps
 from pipeline.redaction import redacted
-from pipeline.sources import access
+from pipeline.sources import Movie, access
 from pipeline.sources import identity as source
-from pipeline.sources.corpus import Movie
 from shards_spec import layout
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.writer import write_commit
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline.movie.spool import SOUND
-from pipeline.plan.movie_plan import MoviePlan, Segment
-from pipeline.sources.corpus import Movie
+from pipeline.movie import SOUND
+from pipeline.plan import MoviePlan, Segment
+from pipeline.sources import Movie
 from shards_spec.schema import MovieRow
 
 UnitKind = Literal["prepare", "segment", "audio", "write"]

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.engine.jobs import Job, Unit
 from pipeline.errors import KilledError, MediaError, OutOfMemoryError
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 from shards_spec.errors import StorageError
 from shards_spec.schema import Status
 

@@ -21,22 +21,20 @@ from ray import exceptions as ray_errors
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline import limits
-from pipeline.audio.clips import MovieAudio
+from pipeline.audio import MovieAudio
 from pipeline.config import RunConfig
 from pipeline.engine.cluster import first_line
 from pipeline.errors import DiskFullError, KilledError, LostError, MediaError, OutOfMemoryError
 from pipeline.ffmpeg import reaper as watchdog
-from pipeline.movie import steps
-from pipeline.movie.spool import Spool
-from pipeline.plan.movie_plan import MoviePlan, Segment
-from pipeline.sources import access
+from pipeline.movie import Spool, steps
+from pipeline.plan import MoviePlan, Segment
+from pipeline.sources import Movie, access
 from pipeline.sources import identity as source
 from pipeline.sources import staged as copies
-from pipeline.sources.corpus import Movie
-from pipeline.video.segment import VideoSegment
+from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 _MAX_ERROR = 4000
 #: CPU seconds of this worker when its task began; a worker runs one task at a time.
@@ -73,7 +71,7 @@ class Order:
         """Limits applied, source at hand, errors of the machine as classes of ours."""
         bounds = self.config.limits.with_memory(self.memory_factor)
         with limits.applied(bounds), _translated(movie):
-            limits.check_source(movie)
+            limits.check_source(movie.name, movie.num_bytes)
             room, by_range = self.config.stage_gib, self.by_range
             with access.held(movie, source_fingerprint, by_range=by_range, stage_gib=room):
                 yield

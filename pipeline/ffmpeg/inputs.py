@@ -7,6 +7,9 @@ whitelist: a playlist that lies in a corpus must not open other files or the net
 from __future__ import annotations
 
 import os
+from typing import Any
+
+import ffmpeg
 
 from pipeline import limits
 from pipeline.sources import ranged as window
@@ -27,6 +30,11 @@ def input_url(path: str) -> str:
     The address of an open window stays as it is.
     """
     return path if window.at(path) else f"file:{path}"
+
+
+def input_stream(path: str, **options: Any) -> Any:
+    """An ffmpeg-python input from a local path or an open window; `Run` adds the whitelists."""
+    return ffmpeg.input(input_url(path), **options)
 
 
 def guarded(command: list[str], bounds: limits.Limits) -> list[str]:

@@ -1,0 +1,13 @@
+"""The steps of one movie: prepare, decode, write."""
+
+from __future__ import annotations
+
+from pipeline.movie.spool import SOUND, Spool
+from pipeline.movie.steps import film_seconds, prepare
+
+__all__ = [
+    "SOUND",
+    "Spool",
+    "film_seconds",
+    "prepare",
+]

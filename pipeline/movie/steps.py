@@ -15,27 +15,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, decode_audio
-from pipeline.audio.soundtrack import SoundReport
+from pipeline.audio import AudioClip, MovieAudio, SoundReport, audio_parts, decode_audio
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.selection import DropReason, join_clips
 from pipeline.movie.spool import SOUND, Spool, SpoolPart
-from pipeline.plan.movie_plan import MoviePlan, Segment, clip_range, step_range, with_segments
-from pipeline.plan.shots import place_clips
-from pipeline.probe.probe import probe
+from pipeline.plan import MoviePlan, Segment, clip_range, place_clips, step_range, with_segments
+from pipeline.probe import probe
 from pipeline.redaction import redacted
-from pipeline.sources import access
+from pipeline.sources import Movie, access
 from pipeline.sources import identity as source
-from pipeline.sources.corpus import Movie
-from pipeline.video.black_bars import find_crop
-from pipeline.video.filters import applied, frame_size
-from pipeline.video.segment import VideoSegment, decode_segment
+from pipeline.video import VideoSegment, applied, decode_segment, find_crop, frame_size
 from shards_spec import layout
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow, Status
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter, write_commit
 
 

@@ -19,9 +19,8 @@ from fractions import Fraction
 from math import ceil
 
 from pipeline.errors import TooShortError
-from pipeline.probe.probe import Probe
-from pipeline.sources.corpus import Movie
-from pipeline.video.filters import Crop
+from pipeline.probe import Crop, Probe
+from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 #: Decoding may start anew at keyframes about this far apart.

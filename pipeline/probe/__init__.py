@@ -1,0 +1,17 @@
+"""What is in a movie: streams, timestamps, damage."""
+
+from __future__ import annotations
+
+from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe.probe import Probe, frame_times_ns, probe
+from pipeline.probe.video_stream import Crop, VideoStream, conceals_errors
+
+__all__ = [
+    "AudioTrack",
+    "Crop",
+    "Probe",
+    "VideoStream",
+    "conceals_errors",
+    "frame_times_ns",
+    "probe",
+]

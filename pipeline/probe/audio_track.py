@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.errors import NoAudioStreamError
 from pipeline.probe.languages import language_code
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 
 #: Dispositions of tracks that are not the movie's own sound for everyone.
 SPECIAL_DISPOSITIONS = {

@@ -21,14 +21,11 @@ from numpy.typing import NDArray
 
 from pipeline import limits
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
-from pipeline.ffmpeg.binaries import ffprobe_path
-from pipeline.ffmpeg.inputs import input_url
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg import Run, ffprobe_path, input_url
 from pipeline.probe.audio_track import AudioTrack, audio_tracks, choose_track, untimed
 from pipeline.probe.sample_frames import Look, look
-from pipeline.probe.video_stream import VideoStream, choose_video
-from pipeline.sources.corpus import Movie
-from pipeline.video.decoder_log import mends
+from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
+from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times go back by less than this where packets merely stand out of order.
@@ -87,6 +84,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the picture has no duration")
     limits.check_film(movie.name, duration_ns, video.width, video.height)
+    broken = () if conceals_errors(video.codec) else _broken_ns(packets[video.index], start, tick)
     return Probe(
         video=video,
         audio=audio,
@@ -97,7 +95,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
         other_audio=tuple(track for track in tracks if track.index != audio.index),
         held_ns=_held_ns(video_pts, tick),
         peak_nits=seen.peak_nits,
-        broken_ns=() if mends(video.codec) else _broken_ns(packets[video.index], start, tick),
+        broken_ns=broken,
         lost_ns=_lost_ns(packets[video.index], tick),
     )
 

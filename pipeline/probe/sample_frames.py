@@ -15,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError
-from pipeline.ffmpeg.binaries import ffprobe_path
-from pipeline.ffmpeg.inputs import input_url
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg import Run, ffprobe_path, input_url
 from pipeline.probe.video_stream import VideoStream, orientation
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 
 #: Places that are looked at, spread over the movie: seconds at the start, packets elsewhere.
 NUM_LOOKS = 6

@@ -6,17 +6,33 @@ The picture is the largest video stream that is no cover art; the sound is chose
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import DolbyVisionError, NoVideoStreamError
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS
 
+#: Decoders that mark the frames whose errors they conceal.
+_CONCEALING = re.compile(r"h264|mpeg\dvideo|mpeg4|msmpeg4|h26[13]|flv|wmv|vc1|rv\d0|svq\d|cavs")
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 #: Dolby Vision profiles that may stand alone: in IPTPQc2, which no matrix of ffmpeg's turns to RGB.
 _DOLBY_PROFILES = (5, 10, 20)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The picture area of the upright coded frame, pixels; even numbers."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+
+    def __str__(self) -> str:
+        return f"{self.width}:{self.height}:{self.x}:{self.y}"
 
 
 @dataclass(frozen=True)
@@ -180,3 +196,8 @@ def orientation(told: dict[str, Any]) -> tuple[bool, int] | None:
         sign = -1 if mirrored else 1
         return mirrored, round(math.degrees(math.atan2(sign * b, sign * a)) / 90) * 90 % 360
     return None
+
+
+def conceals_errors(codec: str) -> bool:
+    """Whether the decoder of a codec (by ffmpeg's name) marks frames whose errors it concealed."""
+    return _CONCEALING.match(codec) is not None

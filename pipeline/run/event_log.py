@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.engine.jobs import Event
+from pipeline.engine import Event
 from shards_spec.errors import InputError
 
 

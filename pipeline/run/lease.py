@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from shards_spec.errors import InputError, ObjectNotFoundError, StorageError
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 #: Prefix of the leases in a dataset.
 LOCKS = "run.lock"

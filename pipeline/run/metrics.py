@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ray.util.metrics import Counter, Gauge
 
-from pipeline.engine.jobs import Event
+from pipeline.engine import Event
 
 
 class Metrics:

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
-from pipeline.engine.cluster import start_ray, stop_ray
-from pipeline.engine.engine import DrainedError, Engine
-from pipeline.engine.jobs import Event
-from pipeline.ffmpeg.binaries import ffmpeg_version, ffprobe_path
+from pipeline.engine import DrainedError, Engine, Event, start_ray, stop_ray
+from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
 from pipeline.redaction import redacted
 from pipeline.run import lease
 from pipeline.run.drain import on_sigterm
@@ -19,12 +17,12 @@ from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.work_list import Todo, fingerprint_of, forget, plan_run
+from pipeline.sources import Movie, find_movies
 from pipeline.sources import identity as source
-from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.schema import MovieRow
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.writer import read_committed_movies, write_index
 
 OnProgress = Callable[[Progress, Event | None], None]

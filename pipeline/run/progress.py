@@ -6,9 +6,9 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 
-from pipeline.engine.jobs import Event
+from pipeline.engine import Event
 from shards_spec.errors import ObjectNotFoundError
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 #: Where a run tells others how far it is.
 RUN_RECORD = "run.json"

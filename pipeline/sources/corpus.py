@@ -26,8 +26,7 @@ from urllib.parse import unquote, urlsplit
 from shards_spec import layout
 from shards_spec.errors import AccessDeniedError, FormatError, InputError, StorageError
 from shards_spec.schema import parse_table
-from shards_spec.storage.storage import Storage
-from shards_spec.storage.stores import normalise_uri
+from shards_spec.storage import Storage, normalise_uri
 
 #: File name endings that count as movies when a folder or prefix is searched.
 MOVIE_SUFFIXES = frozenset(

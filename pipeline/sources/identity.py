@@ -23,7 +23,7 @@ from pipeline.errors import (
 )
 from pipeline.sources.corpus import Movie
 from shards_spec.errors import AccessDeniedError, ObjectChangedError, StorageError
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 
 #: Bytes hashed at the start, the middle and the end of a local file.
 _PROBE_BYTES = 1 << 20

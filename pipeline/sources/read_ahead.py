@@ -27,7 +27,7 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.storage.storage import ObjectInfo
+from shards_spec.storage import ObjectInfo
 
 #: Each place that ffmpeg looks at costs a block or two: bars alone are looked for in 32 of them.
 BLOCK_BYTES = 1 << 20

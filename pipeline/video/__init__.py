@@ -1,0 +1,15 @@
+"""From a segment of video to encoded grid frames."""
+
+from __future__ import annotations
+
+from pipeline.video.black_bars import find_crop
+from pipeline.video.filters import applied, frame_size
+from pipeline.video.segment import VideoSegment, decode_segment
+
+__all__ = [
+    "VideoSegment",
+    "applied",
+    "decode_segment",
+    "find_crop",
+    "frame_size",
+]

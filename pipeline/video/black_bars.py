@@ -16,10 +16,9 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.process import Run
-from pipeline.probe.probe import Probe
-from pipeline.video.filters import Crop, input_stream, upright
+from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.probe import Crop, Probe
+from pipeline.video.filters import upright
 from shards_spec.recipe import NANOSECONDS
 
 #: Frames that are looked at.

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+from pipeline.probe import conceals_errors
+
 #: What `-debug_ts` reports of a frame that leaves the decoder, and what stands before it when the
 #: decoder had to mend the frame from earlier ones.
 _DECODED = re.compile(
@@ -48,8 +50,6 @@ _LACKS = re.compile(
     r"([Rr]eference|find ref|short term|undecodable|parsing NAL|slice_header|header damaged))"
 )
 
-#: Decoders that mark the frames that they mend.
-_MENDING = re.compile(r"h264|mpeg\dvideo|mpeg4|msmpeg4|h26[13]|flv|wmv|vc1|rv\d0|svq\d|cavs")
 #: Complaints within so many frames of an entry may be of the entry itself.
 ENTRY_FRAMES = 32
 #: A keyframe ends damage when so many frames before it came without complaint: a decoder holds back
@@ -101,12 +101,12 @@ class DecoderLog:
         self.frames: list[Frame] = []
         self._longest = longest
         # What comes before a keyframe may still bear on what a decoder that mends makes behind it.
-        self._entry_pts = -_OPEN if mends(codec) else entry_pts
+        self._entry_pts = -_OPEN if conceals_errors(codec) else entry_pts
         self._is_entered = False
         # MPEG-1 and 2 know no such thing, and do not notice when a picture is away.
         self._is_vfr = is_vfr and not codec.endswith("video")
         self._start_pts = start_pts
-        self._mends = mends(codec)
+        self._mends = conceals_errors(codec)
         decoder = "dav1d" if codec == "av1" else re.escape(codec)
         self._of_pictures = re.compile(_OF_PICTURES % decoder)
         self._is_started = self._is_mended = False
@@ -212,11 +212,6 @@ class DecoderLog:
             self._broken.append(place)
         if _LACKS.search(line):
             self._lacking.append(place)
-
-
-def mends(codec: str) -> bool:
-    """Whether the decoder of a codec (by ffmpeg's name) marks the frames that it had to mend."""
-    return _MENDING.match(codec) is not None
 
 
 def mended(frames: Sequence[Frame]) -> list[tuple[int, int]]:

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan.movie_plan import MoviePlan, Segment
-from pipeline.plan.shots import CutDetector
+from pipeline.plan import CutDetector, MoviePlan, Segment
 from pipeline.video.grid_reader import GridRun
 from shards_spec.sample import encode_strip, split_jpeg
 

@@ -9,39 +9,16 @@ a build of ffmpeg does by itself, and `applied` puts it in words for the index.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import ffmpeg
-
 from pipeline.errors import DecodeError
-from pipeline.ffmpeg.inputs import input_url
-from pipeline.probe.probe import Probe
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe import Crop, Probe, VideoStream
 from pipeline.video.tone_mapping import colour_of
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
 
 #: Filters that turn a coded frame upright, by degrees clockwise.
 _TURNS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
-
-
-@dataclass(frozen=True)
-class Crop:
-    """The picture area of the upright coded frame, pixels; even numbers."""
-
-    width: int
-    height: int
-    x: int
-    y: int
-
-    def __str__(self) -> str:
-        return f"{self.width}:{self.height}:{self.x}:{self.y}"
-
-
-def input_stream(path: str, **options: Any) -> Any:
-    """An ffmpeg-python input from a local path or an open window; `Run` adds the whitelists."""
-    return ffmpeg.input(input_url(path), **options)
 
 
 def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[int, int]:

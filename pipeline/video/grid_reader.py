@@ -25,11 +25,10 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.process import Run
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.plan import MoviePlan
 from pipeline.video.decoder_log import DecoderLog
-from pipeline.video.filters import input_stream, normalised, pixel_format, progressive
+from pipeline.video.filters import normalised, pixel_format, progressive
 from pipeline.video.tone_mapping import ToneMap, colour_of
 from shards_spec.recipe import NANOSECONDS
 

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from math import ceil
 
-from pipeline.plan.movie_plan import MoviePlan, Segment, legs_of
+from pipeline.plan import MoviePlan, Segment, legs_of
 from pipeline.video.encoded_frames import CodedLeg, Seen
 from pipeline.video.grid_reader import GridRun
 from shards_spec.recipe import NANOSECONDS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan.movie_plan import MoviePlan, Segment
+from pipeline.plan import MoviePlan, Segment
 from pipeline.video.restarts import LegDecoder
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe import VideoStream
 
 #: HDR reference white, cd/m2 (BT.2408): becomes the white of the stored picture.
 REFERENCE_WHITE_NITS = 203.0

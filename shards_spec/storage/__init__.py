@@ -1,0 +1,12 @@
+"""One door to every kind of storage."""
+
+from __future__ import annotations
+
+from shards_spec.storage.storage import ObjectInfo, Storage
+from shards_spec.storage.stores import normalise_uri
+
+__all__ = [
+    "ObjectInfo",
+    "Storage",
+    "normalise_uri",
+]

@@ -1,0 +1,11 @@
+"""Whether a dataset keeps the specification."""
+
+from __future__ import annotations
+
+from shards_spec.validation.report import Report
+from shards_spec.validation.validate import validate
+
+__all__ = [
+    "Report",
+    "validate",
+]

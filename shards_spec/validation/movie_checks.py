@@ -12,7 +12,7 @@ from shards_spec import layout
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.validation import index_checks
 from shards_spec.validation.clip_checks import clip_problems
 from shards_spec.validation.index_checks import END_BYTES

@@ -26,7 +26,7 @@ from shards_spec.schema import (
     movie_rows,
     parse_table,
 )
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from shards_spec.validation import index_checks
 from shards_spec.validation.movie_checks import Subject, movie_problems
 from shards_spec.validation.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report

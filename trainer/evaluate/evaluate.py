@@ -28,9 +28,9 @@ from trainer.evaluate.heldout import (
 )
 from trainer.evaluate.labels import labeller
 from trainer.evaluate.probes import ProbeResult, linear_probe
-from trainer.plan.clip_index import ClipIndex
-from trainer.ranks.world import default_device
-from trainer.run.folder import TrainedRun, load_run
+from trainer.plan import ClipIndex
+from trainer.ranks import default_device
+from trainer.run import TrainedRun, load_run
 
 MODALITIES = ("video", "audio")
 

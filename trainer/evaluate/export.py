@@ -13,10 +13,15 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from trainer.models.inputs import LOGMEL_FLOOR, MIN_LOGMEL_STD, VIDEO_MEAN, VIDEO_STD, frame_choice
-from trainer.models.two_towers import TwoTowers
-from trainer.run.atomic_files import atomic_file, write_text
-from trainer.run.folder import TrainedRun, load_run
+from trainer.models import (
+    LOGMEL_FLOOR,
+    MIN_LOGMEL_STD,
+    VIDEO_MEAN,
+    VIDEO_STD,
+    TwoTowers,
+    frame_choice,
+)
+from trainer.run import TrainedRun, atomic_file, load_run, write_text
 
 MODALITIES = ("video", "audio")
 PREPROCESSING_JSON = "preprocessing.json"

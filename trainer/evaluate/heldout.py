@@ -15,10 +15,10 @@ from shards_spec.errors import PolicyError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.evaluate.retrieval import Retrieval, Scores, retrieval
-from trainer.learning.device_inputs import autocast, device_inputs
-from trainer.models.two_towers import TwoTowers
-from trainer.plan.clip_index import ClipIndex
-from trainer.stream.stream import read_all
+from trainer.learning import autocast, device_inputs
+from trainer.models import TwoTowers
+from trainer.plan import ClipIndex
+from trainer.stream import read_all
 
 #: Short names of directions, for metrics and tables.
 SHORT = {"video_to_audio": "v2a", "audio_to_video": "a2v"}

@@ -23,10 +23,10 @@ from typing import TypeVar
 import numpy as np
 
 from shards_spec.errors import ObjectNotFoundError, StorageError
-from shards_spec.storage.storage import Storage
+from shards_spec.storage import Storage
 from trainer.fetch.buffer_pool import Bytes, ReadBuffers, ReadBytes
+from trainer.fetch.counters import Counters
 from trainer.fetch.threads import SpareThreads
-from trainer.loader.config import Counters
 
 #: First and longest wait before a read is repeated, seconds.
 FIRST_PAUSE_SECONDS = 0.1

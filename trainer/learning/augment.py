@@ -26,7 +26,7 @@ import torch
 from torch.nn import functional
 
 from trainer.config import AugmentConfig
-from trainer.models.constants import constant
+from trainer.models import constant
 
 #: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a turn in the plane of the latter
 #: is a change of hue that leaves luma alone.

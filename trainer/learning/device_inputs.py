@@ -6,8 +6,8 @@ import torch
 
 from trainer.config import TrainConfig
 from trainer.learning.augment import Dice, augment_audio, augment_video
-from trainer.models.inputs import audio_from_logmel, video_from_frames
-from trainer.stream.batch import Batch
+from trainer.models import audio_from_logmel, video_from_frames
+from trainer.stream import Batch
 
 
 def device_inputs(

@@ -31,8 +31,8 @@ import torch.distributed as dist
 from torch.nn import functional
 
 from trainer.config import LossConfig
-from trainer.models.two_towers import Embeddings
-from trainer.stream.batch import Batch
+from trainer.models import Embeddings
+from trainer.stream import Batch
 
 NANOSECONDS = 1_000_000_000
 

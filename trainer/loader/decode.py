@@ -27,8 +27,7 @@ from shards_spec.sample import (
     padded,
     split_members,
 )
-from trainer.fetch.buffer_pool import Bytes
-from trainer.fetch.clip_location import ClipPlace
+from trainer.fetch import Bytes, ClipPlace
 
 #: Bytes; a strip's memory begins so far behind the begin of a cache line.
 _CACHE_LINE, _STORE_OFFSET = 64, 16

@@ -27,14 +27,20 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
-from shards_spec.storage.storage import Storage
-from trainer.fetch.buffer_pool import Bytes, ReadBytes
-from trainer.fetch.cache import ClipCache
-from trainer.fetch.clip_location import ClipPlace
-from trainer.fetch.fetcher import Fetcher
-from trainer.fetch.ranges import Read, join_reads
-from trainer.fetch.threads import Countdown, Threads
-from trainer.loader.config import Counters, StreamConfig
+from shards_spec.storage import Storage
+from trainer.fetch import (
+    Bytes,
+    ClipCache,
+    ClipPlace,
+    Countdown,
+    Counters,
+    Fetcher,
+    Read,
+    ReadBytes,
+    Threads,
+    join_reads,
+)
+from trainer.loader.config import StreamConfig
 from trainer.loader.decode import ClipDecoder, check_crc32c
 from trainer.randomness import draws
 

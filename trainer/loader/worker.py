@@ -21,8 +21,9 @@ from functools import partial
 from typing import Any
 
 from shards_spec.recipe import Recipe
-from shards_spec.storage.storage import Storage
-from trainer.loader.config import Counters, StreamConfig
+from shards_spec.storage import Storage
+from trainer.fetch import Counters
+from trainer.loader.config import StreamConfig
 from trainer.loader.loader import BatchShape, Loader, Problems, Slots, Work
 from trainer.loader.messages import receive_message, send_message
 

@@ -1,0 +1,24 @@
+"""The folder of a run."""
+
+from __future__ import annotations
+
+from trainer.run.atomic_files import atomic_file, write_text, writing_run
+from trainer.run.checkpoint import Checkpoint, save_checkpoint
+from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
+from trainer.run.journal import Journal, StepResult, say, say_unreached
+
+__all__ = [
+    "Checkpoint",
+    "Journal",
+    "StepResult",
+    "TrainedRun",
+    "atomic_file",
+    "describe_run",
+    "load_run",
+    "open_run",
+    "save_checkpoint",
+    "say",
+    "say_unreached",
+    "write_text",
+    "writing_run",
+]

@@ -19,7 +19,7 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import CONFIG_JSON, TrainConfig, differences, saved_config, to_json
-from trainer.models.two_towers import TwoTowers, build_model
+from trainer.models import TwoTowers, build_model
 from trainer.run.atomic_files import write_text
 from trainer.run.checkpoint import Checkpoint, newest_checkpoint
 from trainer.run.growth import movie_digests, not_grown

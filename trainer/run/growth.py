@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from trainer.plan.clip_index import movie_numbers
+from trainer.plan import movie_numbers
 
 #: Movies that a message names.
 _MAX_NAMES = 5

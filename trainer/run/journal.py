@@ -14,13 +14,11 @@ import torch
 from rich.console import Console
 
 from trainer.config import TrainConfig
-from trainer.learning.loss import Diagnostics
-from trainer.ranks.data_supply import Supply
-from trainer.ranks.readback import Readback
-from trainer.ranks.world import World
+from trainer.fetch import StreamStats
+from trainer.learning import Diagnostics
+from trainer.ranks import Readback, Supply, World
 from trainer.run.metric_log import MetricLog
-from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamStats
+from trainer.stream import Batch, ClipStream
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,12 @@ class Journal:
         # Reading the numbers waited for the device, so the clock now covers whole steps.
         seconds = max(time.perf_counter() - self._since, 1e-9)
         stats = stream.stats()
-        busy = stats.occupancy(self._stats, seconds, self._config.stream)
+        busy = stats.occupancy(
+            self._stats,
+            seconds,
+            num_readers=self._config.stream.num_readers,
+            num_decoders=self._config.stream.num_decoders,
+        )
         # What the loop waited, which is the stream's own wait and the making of the batch.
         busy = dataclasses.replace(busy, wait=self._wait_seconds / seconds)
         supply = Supply.of(world, busy, stats)

@@ -1,0 +1,14 @@
+"""Batches in the order of the plan."""
+
+from __future__ import annotations
+
+from trainer.stream.batch import Batch
+from trainer.stream.open_dataset import open_for_training
+from trainer.stream.stream import ClipStream, read_all
+
+__all__ = [
+    "Batch",
+    "ClipStream",
+    "open_for_training",
+    "read_all",
+]

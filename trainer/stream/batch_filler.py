@@ -16,9 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from shards_spec.reader import Dataset
-from trainer.fetch.clip_location import ClipPlace, take_places
-from trainer.loader.config import Counters, StreamConfig
-from trainer.loader.loader import BatchShape, Loader, Problem, Problems, Slots, Work
+from trainer.fetch import ClipPlace, Counters, take_places
+from trainer.loader import (
+    BatchShape,
+    Loader,
+    Problem,
+    Problems,
+    Slots,
+    StreamConfig,
+    Work,
+)
 from trainer.stream.shared_memory import Segment, SegmentPool
 from trainer.stream.workers import LoaderProcess
 

@@ -16,10 +16,9 @@ from shards_spec import layout
 from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require_columns
-from shards_spec.storage.storage import Storage
-from trainer.fetch.clip_location import COLUMNS
-from trainer.plan.policy import BatchPolicy
-from trainer.plan.row_filter import check_columns, columns_of
+from shards_spec.storage import Storage
+from trainer.fetch import COLUMNS
+from trainer.plan import BatchPolicy, check_columns, columns_of
 
 #: Few texts, each in many rows: kept as numbers.
 _REPEATED = ("movie_id", "shard", "group")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 
 from shards_spec.errors import InputError
-from trainer.loader.loader import BatchShape, Slots
+from trainer.loader import BatchShape, Slots
 from trainer.stream.pinned import pin, unpin
 
 

@@ -33,20 +33,21 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset
-from trainer.fetch.cache import ClipCache
-from trainer.loader.config import Counters, StreamConfig, StreamStats
-from trainer.plan.clip_index import ClipIndex, movie_numbers
-from trainer.plan.epoch_plan import (
+from trainer.fetch import ClipCache, Counters, StreamStats
+from trainer.loader import StreamConfig
+from trainer.plan import (
     BatchPlan,
+    BatchPolicy,
+    ClipIndex,
+    PlanAhead,
     PlanState,
+    movie_numbers,
     movies_per_rank,
     naming_phase,
     plan_epoch,
     rank_slice,
+    replacements,
 )
-from trainer.plan.lookahead import PlanAhead
-from trainer.plan.policy import BatchPolicy
-from trainer.plan.substitutes import replacements
 from trainer.stream.batch import Batch
 from trainer.stream.batch_filler import Buffers, Filler, Pending
 

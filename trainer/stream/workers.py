@@ -17,10 +17,19 @@ from concurrent.futures import Future
 
 from shards_spec.errors import ReelshardsError
 from shards_spec.reader import Dataset
-from trainer.loader.config import Counters, StreamConfig
-from trainer.loader.loader import BatchShape, Problems, Work
-from trainer.loader.messages import receive_message, send_message
-from trainer.loader.worker import Answer, Forget, Order, Setup
+from trainer.fetch import Counters
+from trainer.loader import (
+    Answer,
+    BatchShape,
+    Forget,
+    Order,
+    Problems,
+    Setup,
+    StreamConfig,
+    Work,
+    receive_message,
+    send_message,
+)
 from trainer.stream.shared_memory import Segment
 
 #: Not `-m`: the classes of its messages must have their module's name, not `__main__`.

@@ -19,8 +19,8 @@ import torch
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.evaluate.evaluate import judge
-from trainer.run.atomic_files import write_text
+from trainer.evaluate import judge
+from trainer.run import write_text
 from trainer.study.config import Cell, Setting, StudyConfig, World, cell_config
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json

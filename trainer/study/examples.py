@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards_spec.inspection.images import encode_png
+from shards_spec.inspection import encode_png
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.evaluate.heldout import EmbeddedClips
-from trainer.stream.stream import read_all
+from trainer.evaluate import EmbeddedClips
+from trainer.stream import read_all
 
 NUM_QUERIES = 6
 NUM_FOUND = 4

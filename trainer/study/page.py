@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from trainer.run.atomic_files import write_text
+from trainer.run import write_text
 from trainer.study import plots
 from trainer.study.cells import STRIPS, CellResult
 from trainer.study.config import StudyConfig, World

@@ -25,11 +25,9 @@ import torch
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from trainer.config import TrainConfig, to_json
-from trainer.plan.clip_index import ClipIndex
-from trainer.plan.epoch_plan import plan_epoch
-from trainer.ranks.world import default_device
-from trainer.run.atomic_files import write_text
-from trainer.run.journal import say
+from trainer.plan import ClipIndex, plan_epoch
+from trainer.ranks import default_device
+from trainer.run import say, write_text
 from trainer.study.cells import CellResult, cell_folder, load_result, run_cell
 from trainer.study.config import Cell, StudyConfig, World, cell_config
 from trainer.study.page import PAGE_HTML, write_page

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainer.evaluate.heldout import EmbeddedClips
+from trainer.evaluate import EmbeddedClips
 
 #: Edges of the time gaps, seconds: within a shot or next to it, near, far.
 GAPS = (6.0, 30.0)

@@ -34,7 +34,7 @@ def look(path: Path, bounds: Limits) -> MediaError:
     (movie,) = find_movies(str(path))
     with limits.applied(bounds):
         try:
-            limits.check_source(movie)
+            limits.check_source(movie.name, movie.num_bytes)
             prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
         except MediaError as error:
             return error

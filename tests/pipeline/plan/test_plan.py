@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import TooShortError
 from pipeline.plan.movie_plan import clip_range, cut_segments
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.video_stream import Crop, VideoStream
 from pipeline.sources.corpus import Movie
 from pipeline.video.black_bars import crop_from_lit
-from pipeline.video.filters import Crop, frame_size
+from pipeline.video.filters import frame_size
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)

@@ -17,7 +17,7 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage.storage import Storage
 from trainer.fetch.cache import ClipCache
 from trainer.fetch.clip_location import ClipPlace
-from trainer.loader.config import StreamStats
+from trainer.fetch.counters import StreamStats
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch

@@ -16,8 +16,8 @@ from shards_spec.storage.storage import Storage
 from tests.support.films.fetching import MakeFetcher, Scripted
 from tests.support.films.streams import MakeDataset, write
 from tests.support.stores.fault_proxy import FAULTS, FaultProxy
+from trainer.fetch.counters import Counters, StreamStats
 from trainer.fetch.fetcher import FIRST_HEDGES, TruncatedShardError
-from trainer.loader.config import Counters, StreamStats
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.stream import ClipStream, StreamConfig

@@ -15,7 +15,7 @@ from shards_spec.storage.storage import Storage
 from tests.support.films.fetching import MakeFetcher, Scripted
 from tests.support.films.streams import MakeDataset, write
 from trainer.fetch.buffer_pool import ReadBuffers
-from trainer.loader.config import Counters
+from trainer.fetch.counters import Counters
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 

@@ -15,9 +15,9 @@ from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from shards_spec.writer import tar_sample
 from trainer.fetch.clip_location import take_places
+from trainer.fetch.counters import Counters
 from trainer.fetch.fetcher import Fetcher
 from trainer.fetch.ranges import join_reads
-from trainer.loader.config import Counters
 from trainer.loader.decode import ClipDecoder, cached_memory
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy

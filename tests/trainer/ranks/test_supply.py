@@ -15,8 +15,8 @@ import torch.distributed as dist
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer.config import TrainConfig, from_json, to_json
+from trainer.fetch.counters import Occupancy, StreamStats
 from trainer.learning.loss import Moments, contrastive_loss
-from trainer.loader.config import Occupancy, StreamStats
 from trainer.models.two_towers import Embeddings
 from trainer.plan.clip_index import ClipIndex
 from trainer.ranks.data_supply import Supply

@@ -10,7 +10,8 @@ import pytest
 
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.loader.config import Occupancy, StreamConfig, StreamStats
+from trainer.fetch.counters import Occupancy, StreamStats
+from trainer.loader.config import StreamConfig
 from trainer.run.metric_log import read_metrics
 from trainer.train import train
 
@@ -19,9 +20,11 @@ def test_occupancy_is_per_thread_of_all_processes() -> None:
     before = dataclasses.replace(StreamStats.none(), wait_seconds=1.0, read_seconds=2.0)
     after = dataclasses.replace(before, wait_seconds=2.0, read_seconds=18.0, decode_seconds=4.0)
     config = StreamConfig(num_processes=2, reads_in_flight=4, num_threads=2)
-    assert after.occupancy(before, 4.0, config) == Occupancy(wait=0.25, read=0.5, decode=0.25)
+    counts = {"num_readers": config.num_readers, "num_decoders": config.num_decoders}
+    assert after.occupancy(before, 4.0, **counts) == Occupancy(wait=0.25, read=0.5, decode=0.25)
     threads = dataclasses.replace(config, num_processes=0)
-    assert after.occupancy(before, 4.0, threads) == Occupancy(wait=0.25, read=1.0, decode=0.5)
+    counts = {"num_readers": threads.num_readers, "num_decoders": threads.num_decoders}
+    assert after.occupancy(before, 4.0, **counts) == Occupancy(wait=0.25, read=1.0, decode=0.5)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_the_job_manifest_runs_our_command() -> None:
     pod = head["template"]["spec"]
     (container,) = pod["containers"]
     *python, module = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert (python, module) == (["python", "-m"], drain.__name__)
+    assert (python, module) == (["python", "-m"], "pipeline.drain")
     env = {item["name"]: item["value"] for item in container["env"]}
     wait = int(env["RAY_JOB_STOP_WAIT_TIME_S"])
     assert RunConfig().drain_seconds < drain.WAIT_SECONDS <= wait

@@ -83,7 +83,7 @@ def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
-    text = (DEPLOY.parent / "metrics.py").read_text()
+    text = (DEPLOY.parent / "run" / "metrics.py").read_text()
     counters = set(re.findall(r'counter\("(\w+)"', text))
     gauges = set(re.findall(r'Gauge\("reelshards_(\w+)"', text))
     wanted = {f"{name}_total" for name in counters} | gauges

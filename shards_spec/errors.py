@@ -15,9 +15,18 @@
 Messages say what was found, where (movie, shard, clip) and what to do next.
 """
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 
 class ReelshardsError(Exception):
     """Base of all errors that are not our own bugs."""
+
+    exit_code: ClassVar[int] = 2
+    """What a command exits with that ends with this error; see `shards_spec.cli.ExitCode`."""
+    prefix: ClassVar[str] = "error: "
+    """What is printed in front of the message."""
 
 
 class InputError(ReelshardsError):

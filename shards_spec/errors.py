@@ -70,3 +70,9 @@ class ChecksumError(FormatError):
 
 class MediaError(ReelshardsError):
     """A movie that cannot be turned into clips; the pipeline's classes derive from it."""
+
+
+def require(subject: str, condition: bool, message: str) -> None:
+    """Raise `InputError("<subject>: <message>")` unless `condition` is true."""
+    if not condition:
+        raise InputError(f"{subject}: {message}")

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import google_crc32c
 import pyarrow as pa
 
 from shards_spec import layout
-from shards_spec.errors import ChecksumError, FormatError, InputError, ObjectNotFoundError
+from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
-from shards_spec.sample import Sample, decode_sample, split_members
+from shards_spec.sample import Sample, check_crc32c, decode_sample, split_members
 from shards_spec.schema import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
@@ -131,13 +130,3 @@ def decode_clip(data: memoryview, row: ClipRow) -> Sample:
             f"found {', '.join(members) or 'nothing'}"
         )
     return decode_sample(row.clip_id, members[row.clip_id])
-
-
-def check_crc32c(data: memoryview, row: ClipRow) -> None:
-    """Raise `ChecksumError` unless `data` has the checksum that the index records."""
-    found = google_crc32c.value(bytes(data))
-    if found != row.crc32c:
-        raise ChecksumError(
-            f"{row.shard} at byte {row.tar_offset}: clip {row.clip_id} has crc32c {found:#010x}, "
-            f"the index says {row.crc32c:#010x}; the shard is damaged or not of this index"
-        )

@@ -11,9 +11,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, Literal, get_origin, get_type_hints
 
-from shards_spec.errors import InputError
+from shards_spec.errors import InputError, require
+
+_require = partial(require, "recipe")
 
 NANOSECONDS = 1_000_000_000
 
@@ -186,8 +189,3 @@ def _kinds() -> dict[str, type]:
     """The plain type of each setting."""
     hints = get_type_hints(Recipe)
     return {name: str if get_origin(hint) is Literal else hint for name, hint in hints.items()}
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(f"recipe: {message}")

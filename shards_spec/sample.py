@@ -18,13 +18,14 @@ import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import google_crc32c
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from shards_spec.errors import FormatError
+from shards_spec.errors import ChecksumError, FormatError
 
 FRAMES = "frames.jpg"
 LOGMEL = "logmel.npy"
@@ -136,6 +137,31 @@ def decode_logmel(data: bytes | memoryview) -> NDArray[np.float16]:
     if length != len(data) - header.end():
         raise FormatError(f"log-mel {shape} needs {length} bytes, not {len(data) - header.end()}")
     return np.frombuffer(data, "<f2", offset=header.end()).reshape(shape).astype(np.float16)
+
+
+class StoredClip(Protocol):
+    """Where the index says a clip is stored, and its checksum."""
+
+    @property
+    def clip_id(self) -> str: ...
+    @property
+    def shard(self) -> str: ...
+    @property
+    def tar_offset(self) -> int: ...
+    @property
+    def crc32c(self) -> int: ...
+
+
+def check_crc32c(data: bytes | memoryview | NDArray[np.uint8], clip: StoredClip) -> None:
+    """Raise `ChecksumError` unless `data` has the checksum that the index records."""
+    # The library accepts no memoryview, but an array over the same memory.
+    actual = google_crc32c.value(np.frombuffer(data, np.uint8))
+    if actual != clip.crc32c:
+        raise ChecksumError(
+            f"{clip.shard} at byte {clip.tar_offset}: clip {clip.clip_id} has CRC-32C "
+            f"{actual:#010x}, but the index records {clip.crc32c:#010x}; the shard is damaged or "
+            "belongs to another index"
+        )
 
 
 def member_at(data: memoryview, offset: int, name: str) -> memoryview | None:

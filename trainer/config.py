@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from shards_spec.errors import InputError
+from shards_spec.errors import InputError, require
 from trainer.loader import StreamConfig
 from trainer.plan import BatchPolicy
+
+_require = partial(require, "config")
 
 CONFIG_JSON = "config.json"
 
@@ -265,8 +268,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, dict)
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(f"config: {message}")

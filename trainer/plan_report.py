@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from shards_spec.errors import InputError
+from shards_spec.recipe import NANOSECONDS
 from trainer.fetch import MAX_READ_BYTES
 from trainer.loader import StreamConfig
 from trainer.plan import (
-    NANOSECONDS,
     BatchPlan,
     BatchPolicy,
     ClipIndex,

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from shards_spec.errors import InputError
 from shards_spec.inspection.images import draw_logmel, encode_png, lay_out_frames
 from shards_spec.reader import Dataset, read_clips
+from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import Sample
 from shards_spec.schema import ClipRow, clip_rows
 
-_HOUR_NS = 3_600 * 1_000_000_000
+_HOUR_NS = 3_600 * NANOSECONDS
 
 
 @dataclass(frozen=True)

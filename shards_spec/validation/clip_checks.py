@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from shards_spec.errors import ChecksumError, FormatError
-from shards_spec.reader import check_crc32c
 from shards_spec.recipe import Recipe
 from shards_spec.sample import (
     AUDIO,
     FRAMES,
     LOGMEL,
     ROW,
+    check_crc32c,
     decode_logmel,
     decode_strip,
     split_members,

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
+from shards_spec.recipe import NANOSECONDS
 
 COLUMNS = ("source", "start_seconds", "end_seconds", "label")
-NANOSECONDS = 1_000_000_000
 
 #: Least share of a clip that its label must cover.
 MIN_COVER = 0.5

@@ -30,11 +30,10 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 
+from shards_spec.recipe import NANOSECONDS
 from trainer.config import LossConfig
 from trainer.models import Embeddings
 from trainer.stream import Batch
-
-NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from shards_spec.errors import InputError
+from shards_spec.errors import InputError, require
 from shards_spec.recipe import Recipe
+
+_require = partial(require, "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +73,3 @@ class StreamConfig:
                 f"stream: frame_size = {self.frame_size} is more than the stored short side of "
                 f"{recipe.short_side} pixels; set it to at most {recipe.short_side}"
             )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(f"stream: {message}")

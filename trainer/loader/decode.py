@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import threading
 
-import google_crc32c
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from shards_spec.errors import ChecksumError, FormatError
+from shards_spec.errors import FormatError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import (
     AUDIO,
@@ -154,14 +153,3 @@ def cached_memory(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     memory = np.empty(size + _CACHE_LINE, dtype=np.uint8)
     start = (_STORE_OFFSET - memory.ctypes.data) % _CACHE_LINE
     return memory[start : start + size].reshape(shape)
-
-
-def check_crc32c(data: Bytes, clip: ClipPlace) -> None:
-    """Raise `ChecksumError` unless `data` has the checksum that the index records."""
-    found = google_crc32c.value(data)
-    if found != clip.crc32c:
-        raise ChecksumError(
-            f"{clip.shard} at byte {clip.tar_offset}: clip {clip.clip_id} has crc32c "
-            f"{found:#010x}, the index says {clip.crc32c:#010x}; the shard is damaged or not of "
-            "this index"
-        )

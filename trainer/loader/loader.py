@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
+from shards_spec.sample import check_crc32c
 from shards_spec.storage import Storage
 from trainer.fetch import (
     Bytes,
@@ -41,7 +42,7 @@ from trainer.fetch import (
     join_reads,
 )
 from trainer.loader.config import StreamConfig
-from trainer.loader.decode import ClipDecoder, check_crc32c
+from trainer.loader.decode import ClipDecoder
 from trainer.randomness import draws
 
 #: A decode job has at least so many clips, if there are so many.

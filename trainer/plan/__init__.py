@@ -13,13 +13,12 @@ from trainer.plan.epoch_plan import (
     rank_slice,
 )
 from trainer.plan.lookahead import PlanAhead
-from trainer.plan.policy import NANOSECONDS, BatchPolicy
+from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
 from trainer.plan.row_filter import check_columns, columns_of
 from trainer.plan.substitutes import replacements
 
 __all__ = [
-    "NANOSECONDS",
     "BatchPlan",
     "BatchPolicy",
     "ClipIndex",

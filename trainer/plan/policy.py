@@ -7,15 +7,17 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.errors import InputError
+from shards_spec.errors import require
+from shards_spec.recipe import NANOSECONDS
 from trainer.plan.row_filter import check_where
 
-NANOSECONDS = 1_000_000_000
+_require = partial(require, "batch policy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +182,3 @@ def _unit_hash(text: str) -> float:
     digest = hashlib.sha256(text.encode()).digest()
     # 53 bits fit a float exactly, so the number is below 1.
     return (int.from_bytes(digest[:8], "big") >> 11) / float(1 << 53)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(f"batch policy: {message}")

@@ -16,11 +16,14 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from shards_spec.errors import InputError
+from shards_spec.errors import require
 from trainer.config import AugmentConfig, LossConfig, TrainConfig
+
+_require = partial(require, "study")
 
 Comparison = Literal["curve", "weight", "augment", "positives", "worlds"]
 
@@ -184,8 +187,3 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         checkpoint_every=max(1, study.steps // 4),
         tensorboard=False,
     )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(f"study: {message}")

@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 
+from shards_spec.recipe import NANOSECONDS
 from trainer.evaluate import EmbeddedClips
 
 #: Edges of the time gaps, seconds: within a shot or next to it, near, far.
 GAPS = (6.0, 30.0)
 
 NUM_BINS = 50
-
-NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

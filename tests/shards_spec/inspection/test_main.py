@@ -156,5 +156,5 @@ def test_broken_clip_is_one_line_and_2(run, data):
     data.storage.put(key, bytes(len(data.storage.get(key))))
     code, _, err = run("inspect", "movie-001_000003")
     assert code == 2
-    assert "crc32c" in err
+    assert "CRC-32C" in err
     assert err.count("\n") == 1

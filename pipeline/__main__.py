@@ -49,11 +49,11 @@ from pipeline.run import (
     read_progress,
     retry,
 )
+from shards_spec.commits import read_committed_movies
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
-from shards_spec.writer import read_committed_movies
 
 _DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED, _DRAINED = 0, 1, 2, 130, 143
 _LOG_WIDTH = 110

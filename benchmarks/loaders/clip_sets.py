@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shards_spec.commits import write_commit, write_index
 from shards_spec.layout import clip_id
 from shards_spec.recipe import Recipe
 from shards_spec.sample import (
@@ -27,7 +28,7 @@ from shards_spec.sample import (
 )
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter, write_commit, write_index
+from shards_spec.writer import MovieWriter
 
 HEIGHT, WIDTH = 128, 224
 NUM_PICTURES = 32

@@ -34,11 +34,11 @@ from pipeline.redaction import redacted
 from pipeline.sources import Movie, access
 from pipeline.sources import identity as source
 from shards_spec import layout
+from shards_spec.commits import write_commit
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import write_commit
 
 
 class DrainedError(ReelshardsError):

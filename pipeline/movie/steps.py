@@ -27,11 +27,12 @@ from pipeline.sources import Movie, access
 from pipeline.sources import identity as source
 from pipeline.video import VideoSegment, applied, decode_segment, find_crop, frame_size
 from shards_spec import layout
+from shards_spec.commits import write_commit
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow, Status
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter, write_commit
+from shards_spec.writer import MovieWriter
 
 
 @dataclass(frozen=True)

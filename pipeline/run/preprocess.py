@@ -19,11 +19,11 @@ from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.work_list import Todo, fingerprint_of, forget, plan_run
 from pipeline.sources import Movie, find_movies
 from pipeline.sources import identity as source
+from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import read_committed_movies, write_index
 
 OnProgress = Callable[[Progress, Event | None], None]
 

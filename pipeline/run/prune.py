@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pipeline.run import lease
 from pipeline.sources import find_movies
 from shards_spec import layout
+from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.reader import Dataset
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import read_committed_movies, write_index
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from pipeline.errors import MediaError
 from pipeline.sources import Movie
 from pipeline.sources import identity as source
 from shards_spec import layout
+from shards_spec.commits import read_committed_movies
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import read_committed_movies
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec import layout
+from shards_spec.commits import read_commit
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
@@ -17,7 +18,6 @@ from shards_spec.validation import index_checks
 from shards_spec.validation.clip_checks import clip_problems
 from shards_spec.validation.index_checks import END_BYTES
 from shards_spec.validation.report import Problem
-from shards_spec.writer import read_commit
 
 #: Bytes fetched with one request, at least one clip.
 READ_BYTES = 16 * 1024 * 1024

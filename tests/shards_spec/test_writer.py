@@ -9,16 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
+from shards_spec.commits import read_commit, read_committed_movies, write_commit, write_index
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema import MovieRow, clip_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.writer import (
-    MovieWriter,
-    read_commit,
-    read_committed_movies,
-    write_commit,
-    write_index,
-)
+from shards_spec.writer import MovieWriter
 
 
 def all_bytes(data):

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shards_spec.commits import write_commit, write_index
 from shards_spec.layout import clip_id
 from shards_spec.order import stratified_order
 from shards_spec.reader import Dataset, open_dataset
@@ -22,7 +23,7 @@ from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, encode_logmel, encode_strip
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.storage.storage import Storage
-from shards_spec.writer import MovieWriter, write_commit, write_index
+from shards_spec.writer import MovieWriter
 
 NUM_CLASSES = 8
 

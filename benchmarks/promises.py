@@ -208,17 +208,16 @@ def _ours(_: str, source: Source, num: int, save: str, load: str) -> Iterator[li
 
     from shards_spec.reader import open_dataset
     from trainer.loader import StreamConfig
-    from trainer.plan import BatchPolicy, ClipIndex, PlanState
+    from trainer.plan import BatchPolicy, PlanState
     from trainer.stream import ClipStream
 
     policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
     dataset = open_dataset(source.uri("reelshards"))
-    index = ClipIndex.from_dataset(dataset, policy)
     config = StreamConfig(frame_size=peers.FRAME_SIZE, num_processes=source.num_workers)
     saved = PlanState.from_json(json.loads(Path(load).read_text())) if load else None
     ranks = {"rank": dist.get_rank(), "world_size": dist.get_world_size()}
     place = {"epoch": saved.epoch, "step": saved.step} if saved else {}
-    with ClipStream(dataset, index, policy, config, seed=1, **ranks, **place) as stream:
+    with ClipStream(dataset, policy, config, seed=1, **ranks, **place) as stream:
         for _ in range(num or stream.num_steps_per_epoch):
             # The rows of the index are sorted by movie and place, like the numbers of the set.
             yield next(stream).clip.tolist()

@@ -30,7 +30,7 @@ from trainer.learning import (
     set_learning_rate,
 )
 from trainer.models import Embeddings, TwoTowers, build_model
-from trainer.plan import ClipIndex, PlanState
+from trainer.plan import PlanState
 from trainer.ranks import Agreement, StopRequest, World, join_world
 from trainer.run import (
     Checkpoint,
@@ -79,12 +79,11 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         dataset = open_for_training(data, config.policy)
         # First: a run with another policy is told so, even where that policy is impossible.
         checkpoint = open_run(run, dataset, config)
-        index = ClipIndex.from_dataset(dataset, config.policy)
         if world.is_first:
             say_unreached(config)
         learner = Learner.build(config, world)
-        start = restore(learner, index, config, checkpoint)
-        job = Job(run, dataset, index, config, world, learner, start)
+        start = restore(learner, dataset.fingerprint, config, checkpoint)
+        job = Job(run, dataset, config, world, learner, start)
         if start.steps_done < config.steps:
             outcome = run_loop(job)
         else:
@@ -105,7 +104,6 @@ class Job:
 
     run: Path
     dataset: Dataset
-    index: ClipIndex
     config: TrainConfig
     world: World
     learner: Learner
@@ -117,7 +115,6 @@ class Job:
         pin_memory = config.pin_memory and self.world.device.type == "cuda"
         return ClipStream(
             self.dataset,
-            self.index,
             self.config.policy,
             dataclasses.replace(config, pin_memory=pin_memory),
             seed=self.config.seed,
@@ -148,17 +145,17 @@ class Start:
 
 
 def restore(
-    learner: Learner, index: ClipIndex, config: TrainConfig, checkpoint: Checkpoint | None
+    learner: Learner, index_fingerprint: str, config: TrainConfig, checkpoint: Checkpoint | None
 ) -> Start:
     """Put a checkpoint's state into `learner`; at the beginning when there is none."""
     plan = PlanState(
-        epoch=0, step=0, seed=config.seed, index_fingerprint=index.fingerprint, policy=config.policy
+        epoch=0, step=0, seed=config.seed, index_fingerprint=index_fingerprint, policy=config.policy
     )
     if checkpoint is None:
         return Start(0, plan)
     saved = PlanState.from_json(checkpoint.plan)
     if config.accept_grown:
-        saved = saved.on_grown(index.fingerprint)
+        saved = saved.on_grown(index_fingerprint)
     saved.check(plan)
     learner.model.load_state_dict(checkpoint.model)
     learner.optimiser.load_state_dict(checkpoint.optimiser)

@@ -84,7 +84,7 @@ def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
 
     def run(arguments: argparse.Namespace, source: Source) -> Result:
         from trainer.loader import StreamConfig
-        from trainer.plan import BatchPolicy, ClipIndex
+        from trainer.plan import BatchPolicy
         from trainer.stream import ClipStream, open_for_training, read_all
 
         policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
@@ -102,16 +102,14 @@ def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
         if arguments.task == "fill":
             rows = range(dataset.clips.num_rows)
             return {"clips": sum(len(batch.clip) for batch in read_all(dataset, rows, config))}
-        index = ClipIndex.from_dataset(dataset, policy)
         place = {}
         if arguments.task == "resume":
-            with ClipStream(dataset, index, policy, config, seed=0) as stream:
+            with ClipStream(dataset, policy, config, seed=0) as stream:
                 epoch, step = divmod(RESUME_STEP, stream.num_steps_per_epoch)
             place = {"epoch": epoch, "step": step, "steps_done": RESUME_STEP}
             begin = time.perf_counter()
             dataset = open_for_training(source.uri("reelshards"), policy)
-            index = ClipIndex.from_dataset(dataset, policy)
-        with ClipStream(dataset, index, policy, config, seed=0, **place) as stream:
+        with ClipStream(dataset, policy, config, seed=0, **place) as stream:
             counts = (len(batch.clip) for batch in stream)
             return pace(counts, begin, arguments.seconds, arguments.cores)
 

@@ -28,7 +28,6 @@ from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.rays import running
 from tests.support.stores import clouds
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.stream import ClipStream, StreamConfig
 
@@ -124,9 +123,8 @@ def require_same_batches(uri: str, folder: Path) -> None:
     config = StreamConfig(frame_size=32, num_processes=0, num_threads=2)
     found = []
     for dataset in (open_dataset(uri), open_dataset(str(folder))):
-        index = ClipIndex.from_dataset(dataset, policy)
         with ClipStream(
-            dataset, index, policy, config, seed=5, rank=0, world_size=1, epoch=0, step=0
+            dataset, policy, config, seed=5, rank=0, world_size=1, epoch=0, step=0
         ) as stream:
             found.append(next(stream))
     remote, local = found

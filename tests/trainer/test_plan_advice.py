@@ -96,9 +96,9 @@ def test_the_impossible_phase_of_a_schedule_is_named(dataset: Dataset) -> None:
         describe(index, wide, 0, 0)
     config = StreamConfig(frame_size=16, num_processes=0, num_threads=1)
     with pytest.raises(PolicyError, match=r"from step 5 on: a batch wants 16 movies"):
-        ClipStream(dataset, index, wide, config, seed=0)
+        ClipStream(dataset, wide, config, seed=0)
     with pytest.raises(PolicyError, match=r"from step 5 on: movies_per_batch = 1 cannot be shared"):
-        ClipStream(dataset, index, policy, config, seed=0, world_size=2)
+        ClipStream(dataset, policy, config, seed=0, world_size=2)
 
 
 def test_the_report_says_which_numbers_of_ranks_can_share_a_batch(dataset: Dataset) -> None:

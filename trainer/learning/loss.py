@@ -40,19 +40,19 @@ from trainer.stream import Batch
 class Moments:
     """Where the clips of a batch come from; (B,) int64 each."""
 
-    movie: torch.Tensor
+    group: torch.Tensor
     """Equal numbers mean within-movie: the same movie, or group of movies."""
-    source: torch.Tensor
+    movie: torch.Tensor
     """Equal numbers mean one timeline, which guards are about."""
     shot: torch.Tensor
-    """Number of the shot within the source."""
+    """Number of the shot within the movie."""
     start_ns: torch.Tensor
-    """Start on the source's timeline."""
+    """Start on the movie's timeline."""
 
     @staticmethod
     def of(batch: Batch, device: torch.device) -> Moments:
         """Those of a batch, on a device."""
-        columns = (batch.movie, batch.source, batch.shot, batch.start_ns)
+        columns = (batch.group, batch.movie, batch.shot, batch.start_ns)
         return Moments(*(column.to(device, non_blocking=True) for column in columns))
 
 
@@ -102,7 +102,7 @@ def contrastive_loss(embeddings: Embeddings, moments: Moments, config: LossConfi
         torch.stack((embeddings.video.float(), embeddings.audio.float()))
     )
     pairs = Pairs.of(moments, config)
-    own = slice(pairs.first, pairs.first + len(moments.movie))
+    own = slice(pairs.first, pairs.first + len(moments.group))
     # Autocast would do these products in bfloat16, whose 8 bits cannot tell close negatives apart.
     with torch.autocast(video_ND.device.type, enabled=False):
         video_to_audio_BN = video_ND[own] @ audio_ND.T
@@ -141,18 +141,18 @@ class Pairs:
     @staticmethod
     def of(moments: Moments, config: LossConfig) -> Pairs:
         """Every rank must call it, as it gathers."""
-        own_4B = torch.stack((moments.movie, moments.source, moments.shot, moments.start_ns))
+        own_4B = torch.stack((moments.group, moments.movie, moments.shot, moments.start_ns))
         all_4N = gather(own_4B.T).T
-        device, num_own = own_4B.device, len(moments.movie)
+        device, num_own = own_4B.device, len(moments.group)
         target_B = torch.arange(num_own, device=device) + _rank() * num_own
         gaps = (own_4B[:, :, None] - all_4N[:, None, :]).abs()
-        same_BN, one_source_BN, one_shot_BN = gaps[:3] == 0
+        same_BN, one_movie_BN, one_shot_BN = gaps[:3] == 0
         within_BN = same_BN.clone()
         within_BN[torch.arange(num_own, device=device), target_B] = False
         guarded_BN = gaps[3] < round(config.guard_seconds * NANOSECONDS)
         if config.guard_shots:
             guarded_BN = guarded_BN | one_shot_BN
-        guarded_BN = guarded_BN & one_source_BN & within_BN
+        guarded_BN = guarded_BN & one_movie_BN & within_BN
         bias_BN = (within_BN * math.log(config.within_weight)).masked_fill(guarded_BN, -math.inf)
         return Pairs(_rank() * num_own, target_B, same_BN, within_BN, guarded_BN, bias_BN)
 

@@ -20,21 +20,23 @@ class Batch:
     """(B, n_mels, num_mel_frames) float16, natural log of mel power."""
     clip: torch.Tensor
     """(B,) int64, row of each clip in the index."""
+    group: torch.Tensor
+    """(B,) int64, number of each clip's group: its movie, unless the policy groups by `group`.
+    Clips with equal numbers are within-movie negatives of each other."""
     movie: torch.Tensor
-    """(B,) int64, number of each clip's group (by default its movie); equal means within-movie."""
-    source: torch.Tensor
-    """(B,) int64, one number for each movie, also where `movie` numbers groups of them."""
+    """(B,) int64, number of each clip's movie in order of first appearance in the table of clips;
+    the same on every rank."""
     shot: torch.Tensor
-    """(B,) int64, number of each clip's shot in its source."""
+    """(B,) int64, number of each clip's shot within its movie."""
     start_ns: torch.Tensor
-    """(B,) int64, start of each clip on its source's timeline."""
+    """(B,) int64, start of each clip on its movie's timeline, nanoseconds."""
     epoch: int
     step: int
     """Step within the epoch, from 0."""
 
     def __post_init__(self) -> None:
         size = len(self.clip)
-        for name in ("frames", "logmel", "movie", "source", "shot", "start_ns"):
+        for name in ("frames", "logmel", "group", "movie", "shot", "start_ns"):
             if len(getattr(self, name)) != size:
                 raise ValueError(f"{name} has {len(getattr(self, name))} clips, not {size}")
 

@@ -17,8 +17,6 @@ What it promises, and anything else is a bug:
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
 import logging
 import time
 from collections import deque
@@ -65,7 +63,6 @@ class ClipStream:
     def __init__(
         self,
         dataset: Dataset,
-        index: ClipIndex,
         policy: BatchPolicy,
         config: StreamConfig,
         *,
@@ -80,7 +77,8 @@ class ClipStream:
 
         Raises:
             PolicyError: the dataset cannot serve the policy, or the ranks cannot share its movies.
-            InputError: frames smaller than `frame_size`, no such step, no folder for the cache.
+            InputError: a filter on unknown columns, frames smaller than `frame_size`, no such step,
+                or a cache folder that cannot be used.
         """
         for begin, phase in policy.phases().items():
             with naming_phase(policy, begin):
@@ -89,6 +87,7 @@ class ClipStream:
         if config.cache_dir:
             # Here the user is told; from a loader process there would be a traceback.
             ClipCache(Path(config.cache_dir), config.cache_bytes)
+        index = ClipIndex.from_dataset(dataset, policy)
         self._index, self._policy, self._config, self._seed = index, policy, config, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanAhead(index, seed)
@@ -122,8 +121,9 @@ class ClipStream:
         self._next = _Place(place.epoch, place.step + 1, place.steps_done + 1)
         self._counters.wait_seconds += time.perf_counter() - begin
         self._counters.add(num_batches=1, num_clips=len(buffers.rows))
-        group = self._index.group[self._index.places(buffers.rows)]
-        return _batch(buffers, group, place.epoch, place.step)
+        positions = self._index.places(buffers.rows)
+        group, movie = self._index.group[positions], self._index.movie[positions]
+        return _batch(buffers, group, movie, place.epoch, place.step)
 
     def __enter__(self) -> ClipStream:
         return self
@@ -223,7 +223,8 @@ def read_all(
     """Rows of the table of clips in the given order, cropped in the middle, for evaluation.
 
     Clips that cannot be read are left out: counted, logged and limited as in `ClipStream`. The
-    batches have epoch 0, count their steps, and number the movies of the whole dataset.
+    batches have epoch 0, count their steps, and number the movies of the whole dataset; each movie
+    is its own group.
     """
     counters = Counters()
     bad = _BadClips(dataset.storage.uri, config, counters)
@@ -244,7 +245,8 @@ def read_all(
             buffers = buffers.without_problems()
             counters.add(num_clips=len(buffers.rows))
             if len(buffers.rows):
-                yield _batch(buffers, movie[buffers.rows], 0, step)
+                number = movie[buffers.rows]
+                yield _batch(buffers, number, number, 0, step)
                 step += 1
     finally:
         filler.close()
@@ -281,26 +283,22 @@ class _BadClips:
         self._counters.check_bad(self._max_fraction, self._uri, problem.message)
 
 
-def _batch(buffers: Buffers, movie: NDArray[np.int32], epoch: int, step: int) -> Batch:
-    moments = [(_source(clip.movie_id), clip.shot_id, clip.start_ns) for clip in buffers.clips]
-    source, shot, start_ns = torch.tensor(moments, dtype=torch.int64).T
+def _batch(
+    buffers: Buffers, group: NDArray[np.int32], movie: NDArray[np.int32], epoch: int, step: int
+) -> Batch:
+    times = [(clip.shot_id, clip.start_ns) for clip in buffers.clips]
+    shot, start_ns = torch.tensor(times, dtype=torch.int64).T
     return Batch(
         frames=buffers.frames,
         logmel=buffers.logmel,
         clip=torch.from_numpy(buffers.rows),
+        group=torch.from_numpy(group.astype(np.int64)),
         movie=torch.from_numpy(movie.astype(np.int64)),
-        source=source,
         shot=shot,
         start_ns=start_ns,
         epoch=epoch,
         step=step,
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def _source(movie_id: str) -> int:
-    """A number that depends on the id alone, so that all ranks give the same."""
-    return int.from_bytes(hashlib.blake2b(movie_id.encode(), digest_size=7).digest())
 
 
 def _parts(rows: NDArray[np.int64], size: int) -> deque[NDArray[np.int64]]:

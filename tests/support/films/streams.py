@@ -8,7 +8,6 @@ import torch
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
 from trainer.stream.stream import ClipStream, StreamConfig
@@ -36,10 +35,8 @@ def batches(
     epoch: int = 0,
     step: int = 0,
 ) -> list[Batch]:
-    index = ClipIndex.from_dataset(dataset, policy)
     with ClipStream(
         dataset,
-        index,
         policy,
         config,
         seed=5,
@@ -55,7 +52,7 @@ def assert_equal(left: list[Batch], right: list[Batch]) -> None:
     assert len(left) == len(right)
     for one, other in zip(left, right, strict=True):
         assert (one.epoch, one.step) == (other.epoch, other.step)
-        for name in ("clip", "movie", "start_ns", "frames", "logmel"):
+        for name in ("clip", "group", "movie", "shot", "start_ns", "frames", "logmel"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 

@@ -18,7 +18,6 @@ from shards_spec.storage.storage import Storage
 from trainer.fetch.cache import ClipCache
 from trainer.fetch.clip_location import ClipPlace
 from trainer.fetch.counters import StreamStats
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
 from trainer.stream.stream import ClipStream, StreamConfig
@@ -40,8 +39,7 @@ def num_bytes(folder: Path) -> int:
 
 
 def epoch(dataset: Dataset, config: StreamConfig) -> tuple[list[Batch], StreamStats]:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    with ClipStream(dataset, index, POLICY, config, seed=5) as stream:
+    with ClipStream(dataset, POLICY, config, seed=5) as stream:
         batches = [next(stream) for _ in range(2 * stream.num_steps_per_epoch)]
         return batches, stream.stats()
 

@@ -18,7 +18,6 @@ from tests.support.films.streams import MakeDataset, write
 from tests.support.stores.fault_proxy import FAULTS, FaultProxy
 from trainer.fetch.counters import Counters, StreamStats
 from trainer.fetch.fetcher import FIRST_HEDGES, TruncatedShardError
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.stream import ClipStream, StreamConfig
 
@@ -29,9 +28,8 @@ POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)
 
 def hashes(dataset: Dataset, config: StreamConfig, num: int) -> tuple[list[str], StreamStats]:
     """A hash of each of the first batches."""
-    index = ClipIndex.from_dataset(dataset, POLICY)
     found = []
-    with ClipStream(dataset, index, POLICY, config, seed=5) as stream:
+    with ClipStream(dataset, POLICY, config, seed=5) as stream:
         for _ in range(num):
             batch = next(stream)
             parts = (batch.clip, batch.frames, batch.logmel)

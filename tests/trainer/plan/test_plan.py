@@ -151,12 +151,6 @@ def test_an_unsorted_index_is_refused() -> None:
         index_of(pa.concat_tables([table, table]), BatchPolicy())
 
 
-def test_a_plan_needs_the_index_of_its_policy() -> None:
-    index = index_of(clips_table([16] * 8), BatchPolicy())
-    with pytest.raises(ValueError, match="made with where"):
-        plan_epoch(index, BatchPolicy(where="even == 0"), 0, 0)
-
-
 def units_by_movie(exponent: float, epoch: int = 0) -> list[int]:
     """Units that movies of 4, 8, 16, 16, 64 and 128 clips get, two clips a unit."""
     policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, weighting_exponent=exponent)

@@ -40,11 +40,10 @@ def read(
     num_processes: int = 0,
     place: tuple[int, int, int] = (0, 0, 0),
 ) -> tuple[list[Batch], tuple[int, int, int]]:
-    index = ClipIndex.from_dataset(dataset, policy)
     config = StreamConfig(frame_size=16, num_processes=num_processes, num_threads=2)
     epoch, step, done = place
     with ClipStream(
-        dataset, index, policy, config, seed=2, epoch=epoch, step=step, steps_done=done
+        dataset, policy, config, seed=2, epoch=epoch, step=step, steps_done=done
     ) as stream:
         batches = [next(stream) for _ in range(num)]
         state = stream.state()
@@ -53,7 +52,7 @@ def read(
 
 def shape(batch: Batch) -> tuple[int, int]:
     """m and k."""
-    _, counts = torch.unique(batch.movie, return_counts=True)
+    _, counts = torch.unique(batch.group, return_counts=True)
     assert len(set(counts.tolist())) == 1
     return len(counts), int(counts[0])
 

@@ -18,7 +18,6 @@ from trainer.config import TrainConfig, from_json, to_json
 from trainer.fetch.counters import Occupancy, StreamStats
 from trainer.learning.loss import Moments, contrastive_loss
 from trainer.models.two_towers import Embeddings
-from trainer.plan.clip_index import ClipIndex
 from trainer.ranks.data_supply import Supply
 from trainer.ranks.world import World
 from trainer.run.journal import Journal, StepResult
@@ -47,9 +46,8 @@ def test_what_loaders_did_during_a_test_is_not_counted_in(
 ) -> None:
     stream_config = dataclasses.replace(tiny_config.stream, num_threads=1, prefetch_batches=1)
     config = dataclasses.replace(tiny_config, stream=stream_config)
-    index = ClipIndex.from_dataset(toy_data, config.policy)
     with (
-        ClipStream(toy_data, index, config.policy, config.stream, seed=0) as stream,
+        ClipStream(toy_data, config.policy, config.stream, seed=0) as stream,
         Journal(tmp_path, config, 0, writes=False) as journal,
     ):
         for _ in range(30):

@@ -17,7 +17,6 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer import __main__ as command
 from trainer.config import TrainConfig, from_json, to_json
-from trainer.plan.clip_index import ClipIndex
 from trainer.run.checkpoint import checkpoint_files
 from trainer.run.metric_log import read_metrics
 from trainer.stream.stream import ClipStream
@@ -34,12 +33,11 @@ def test_a_cache_folder_that_cannot_be_is_refused_by_name(
     (tmp_path / "file").write_text("")
     changes = {"num_processes": num_processes, "cache_dir": str(tmp_path / "file" / "cache")}
     stream_config = dataclasses.replace(tiny_config.stream, **changes)  # type: ignore[arg-type]
-    index = ClipIndex.from_dataset(toy_data, tiny_config.policy)
     with pytest.raises(InputError, match=r"cache_dir = .*/file/cache' cannot be made: Not a dir"):
-        ClipStream(toy_data, index, tiny_config.policy, stream_config, seed=0)
+        ClipStream(toy_data, tiny_config.policy, stream_config, seed=0)
     empty = dataclasses.replace(stream_config, cache_dir=str(tmp_path / "new"), cache_bytes=0)
     with pytest.raises(InputError, match=r"cache_bytes = 0 leaves no room"):
-        ClipStream(toy_data, index, tiny_config.policy, empty, seed=0)
+        ClipStream(toy_data, tiny_config.policy, empty, seed=0)
     assert not (tmp_path / "new").exists()
 
 

@@ -14,7 +14,6 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.stores.fault_proxy import FaultProxy
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
 from trainer.stream.stream import ClipStream, StreamConfig
@@ -39,7 +38,6 @@ def write_rotten(make_toy_dataset: MakeDataset, uri: str) -> None:
 def read(uri: str, num_processes: int, world_size: int) -> tuple[list[list[Batch]], Counter[str]]:
     """By step the parts of all ranks; and what was counted."""
     dataset = open_dataset(uri)
-    index = ClipIndex.from_dataset(dataset, POLICY)
     config = StreamConfig(
         frame_size=32,
         num_processes=num_processes,
@@ -48,7 +46,7 @@ def read(uri: str, num_processes: int, world_size: int) -> tuple[list[list[Batch
         deadline_seconds=60.0,
     )
     streams = [
-        ClipStream(dataset, index, POLICY, config, seed=5, rank=rank, world_size=world_size)
+        ClipStream(dataset, POLICY, config, seed=5, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
     try:

@@ -20,7 +20,6 @@ from shards_spec.errors import ObjectNotFoundError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
 from trainer.loader.loader import BatchShape
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
 from trainer.stream.shared_memory import SegmentPool
@@ -79,13 +78,12 @@ def is_alive(pid: int) -> bool:
 
 
 def stream_of(dataset: Dataset, settings: StreamConfig) -> ClipStream:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    return ClipStream(dataset, index, POLICY, settings, seed=5)
+    return ClipStream(dataset, POLICY, settings, seed=5)
 
 
 def assert_equal(left: list[Batch], right: list[Batch]) -> None:
     for one, other in zip(left, right, strict=True):
-        for name in ("clip", "movie", "start_ns", "frames", "logmel"):
+        for name in ("clip", "group", "movie", "start_ns", "frames", "logmel"):
             assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
@@ -165,14 +163,12 @@ def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyP
 def test_a_killed_trainer_takes_its_loaders_with_it(dataset: Dataset) -> None:
     code = (
         "import sys, time; from shards_spec.reader import open_dataset; "
-        "from trainer.plan.clip_index import ClipIndex; "
         "from trainer.plan.policy import BatchPolicy; "
         "from trainer.stream.stream import ClipStream, StreamConfig; "
         "data = open_dataset(sys.argv[1]); "
         "policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4); "
-        "index = ClipIndex.from_dataset(data, policy); "
         "config = StreamConfig(frame_size=16, num_processes=2); "
-        "stream = ClipStream(data, index, policy, config, seed=0); next(stream); "
+        "stream = ClipStream(data, policy, config, seed=0); next(stream); "
         "print('ready', flush=True); time.sleep(600)"
     )
     before = set(Path("/dev/shm").iterdir())

@@ -21,7 +21,6 @@ import torch
 
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
 from trainer.stream.stream import ClipStream, StreamConfig
@@ -47,7 +46,7 @@ def config(num_processes: int) -> StreamConfig:
 def digest(parts: list[Batch]) -> str:
     """Hash of a global batch, told by its ranks' parts in order."""
     total = hashlib.sha256(f"{parts[0].epoch}/{parts[0].step}".encode())
-    for name in ("clip", "movie", "start_ns", "frames", "logmel"):
+    for name in ("clip", "group", "movie", "start_ns", "frames", "logmel"):
         total.update(torch.cat([getattr(part, name) for part in parts]).numpy().tobytes())
     return total.hexdigest()
 
@@ -56,11 +55,9 @@ def read(
     dataset: Dataset, world_size: int, num_processes: int, place: tuple[int, int], num: int
 ) -> tuple[list[str], tuple[int, int]]:
     """Hashes of `num` global batches from a place on, and the place after them."""
-    index = ClipIndex.from_dataset(dataset, POLICY)
     streams = [
         ClipStream(
             dataset,
-            index,
             POLICY,
             config(num_processes),
             seed=3,
@@ -125,7 +122,6 @@ from pathlib import Path
 import torch, torch.distributed as dist
 torch.set_num_threads(1)
 from shards_spec.reader import open_dataset
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.position import PlanState
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.stream import ClipStream, StreamConfig
@@ -134,14 +130,13 @@ dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()
 policy, out = BatchPolicy.from_json(json.loads(policy)), Path(out)
 data = open_dataset(uri)
-index = ClipIndex.from_dataset(data, policy)
 state = PlanState(epoch=0, step=0, seed=3, index_fingerprint=data.fingerprint, policy=policy)
 if (out / "state.json").exists():
     saved = PlanState.from_json(json.loads((out / "state.json").read_text()))
     saved.check(state)
     state = saved
 config = StreamConfig(frame_size=16, num_processes=int(processes), num_threads=2)
-with ClipStream(data, index, policy, config, seed=3, rank=rank, world_size=size,
+with ClipStream(data, policy, config, seed=3, rank=rank, world_size=size,
                 epoch=state.epoch, step=state.step) as stream:
     for batch in stream:
         parts = [None] * size
@@ -152,7 +147,7 @@ with ClipStream(data, index, policy, config, seed=3, rank=rank, world_size=size,
         if rank == 0:
             import hashlib
             total = hashlib.sha256(f"{batch.epoch}/{batch.step}".encode())
-            for name in ("clip", "movie", "start_ns", "frames", "logmel"):
+            for name in ("clip", "group", "movie", "start_ns", "frames", "logmel"):
                 whole = torch.cat([getattr(part, name) for part in parts])
                 total.update(whole.numpy().tobytes())
             with (out / "hashes").open("a") as file:

@@ -34,7 +34,8 @@ def test_batches_are_what_direct_reads_give(dataset: Dataset) -> None:
             assert (batch.frames[slot].numpy() == sample.frames[:, :, 8:40]).all()
             assert (batch.logmel[slot].numpy() == sample.logmel).all()
             assert int(batch.start_ns[slot]) == row.start_ns
-            assert index.group_names[int(batch.movie[slot])] == row.movie_id
+            assert index.group_names[int(batch.group[slot])] == row.movie_id
+            assert int(batch.movie[slot]) == int(batch.group[slot])
 
 
 def test_random_crops_differ_by_clip_and_epoch_only(dataset: Dataset) -> None:
@@ -83,8 +84,7 @@ def test_a_stream_that_begins_in_the_middle_is_the_tail_of_a_straight_one(
 
 
 def test_state_names_the_next_batch(dataset: Dataset) -> None:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    with ClipStream(dataset, index, POLICY, CONFIG, seed=5) as stream:
+    with ClipStream(dataset, POLICY, CONFIG, seed=5) as stream:
         steps = stream.num_steps_per_epoch
         for _ in range(steps):
             next(stream)
@@ -100,7 +100,7 @@ def test_ranks_together_give_the_global_batch(dataset: Dataset) -> None:
     whole = batches(dataset, 12)
     parts = [batches(dataset, 12, rank=rank, world_size=2) for rank in range(2)]
     for batch, *shares in zip(whole, *parts, strict=True):
-        for name in ("clip", "movie", "frames", "logmel"):
+        for name in ("clip", "group", "movie", "frames", "logmel"):
             joined = torch.cat([getattr(share, name) for share in shares])
             assert torch.equal(getattr(batch, name), joined)
 
@@ -119,8 +119,7 @@ def test_impossible_arguments_are_refused(dataset: Dataset) -> None:
 
 
 def test_a_closed_stream_says_so(dataset: Dataset) -> None:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    stream = ClipStream(dataset, index, POLICY, CONFIG, seed=5)
+    stream = ClipStream(dataset, POLICY, CONFIG, seed=5)
     kept = next(iter(stream))
     stream.close()
     stream.close()
@@ -132,8 +131,7 @@ def test_a_closed_stream_says_so(dataset: Dataset) -> None:
 def test_ctrl_c_while_waiting_ends_the_threads(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    stream = ClipStream(dataset, index, POLICY, CONFIG, seed=5)
+    stream = ClipStream(dataset, POLICY, CONFIG, seed=5)
     next(stream)
 
     def interrupt(*_: object) -> None:
@@ -145,8 +143,7 @@ def test_ctrl_c_while_waiting_ends_the_threads(
 
 
 def test_stats_count_what_was_done(dataset: Dataset) -> None:
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    with ClipStream(dataset, index, POLICY, CONFIG, seed=5) as stream:
+    with ClipStream(dataset, POLICY, CONFIG, seed=5) as stream:
         for _ in range(3):
             next(stream)
         stats = stream.stats()

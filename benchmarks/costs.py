@@ -33,7 +33,7 @@ from benchmarks.films import KINDS, Kind, KindCosts, make_films, make_repeated
 from benchmarks.support import tree_cpu_seconds
 from pipeline.config import RunConfig
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.movie import film_seconds, prepare
+from pipeline.movie import prepare
 from pipeline.run import preprocess
 from pipeline.sources import find_movies, fingerprint
 from shards_spec.recipe import Recipe
@@ -132,7 +132,7 @@ def prepare_cost(path: Path, rounds: int) -> tuple[float, float]:
         plan = prepare(movie, mark, Recipe(), RunConfig().segment_seconds)
         spent.append(sum(os.times()[:4]) - sum(before[:4]))
     assert plan is not None
-    return film_seconds(plan), min(spent)
+    return plan.seconds, min(spent)
 
 
 def costs_of(films: list[Film], line: tuple[float, float]) -> KindCosts:

@@ -31,7 +31,6 @@ import soundfile
 
 from benchmarks.support import processor
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.beeps import (
     beeping,
@@ -44,7 +43,7 @@ from tests.support.films.beeps import (
     write_wav,
 )
 from tests.support.films.media import Film, ffmpeg, read_number, shown_at
-from tests.support.films.oracle import clips_of
+from tests.support.films.oracle import clips_of, decoded_audio
 
 RESULTS = Path(__file__).parent / "results"
 FILM = Film(seconds=40.0, fps=Fraction(24_000, 1_001), audio=(), gop=240)
@@ -121,7 +120,7 @@ def _skews(clip: Shown, times: dict[int, float]) -> list[float]:
 def ours(path: Path, folder: Path) -> list[Shown]:
     """The samples of a dataset."""
     plan = plan_of(path, RECIPE, seconds=10.0)
-    sound, sound_bytes = steps.run_audio(plan)
+    sound, sound_bytes = decoded_audio(plan)
     beeps = {}
     for clip in sound.clips:
         begin = clip.logmel_offset + clip.logmel_bytes

@@ -1,19 +1,18 @@
-"""From an audio track to log-mel clips."""
+"""From an audio track to log-mel clips on the movie timeline."""
 
 from __future__ import annotations
 
-from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, decode_audio, num_audio_parts
-from pipeline.audio.soundtrack import SoundReport, Soundtrack
-from pipeline.audio.timeline import Frame, Piece
+from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, num_audio_parts
+from pipeline.audio.soundtrack import AudioReport, Soundtrack
+from pipeline.audio.timeline import AudioFrame, Piece
 
 __all__ = [
     "AudioClip",
-    "Frame",
+    "AudioFrame",
+    "AudioReport",
     "MovieAudio",
     "Piece",
-    "SoundReport",
     "Soundtrack",
     "audio_parts",
-    "decode_audio",
     "num_audio_parts",
 ]

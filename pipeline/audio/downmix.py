@@ -1,12 +1,12 @@
-"""Any channel layout to mono, by the down-mix of ITU-R BS.775 (annex 4), never clipping.
+"""Downmixes any channel layout to mono as ITU-R BS.775 (annex 4) does; the mix never clips.
 
-    left, right, wide and front-of-centre pairs   0.7071      surround, side, height pairs   0.5
-    centre                                        1           single back centre             0.7071
+    left, right, wide and front-of-center pairs   0.7071      surround, side, height pairs   0.5
+    center                                        1           single back center             0.7071
     low-frequency effects                         0
 
-divided by their sum over the channels that are there: stereo is (L + R) / 2, and 5.1 is
-(0.7071 L + 0.7071 R + C + 0.5 Ls + 0.5 Rs) / 3.414. It is written as a filter of our own, because
-ffmpeg's default mix depends on the sample format of the decoder and on levels in the stream.
+divided by their sum over the channels that exist: stereo is (L + R) / 2, and 5.1 is
+(0.7071 L + 0.7071 R + C + 0.5 Ls + 0.5 Rs) / 3.414. The mix is an explicit `pan` filter, because
+ffmpeg's default mix depends on the decoder's sample format and on levels stored in the stream.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from pipeline.probe import AudioTrack
 
 _HALF_POWER = 0.707107
-#: Up to here ffmpeg knows the usual layout of so many channels when a stream names none.
+#: Largest channel count for which ffmpeg assumes a usual layout if a stream names none.
 _GUESSED_CHANNELS = 8
 
-#: Gain of a channel before normalisation, by ffmpeg's name of it; low frequencies have none.
+#: Gain of a channel before normalization, by ffmpeg's channel name; low frequencies have none.
 WEIGHTS = {
     **dict.fromkeys(("FL", "FR", "FLC", "FRC", "WL", "WR", "DL", "DR", "BC"), _HALF_POWER),
     "FC": 1.0,
@@ -29,18 +29,18 @@ WEIGHTS = {
 
 
 def mono_filter(source: Any, track: AudioTrack) -> Any:
-    """Append the mix of a track to a filter graph."""
+    """Append the downmix of a track to a filter graph."""
     return source.filter("pan", mono_mix(track.layout, track.channels))
 
 
 def mono_mix(layout: str, channels: int) -> str:
-    """The `pan` filter's argument for a layout as ffprobe names it; empty when it names none.
+    """The `pan` filter's argument for a layout as ffprobe names it; empty if it names none.
 
-    One mix fits all loudspeaker layouts: `pan` passes over channels that are not there, also when a
-    broadcast changes its layout on the way, and `<` makes it divide by the sum of the rest.
+    One mix fits all loudspeaker layouts: `pan` ignores channels that do not exist, also when a
+    broadcast changes its layout midway, and `<` divides by the sum of the remaining gains.
     """
     if layout.startswith("ambisonic"):
-        # The first component is the sound from all around.
+        # The first component is the omnidirectional sound.
         gains = ["1*c0"]
     elif layout == "binaural" or (not layout and channels > _GUESSED_CHANNELS):
         gains = [f"1*c{channel}" for channel in range(channels)]

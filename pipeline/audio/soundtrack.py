@@ -1,15 +1,15 @@
-"""A movie's sound on the movie timeline: decoded once, placed, mixed to mono, resampled.
+"""A movie's audio on the movie timeline: decoded once, downmixed, aligned, resampled.
 
-ffmpeg decodes the chosen track at its own rate and mixes it to mono; its `ashowinfo` filter tells
-each frame's pts and sample count, after the decoder has taken priming and padding away. `place`
-says where the samples belong; gaps become silence, overlaps are cut, drifting stretches are
-stretched, and one resampler runs over the whole timeline, so output sample k is at k / rate.
+ffmpeg decodes the chosen track at its own rate and downmixes it to mono; its `ashowinfo` filter
+reports the pts and sample count of each frame, after the decoder has removed priming and padding.
+`align` decides where the samples belong: gaps become silence, overlaps are cut, drifting sections
+are resampled. One resampler then runs over the whole timeline, so output sample k is at k / rate.
 
-    decoded   [a a a a][b b b b]   [c c c c]        samples as they come
+    decoded   [a a a a][b b b b]   [c c c c]        samples as decoded
     timeline  [a a a a][b b b b]000[c c c c]000     native rate, from t = 0
     output    | | | | | | | | | | | | | | | |       recipe's rate
 
-Memory holds about half a minute of sound, however long the movie is.
+Memory holds about half a minute of audio, whatever the length of the movie.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio.downmix import mono_filter
-from pipeline.audio.time_stretch import MARGIN, stretch
-from pipeline.audio.timeline import Frame, Piece, place
+from pipeline.audio.time_stretch import MARGIN, resample_piece
+from pipeline.audio.timeline import AudioFrame, Piece, align
 from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
 from pipeline.probe import AudioTrack
 from shards_spec.recipe import NANOSECONDS
@@ -36,35 +36,35 @@ _ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
 _READ_BYTES = 1 << 18
 _BYTES_PER_SAMPLE = 4
 _SILENCE_SECONDS = 1.0
-#: Less is rounding of timestamps, not missing sound.
-_LEAST_FILL_SECONDS = 0.001
-#: Sound that is read past the wanted end, so that the resampler's edge lies behind it.
+#: Shorter gaps come from rounded timestamps, not from missing audio.
+_MIN_FILL_SECONDS = 0.001
+#: Audio read past the end, so that the edge of the resampler lies after it.
 _EDGE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class SoundReport:
-    """What was done to bring a movie's sound onto its timeline, up to the wanted end."""
+class AudioReport:
+    """How a movie's audio was aligned with its timeline, up to the requested end."""
 
     start_ns: int = 0
-    """When the first decoded sample is heard; negative before the picture."""
+    """Time of the first decoded sample; negative if it precedes the video."""
     fills_ns: tuple[tuple[int, int], ...] = ()
-    """Stretches [start, end) without sound in the source, filled with silence."""
+    """Ranges [start, end) without audio in the source, filled with silence."""
     cut_ns: int = 0
-    """Sound that was left out because other sound was there already."""
+    """Audio that was omitted because other audio covers the same time."""
     drift_ppm: float = 0.0
-    """How much faster the sound's own clock runs than the timeline, corrected; 0 when steady."""
+    """How much faster the audio clock runs than the timeline (corrected); 0 if steady."""
     decoded_ns: int = 0
-    """Sound that was decoded, by its own clock."""
+    """Length of the decoded audio, by its own clock."""
 
     @property
     def filled_ns(self) -> int:
-        """Silence put in, all together."""
+        """Total inserted silence."""
         return sum(end - start for start, end in self.fills_ns)
 
 
 class Soundtrack:
-    """Reads a movie's sound. Use as a context manager; iterate `chunks` once."""
+    """Reads a movie's audio. Use as a context manager; iterate `chunks` once."""
 
     def __init__(
         self,
@@ -82,21 +82,20 @@ class Soundtrack:
             path: of the movie.
             audio: the track.
             start_ns: container time of t = 0.
-            end_ns: wanted end on the movie timeline.
-            what: movie and part, for errors.
-            keep_frames: gather `frames` and `pieces`, to look at them later; they grow with the
-                movie.
+            end_ns: end of the requested audio on the movie timeline.
+            what: movie and part, for error messages.
+            keep_frames: collect `frames` and `pieces` for inspection; they grow with the movie.
         """
-        self.frames: list[Frame] = []
+        self.frames: list[AudioFrame] = []
         self.pieces: list[Piece] = []
-        """Where the sound was put."""
+        """Where the audio was aligned."""
         self._keep_frames = keep_frames
         self._rate_hz, self._has_times = audio.sample_rate_hz, audio.has_times
         self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
-        self._reports, self._reported = deque[Frame](), 0
-        self._sound = _Fifo()
+        self._reports, self._reported = deque[AudioFrame](), 0
+        self._samples = _Fifo()
         self._fills: list[tuple[int, int]] = []
         self._cut = self._clock = self._change = 0
         self._start: int | None = None
@@ -115,13 +114,13 @@ class Soundtrack:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of ffmpeg; known after the end."""
+        """Of ffmpeg; available after the end."""
         return self._run.cpu_seconds
 
     def chunks(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
-        """Mono samples from t = 0 to the wanted end or a little beyond, without holes.
+        """Mono samples from t = 0 to the requested end or slightly beyond, without gaps.
 
-        Raises `MediaError` when nothing can be decoded at all; what is missing later is silence.
+        Raises `MediaError` if nothing can be decoded; audio that is missing later becomes silence.
         """
         resampler = soxr.ResampleStream(self._rate_hz, rate_hz, 1, "float32", "HQ")
         for chunk in self._native_chunks():
@@ -131,25 +130,25 @@ class Soundtrack:
                 yield resampler.resample_chunk(chunk)
         yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
-    def report(self) -> SoundReport:
+    def report(self) -> AudioReport:
         """What was done so far."""
 
         def ns(samples: int) -> int:
             return round(Fraction(samples * NANOSECONDS, self._rate_hz))
 
         fills = [(ns(start), min(ns(end), self._end_ns)) for start, end in self._fills]
-        return SoundReport(
+        return AudioReport(
             start_ns=ns(self._start or 0),
             fills_ns=tuple((start, end) for start, end in fills if start < end),
             cut_ns=ns(self._cut),
             drift_ppm=round(1e6 * self._change / max(1, self._clock), 3),
-            decoded_ns=ns(self._sound.end),
+            decoded_ns=ns(self._samples.end),
         )
 
     def _native_chunks(self) -> Iterator[NDArray[np.float32]]:
         end = self._end + round(_EDGE_SECONDS * self._rate_hz)
         position = 0
-        for piece in place(self._frames(), self._rate_hz):
+        for piece in align(self._frames(), self._rate_hz):
             self._account(piece)
             for silence in self._silence(position, min(piece.start, end)):
                 yield silence
@@ -157,9 +156,9 @@ class Soundtrack:
             overlap = max(0, position - piece.start)
             self._cut += max(0, min(overlap, piece.length) - max(0, -piece.start))
             if overlap < piece.length:
-                sound = self._sound.read(piece)[overlap : overlap + end - position]
-                yield sound
-                position += len(sound)
+                samples = self._samples.read(piece)[overlap : overlap + end - position]
+                yield samples
+                position += len(samples)
             if position >= end:
                 return
         yield from self._silence(position, end)
@@ -174,29 +173,29 @@ class Soundtrack:
     def _silence(self, start: int, end: int) -> Iterator[NDArray[np.float32]]:
         if start >= end:
             return
-        if end - start >= _LEAST_FILL_SECONDS * self._rate_hz:
+        if end - start >= _MIN_FILL_SECONDS * self._rate_hz:
             self._fills.append((start, end))
         step = round(_SILENCE_SECONDS * self._rate_hz)
         for begin in range(start, end, step):
             yield np.zeros(min(step, end - begin), np.float32)
 
-    def _frames(self) -> Iterator[Frame]:
-        """Frames as they are decoded; their samples are in the store when they are given."""
-        received = given = 0
+    def _frames(self) -> Iterator[AudioFrame]:
+        """Frames as they are decoded; the samples of each are buffered before it is yielded."""
+        received = yielded = 0
         while data := self._run.read_some(_READ_BYTES):
-            self._sound.append(np.frombuffer(data, dtype="<f4"))
+            self._samples.append(np.frombuffer(data, dtype="<f4"))
             received += len(data) // _BYTES_PER_SAMPLE
             # ffmpeg reports a frame before it writes the samples.
             self._wait_for_reports(received)
-            while self._reports and given + self._reports[0].count <= received:
+            while self._reports and yielded + self._reports[0].count <= received:
                 frame = self._reports.popleft()
-                given += frame.count
+                yielded += frame.count
                 if self._keep_frames:
                     self.frames.append(frame)
                 yield frame
         self._run.finish(tolerate_errors=True)
         if not received and self._run.returncode:
-            raise self._run.error("no sound could be decoded")
+            raise self._run.error("no audio could be decoded")
 
     def _wait_for_reports(self, num_samples: int) -> None:
         self._run.wait_for_line(lambda: self._reported >= num_samples)
@@ -204,21 +203,21 @@ class Soundtrack:
     def _note_frame(self, line: str) -> None:
         match = _ASHOWINFO.search(line)
         if match:
-            # ffmpeg counts from 0 where the container holds no times, wherever the picture stands.
+            # Without times in the container ffmpeg counts from 0, wherever the video starts.
             is_timed = self._has_times and match.group(1) != "NOPTS"
             pts = int(match.group(1)) - self._zero if is_timed else None
-            frame = Frame(pts, int(match.group(2)))
-            # Read by the other thread: the frame first, then that it is there.
+            frame = AudioFrame(pts, int(match.group(2)))
+            # The other thread relies on this order: first the frame, then the count.
             self._reports.append(frame)
             self._reported += frame.count
 
 
 class _Fifo:
-    """Decoded samples by their number, from the last one read on."""
+    """Decoded samples by index, from the last one read on."""
 
     def __init__(self) -> None:
         self.end = 0
-        """One past the last sample that came in."""
+        """One past the last sample received."""
         self._first = 0
         self._blocks: deque[NDArray[np.float32]] = deque()
 
@@ -227,21 +226,21 @@ class _Fifo:
         self.end += len(samples)
 
     def read(self, piece: Piece) -> NDArray[np.float32]:
-        """The samples of a piece at their length on the timeline; earlier ones are forgotten."""
+        """The samples of a piece at their length on the timeline; earlier ones are discarded."""
         while self._blocks and self._first + len(self._blocks[0]) <= piece.first - MARGIN:
             self._first += len(self._blocks.popleft())
-        held = np.concatenate([np.zeros(MARGIN, np.float32), *self._blocks])
+        buffer = np.concatenate([np.zeros(MARGIN, np.float32), *self._blocks])
         begin = piece.first - self._first
         if piece.length == piece.count:
-            return held[MARGIN + begin :][: piece.count]
-        source = held[begin : begin + piece.count + 2 * MARGIN]
+            return buffer[MARGIN + begin :][: piece.count]
+        source = buffer[begin : begin + piece.count + 2 * MARGIN]
         missing = piece.count + 2 * MARGIN - len(source)
-        return stretch(np.pad(source, (0, missing)), piece.length)
+        return resample_piece(np.pad(source, (0, missing)), piece.length)
 
 
 def _command(path: str, audio: AudioTrack) -> list[str]:
     source = input_stream(path, threads=1, copyts=None)[str(audio.index)]
-    # The rate is fixed: a stream that changes it on the way must not change ours.
+    # Fix the rate: a stream that changes its own midway must not change ours.
     mono = mono_filter(source, audio).filter("aresample", audio.sample_rate_hz)
     mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")
     output = ffmpeg.output(mono, "pipe:1", format="f32le")

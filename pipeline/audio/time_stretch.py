@@ -1,8 +1,8 @@
-"""Stretches a piece of sound by a few parts per thousand, without a seam to its neighbours.
+"""Changes the length of a piece of audio by a few parts per thousand, without audible seams.
 
 Band-limited interpolation: output sample j is read at source position j * count / length with a
-Kaiser-windowed sinc. At both ends of a piece the position is a whole number, so pieces that were
-not stretched may stand on either side, bit by bit as they were decoded.
+Kaiser-windowed sinc. At both ends of a piece the position is an integer, so the piece joins
+neighbors that were not resampled, whose samples stay bit for bit as decoded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-#: Source samples that are read before and behind a piece.
+#: Source samples that are read before and after a piece.
 MARGIN = 16
 
 _PHASES = 4096
@@ -20,19 +20,19 @@ _BLOCK = 1 << 14
 _KAISER_BETA = 9.0
 
 
-def stretch(source: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """(MARGIN + count + MARGIN,) samples -> (length,), the `count` in the middle stretched."""
+def resample_piece(source: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """(MARGIN + count + MARGIN,) samples -> (length,): the `count` in the middle, resampled."""
     count = len(source) - 2 * MARGIN
     windows = np.lib.stride_tricks.sliding_window_view(source, 2 * MARGIN)
-    stretched = np.empty(length, dtype=np.float32)
+    resampled = np.empty(length, dtype=np.float32)
     for begin in range(0, length, _BLOCK):
         steps = np.arange(begin, min(begin + _BLOCK, length), dtype=np.int64)
         # Position in units of 1 / _PHASES source samples, rounded; exact in 64-bit integers.
         ticks = (steps * count * _PHASES + length // 2) // length
-        place, phase = ticks // _PHASES, ticks % _PHASES
-        taken = np.einsum("ij,ij->i", windows[place + 1], _kernels()[phase])
-        stretched[begin : begin + len(steps)] = taken
-    return stretched
+        position, phase = ticks // _PHASES, ticks % _PHASES
+        block = np.einsum("ij,ij->i", windows[position + 1], _kernels()[phase])
+        resampled[begin : begin + len(steps)] = block
+    return resampled
 
 
 @lru_cache(maxsize=1)

@@ -1,20 +1,20 @@
-r"""Places decoded sound on the movie timeline: a pure function from frame times to pieces.
+r"""Aligns decoded audio with the movie timeline: a pure function from frame times to pieces.
 
-Each decoded frame says when it is to be heard (its pts) and how many samples it holds. The two
-clocks part for several reasons, and each gets its own answer:
+Each decoded frame has a pts and a number of samples. These two clocks may diverge for several
+reasons, each handled in its own way:
 
     pts - samples so far
-        |                     ______  a step up: sound is missing     -> a gap, filled with silence
+        |                     ______  step up: audio is missing        -> gap, filled with silence
         |              ______/
-        |  _/\_/\_/\__/               noise: rounding of the container -> nothing moves
-        |             \______         a step down: sound comes twice   -> the overlap is cut
-        |  ___________----------      a slope: the clocks run apart    -> slow resampling
+        |  _/\_/\_/\__/               noise: rounding by the container -> ignored
+        |             \______         step down: audio is repeated     -> the overlap is cut
+        |  ___________----------      slope: one clock runs faster     -> resampling
         +-------------------------- samples so far
 
-Steps part the sound into runs. In a run the offset between the clocks is a robust line through the
-frames of some seconds, looked at every `ANCHOR_SECONDS`; as long as it stays within
-`STEADY_SECONDS` of the offset in use, samples are taken as they are. So a film with an honest clock
-is placed bit by bit, and in every film the error stays below a millisecond.
+Steps divide the audio into runs. Within a run the offset between the clocks is a robust line
+through the frames of several seconds, evaluated every `ANCHOR_SECONDS`. While it stays within
+`STEADY_SECONDS` of the offset in use, samples are copied unchanged. A movie with a correct clock is
+therefore copied bit for bit, and in any movie the error stays below a millisecond.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: The offset is looked at every so many seconds, in the frames of as many seconds on both sides.
+#: How often the offset is evaluated, and how far on either side frames are considered.
 ANCHOR_SECONDS = 10.0
-#: An offset within this of the one in use changes nothing.
+#: An offset this close to the one in use is treated as equal to it.
 STEADY_SECONDS = 0.0005
-#: A smaller jump of the offset is never a step.
+#: Smallest jump of the offset that can be a step.
 STEP_SECONDS = 0.002
-#: Nor is one that is smaller than this many times the usual jump from frame to frame.
+#: A step must also exceed the median jump from frame to frame by this factor.
 STEP_NOISE = 6.0
-#: Frames on each side whose median tells a step from a few wrong timestamps.
+#: Frames on each side whose median distinguishes a step from a few wrong timestamps.
 STEP_FRAMES = 9
-#: Clocks that part faster than this are no clocks: the samples are trusted.
+#: Clocks that diverge faster than this are not trusted: samples are counted instead.
 MAX_DRIFT = 0.05
 
-#: Another slope counts when it differs by this many times its standard error.
+#: A new slope is accepted if it differs by this many times its standard error.
 SLOPE_NOISE = 4.0
 
 _NOISE_FRAMES = 256
@@ -48,33 +48,33 @@ _LINE_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
-class Frame:
+class AudioFrame:
     """A decoded audio frame."""
 
     pts: int | None
-    """When it is heard: samples of the native rate on the movie timeline; None when unknown."""
+    """Position on the movie timeline, in samples at the native rate; None if unknown."""
     count: int
-    """Samples in it."""
+    """Number of samples."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Decoded samples [first, first + count) are heard at [start, start + length)."""
+    """Decoded samples [first, first + count) are played at [start, start + length)."""
 
     first: int
-    """Counted over all decoded samples."""
+    """Index among all decoded samples."""
     count: int
     start: int
-    """Samples of the native rate on the movie timeline; may be negative."""
+    """Position on the movie timeline, in samples at the native rate; may be negative."""
     length: int
-    """Equal to `count` unless clocks part here."""
+    """Equal to `count` unless the clocks diverge here."""
 
 
-def place(frames: Iterable[Frame], rate_hz: int) -> Iterator[Piece]:
-    """Pieces in order of the decoded samples, which they cover without holes.
+def align(frames: Iterable[AudioFrame], rate_hz: int) -> Iterator[Piece]:
+    """Pieces in the order of the decoded samples, all of which they cover.
 
-    They may leave gaps on the timeline and overlap there. Looks ahead by about twice
-    `ANCHOR_SECONDS`, whatever the length of the film.
+    Pieces may overlap or leave gaps on the timeline. Looks ahead by about twice `ANCHOR_SECONDS`,
+    whatever the length of the movie.
     """
     run: _Run | None = None
     for point, begins in _points(frames, rate_hz):
@@ -96,20 +96,20 @@ class _Point:
     """Samples decoded before the frame."""
     count: int
     offset: int
-    """Its pts less `first`."""
+    """Its pts minus `first`."""
 
 
-def _points(frames: Iterable[Frame], rate_hz: int) -> Iterator[tuple[_Point, bool]]:
+def _points(frames: Iterable[AudioFrame], rate_hz: int) -> Iterator[tuple[_Point, bool]]:
     """Every frame, and whether a new run begins with it."""
     ahead: deque[_Point] = deque()
-    behind: deque[_Point] = deque(maxlen=_NOISE_FRAMES)
+    before: deque[_Point] = deque(maxlen=_NOISE_FRAMES)
     since_step = 0
 
     def take() -> tuple[_Point, bool]:
         nonlocal since_step
-        begins = since_step == 0 or _is_step(list(behind), list(ahead), since_step, rate_hz)
+        begins = since_step == 0 or _is_step(list(before), list(ahead), since_step, rate_hz)
         point = ahead.popleft()
-        behind.append(point)
+        before.append(point)
         since_step = 1 if begins else since_step + 1
         return point, begins
 
@@ -126,27 +126,27 @@ def _points(frames: Iterable[Frame], rate_hz: int) -> Iterator[tuple[_Point, boo
         yield take()
 
 
-def _is_step(behind: list[_Point], ahead: list[_Point], since_step: int, rate_hz: int) -> bool:
-    """Whether the offset jumps at `ahead[0]` and stays where it jumped to."""
-    jump = abs(ahead[0].offset - behind[-1].offset)
+def _is_step(before: list[_Point], ahead: list[_Point], since_step: int, rate_hz: int) -> bool:
+    """Whether the offset jumps at `ahead[0]` and keeps its new value."""
+    jump = abs(ahead[0].offset - before[-1].offset)
     if jump <= STEP_SECONDS * rate_hz:
         return False
-    offsets = np.array([point.offset for point in (*behind, *ahead)])
-    usual = float(np.median(np.abs(np.diff(offsets))))
-    threshold = max(STEP_SECONDS * rate_hz, STEP_NOISE * usual)
+    offsets = np.array([point.offset for point in (*before, *ahead)])
+    median_jump = float(np.median(np.abs(np.diff(offsets))))
+    threshold = max(STEP_SECONDS * rate_hz, STEP_NOISE * median_jump)
     if jump <= threshold:
         return False
-    before = [point.offset for point in behind[-min(since_step, STEP_FRAMES) :]]
-    after = [point.offset for point in ahead[:STEP_FRAMES]]
-    return abs(float(np.median(after) - np.median(before))) > threshold
+    old = [point.offset for point in before[-min(since_step, STEP_FRAMES) :]]
+    new = [point.offset for point in ahead[:STEP_FRAMES]]
+    return abs(float(np.median(new) - np.median(old))) > threshold
 
 
 class _Run:
-    """Frames without a step between them, turned into pieces as they come."""
+    """Frames without a step between them, turned into pieces as they arrive."""
 
     def __init__(self, rate_hz: int, first: int, slope: float) -> None:
         self.slope = slope
-        """Of the offset, samples per sample; for runs too short to tell, that of the one before."""
+        """Of the offset, samples per sample; runs too short to measure take the previous one."""
         self._rate_hz = rate_hz
         self._head = self._end = first
         self._offset: int | None = None
@@ -159,7 +159,7 @@ class _Run:
         self._end = point.first + point.count
 
     def pieces(self, *, is_over: bool) -> Iterator[Piece]:
-        """What can be placed now: all of it when the run is over."""
+        """The pieces that can be aligned so far; all of them if the run is over."""
         stride = round(ANCHOR_SECONDS * self._rate_hz)
         while self._end - self._head > 2 * stride or (is_over and self._head < self._end):
             if self._offset is None:
@@ -177,45 +177,46 @@ class _Run:
 
     def _next_offset(self, anchor: int) -> int:
         assert self._offset is not None
-        found = self._offset_at(anchor)
-        change = abs(found - self._offset)
-        steady = change <= STEADY_SECONDS * self._rate_hz
-        if steady or change > MAX_DRIFT * (anchor - self._head):
+        offset = self._offset_at(anchor)
+        change = abs(offset - self._offset)
+        is_steady = change <= STEADY_SECONDS * self._rate_hz
+        if is_steady or change > MAX_DRIFT * (anchor - self._head):
             return self._offset
-        return round(found)
+        return round(offset)
 
     def _offset_at(self, anchor: int) -> float:
-        """The line through the frames around `anchor`, there."""
+        """Value at `anchor` of the line through the frames around it."""
         firsts, offsets = np.array(self._firsts), np.array(self._offsets)
         near = np.abs(firsts - anchor) <= ANCHOR_SECONDS * self._rate_hz
         if near.any():
             firsts, offsets = firsts[near], offsets[near]
-        kept = _believable(firsts, offsets, self._rate_hz)
-        firsts, offsets = firsts[kept], offsets[kept]
+        inliers = _inliers(firsts, offsets, self._rate_hz)
+        firsts, offsets = firsts[inliers], offsets[inliers]
         self.slope = _slope(firsts, offsets, self._rate_hz, self.slope)
         return float(np.mean(offsets - self.slope * (firsts - anchor)))
 
 
-def _believable(
+def _inliers(
     firsts: NDArray[np.int64], offsets: NDArray[np.int64], rate_hz: int
 ) -> NDArray[np.bool_]:
-    """Which frames lie near Tukey's resistant line, through the medians of the outer thirds."""
+    """Which frames are close to Tukey's resistant line, through the medians of the outer thirds."""
     third = max(1, len(firsts) // 3)
     run = float(np.median(firsts[-third:]) - np.median(firsts[:third]))
     rise = float(np.median(offsets[-third:]) - np.median(offsets[:third]))
-    rest = offsets - rise / max(run, 1.0) * (firsts - firsts[0])
-    away = np.abs(rest - np.median(rest))
-    near: NDArray[np.bool_] = away <= max(STEP_SECONDS * rate_hz, STEP_NOISE * np.median(away))
+    residuals = offsets - rise / max(run, 1.0) * (firsts - firsts[0])
+    distances = np.abs(residuals - np.median(residuals))
+    limit = max(STEP_SECONDS * rate_hz, STEP_NOISE * np.median(distances))
+    near: NDArray[np.bool_] = distances <= limit
     return near
 
 
 def _slope(
     firsts: NDArray[np.int64], offsets: NDArray[np.int64], rate_hz: int, default: float
 ) -> float:
-    """Of the least-squares line.
+    """Slope of the least-squares line.
 
-    `default`, the slope in use, stays where the other one would move the offset by no more than
-    `STEADY_SECONDS` and what noise may do.
+    The slope in use, `default`, is kept unless the new one would move the offset by more than
+    `STEADY_SECONDS` plus what noise can explain.
     """
     span = int(firsts[-1] - firsts[0])
     if len(firsts) < _LINE_FRAMES or span < _LINE_SECONDS * rate_hz:
@@ -226,5 +227,5 @@ def _slope(
     noise = float(np.std(offsets - slope * along)) / np.sqrt(spread)
     if abs(slope) > MAX_DRIFT:
         return 0.0
-    doubt = STEADY_SECONDS * rate_hz + SLOPE_NOISE * noise * span
-    return slope if abs(slope - default) * span > doubt else default
+    margin = STEADY_SECONDS * rate_hz + SLOPE_NOISE * noise * span
+    return slope if abs(slope - default) * span > margin else default

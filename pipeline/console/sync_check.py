@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import Frame, Piece, SoundReport, Soundtrack
+from pipeline.audio import AudioFrame, AudioReport, Piece, Soundtrack
 from pipeline.probe import Probe, frame_times_ns, probe
 from pipeline.sources import Movie, access, find_movies
 from pipeline.sources import identity as source
@@ -43,7 +43,7 @@ class SyncCheck:
     probe: Probe
     crop: str
     """Picture area kept, `width:height:x:y`; empty when whole."""
-    sound: SoundReport
+    sound: AudioReport
     overlaps_ns: tuple[tuple[int, int], ...]
     """Stretches [start, end) for which sound came twice."""
     clock: SoundClock
@@ -116,7 +116,7 @@ def overlaps_ns(pieces: list[Piece], rate_hz: int) -> tuple[tuple[int, int], ...
     )
 
 
-def sound_clock(frames: list[Frame], pieces: list[Piece], rate_hz: int) -> SoundClock:
+def sound_clock(frames: list[AudioFrame], pieces: list[Piece], rate_hz: int) -> SoundClock:
     """Timestamps and places of all frames that were placed, against the count of samples."""
     counts = np.array([frame.count for frame in frames], dtype=np.int64)
     firsts = np.cumsum(counts) - counts

@@ -165,7 +165,7 @@ class Engine:
                 self._scheduler.push(job.add("audio"))
             for part in done.value.segments:
                 self._scheduler.push(job.add("segment", part))
-            found = Event("planned", job.movie.movie_id, steps.film_seconds(done.value))
+            found = Event("planned", job.movie.movie_id, done.value.seconds)
             yield _of_task(found, unit, done)
         elif unit.kind == "write":
             yield _of_task(self._finish(job, done.value), unit, done)

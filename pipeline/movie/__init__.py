@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pipeline.movie.spool import SOUND, Spool
-from pipeline.movie.steps import film_seconds, prepare
+from pipeline.movie.steps import prepare
 
 __all__ = [
     "SOUND",
     "Spool",
-    "film_seconds",
     "prepare",
 ]

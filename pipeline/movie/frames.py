@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.movie.spool import SpoolPart
-from pipeline.plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from pipeline.video import VideoSegment
 from shards_spec.sample import join_strip
 
@@ -31,7 +31,7 @@ class MovieFrames:
 
     def __init__(
         self,
-        plan: MoviePlan,
+        plan: PlacedPlan,
         segments: Sequence[tuple[VideoSegment, NDArray[np.uint8] | SpoolPart]],
     ) -> None:
         """`segments` with their bytes, in the order of the movie; `plan` with its clips placed."""

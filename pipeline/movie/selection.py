@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.audio import AudioClip
 from pipeline.movie.frames import MovieFrames, VideoClip
-from pipeline.plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
@@ -41,7 +41,7 @@ def drop_reason(video: VideoClip, audio: AudioClip, recipe: Recipe) -> DropReaso
 
 
 def join_clips(
-    plan: MoviePlan,
+    plan: PlacedPlan,
     frames: MovieFrames,
     audio: Sequence[AudioClip],
 ) -> tuple[list[Clip], Counter[DropReason]]:
@@ -80,7 +80,7 @@ def order_seed(seed: int, movie_id: str) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def _row(plan: MoviePlan, video: VideoClip, audio: AudioClip) -> ClipRow:
+def _row(plan: PlacedPlan, video: VideoClip, audio: AudioClip) -> ClipRow:
     recipe, movie = plan.recipe, plan.movie
     number = video.clip_number
     first_step = plan.clip_step(number)

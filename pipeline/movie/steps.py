@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import AudioClip, MovieAudio, SoundReport, audio_parts, decode_audio
+from pipeline.audio import AudioClip, AudioReport, MovieAudio, audio_parts
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.selection import DropReason, join_clips
 from pipeline.movie.spool import SOUND, Spool, SpoolPart
-from pipeline.plan import MoviePlan, Segment, clip_range, place_clips, step_range, with_segments
+from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import probe
 from pipeline.redaction import redacted
 from pipeline.sources import Movie, access
@@ -28,7 +28,7 @@ from pipeline.sources import identity as source
 from pipeline.video import VideoSegment, applied, decode_segment, find_crop, frame_size
 from shards_spec import layout
 from shards_spec.commits import write_commit
-from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.recipe import Recipe
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow, Status
 from shards_spec.storage import Storage
@@ -52,29 +52,15 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     path = access.place(movie, source_fingerprint)
     found = probe(movie, path, recipe.language)
     crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
-    height, width = frame_size(found.video, crop, recipe)
-    if recipe.clips == "shots":
-        first = end = 0
-        first_step, end_step = step_range(movie, recipe, found.duration_ns)
-    else:
-        first, end = clip_range(movie, recipe, found.duration_ns)
-        first_step = first * recipe.stride_frames
-        end_step = (end - 1) * recipe.stride_frames + recipe.num_frames
-    plan = MoviePlan(
+    return plan_movie(
         movie=movie,
         source_fingerprint=source_fingerprint,
         recipe=recipe,
         probe=found,
         crop=crop,
-        height=height,
-        width=width,
-        first_step=first_step,
-        end_step=end_step,
-        first_clip=first,
-        end_clip=end,
-        segments=(),
+        frame_size=frame_size(found.video, crop, recipe),
+        segment_seconds=seconds,
     )
-    return with_segments(plan, seconds)
 
 
 def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
@@ -82,30 +68,20 @@ def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArra
     return decode_segment(plan, segment, access.place(plan.movie, plan.source_fingerprint))
 
 
-def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> MoviePlan:
-    """The plan with what only decoding tells, from all segments; see `place_clips`."""
+def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> PlacedPlan:
+    """The plan with its clips placed, given all decoded segments; see `place_clips`."""
     return place_clips(plan, [step for segment in segments for step in segment.cut_steps])
-
-
-def run_audio(
-    plan: MoviePlan, segments: Sequence[VideoSegment] = ()
-) -> tuple[MovieAudio, NDArray[np.uint8]]:
-    """Decode the audio, all at once; see `decode_audio`.
-
-    `segments` are all when clips keep to shots.
-    """
-    if plan.recipe.clips == "shots":
-        plan = placed(plan, segments)
-    return decode_audio(plan, access.place(plan.movie, plan.source_fingerprint))
 
 
 def run_audio_parts(
     plan: MoviePlan, segments: Sequence[VideoSegment]
 ) -> Generator[NDArray[np.uint8], None, MovieAudio]:
-    """As `run_audio`, in memory that does not grow with the movie; see `audio_parts`."""
-    if plan.recipe.clips == "shots":
-        plan = placed(plan, segments)
-    return audio_parts(plan, access.place(plan.movie, plan.source_fingerprint))
+    """Decode the audio; see `audio_parts`.
+
+    `segments` may be empty unless clips keep to shots.
+    """
+    path = access.place(plan.movie, plan.source_fingerprint)
+    return audio_parts(placed(plan, segments), path)
 
 
 def write_movie(
@@ -125,12 +101,14 @@ def write_movie(
     """
     if source.fingerprint(plan.movie) != plan.source_fingerprint:
         raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
-    plan = placed(plan, segments)
-    frames = MovieFrames(plan, [(found, spool.part(found.number)) for found in segments])
-    clips, dropped = join_clips(plan, frames, sound.clips)
+    with_clips = placed(plan, segments)
+    frames = MovieFrames(with_clips, [(found, spool.part(found.number)) for found in segments])
+    clips, dropped = join_clips(with_clips, frames, sound.clips)
     if not clips:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
-        raise AllDroppedError(f"{plan.movie.name}: all {plan.num_clips} clips were dropped: {why}")
+        raise AllDroppedError(
+            f"{plan.movie.name}: all {with_clips.num_clips} clips were dropped: {why}"
+        )
     with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
         for clip in clips:
             strip = frames.strip(clip.row.clip_number)
@@ -169,7 +147,7 @@ def bare_row(
 
 
 def movie_row(
-    plan: MoviePlan, effort: Effort, dropped: Counter[DropReason], sound: SoundReport
+    plan: MoviePlan, effort: Effort, dropped: Counter[DropReason], sound: AudioReport
 ) -> MovieRow:
     """The index row of a movie whose clips are yet to be counted."""
     found, video, audio = plan.probe, plan.probe.video, plan.probe.audio
@@ -205,12 +183,6 @@ def movie_row(
         dropped_too_short=dropped["too_short"],
         dropped_damaged=dropped["damaged"],
     )
-
-
-def film_seconds(plan: MoviePlan) -> float:
-    """Film seconds that the plan decodes."""
-    grid_ns = plan.recipe.grid_ns
-    return (grid_ns(plan.end_step) - grid_ns(plan.first_step)) / NANOSECONDS
 
 
 def _members(strip: bytes, audio: AudioClip, sounds: SpoolPart) -> dict[str, bytes]:

@@ -1,24 +1,16 @@
-"""Which clips a movie gives, and in which segments it is decoded (pure)."""
+"""Which clips a movie yields, and in which segments it is decoded (pure functions)."""
 
 from __future__ import annotations
 
-from pipeline.plan.movie_plan import (
-    MoviePlan,
-    Segment,
-    clip_range,
-    legs_of,
-    step_range,
-    with_segments,
-)
-from pipeline.plan.shots import CutDetector, place_clips
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan, plan_movie
+from pipeline.plan.segments import Segment, Span
+from pipeline.plan.shots import place_clips
 
 __all__ = [
-    "CutDetector",
     "MoviePlan",
+    "PlacedPlan",
     "Segment",
-    "clip_range",
-    "legs_of",
+    "Span",
     "place_clips",
-    "step_range",
-    "with_segments",
+    "plan_movie",
 ]

@@ -1,8 +1,8 @@
-"""Shot cuts, and clips that keep to one shot.
+"""Where clips start: evenly, or so that each keeps to one shot.
 
-Whether a frame starts a new shot is decided on the frames of the clip grid, by PySceneDetect's
-content detector, as they are decoded. With `clips="shots"` clips are placed once all segments are
-decoded and all cuts are known; they start on the grid, so that every frame of theirs is there.
+Whether a frame starts a new shot is decided while grid frames are decoded (see
+`video.cut_detector`). With `clips="shots"` clips are placed once the cuts of all segments are
+known. They start on grid steps, so all of their frames have been decoded.
 
     shots   |-------------- 0 --------------|- 1 -|---------- 2 ----------|
     clips   |---- 0 ----|---- 1 ----|       :     :---- 2 ----|           :
@@ -11,55 +11,50 @@ decoded and all cuts are known; they start on the grid, so that every frame of t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-from scenedetect import ContentDetector, FrameTimecode
-
 from pipeline.errors import TooShortError
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
 from shards_spec.recipe import Recipe
 
-#: A shot lasts at least this long; nearer cuts are flashes or fast motion.
+#: Shortest shot: cuts closer together are flashes or fast motion.
 MIN_SHOT_SECONDS = 0.6
 
 
-def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> MoviePlan:
-    """The plan with its cuts; with `clips="shots"` also with its clips, which keep to one shot.
+def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> PlacedPlan:
+    """Decide where clips start.
 
-    `cut_steps` are the grid steps of the movie whose frames differ sharply from the one before.
+    Args:
+        plan: of the movie.
+        cut_steps: grid steps whose frames differ sharply from the one before. With
+            `clips="uniform"` they do not affect the clips.
 
-    Raises `TooShortError` when no shot is as long as a clip.
+    Raises:
+        TooShortError: no shot is as long as a clip.
     """
     recipe = plan.recipe
-    cuts = apart(cut_steps, recipe)
+    cuts = merge_close_cuts(cut_steps, recipe)
     if recipe.clips == "uniform":
-        return replace(plan, cuts=cuts)
+        last_start = plan.end_step - recipe.num_frames
+        starts = tuple(range(plan.first_step, last_start + 1, recipe.stride_frames))
+        return _placed(plan, plan.first_step // recipe.stride_frames, starts, cuts, 0)
     starts, num_short = starts_in_shots(recipe, cuts, plan.first_step, plan.end_step)
     if not starts:
         raise TooShortError(
-            f"{plan.movie.name}: none of {num_short} shots is as long as a clip "
+            f"{plan.movie.name}: none of its {num_short} shots is as long as a clip "
             f"({recipe.num_frames} frames at {recipe.fps:g} per second); use shorter clips or "
             'clips="uniform"'
         )
-    return replace(
-        plan,
-        first_clip=0,
-        end_clip=len(starts),
-        starts=starts,
-        cuts=cuts,
-        num_short_shots=num_short,
-    )
+    return _placed(plan, 0, starts, cuts, num_short)
 
 
-def apart(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
-    """Cuts in order, less those nearer than `MIN_SHOT_SECONDS` to the one before."""
-    least = MIN_SHOT_SECONDS * recipe.fps
+def merge_close_cuts(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
+    """Cuts in order, without those closer than `MIN_SHOT_SECONDS` to the one before."""
+    min_steps = MIN_SHOT_SECONDS * recipe.fps
     kept: list[int] = []
     for step in sorted(steps):
-        if not kept or step - kept[-1] >= least:
+        if not kept or step - kept[-1] >= min_steps:
             kept.append(step)
     return tuple(kept)
 
@@ -67,7 +62,7 @@ def apart(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
 def starts_in_shots(
     recipe: Recipe, cuts: Iterable[int], first_step: int, end_step: int
 ) -> tuple[tuple[int, ...], int]:
-    """Clips that keep to one shot, within the steps [first, end).
+    """Place clips so that each keeps to one shot, within the steps [first_step, end_step).
 
     Returns:
         The grid steps at which clips start, and how many shots are shorter than a clip.
@@ -82,20 +77,17 @@ def starts_in_shots(
     return tuple(starts), num_short
 
 
-class CutDetector:
-    """PySceneDetect's content detector, without memory of earlier cuts.
-
-    Whether a frame starts a new shot depends on it and the frame before alone, so the answer is the
-    same wherever a segment starts; the least length of a shot is applied to the whole movie later.
-    """
-
-    def __init__(self, threshold: float, fps: float) -> None:
-        self._detector = ContentDetector(threshold=threshold, min_scene_len=0)
-        self._fps = fps
-        self._count = 0
-
-    def is_cut(self, frame: NDArray[np.uint8]) -> bool:
-        """Whether `frame` (H, W, 3) RGB differs sharply from the one given before."""
-        time = FrameTimecode(self._count, self._fps)
-        self._count += 1
-        return bool(self._detector.process_frame(time, frame[..., ::-1]))
+def _placed(
+    plan: MoviePlan,
+    first_clip: int,
+    starts: tuple[int, ...],
+    cuts: tuple[int, ...],
+    num_short_shots: int,
+) -> PlacedPlan:
+    return PlacedPlan(
+        **{field.name: getattr(plan, field.name) for field in fields(MoviePlan)},
+        first_clip=first_clip,
+        starts=starts,
+        cuts=cuts,
+        num_short_shots=num_short_shots,
+    )

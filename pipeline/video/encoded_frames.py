@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import CutDetector, MoviePlan, Segment
+from pipeline.plan import MoviePlan, Span
+from pipeline.video.cut_detector import CutDetector
 from pipeline.video.grid_reader import GridRun
 from shards_spec.sample import encode_strip, split_jpeg
 
@@ -18,7 +19,7 @@ from shards_spec.sample import encode_strip, split_jpeg
 class CodedLeg:
     """Frames of steps [leg.first_step, leg.end_step), in order, without holes from the first on."""
 
-    def __init__(self, plan: MoviePlan, leg: Segment) -> None:
+    def __init__(self, plan: MoviePlan, leg: Span) -> None:
         self.leg = leg
         self.head = b""
         """JPEG headers that all frames share; empty without a frame."""

@@ -145,7 +145,9 @@ class GridRun:
         """
         if self.is_quiet(end_step):
             return set()
-        margin = round(Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base)
+        margin = round(
+            Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        )
         damage = self._log.damage(self._num_frames(end_step))
         times = {step: self._ticks(step) for step in range(first_step, end_step)}
         return {
@@ -156,7 +158,7 @@ class GridRun:
 
     def _num_frames(self, end_step: int) -> int:
         """Frames that the pictures before a step are made from."""
-        margin = Fraction(self._plan.lead_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        margin = Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
         # One more: whether a picture was left out, the next frame tells.
         return self._log.frames_until(int(self._ticks(end_step - 1) + margin)) + 1
 

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from math import ceil
 
-from pipeline.plan import MoviePlan, Segment, legs_of
+from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.video.encoded_frames import CodedLeg, Seen
 from pipeline.video.grid_reader import GridRun
 from shards_spec.recipe import NANOSECONDS
@@ -41,9 +41,9 @@ class LegDecoder:
         self._plan = plan
         self._path = path
         self._what = f"{plan.movie.name}, segment {segment.number}"
-        self._legs = deque(legs_of(plan, segment))
+        self._legs = deque(plan.spans_of(segment))
         self._found: list[CodedLeg] = []
-        self._from_start: list[Segment] = []
+        self._from_start: list[Span] = []
         """Legs that wait for a run from the movie's start, which is made once for all of them."""
 
     def decode(self) -> list[CodedLeg]:
@@ -76,7 +76,7 @@ class LegDecoder:
         else:
             self._from_start.append(first)
 
-    def _take(self, first: Segment, early_ns: int = 0) -> GridRun | None:
+    def _take(self, first: Span, early_ns: int = 0) -> GridRun | None:
         """Take legs from a run that enters at the first; gives it back when it did not do so."""
         found = self._run(list(self._legs), first.seek_ns, early_ns)
         with contextlib.closing(found):
@@ -103,7 +103,7 @@ class LegDecoder:
         return coded.is_complete or coded.leg.end_step == self._plan.end_step
 
     def _run(
-        self, legs: Sequence[Segment], seek_ns: int | None, early_ns: int = 0
+        self, legs: Sequence[Span], seek_ns: int | None, early_ns: int = 0
     ) -> Generator[tuple[CodedLeg, GridRun]]:
         """Each leg with its frames, when all that bears on it was decoded or the stream is over."""
         plan = self._plan
@@ -117,7 +117,7 @@ class LegDecoder:
             what=self._what,
         )
         seconds = plan.recipe.grid_ns(end - (0 if seek_ns is None else first)) / NANOSECONDS
-        ahead = ceil(plan.lead_ns * plan.recipe.fps_fraction / NANOSECONDS)
+        ahead = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
         waiting = deque(CodedLeg(plan, leg) for leg in legs)
         self.num_runs += 1
         seen = Seen(plan)

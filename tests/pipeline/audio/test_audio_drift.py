@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.audio.time_stretch import MARGIN, stretch
+from pipeline.audio.time_stretch import MARGIN, resample_piece
 from tests.support.films.beeps import (
     FILM,
     beeping,
@@ -59,9 +59,9 @@ def test_stretching_reads_between_the_samples(change: int) -> None:
     source = np.sin(2 * np.pi * 1_000 / 48_000 * position).astype(np.float32)
     length = count + change
     wanted = np.sin(2 * np.pi * 1_000 / 48_000 * np.arange(length) * count / length)
-    assert np.abs(stretch(source, length) - wanted).max() < 1e-4
+    assert np.abs(resample_piece(source, length) - wanted).max() < 1e-4
 
 
 def test_stretching_by_nothing_changes_nothing() -> None:
     source = np.random.default_rng(1).standard_normal(1_000 + 2 * MARGIN).astype(np.float32)
-    np.testing.assert_allclose(stretch(source, 1_000), source[MARGIN:-MARGIN], atol=1e-6)
+    np.testing.assert_allclose(resample_piece(source, 1_000), source[MARGIN:-MARGIN], atol=1e-6)

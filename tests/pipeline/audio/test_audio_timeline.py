@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NoAudioStreamError
-from pipeline.movie import steps
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.beeps import (
     FILM,
@@ -32,6 +31,7 @@ from tests.support.films.beeps import (
     write_wav,
 )
 from tests.support.films.media import ffmpeg
+from tests.support.films.oracle import decoded_audio
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,6 @@ def test_segments_change_no_sound(folder: Path, sound: Path) -> None:
     path = mux(folder / "whole.mp4", picture(folder), sound, "-c:a", "aac")
     one, many = plan_of(path), plan_of(path, seconds=2.0)
     assert len(many.segments) > len(one.segments)
-    (first, first_bytes), (second, second_bytes) = steps.run_audio(one), steps.run_audio(many)
+    (first, first_bytes), (second, second_bytes) = decoded_audio(one), decoded_audio(many)
     assert first.clips == second.clips
     assert first_bytes.tobytes() == second_bytes.tobytes()

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.audio.timeline import ANCHOR_SECONDS, STEADY_SECONDS, Frame, Piece, place
+from pipeline.audio.timeline import ANCHOR_SECONDS, STEADY_SECONDS, AudioFrame, Piece, align
 
 RATES = st.sampled_from([16_000, 44_100, 48_000])
 COUNTS = st.sampled_from([480, 1_024, 1_152, 1_536, 4_096])
 
 
-def frames_at(times: Sequence[float] | NDArray[np.float64], count: int, rate: int) -> list[Frame]:
-    return [Frame(round(float(time) * rate), count) for time in times]
+def frames_at(
+    times: Sequence[float] | NDArray[np.float64], count: int, rate: int
+) -> list[AudioFrame]:
+    return [AudioFrame(round(float(time) * rate), count) for time in times]
 
 
 def steady(seconds: float, count: int, rate: int) -> NDArray[np.float64]:
@@ -52,7 +54,7 @@ def test_rounding_moves_no_sample(
 ) -> None:
     times = start + steady(40, count, rate)
     told = np.round(times / tick) * tick if tick else times
-    pieces = list(place(frames_at(told, count, rate), rate))
+    pieces = list(align(frames_at(told, count, rate), rate))
     assert [piece.length for piece in pieces] == [piece.count for piece in pieces]
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))
     assert worst_error_seconds(pieces, times, count, rate) <= tick / 2 + 1 / rate
@@ -70,7 +72,7 @@ def test_steps_are_found_where_they_are(count: int, wishes: list[tuple[int, int]
     for place_, milliseconds in steps.items():
         times[place_:] += milliseconds / 1000
     told = np.round(times, 3)
-    pieces = list(place(frames_at(told, count, rate), rate))
+    pieces = list(align(frames_at(told, count, rate), rate))
     jumps = [
         (b.first // count, round((b.start - a.start - a.length) / 48))
         for a, b in itertools.pairwise(pieces)
@@ -87,7 +89,7 @@ def test_drift_stays_below_a_millisecond(count: int, drift: float, tick: float) 
     rate = 48_000
     times = steady(300, count, rate) * (1 + drift)
     told = np.round(times / tick) * tick if tick else times
-    pieces = list(place(frames_at(told, count, rate), rate))
+    pieces = list(align(frames_at(told, count, rate), rate))
     assert worst_error_seconds(pieces, times, count, rate) <= 1e-3
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))
 
@@ -96,7 +98,7 @@ def test_a_clock_that_wanders_is_followed() -> None:
     count, rate = 1_024, 48_000
     times = steady(1_200, count, rate)
     times = times + 0.05 * np.sin(2 * np.pi * times / 600)
-    pieces = list(place(frames_at(np.round(times, 3), count, rate), rate))
+    pieces = list(align(frames_at(np.round(times, 3), count, rate), rate))
     assert worst_error_seconds(pieces, times, count, rate) <= 1e-3
 
 
@@ -105,7 +107,7 @@ def test_two_hours_with_gaps_drift_and_rounding() -> None:
     times = steady(7_200, count, rate) * (1 - 3e-4)
     for at, length in ((700, 0.021), (701, 0.3), (3_000, 12.0), (5_000, -0.4)):
         times[times > at] += length
-    pieces = list(place(frames_at(np.round(times, 3), count, rate), rate))
+    pieces = list(align(frames_at(np.round(times, 3), count, rate), rate))
     assert worst_error_seconds(pieces, times, count, rate) <= 1e-3
     assert sum(a.start + a.length != b.start for a, b in itertools.pairwise(pieces)) == 4
 
@@ -115,7 +117,7 @@ def test_two_hours_with_gaps_drift_and_rounding() -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_whatever_the_times_every_sample_is_placed_once(told: list[tuple[int | None, int]]) -> None:
-    pieces = list(place([Frame(pts, count) for pts, count in told], 48_000))
+    pieces = list(align([AudioFrame(pts, count) for pts, count in told], 48_000))
     total = sum(count for _, count in told)
     assert sum(piece.count for piece in pieces) == total
     position = 0
@@ -126,39 +128,39 @@ def test_whatever_the_times_every_sample_is_placed_once(told: list[tuple[int | N
 
 
 def test_unknown_times_follow_the_frame_before() -> None:
-    frames = [Frame(4_800, 1_000), *[Frame(None, 1_000)] * 200]
-    (piece,) = place(frames, 48_000)
+    frames = [AudioFrame(4_800, 1_000), *[AudioFrame(None, 1_000)] * 200]
+    (piece,) = align(frames, 48_000)
     assert piece == Piece(0, 201_000, 4_800, 201_000)
-    (piece,) = place([Frame(None, 1_000)] * 10, 48_000)
+    (piece,) = align([AudioFrame(None, 1_000)] * 10, 48_000)
     assert piece.start == 0
 
 
 def test_times_that_stand_still_are_not_believed() -> None:
-    pieces = list(place([Frame(0, 1_024)] * 3_000, 48_000))
+    pieces = list(align([AudioFrame(0, 1_024)] * 3_000, 48_000))
     assert sum(piece.length for piece in pieces) == 3_000 * 1_024
 
 
 def test_a_few_wrong_times_are_passed_over() -> None:
     frames = frames_at(steady(60, 1_024, 48_000), 1_024, 48_000)
-    frames[500:504] = [Frame((frame.pts or 0) + 9_999, 1_024) for frame in frames[500:504]]
-    pieces = list(place(frames, 48_000))
+    frames[500:504] = [AudioFrame((frame.pts or 0) + 9_999, 1_024) for frame in frames[500:504]]
+    pieces = list(align(frames, 48_000))
     assert {piece.start - piece.first for piece in pieces} == {0}
 
 
 def test_nothing_gives_nothing() -> None:
-    assert list(place([], 48_000)) == []
+    assert list(align([], 48_000)) == []
 
 
 def test_looks_ahead_by_no_more_than_half_a_minute() -> None:
     read = 0
 
-    def frames() -> Iterator[Frame]:
+    def frames() -> Iterator[AudioFrame]:
         nonlocal read
         for number in range(60_000):
             read += 1
-            yield Frame(number * 1_024, 1_024)
+            yield AudioFrame(number * 1_024, 1_024)
 
-    for piece in place(frames(), 48_000):
+    for piece in align(frames(), 48_000):
         ahead = read * 1_024 - piece.first
         assert ahead <= (2 * ANCHOR_SECONDS + 2) * 48_000
 
@@ -168,6 +170,6 @@ def test_noise_hardly_moves_a_sample(jitter_seconds: float) -> None:
     count, rate = 960, 48_000
     times = steady(300, count, rate)
     noise = np.random.default_rng(3).normal(0, jitter_seconds, len(times))
-    pieces = list(place(frames_at(times + noise, count, rate), rate))
+    pieces = list(align(frames_at(times + noise, count, rate), rate))
     assert worst_error_seconds(pieces, times, count, rate) <= STEADY_SECONDS + 0.1 * jitter_seconds
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))

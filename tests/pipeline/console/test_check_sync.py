@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.audio.timeline import Frame, Piece
+from pipeline.audio.timeline import AudioFrame, Piece
 from pipeline.console.sync_chart import HEIGHT, WIDTH, draw_check
 from pipeline.console.sync_check import SyncCheck, check_sync, overlaps_ns, sound_clock
 from pipeline.console.sync_table import clock_time
@@ -116,7 +116,7 @@ def test_unusable_input_has_exit_code_2(
 def test_overlaps_and_clocks_of_made_up_pieces() -> None:
     pieces = [Piece(0, 1_000, 100, 1_000), Piece(1_000, 1_000, 900, 1_000)]
     assert overlaps_ns(pieces, 1_000) == ((900_000_000, 1_100_000_000),)
-    frames = [Frame(100, 1_000), Frame(901, 500), Frame(None, 500)]
+    frames = [AudioFrame(100, 1_000), AudioFrame(901, 500), AudioFrame(None, 500)]
     clock = sound_clock(frames, pieces, 1_000)
     assert clock.seconds.tolist() == [0.1, 0.9]
     assert clock.told_ms.tolist() == [100, -99]

@@ -37,6 +37,7 @@ from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
 from tests.support.datasets.outcome import digests, programs_on
 from tests.support.films.media import Film, make_film
+from tests.support.films.oracle import decoded_audio
 from tests.support.stores.saboteur import Saboteur
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -141,7 +142,7 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
     found = [decoded(first, {}), decoded(second, {"doomed": 1})]
     # Smaller results come back with the answer and live in the driver.
     assert steps.run_segment(plan, second)[1].nbytes > 100_000
-    sound, data = steps.run_audio(plan)
+    sound, data = decoded_audio(plan)
     parts = {SOUND: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
     cluster.remove_node(doomed, allow_graceful=False)
     effort, out = steps.Effort(1, 0.0, 0.0), Storage(str(tmp_path))

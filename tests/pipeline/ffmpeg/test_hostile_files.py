@@ -93,7 +93,7 @@ def test_no_content_that_is_read_by_range_leads_anywhere(
     # What all of them name can be read that way, if it is asked for.
     (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
     with access.held(good, source.fingerprint(good), by_range=True):
-        assert prepare(good, source.fingerprint(good), Recipe(), 60.0).num_clips
+        assert prepare(good, source.fingerprint(good), Recipe(), 60.0).segments
     assert listener.count == 0
     # The tricks are real: without the whitelist of containers this one opens a connection.
     monkeypatch.delenv("http_proxy")

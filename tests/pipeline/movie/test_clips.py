@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.audio.clips import LOG_FLOOR, AudioClip, level_dbfs, log_mel, overlap_ns
+from pipeline.audio.clips import AudioClip, overlap_ns
+from pipeline.audio.features import LOG_FLOOR, level_dbfs, log_mel
 from pipeline.movie.frames import VideoClip
 from pipeline.movie.selection import drop_reason, order_seed
 from pipeline.video.encoded_frames import luma_sums

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import TooShortError
-from pipeline.plan.movie_plan import clip_range, cut_segments
+from pipeline.plan.segments import split_segments, split_spans
+from pipeline.plan.wanted_part import wanted_steps
 from pipeline.probe.video_stream import Crop, VideoStream
 from pipeline.sources.corpus import Movie
 from pipeline.video.black_bars import crop_from_lit
@@ -31,8 +33,15 @@ VIDEO = VideoStream(
 )
 
 
-def test_big_buck_bunny_has_186_places() -> None:
-    assert clip_range(MOVIE, Recipe(), 596_458_333_333) == (0, 186)
+def clips_of(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int]:
+    """[first, end) of the clip numbers that evenly placed clips have."""
+    first, end = wanted_steps(movie, recipe, duration_ns)
+    stride = recipe.stride_frames
+    return first // stride, (end - recipe.num_frames) // stride + 1
+
+
+def test_big_buck_bunny_has_186_clips() -> None:
+    assert wanted_steps(MOVIE, Recipe(), 596_458_333_333) == (0, 186 * 16)
 
 
 @pytest.mark.parametrize(
@@ -41,21 +50,21 @@ def test_big_buck_bunny_has_186_places() -> None:
 def test_only_whole_clips_count(seconds: float, end: int | None) -> None:
     duration_ns = round(seconds * NANOSECONDS)
     if end is None:
-        with pytest.raises(TooShortError, match=r"hold no clip of 3\.20 s"):
-            clip_range(MOVIE, Recipe(), duration_ns)
+        with pytest.raises(TooShortError, match=r"contains no whole clip \(3\.20 s\)"):
+            clips_of(MOVIE, Recipe(), duration_ns)
     else:
-        assert clip_range(MOVIE, Recipe(), duration_ns) == (0, end)
+        assert clips_of(MOVIE, Recipe(), duration_ns) == (0, end)
 
 
 def test_a_wanted_part_keeps_the_movies_grid() -> None:
     part = dataclasses.replace(MOVIE, start_seconds=4.0, end_seconds=16.0)
     # Clips start at 0, 3.2, 6.4, 9.6, 12.8, 16.0: the ones wholly inside [4, 16) are 2, 3, 4.
-    assert clip_range(part, Recipe(), 60 * NANOSECONDS) == (2, 5)
+    assert clips_of(part, Recipe(), 60 * NANOSECONDS) == (2, 5)
 
 
 def test_overlapping_clips() -> None:
     recipe = Recipe(overlap_frames=8)
-    assert clip_range(MOVIE, recipe, round(6.4 * NANOSECONDS)) == (0, 3)
+    assert clips_of(MOVIE, recipe, round(6.4 * NANOSECONDS)) == (0, 3)
 
 
 @given(
@@ -69,7 +78,7 @@ def test_segments_part_the_steps_whatever_the_keyframes(
 ) -> None:
     recipe = Recipe()
     keyframes = tuple(key * NANOSECONDS for key in sorted({0, *keys}))
-    segments = cut_segments(recipe, first, first + num_steps, keyframes, seconds)
+    segments = split_segments(recipe, first, first + num_steps, keyframes, seconds)
     steps = [step for s in segments for step in range(s.first_step, s.end_step)]
     assert steps == list(range(first, first + num_steps))
     for segment in segments:
@@ -82,8 +91,50 @@ def test_segments_part_the_steps_whatever_the_keyframes(
     assert len(set(seeks)) == len(seeks)
 
 
+@given(
+    clips=st.sampled_from(["uniform", "shots"]),
+    start=st.floats(0, 50),
+    length=st.floats(0.01, 50),
+    overlap=st.integers(0, 15),
+)
+def test_the_wanted_part_lies_inside_what_was_asked_for(
+    clips: Literal["uniform", "shots"], start: float, length: float, overlap: int
+) -> None:
+    part = dataclasses.replace(MOVIE, start_seconds=start, end_seconds=start + length)
+    recipe = Recipe(clips=clips, overlap_frames=overlap)
+    try:
+        first, end = wanted_steps(part, recipe, 40 * NANOSECONDS)
+    except TooShortError:
+        assert min(start + length, 40.0) - start < 2 * 3.2 + 0.4
+        return
+    assert start - 1e-6 <= first / recipe.fps
+    assert end / recipe.fps <= min(start + length, 40.0) + 1e-6
+    if clips == "uniform":
+        assert first % recipe.stride_frames == (end - recipe.num_frames) % recipe.stride_frames == 0
+
+
+@given(
+    num_steps=st.integers(1, 3200),
+    keys=st.lists(st.integers(0, 700), max_size=100),
+    seconds=st.floats(0.5, 600),
+    preroll_ns=st.sampled_from([0, NANOSECONDS // 2]),
+)
+def test_spans_do_not_depend_on_segments(
+    num_steps: int, keys: list[int], seconds: float, preroll_ns: int
+) -> None:
+    recipe = Recipe()
+    keyframes = tuple(key * NANOSECONDS for key in sorted({0, *keys}))
+    whole = list(split_spans(recipe, 0, num_steps, keyframes, preroll_ns))
+    parts = [
+        span
+        for segment in split_segments(recipe, 0, num_steps, keyframes, seconds, preroll_ns)
+        for span in split_spans(recipe, segment.first_step, segment.end_step, keyframes, preroll_ns)
+    ]
+    assert parts == whole
+
+
 def test_a_movie_with_one_keyframe_is_one_segment() -> None:
-    assert len(cut_segments(Recipe(), 0, 100, (0,), 10.0)) == 1
+    assert len(split_segments(Recipe(), 0, 100, (0,), 10.0)) == 1
 
 
 @pytest.mark.parametrize(

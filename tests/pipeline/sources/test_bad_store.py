@@ -27,6 +27,7 @@ from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
+from tests.support.films.oracle import decoded_audio
 from tests.support.stores.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -143,7 +144,7 @@ def write_undisturbed(film: Path, out: Storage) -> None:
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=32, num_frames=8, seed=3)
     plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
-    sound, data = steps.run_audio(plan)
+    sound, data = decoded_audio(plan)
     segments = []
     with Spool() as spool:
         spool.add(SOUND, [data])

@@ -13,11 +13,11 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.audio.soundtrack import SoundReport
+from pipeline.audio.soundtrack import AudioReport
 from pipeline.errors import NoDecoderError, UnreadableError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import Effort, movie_row
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.media import Film, ffmpeg, make_film, read_number
 from tests.support.films.oracle import (
@@ -85,7 +85,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_film(tmp_path_factory.mktemp("master") / "master.nut", film)
 
 
-def check(path: Path) -> MoviePlan:
+def check(path: Path) -> PlacedPlan:
     """No wrong frame, and the same bytes however short the segments are."""
     plan = plan_of(path)
     assert plan.probe.lost_ns == 0
@@ -259,7 +259,7 @@ def test_a_clock_that_jumps_back(master: Path, tmp_path: Path) -> None:
     plan = plan_of(path)
     assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
     assert plan.probe.lost_ns == pytest.approx(12 * NANOSECONDS, abs=NANOSECONDS)
-    row = movie_row(plan, Effort(1, 0.0, 0.0), Counter(), SoundReport())
+    row = movie_row(plan, Effort(1, 0.0, 0.0), Counter(), AudioReport())
     assert row.video_lost_ns == plan.probe.lost_ns
     assert wrong_frames(plan, source_frames(first)) == 0
 

@@ -17,17 +17,22 @@ from pipeline.errors import (
     TooShortError,
     UnreadableError,
 )
-from pipeline.movie import steps
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films import oracle
 from tests.support.films.media import Film, ffmpeg, make_film, onsets, read_number
-from tests.support.films.oracle import clips_of, everything, source_frames, wrong_frames
+from tests.support.films.oracle import (
+    clips_of,
+    decoded_audio,
+    everything,
+    source_frames,
+    wrong_frames,
+)
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 
 
-def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
+def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
     return oracle.plan_of(path, recipe, seconds)
 
 
@@ -92,15 +97,15 @@ def test_sound_starts_where_its_picture_is(tmp_path: Path, delay: float) -> None
     found = _tone_times(plan)
     assert len(found) == len(expected)
     assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) < 1e-3
-    sound, _ = steps.run_audio(plan)
+    sound, _ = decoded_audio(plan)
     assert sound.report.start_ns == pytest.approx(delay * NANOSECONDS, abs=1e6)
     assert sound.report.filled_ns == pytest.approx(max(0, delay) * NANOSECONDS, abs=1e6)
     assert sound.clips[0].filled_ns == sound.report.filled_ns
 
 
-def _tone_times(plan: MoviePlan) -> list[float]:
+def _tone_times(plan: PlacedPlan) -> list[float]:
     """Starts of tones on the movie timeline, seconds, from the stored FLAC of every clip."""
-    sound, data = steps.run_audio(plan)
+    sound, data = decoded_audio(plan)
     rate = plan.recipe.sample_rate_hz
     timeline = np.zeros((plan.end_clip + 1) * plan.recipe.clip_samples)
     for clip in sound.clips:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from pipeline.video.filters import applied
 from pipeline.video.tone_mapping import (
     REFERENCE_WHITE_NITS,
@@ -31,7 +31,7 @@ H264 = ("-c:v", "libx264", "-preset", "veryfast", "-qp", "10", "-g", "25")
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "2", "-g", "15", "-bf", "2")
 
 
-def numbers(plan: MoviePlan) -> dict[int, list[int]]:
+def numbers(plan: PlacedPlan) -> dict[int, list[int]]:
     return {
         number: [read_number(f) for f in frames] for number, (_, frames) in clips_of(plan).items()
     }

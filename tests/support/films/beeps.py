@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
 from pipeline.audio.clips import MovieAudio
-from pipeline.movie import steps
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films import oracle
 from tests.support.films.media import Film, ffmpeg, make_film, read_number
@@ -207,14 +206,14 @@ def mux(path: Path, video: Path, sound: Path, *options: str) -> Path:
     return path
 
 
-def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
+def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
     """The plan of a film, cut into segments of about `seconds`."""
     return oracle.plan_of(path, recipe, seconds)
 
 
-def stored_sound(plan: MoviePlan) -> tuple[MovieAudio, NDArray[np.float64]]:
+def stored_sound(plan: PlacedPlan) -> tuple[MovieAudio, NDArray[np.float64]]:
     """What the clips of a film hold, laid end to end from t = 0; zeros where no clip is."""
-    sound, data = steps.run_audio(plan)
+    sound, data = oracle.decoded_audio(plan)
     rate = plan.recipe.sample_rate_hz
     end = round(plan.clip_end_ns(plan.end_clip - 1) * rate / NANOSECONDS) + 1
     timeline = np.zeros(end)
@@ -229,7 +228,7 @@ def stored_sound(plan: MoviePlan) -> tuple[MovieAudio, NDArray[np.float64]]:
     return sound, timeline
 
 
-def stored_beeps(plan: MoviePlan) -> tuple[MovieAudio, list[float]]:
+def stored_beeps(plan: PlacedPlan) -> tuple[MovieAudio, list[float]]:
     """The sound of a film, and where the beeps stand in its clips, seconds."""
     sound, timeline = stored_sound(plan)
     return sound, find_beeps(timeline, plan.recipe.sample_rate_hz)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.audio import MovieAudio
 from pipeline.movie import steps
 from pipeline.movie.frames import MovieFrames
-from pipeline.plan.movie_plan import MoviePlan
+from pipeline.movie.selection import join_clips
+from pipeline.plan import MoviePlan, PlacedPlan
 from pipeline.sources import identity as source
 from pipeline.sources.corpus import find_movies
+from pipeline.video import VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
+from shards_spec.schema import ClipRow
 from tests.support.films.media import read_number, shown_at
 
 #: 112 lines as the films have; no search for bars where a test is about something else.
@@ -24,17 +29,34 @@ RECIPE = Recipe(num_frames=8, short_side=112, crop_bars=False)
 Clips = dict[int, tuple[int, NDArray[np.uint8]]]
 
 
-def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> MoviePlan:
-    """The plan of the film at `path`, in segments of about `seconds`."""
+def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
+    """The plan of the movie at `path`, in segments of about `seconds`, placed without cuts."""
     (movie,) = find_movies(str(path))
-    return steps.prepare(movie, source.fingerprint(movie), recipe, seconds)
+    return steps.placed(steps.prepare(movie, source.fingerprint(movie), recipe, seconds), [])
 
 
-def decoded(plan: MoviePlan) -> tuple[MoviePlan, MovieFrames]:
+def decoded(plan: MoviePlan) -> tuple[PlacedPlan, MovieFrames]:
     """The plan with its clips placed, and all decoded frames."""
     segments = [steps.run_segment(plan, segment) for segment in plan.segments]
-    plan = steps.placed(plan, [segment for segment, _ in segments])
-    return plan, MovieFrames(plan, segments)
+    placed = steps.placed(plan, [segment for segment, _ in segments])
+    return placed, MovieFrames(placed, segments)
+
+
+def decoded_audio(
+    plan: MoviePlan, segments: Sequence[VideoSegment] = ()
+) -> tuple[MovieAudio, NDArray[np.uint8]]:
+    """The audio of all clips, and the parts of `audio_parts` as one array of bytes.
+
+    `segments` may be empty unless clips keep to shots.
+    """
+    parts: list[NDArray[np.uint8]] = []
+    decoding = steps.run_audio_parts(plan, segments)
+    while True:
+        try:
+            parts.append(next(decoding))
+        except StopIteration as end:
+            audio: MovieAudio = end.value
+            return audio, np.concatenate(parts)
 
 
 def clips_of(plan: MoviePlan) -> Clips:
@@ -49,16 +71,27 @@ def everything(plan: MoviePlan) -> list[object]:
 
 def judged(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> tuple[int, list[object]]:
     """`wrong_frames` and `everything` of one decode."""
-    plan, found = decoded(plan)
-    return _wrong_frames(plan, found, truth), _everything(plan, found)
+    placed, found = decoded(plan)
+    return _wrong_frames(placed, found, truth), _everything(placed, found)
 
 
-def _everything(plan: MoviePlan, frames: MovieFrames) -> list[object]:
+def _everything(plan: PlacedPlan, frames: MovieFrames) -> list[object]:
     numbers = range(plan.first_clip, plan.end_clip)
     damaged = [number for number in numbers if frames.is_damaged(number)]
     clips = [frames.clip(number) for number in numbers if number not in damaged]
     strips = [frames.strip(clip.clip_number) for clip in clips if clip]
     return [plan.starts, plan.cuts, damaged, clips, strips]
+
+
+def clip_rows(plan: MoviePlan) -> tuple[list[ClipRow], dict[str, int]]:
+    """The rows of a movie's clips in the order of time, and how many were dropped, by reason."""
+    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    found = [segment for segment, _ in segments]
+    audio, _ = decoded_audio(plan, found)
+    placed = steps.placed(plan, found)
+    clips, dropped = join_clips(placed, MovieFrames(placed, segments), audio.clips)
+    rows = sorted((clip.row for clip in clips), key=lambda row: row.start_ns)
+    return rows, {str(reason): count for reason, count in dropped.items()}
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
@@ -80,7 +113,7 @@ def wrong_frames(plan: MoviePlan, truth: list[tuple[Fraction, int]]) -> int:
     return _wrong_frames(*decoded(plan), truth)
 
 
-def _wrong_frames(plan: MoviePlan, found: MovieFrames, truth: list[tuple[Fraction, int]]) -> int:
+def _wrong_frames(plan: PlacedPlan, found: MovieFrames, truth: list[tuple[Fraction, int]]) -> int:
     times = [float(time) for time, _ in truth]
     wrong = 0
     clips = _clips(plan, found)
@@ -95,7 +128,7 @@ def _wrong_frames(plan: MoviePlan, found: MovieFrames, truth: list[tuple[Fractio
     return wrong
 
 
-def _clips(plan: MoviePlan, found: MovieFrames) -> Clips:
+def _clips(plan: PlacedPlan, found: MovieFrames) -> Clips:
     clips: Clips = {}
     for number in range(plan.first_clip, plan.end_clip):
         if (clip := found.clip(number)) and not found.is_damaged(number):

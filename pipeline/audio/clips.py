@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.audio.features import encode_flac, log_mel, peak_dbfs, rms_dbfs
 from pipeline.audio.soundtrack import AudioReport, Soundtrack
 from pipeline.plan import MoviePlan, PlacedPlan
+from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import encode_logmel
 
@@ -58,8 +59,10 @@ def num_audio_parts(plan: MoviePlan) -> int:
     return math.ceil(max_clips / CLIPS_PER_PART)
 
 
-def audio_parts(plan: PlacedPlan, path: str) -> Generator[NDArray[np.uint8], None, MovieAudio]:
-    """Decode the audio of all clips of the movie at `path`.
+def audio_parts(
+    plan: PlacedPlan, source: Readable
+) -> Generator[NDArray[np.uint8], None, MovieAudio]:
+    """Decode the audio of all clips of an open movie.
 
     Yields:
         (N,) uint8: the `.logmel.npy` (and `.audio.flac`) members of the next `CLIPS_PER_PART`
@@ -75,7 +78,7 @@ def audio_parts(plan: PlacedPlan, path: str) -> Generator[NDArray[np.uint8], Non
     clips: list[AudioClip] = []
     encoded: list[bytes] = []
     offset = 0
-    with _open(plan, path) as track:
+    with _open(plan, source) as track:
         for number, start, samples in _cut(plan, track.chunks(recipe.sample_rate_hz)):
             members = [encode_logmel(log_mel(samples, recipe))]
             if recipe.store_audio:
@@ -110,11 +113,11 @@ def _with_fills(
     return tuple(filled)
 
 
-def _open(plan: PlacedPlan, path: str) -> Soundtrack:
+def _open(plan: PlacedPlan, source: Readable) -> Soundtrack:
     audio = plan.probe.audio
     what = f"{plan.movie.name}, audio stream {audio.index}"
     end_ns = plan.clip_end_ns(plan.end_clip - 1)
-    return Soundtrack(path, audio, plan.probe.start_ns, end_ns, what=what)
+    return Soundtrack(source, audio, plan.probe.start_ns, end_ns, what=what)
 
 
 def _cut(

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from pipeline.audio.downmix import mono_filter
 from pipeline.audio.time_stretch import MARGIN, resample_piece
 from pipeline.audio.timeline import AudioFrame, Piece, align
-from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe import AudioTrack
+from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 
 _ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
@@ -68,7 +69,7 @@ class Soundtrack:
 
     def __init__(
         self,
-        path: str,
+        source: Readable,
         audio: AudioTrack,
         start_ns: int,
         end_ns: int,
@@ -79,7 +80,7 @@ class Soundtrack:
         """Start decoding.
 
         Args:
-            path: of the movie.
+            source: the open movie.
             audio: the track.
             start_ns: container time of t = 0.
             end_ns: end of the requested audio on the movie timeline.
@@ -99,8 +100,9 @@ class Soundtrack:
         self._fills: list[tuple[int, int]] = []
         self._cut = self._clock = self._change = 0
         self._start: int | None = None
-        self._run = Run(
-            _command(path, audio),
+        self._run = FfmpegProcess(
+            _command(source, audio),
+            source,
             what=what,
             wall_seconds=600 + 2 * end_ns / NANOSECONDS,
             on_line=self._note_frame,
@@ -238,10 +240,10 @@ class _Fifo:
         return resample_piece(np.pad(source, (0, missing)), piece.length)
 
 
-def _command(path: str, audio: AudioTrack) -> list[str]:
-    source = input_stream(path, threads=1, copyts=None)[str(audio.index)]
+def _command(source: Readable, audio: AudioTrack) -> list[str]:
+    track = input_stream(source, threads=1, copyts=None)[str(audio.index)]
     # Fix the rate: a stream that changes its own midway must not change ours.
-    mono = mono_filter(source, audio).filter("aresample", audio.sample_rate_hz)
+    mono = mono_filter(track, audio).filter("aresample", audio.sample_rate_hz)
     mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")
     output = ffmpeg.output(mono, "pipe:1", format="f32le")
     output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")

@@ -5,7 +5,7 @@ The same steps as for a dataset, only that the frame times are kept to be looked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio import AudioFrame, AudioReport, Piece, Soundtrack
 from pipeline.probe import Probe, frame_times_ns, probe
-from pipeline.sources import Movie, access, find_movies
-from pipeline.sources import identity as source
+from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_source
 from pipeline.video import find_crop
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
@@ -80,17 +79,17 @@ def check_sync(uri: str, language: str, audio_track: int) -> SyncCheck:
     movies = find_movies(uri)
     if len(movies) != 1:
         raise InputError(f"{uri} holds {len(movies)} movies; name one of them")
-    movie = Movie(**{**vars(movies[0]), "audio_track": audio_track})
-    fingerprint = source.fingerprint(movie)
-    with access.held(movie, fingerprint, by_range=True) as path:
-        return _check(movie, path, language)
+    movie = replace(movies[0], audio_track=audio_track)
+    mark = fingerprint(movie)
+    with open_source(movie, mark) as source:
+        return _check(movie, source, language)
 
 
-def _check(movie: Movie, path: str, language: str) -> SyncCheck:
-    found = probe(movie, path, language)
-    crop = find_crop(found, path, movie.name)
+def _check(movie: Movie, source: Readable, language: str) -> SyncCheck:
+    found = probe(movie, source, language)
+    crop = find_crop(found, source, movie.name)
     track = Soundtrack(
-        path, found.audio, found.start_ns, found.duration_ns, what=movie.name, keep_frames=True
+        source, found.audio, found.start_ns, found.duration_ns, what=movie.name, keep_frames=True
     )
     with track:
         for _ in track.chunks(_RATE_HZ):
@@ -102,7 +101,7 @@ def _check(movie: Movie, path: str, language: str) -> SyncCheck:
         sound=track.report(),
         overlaps_ns=overlaps_ns(track.pieces, found.audio.sample_rate_hz),
         clock=sound_clock(track.frames, track.pieces, found.audio.sample_rate_hz),
-        frames_ns=frame_times_ns(movie, path, found),
+        frames_ns=frame_times_ns(movie, source, found),
     )
 
 

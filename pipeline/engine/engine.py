@@ -31,8 +31,7 @@ from pipeline.errors import LostError, MediaError, TimedOutError
 from pipeline.limits import GIB
 from pipeline.movie import SOUND, steps
 from pipeline.redaction import redacted
-from pipeline.sources import Movie, access
-from pipeline.sources import identity as source
+from pipeline.sources import Movie, is_by_range, is_local
 from shards_spec import layout
 from shards_spec.commits import write_commit
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
@@ -106,7 +105,7 @@ class Engine:
     def _submit(self, unit: Unit) -> Iterator[Event]:
         unit.attempts += 1
         job = unit.job
-        by_range = access.is_by_range(job.movie, self._config, cluster.num_nodes())
+        by_range = is_by_range(job.movie, self._config, cluster.num_nodes())
         order = tasks.Order(self._config, unit.memory_factor, by_range)
         options: dict[str, Any] = {"name": f"{job.movie.movie_id} {unit.name}"}
         memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
@@ -248,7 +247,7 @@ class Engine:
         # References dropped here free the movie's bytes in the object store.
         job.units.clear()
         job.plan_ref = None
-        if not source.is_local(job.movie):
+        if not is_local(job.movie):
             for node in job.nodes & cluster.live_nodes():
                 where = NodeAffinitySchedulingStrategy(node, soft=False)
                 cast(Any, tasks.unstage).options(scheduling_strategy=where).remote(job.fingerprint)

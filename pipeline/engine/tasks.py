@@ -20,7 +20,6 @@ import ray
 from ray import exceptions as ray_errors
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline import limits
 from pipeline.audio import MovieAudio
 from pipeline.config import RunConfig
 from pipeline.engine.cluster import first_line
@@ -28,9 +27,7 @@ from pipeline.errors import DiskFullError, KilledError, LostError, MediaError, O
 from pipeline.ffmpeg import reaper as watchdog
 from pipeline.movie import Spool, steps
 from pipeline.plan import MoviePlan, Segment
-from pipeline.sources import Movie, access
-from pipeline.sources import identity as source
-from pipeline.sources import staged as copies
+from pipeline.sources import Movie, Readable, delete_copy, open_source, require_unchanged
 from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
@@ -67,29 +64,35 @@ class Order:
     """How a remote source is read; see `access`."""
 
     @contextlib.contextmanager
-    def carried_out(self, movie: Movie, source_fingerprint: str) -> Iterator[None]:
+    def carried_out(self, movie: Movie, source_fingerprint: str) -> Iterator[Readable]:
         """Limits applied, source at hand, errors of the machine as classes of ours."""
         bounds = self.config.limits.with_memory(self.memory_factor)
-        with limits.applied(bounds), _translated(movie):
-            limits.check_source(movie.name, movie.num_bytes)
-            room, by_range = self.config.stage_gib, self.by_range
-            with access.held(movie, source_fingerprint, by_range=by_range, stage_gib=room):
-                yield
+        with (
+            _translated(movie),
+            open_source(
+                movie,
+                source_fingerprint,
+                by_range=self.by_range,
+                stage_gib=self.config.stage_gib,
+                limits=bounds,
+            ) as source,
+        ):
+            yield source
 
 
 @ray.remote(num_cpus=1, max_retries=0)
 def prepare(movie: Movie, fingerprint: str, recipe: Recipe, order: Order) -> Done:
     """Look into a movie; gives its `MoviePlan`."""
-    with order.carried_out(movie, fingerprint):
+    with order.carried_out(movie, fingerprint) as source:
         seconds = order.config.segment_seconds
-        return _done(steps.prepare(movie, fingerprint, recipe, seconds))
+        return _done(steps.prepare(movie, source, recipe, seconds))
 
 
 @ray.remote(num_cpus=1, max_retries=0, num_returns=2)
 def segment(plan: MoviePlan, part: Segment, order: Order) -> Any:
     """Decode a segment; gives its `VideoSegment`, and its bytes as a second object."""
-    with order.carried_out(plan.movie, plan.source_fingerprint):
-        found, data = steps.run_segment(plan, part)
+    with order.carried_out(plan.movie, plan.source_fingerprint) as source:
+        found, data = steps.run_segment(plan, part, source)
         return _done(found), data
 
 
@@ -99,8 +102,8 @@ def audio(plan: MoviePlan, segments: list[VideoSegment], order: Order) -> Any:
 
     As a generator it hands each part to the object store at once, instead of holding all.
     """
-    with order.carried_out(plan.movie, plan.source_fingerprint):
-        found = yield from steps.run_audio_parts(plan, segments)
+    with order.carried_out(plan.movie, plan.source_fingerprint) as source:
+        found = yield from steps.run_audio_parts(plan, source, segments)
         yield _done(found)
 
 
@@ -119,7 +122,7 @@ def write(
     they are fetched one by one: as arguments all would have to be in memory at the same time.
     """
     with _translated(plan.movie), _temporary_files(), Spool() as spool:
-        source.require_unchanged(plan.movie)
+        require_unchanged(plan.movie)
         _fill(spool, plan.movie, parts)
         return _done(steps.write_movie(plan, storage, effort, sound, segments, spool))
 
@@ -127,7 +130,7 @@ def write(
 @ray.remote(num_cpus=0, max_retries=0)
 def unstage(fingerprint: str) -> None:
     """Delete a node's copy of a source."""
-    copies.delete(fingerprint)
+    delete_copy(fingerprint)
 
 
 def failure(movie: Movie, error: Exception) -> Exception:

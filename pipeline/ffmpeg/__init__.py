@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_path, ffmpeg_version, ffprobe_path
-from pipeline.ffmpeg.inputs import input_stream, input_url
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg.inputs import input_arguments, input_stream
+from pipeline.ffmpeg.process import FfmpegProcess
 
 __all__ = [
-    "Run",
+    "FfmpegProcess",
     "bundled_path",
     "ffmpeg_path",
     "ffmpeg_version",
     "ffprobe_path",
+    "input_arguments",
     "input_stream",
-    "input_url",
 ]

@@ -1,7 +1,7 @@
-"""What every ffmpeg and ffprobe command says of its inputs, whoever composed it.
+"""Input options that every ffmpeg and ffprobe command gets.
 
-An input is a local file or a `window` of this process. It goes through a protocol and a demuxer
-whitelist: a playlist that lies in a corpus must not open other files or the network.
+An input passes a protocol and a demuxer whitelist: a playlist in a corpus must not open other files
+or the network.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import ffmpeg
 
-from pipeline import limits
-from pipeline.sources import ranged as window
+from pipeline.limits import GIB, Limits
+from pipeline.sources import Readable
 
 #: Demuxers that read one self-contained file. No playlists, no scripts, no image sequences.
 DEMUXERS = (
@@ -20,42 +20,35 @@ DEMUXERS = (
     "mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,roq,smk,truehd,vob,wav,wtv"
 )
 
-#: What an input may open: itself.
-_FILE_PROTOCOLS, _WINDOW_PROTOCOLS = "file,pipe", "http,tcp"
+
+def input_stream(source: Readable, **options: Any) -> Any:
+    """An ffmpeg-python input that reads an open source and nothing else."""
+    return ffmpeg.input(source.url, **_bounds(source), **options)
 
 
-def input_url(path: str) -> str:
-    """What ffmpeg must be given for a path, so that it is never read as a protocol or an option.
-
-    The address of an open window stays as it is.
-    """
-    return path if window.at(path) else f"file:{path}"
+def input_arguments(source: Readable) -> list[str]:
+    """The same as arguments of a command line: options and `-i`."""
+    options = [word for name, value in _bounds(source).items() for word in (f"-{name}", value)]
+    return [*options, "-i", source.url]
 
 
-def input_stream(path: str, **options: Any) -> Any:
-    """An ffmpeg-python input from a local path or an open window; `Run` adds the whitelists."""
-    return ffmpeg.input(input_url(path), **options)
+def _bounds(source: Readable) -> dict[str, str]:
+    return {
+        "protocol_whitelist": source.protocols,
+        "format_whitelist": DEMUXERS,
+        "max_streams": str(source.limits.max_streams),
+        "max_pixels": str(min(source.limits.max_side**2, 2**31 - 1)),
+    }
 
 
-def guarded(command: list[str], bounds: limits.Limits) -> list[str]:
-    """`command` with the options that bind every input, right before each `-i`."""
-    bounded = [
-        *("-format_whitelist", DEMUXERS),
-        *("-max_streams", str(bounds.max_streams)),
-        *("-max_pixels", str(min(bounds.max_side**2, 2**31 - 1))),
-    ]
-    words = []
-    for word, following in zip(command, [*command[1:], ""], strict=True):
-        if word == "-i":
-            protocols = _WINDOW_PROTOCOLS if window.at(following) else _FILE_PROTOCOLS
-            words += ["-protocol_whitelist", protocols, *bounded]
-        words.append(word)
-    if bounds.ffmpeg_memory_gib:
-        largest = min(int(bounds.ffmpeg_memory_gib * limits.GIB), 2**31 - 1)
-        words[1:1] = ["-max_alloc", str(largest)]
-    return words
+def with_allocation_limit(command: list[str], limits: Limits) -> list[str]:
+    """`command` with the largest single allocation that ffmpeg may make."""
+    if not limits.ffmpeg_memory_gib:
+        return command
+    largest = min(int(limits.ffmpeg_memory_gib * GIB), 2**31 - 1)
+    return [command[0], "-max_alloc", str(largest), *command[1:]]
 
 
 def environment() -> dict[str, str]:
-    """This process' variables less those that would send ffmpeg's own reads through a proxy."""
+    """The environment without variables that would route ffmpeg's reads through a proxy."""
     return {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}

@@ -18,11 +18,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from types import TracebackType
 from typing import IO
 
-from pipeline import limits
 from pipeline.errors import (
     DecodeError,
     KilledError,
@@ -33,9 +31,10 @@ from pipeline.errors import (
     TooLargeError,
     UnreadableError,
 )
-from pipeline.ffmpeg import reaper as watchdog
-from pipeline.ffmpeg.inputs import environment, guarded
-from pipeline.sources import ranged as window
+from pipeline.ffmpeg import reaper
+from pipeline.ffmpeg.inputs import environment, with_allocation_limit
+from pipeline.limits import GIB, Limits
+from pipeline.sources import Readable
 
 _TAIL_LINES = 30
 _NO_DECODER = re.compile(
@@ -62,7 +61,7 @@ _NO_MEMORY = re.compile(
 )
 
 
-class Run:
+class FfmpegProcess:
     """One running ffmpeg whose stdout is read by the caller. Use as a context manager.
 
     `cpu_seconds` holds the user and system time of the process once it has ended.
@@ -71,6 +70,7 @@ class Run:
     def __init__(
         self,
         command: list[str],
+        source: Readable,
         *,
         what: str,
         wall_seconds: float,
@@ -78,13 +78,12 @@ class Run:
     ) -> None:
         """Start `command`; `what` names movie and part in errors; `on_line` gets stderr lines.
 
-        It may take `wall_seconds`, and no more than `limits.current()` allows.
+        It may take `wall_seconds`, and no more than the limits of `source` allow.
         """
         self.what = what
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
-        self._inputs = [word for before, word in pairwise(command) if before == "-i"]
-        self._window = next(filter(None, map(window.at, self._inputs)), None)
+        self._source = source
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
         self._began = time.monotonic()
@@ -92,25 +91,24 @@ class Run:
         self._timed_out = ""
         self._lacked_memory = False
         self._done = threading.Event()
-        bounds = limits.current()
-        self._wall_seconds, self._most_seconds = wall_seconds, 3600 * bounds.ffmpeg_hours
-        self._no_progress_seconds = bounds.no_progress_seconds
+        self._wall_seconds, self._most_seconds = wall_seconds, 3600 * source.limits.ffmpeg_hours
+        self._no_progress_seconds = source.limits.no_progress_seconds
         self._process = subprocess.Popen(
-            guarded(command, bounds),
+            with_allocation_limit(command, source.limits),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             env=environment(),
         )
-        watchdog.watch(self._process.pid)
-        _limit_memory(self._process.pid, bounds)
+        reaper.watch(self._process.pid)
+        _limit_memory(self._process.pid, source.limits)
         self._stderr = threading.Thread(target=self._read_stderr, daemon=True)
         self._watch = threading.Thread(target=self._watch_clock, daemon=True)
         self._stderr.start()
         self._watch.start()
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> FfmpegProcess:
         return self
 
     def __exit__(
@@ -171,8 +169,8 @@ class Run:
 
     def error(self, found: str) -> MediaError:
         """The error that fits the stderr tail, or that of the source when it was not read well."""
-        if self._window and self._window.failure:
-            return self._window.failure
+        if self._source.failure:
+            return self._source.failure
         self._stderr.join(timeout=5)
         tail = self.stderr_tail
         message = f"{self.what}: {found}; {tail or 'ffmpeg said nothing'}"
@@ -180,7 +178,7 @@ class Run:
             return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
         if self._lacked_memory:
             return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the film is genuine")
-        if self._window and "Protocol not found" in tail:
+        if "Protocol not found" in tail:
             return NoDecoderError(
                 f"{message}; this ffmpeg was built without network: set FFMPEG_BINARY and "
                 "FFPROBE_BINARY to another build, or give --sources staged"
@@ -215,7 +213,7 @@ class Run:
             _, status, usage = os.wait4(self._process.pid, 0)
             self.returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
             self.cpu_seconds = usage.ru_utime + usage.ru_stime
-            watchdog.unwatch(self._process.pid)
+            reaper.unwatch(self._process.pid)
         self._done.set()
         self._stderr.join()
         self._watch.join()
@@ -238,14 +236,11 @@ class Run:
     def _plain(self, line: str) -> str:
         """A line without what helps nobody: addresses in memory, and where the movie is read."""
         line = _ADDRESS.sub("", line)
-        for url in self._inputs:
-            line = line.replace(f"{url}: ", "")
-            line = line.replace(url, "the source") if self._window else line
-        return line
+        return line.replace(f"{self._source.url}: ", "").replace(self._source.url, "the source")
 
     def _clock(self) -> float:
         """Seconds of a clock that stands still while ffmpeg waits for the store."""
-        return time.monotonic() - (self._window.waited_seconds if self._window else 0.0)
+        return time.monotonic() - self._source.waited_seconds
 
     def _watch_clock(self) -> None:
         while not self._done.wait(0.5):
@@ -262,8 +257,8 @@ class Run:
                 return
 
     def _raise_if_stopped(self) -> None:
-        if self._window and self._window.failure:
-            raise self._window.failure
+        if self._source.failure:
+            raise self._source.failure
         if self._timed_out:
             raise TimedOutError(
                 f"{self.what}: ffmpeg was stopped: {self._timed_out}; see --no-progress-seconds "
@@ -271,9 +266,9 @@ class Run:
             )
 
 
-def _limit_memory(pid: int, bounds: limits.Limits) -> None:
+def _limit_memory(pid: int, limits: Limits) -> None:
     """Cap a child's address space, where the system can do that from outside (Linux)."""
-    if bounds.ffmpeg_memory_gib and hasattr(resource, "prlimit"):
-        size = int(bounds.ffmpeg_memory_gib * limits.GIB)
+    if limits.ffmpeg_memory_gib and hasattr(resource, "prlimit"):
+        size = int(limits.ffmpeg_memory_gib * GIB)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_AS, (size, size))

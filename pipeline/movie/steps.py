@@ -23,8 +23,7 @@ from pipeline.movie.spool import SOUND, Spool, SpoolPart
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import probe
 from pipeline.redaction import redacted
-from pipeline.sources import Movie, access
-from pipeline.sources import identity as source
+from pipeline.sources import Movie, Readable, fingerprint
 from pipeline.video import VideoSegment, applied, decode_segment, find_crop, frame_size
 from shards_spec import layout
 from shards_spec.commits import write_commit
@@ -45,16 +44,15 @@ class Effort:
     wall_seconds: float
 
 
-def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: float) -> MoviePlan:
+def prepare(movie: Movie, source: Readable, recipe: Recipe, seconds: float) -> MoviePlan:
     """Look into a movie and plan it; `seconds` is the wished length of a segment."""
-    if source.fingerprint(movie) != source_fingerprint:
+    if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    path = access.place(movie, source_fingerprint)
-    found = probe(movie, path, recipe.language)
-    crop = find_crop(found, path, movie.name) if recipe.crop_bars else None
+    found = probe(movie, source, recipe.language)
+    crop = find_crop(found, source, movie.name) if recipe.crop_bars else None
     return plan_movie(
         movie=movie,
-        source_fingerprint=source_fingerprint,
+        source_fingerprint=source.fingerprint,
         recipe=recipe,
         probe=found,
         crop=crop,
@@ -63,9 +61,11 @@ def prepare(movie: Movie, source_fingerprint: str, recipe: Recipe, seconds: floa
     )
 
 
-def run_segment(plan: MoviePlan, segment: Segment) -> tuple[VideoSegment, NDArray[np.uint8]]:
+def run_segment(
+    plan: MoviePlan, segment: Segment, source: Readable
+) -> tuple[VideoSegment, NDArray[np.uint8]]:
     """Decode one segment; see `decode_segment`."""
-    return decode_segment(plan, segment, access.place(plan.movie, plan.source_fingerprint))
+    return decode_segment(plan, segment, source)
 
 
 def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> PlacedPlan:
@@ -74,14 +74,13 @@ def placed(plan: MoviePlan, segments: Sequence[VideoSegment]) -> PlacedPlan:
 
 
 def run_audio_parts(
-    plan: MoviePlan, segments: Sequence[VideoSegment]
+    plan: MoviePlan, source: Readable, segments: Sequence[VideoSegment]
 ) -> Generator[NDArray[np.uint8], None, MovieAudio]:
     """Decode the audio; see `audio_parts`.
 
     `segments` may be empty unless clips keep to shots.
     """
-    path = access.place(plan.movie, plan.source_fingerprint)
-    return audio_parts(placed(plan, segments), path)
+    return audio_parts(placed(plan, segments), source)
 
 
 def write_movie(
@@ -99,7 +98,7 @@ def write_movie(
     Raises `AllDroppedError` when no clip is left, `SourceChangedError` when the source is not the
     one that was probed any more.
     """
-    if source.fingerprint(plan.movie) != plan.source_fingerprint:
+    if fingerprint(plan.movie) != plan.source_fingerprint:
         raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
     with_clips = placed(plan, segments)
     frames = MovieFrames(with_clips, [(found, spool.part(found.number)) for found in segments])

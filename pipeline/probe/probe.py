@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import limits
 from pipeline.errors import NoFramesError, TooShortError, UnreadableError
-from pipeline.ffmpeg import Run, ffprobe_path, input_url
+from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.audio_track import AudioTrack, audio_tracks, choose_track, untimed
 from pipeline.probe.sample_frames import Look, look
 from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
-from pipeline.sources import Movie
+from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times go back by less than this where packets merely stand out of order.
@@ -65,17 +64,17 @@ class Probe:
         return round(self.start_pts * self.video.time_base * NANOSECONDS)
 
 
-def probe(movie: Movie, path: str, language: str) -> Probe:
-    """Look into a movie at a local path. Raises the `MediaError` that fits."""
-    streams = _streams(movie, path)
+def probe(movie: Movie, source: Readable, language: str) -> Probe:
+    """Look into an open movie. Raises the `MediaError` that fits."""
+    streams = _streams(movie, source)
     video = choose_video(movie, streams)
-    limits.check_film(movie.name, 0, video.width, video.height)
+    source.limits.check_movie(movie.name, 0, video.width, video.height)
     tracks = audio_tracks(streams)
     audio = choose_track(movie, tracks, language)
-    packets = _packets(movie, path, video.index, audio.index)
+    packets = _packets(movie, source, video.index, audio.index)
     if not len(packets[audio.index]):
         audio = untimed(audio)
-    seen = look(movie, path, video, packets[video.index][:, 0])
+    seen = look(movie, source, video, packets[video.index][:, 0])
     video_pts, video_end, keys = _video_times(movie, packets[video.index], seen)
     video = seen.told(video)
     tick = video.time_base * NANOSECONDS
@@ -83,7 +82,7 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     duration_ns = round((video_end - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the picture has no duration")
-    limits.check_film(movie.name, duration_ns, video.width, video.height)
+    source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
     broken = () if conceals_errors(video.codec) else _broken_ns(packets[video.index], start, tick)
     return Probe(
         video=video,
@@ -100,19 +99,19 @@ def probe(movie: Movie, path: str, language: str) -> Probe:
     )
 
 
-def frame_times_ns(movie: Movie, path: str, found: Probe) -> NDArray[np.int64]:
+def frame_times_ns(movie: Movie, source: Readable, found: Probe) -> NDArray[np.int64]:
     """(N,) when the frames of a probed movie come on screen, by their packets; sorted."""
     video = found.video
-    packets = _packets(movie, path, video.index)[video.index]
+    packets = _packets(movie, source, video.index)[video.index]
     pts = np.sort(packets[:, 0])
     ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
     return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
 
 
-def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
+def _streams(movie: Movie, source: Readable) -> list[dict[str, Any]]:
     options = ("-v", "error", "-show_streams", "-show_format", "-of", "json")
-    command = [ffprobe_path(), *options, "-i", input_url(path)]
-    with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
+    command = [ffprobe_path(), *options, *input_arguments(source)]
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         text = b"".join(run.lines())
         run.finish()
     try:
@@ -122,7 +121,7 @@ def _streams(movie: Movie, path: str) -> list[dict[str, Any]]:
     return streams
 
 
-def _packets(movie: Movie, path: str, *wanted: int) -> dict[int, NDArray[np.int64]]:
+def _packets(movie: Movie, source: Readable, *wanted: int) -> dict[int, NDArray[np.int64]]:
     """(N, 6) of the presented packets of each wanted stream that have a time, in the file's order.
 
     Of all streams but the first one that is wanted, only one packet is taken.
@@ -132,10 +131,10 @@ def _packets(movie: Movie, path: str, *wanted: int) -> dict[int, NDArray[np.int6
     """
     entries = "packet=stream_index,pts,dts,duration,flags"
     options = ("-v", "error", "-show_entries", entries, "-of", "csv=p=0")
-    command = [ffprobe_path(), *options, "-i", input_url(path)]
+    command = [ffprobe_path(), *options, *input_arguments(source)]
     # A long film has a million packets: as numbers side by side they take no room to speak of.
     rows = {stream: array("q") for stream in wanted}
-    with Run(command, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_PROBE_SECONDS) as run:
         for line in run.lines():
             fields = line.split(b",")
             stream = int(fields[0]) if len(fields) >= 5 else -1

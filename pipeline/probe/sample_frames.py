@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError
-from pipeline.ffmpeg import Run, ffprobe_path, input_url
+from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.video_stream import VideoStream, orientation
-from pipeline.sources import Movie
+from pipeline.sources import Movie, Readable
 
 #: Places that are looked at, spread over the movie: seconds at the start, packets elsewhere.
 NUM_LOOKS = 6
@@ -54,7 +54,7 @@ class Look:
         return replace(video, fields_untold=video.is_interlaced)
 
 
-def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int64]) -> Look:
+def look(movie: Movie, source: Readable, video: VideoStream, packet_pts: NDArray[np.int64]) -> Look:
     """Decode a few frames at the start and at places spread over the packets' times (ticks).
 
     Raises `NoDecoderError` when ffmpeg cannot decode the codec at all, `EncryptedError` when the
@@ -69,8 +69,8 @@ def look(movie: Movie, path: str, video: VideoStream, packet_pts: NDArray[np.int
     intervals = ",".join([f"%{begin_end:.3f}", *others])
     options = ("-v", "error", "-select_streams", str(video.index), "-read_intervals", intervals)
     command = [ffprobe_path(), *options, "-show_packets", "-show_frames", "-of", "json"]
-    command += ["-i", input_url(path)]
-    with Run(command, what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
+    command += input_arguments(source)
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
         text = b"".join(run.lines())
         run.finish(tolerate_errors=True)
         if run.lacks_decoder:

@@ -17,8 +17,7 @@ from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.work_list import Todo, fingerprint_of, forget, plan_run
-from pipeline.sources import Movie, find_movies
-from pipeline.sources import identity as source
+from pipeline.sources import Movie, find_movies, looked_up
 from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -171,7 +170,7 @@ def _movie_of(row: MovieRow) -> Movie:
         end_seconds=row.wanted_end_seconds,
     )
     try:
-        return source.looked_up(movie)
+        return looked_up(movie)
     except StorageError:
         # Its first task will say why.
         return movie

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.errors import MediaError
-from pipeline.sources import Movie
-from pipeline.sources import identity as source
+from pipeline.sources import Movie, fingerprint
 from shards_spec import layout
 from shards_spec.commits import read_committed_movies
 from shards_spec.errors import InputError, ReelshardsError
@@ -44,11 +43,11 @@ def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> Todo:
         fingerprints = list(pool.map(fingerprint_of, movies))
     process, keep, reasons = [], [], {}
     changed = _recipe_changes(storage, recipe)
-    for movie, fingerprint in zip(movies, fingerprints, strict=True):
+    for movie, current in zip(movies, fingerprints, strict=True):
         row = committed.get(movie.movie_id)
-        reason = _redo_reason(row, fingerprint, recipe, changed) if row else ""
+        reason = _redo_reason(row, current, recipe, changed) if row else ""
         if row is None or reason:
-            process.append((movie, fingerprint))
+            process.append((movie, current))
             if reason:
                 reasons[movie.movie_id] = reason
         else:
@@ -66,7 +65,7 @@ def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> Todo:
 def fingerprint_of(movie: Movie) -> str:
     """A source's fingerprint; empty when it has none yet: its first task will say why."""
     try:
-        return source.fingerprint(movie)
+        return fingerprint(movie)
     except MediaError:
         return ""
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pipeline.sources.access import is_by_range, open_source
 from pipeline.sources.corpus import Movie, find_movies
-from pipeline.sources.identity import fingerprint
+from pipeline.sources.identity import fingerprint, is_local, looked_up, require_unchanged
+from pipeline.sources.readable import Readable
+from pipeline.sources.staged import delete_copy
 
 __all__ = [
     "Movie",
+    "Readable",
+    "delete_copy",
     "find_movies",
     "fingerprint",
+    "is_by_range",
+    "is_local",
+    "looked_up",
+    "open_source",
+    "require_unchanged",
 ]

@@ -1,10 +1,10 @@
-"""How a movie's bytes come to ffmpeg: in place, from a copy on the node's disk, or by range.
+"""Opening a movie for ffmpeg: in place, from a copy on the node's disk, or by byte range.
 
-    local      file:///films/a.mp4    read where it lies
-    staged     s3://films/a.mp4       copied once per node, see `copies`
-    ranged     s3://films/a.mp4       read through a window onto the store, see `window`
+    local      file:///movies/a.mp4    read in place
+    staged     s3://movies/a.mp4       copied once per node, see `staged`
+    ranged     s3://movies/a.mp4       read through a loopback HTTP server, see `ranged`
 
-All three give the same bytes, so nothing of the result depends on the choice.
+All three read the same bytes, so the choice does not affect the output.
 """
 
 from __future__ import annotations
@@ -13,51 +13,57 @@ import contextlib
 from collections.abc import Iterator
 
 from pipeline.config import RunConfig
-from pipeline.limits import GIB
-from pipeline.sources import identity as source
-from pipeline.sources import ranged as window
-from pipeline.sources import staged as copies
+from pipeline.limits import GIB, Limits
+from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
+from pipeline.sources.ranged import ranged_source
+from pipeline.sources.readable import Readable
+from pipeline.sources.staged import staged_copy
 
-#: How often a movie is read: its packets, its sound, and its picture in segments.
+#: How often a movie is read: its packets, its audio, and its video in segments.
 NUM_PASSES = 3
 
 
 def is_by_range(movie: Movie, config: RunConfig, num_nodes: int) -> bool:
-    """Whether a movie is read by range, on a cluster of so many nodes with cores.
+    """Whether a movie is read by range on a cluster with `num_nodes` nodes that have CPUs.
 
-    Read by range, a movie leaves the store about three times, on however many nodes. A copy leaves
-    it once, but for every node that works on the movie, and its tasks wait for it. So few nodes
-    copy, unless the movie has no room there.
+    By range, a movie is downloaded about three times, whatever the number of nodes. A copy is
+    downloaded once per node that works on the movie, and tasks wait for it. So small clusters
+    copy, unless the movie does not fit.
     """
-    if source.is_local(movie) or config.sources != "auto":
-        return config.sources == "ranged" and not source.is_local(movie)
+    if identity.is_local(movie) or config.sources != "auto":
+        return config.sources == "ranged" and not identity.is_local(movie)
     return num_nodes > NUM_PASSES or movie.num_bytes > config.stage_gib * GIB
 
 
 @contextlib.contextmanager
-def held(
-    movie: Movie, source_fingerprint: str, *, by_range: bool, stage_gib: float = 0.0
-) -> Iterator[str]:
-    """Have a movie where ffmpeg can read it; gives its path or address.
+def open_source(
+    movie: Movie,
+    source_fingerprint: str,
+    *,
+    by_range: bool = True,
+    stage_gib: float = 0.0,
+    limits: Limits | None = None,
+) -> Iterator[Readable]:
+    """Open a movie for ffmpeg, whose processes are then bound by `limits`.
 
     Raises:
-        MediaError: the source cannot be had, is another one by now, or there is no room for it.
+        MediaError: the source is unavailable, has changed, is too large, or does not fit on disk.
         AccessDeniedError: there are no credentials at all.
     """
-    if source.is_local(movie):
-        yield str(source.local_file(movie))
+    limits = limits or Limits()
+    limits.check_source(movie.name, movie.num_bytes)
+    if identity.is_local(movie):
+        yield local_source(movie, source_fingerprint, limits)
     elif by_range:
-        with window.opened(movie, source_fingerprint) as found:
-            yield found.url
+        with ranged_source(movie, source_fingerprint, limits) as source:
+            yield source
     else:
-        with copies.held(movie, source_fingerprint, stage_gib) as path:
-            yield str(path)
+        with staged_copy(movie, source_fingerprint, stage_gib) as path:
+            yield Readable(f"file:{path}", source_fingerprint, limits)
 
 
-def place(movie: Movie, source_fingerprint: str) -> str:
-    """Path or address of a movie; of a remote one inside of `held` only."""
-    if source.is_local(movie):
-        return str(source.local_file(movie))
-    found = window.onto(source_fingerprint)
-    return found.url if found else str(copies.stage_folder(source_fingerprint) / "movie")
+def local_source(movie: Movie, source_fingerprint: str, limits: Limits | None = None) -> Readable:
+    """A local movie, which needs no closing."""
+    url = f"file:{identity.local_file(movie)}"
+    return Readable(url, source_fingerprint, limits or Limits())

@@ -83,7 +83,7 @@ def looked_up(movie: Movie) -> Movie:
     """The movie with its size and ETag as they are now; a local one as it is."""
     if is_local(movie):
         return movie
-    storage, key = place(movie)
+    storage, key = store_and_key(movie)
     info = storage.head(key)
     return replace(movie, num_bytes=info.size, etag=info.etag)
 
@@ -93,20 +93,20 @@ def require_unchanged(movie: Movie) -> None:
 
     A local one is compared by its fingerprint, see `pipeline.movie.steps`.
     """
-    with errors(movie):
+    with movie_errors(movie):
         now = looked_up(movie)
     if (now.num_bytes, now.etag) != (movie.num_bytes, movie.etag):
         raise _changed(movie)
 
 
-def place(movie: Movie) -> tuple[Storage, str]:
+def store_and_key(movie: Movie) -> tuple[Storage, str]:
     """Where a remote movie lies: its folder or prefix, and the key in it."""
     parent, _, key = movie.uri.rpartition("/")
     return Storage(parent), key
 
 
 @contextlib.contextmanager
-def errors(movie: Movie) -> Iterator[None]:
+def movie_errors(movie: Movie) -> Iterator[None]:
     """What a store says of a movie, as errors of that movie.
 
     Raises `AccessDeniedError` as it is where there are no credentials at all.

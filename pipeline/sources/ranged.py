@@ -26,49 +26,54 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MediaError, SourceError
-from pipeline.sources import identity as source
+from pipeline.limits import Limits
+from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
 from pipeline.sources.read_ahead import Blocks
+from pipeline.sources.readable import Readable
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 #: What lies in a connection is fetched although nobody may read it.
 _SEND_BUFFER_BYTES = 1 << 18
 
-_lock = threading.Lock()
-_open: dict[str, Window] = {}
 
+class RangedSource(Readable):
+    """One open movie; see `ranged_source`."""
 
-class Window:
-    """One movie that is open; see `opened`."""
+    protocols = "http,tcp"
 
-    def __init__(self, movie: Movie, source_fingerprint: str) -> None:
+    def __init__(self, movie: Movie, source_fingerprint: str, limits: Limits) -> None:
         self.movie = movie
-        self.source_fingerprint = source_fingerprint
-        self.blocks = Blocks(movie)
+        self.blocks = Blocks(movie, limits)
         self.path = f"/{secrets.token_urlsafe(24)}"
-        self.failure: MediaError | None = None
-        """The first read that failed: what ffmpeg made of the movie is worth nothing then."""
+        self._failure: MediaError | None = None
         self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_port}{self.path}"
+        url = f"http://127.0.0.1:{self._server.server_port}{self.path}"
+        super().__init__(url, source_fingerprint, limits)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
         self._thread.start()
 
     @property
+    def failure(self) -> MediaError | None:
+        """The first failed read, after which nothing that ffmpeg returned can be trusted."""
+        return self._failure
+
+    @property
     def waited_seconds(self) -> float:
-        """How long ffmpeg waited for the store, until now."""
+        """How long ffmpeg has waited for the store so far."""
         return self.blocks.waited_seconds
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview]:
         """Bytes [start, end) of the movie; ends early when they cannot be had: see `failure`."""
-        while start < end and self.failure is None:
+        while start < end and self._failure is None:
             try:
                 piece = self.blocks.read(start, end)
             except MediaError as error:
-                self.failure = error
+                self._failure = error
             except Exception as error:  # noqa: BLE001 - any other cut would pass for an end, too
-                self.failure = SourceError(f"{self.movie.name}: {type(error).__name__}: {error}")
+                self._failure = SourceError(f"{self.movie.name}: {type(error).__name__}: {error}")
             else:
                 start += len(piece)
                 yield piece
@@ -82,41 +87,25 @@ class Window:
 
 
 @contextlib.contextmanager
-def opened(movie: Movie, source_fingerprint: str) -> Iterator[Window]:
-    """Have a remote movie at an address that ffmpeg can read, in memory of fixed size.
+def ranged_source(movie: Movie, source_fingerprint: str, limits: Limits) -> Iterator[RangedSource]:
+    """Serve a remote movie at a loopback address that ffmpeg can read, in bounded memory.
 
-    Raises `MediaError` when the source cannot be had, or is another one by now.
+    Raises `MediaError` when the source is unavailable or has changed.
     """
-    source.require_unchanged(movie)
-    window = Window(movie, source_fingerprint)
-    with _lock:
-        _open[window.url] = window
+    identity.require_unchanged(movie)
+    source = RangedSource(movie, source_fingerprint, limits)
     try:
-        yield window
+        yield source
     finally:
-        with _lock:
-            del _open[window.url]
-        window.close()
-
-
-def at(url: str) -> Window | None:
-    """The open window with this address."""
-    return _open.get(url)
-
-
-def onto(source_fingerprint: str) -> Window | None:
-    """The open window onto a source."""
-    with _lock:
-        found = [w for w in _open.values() if w.source_fingerprint == source_fingerprint]
-    return found[-1] if found else None
+        source.close()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(self, window: Window) -> None:
-        self.window = window
+    def __init__(self, source: RangedSource) -> None:
+        self.source = source
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -143,10 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, *, with_body: bool) -> None:
         self.close_connection = True
-        window = self.server.window
-        size = window.blocks.size
+        source = self.server.source
+        size = source.blocks.size
         wanted = _RANGE.fullmatch(self.headers.get("Range", "bytes=0-"))
-        if not hmac.compare_digest(self.path.encode(), window.path.encode()):
+        if not hmac.compare_digest(self.path.encode(), source.path.encode()):
             self._answer(404, 0)
         elif size == 0:
             self._answer(200, 0)
@@ -157,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             end = min(size, int(wanted.group(2)) + 1) if wanted.group(2) else size
             self._answer(206, max(0, end - start), f"bytes {start}-{end - 1}/{size}")
-            for piece in window.pieces(start, end) if with_body else ():
+            for piece in source.pieces(start, end) if with_body else ():
                 self.wfile.write(piece)
 
     def _answer(self, status: int, length: int, content_range: str = "") -> None:

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline import limits
-from pipeline.sources import identity as source
+from pipeline.limits import Limits
+from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
 from shards_spec.errors import (
     AccessDeniedError,
@@ -50,11 +50,11 @@ class _Held:
 class Blocks:
     """Gives a movie's blocks by their number, to several threads."""
 
-    def __init__(self, movie: Movie) -> None:
+    def __init__(self, movie: Movie, limits: Limits) -> None:
         self._movie = movie
-        self._storage, key = source.place(movie)
+        self._storage, key = identity.store_and_key(movie)
         self._expected = ObjectInfo(key, movie.num_bytes, movie.etag)
-        self._patience_seconds = limits.current().no_progress_seconds
+        self._patience_seconds = limits.no_progress_seconds
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(NUM_AHEAD + 1, thread_name_prefix="blocks")
@@ -99,7 +99,7 @@ class Blocks:
             for ahead in range(number + 1, end):
                 self._wanted(ahead, num_before + ahead - number)
             self._forget_oldest()
-        with self._waiting(), source.errors(self._movie):
+        with self._waiting(), identity.movie_errors(self._movie):
             return future.result()
 
     def _wanted(self, number: int, num_before: int) -> Future[bytes]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pipeline.errors import DiskFullError, SourceError
 from pipeline.limits import GIB
-from pipeline.sources import identity as source
+from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
 
 #: How long a task waits for copies in use to be done with before it calls the disk full.
@@ -30,7 +30,7 @@ _WAIT_FOR_ROOM_SECONDS = 600.0
 
 
 @contextlib.contextmanager
-def held(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iterator[Path]:
+def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iterator[Path]:
     """Have a remote movie's bytes in a local file; they are fetched unless already here.
 
     Raises:
@@ -51,7 +51,7 @@ def held(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iterator[Pa
                 return
 
 
-def delete(source_fingerprint: str) -> None:
+def delete_copy(source_fingerprint: str) -> None:
     """Delete this machine's copy of a remote movie, unless someone uses it."""
     _delete(stage_folder(source_fingerprint))
 
@@ -68,12 +68,12 @@ def _stage_root() -> Path:
 def _fetch(movie: Movie, folder: Path, stage_gib: float) -> None:
     """Copy a remote movie into its folder, whose lock the caller holds."""
     _make_room(movie, folder, round(stage_gib * GIB))
-    storage, key = source.place(movie)
+    storage, key = identity.store_and_key(movie)
     handle, temporary = tempfile.mkstemp(dir=folder)
     os.close(handle)
     try:
-        source.require_unchanged(movie)
-        with source.errors(movie):
+        identity.require_unchanged(movie)
+        with identity.movie_errors(movie):
             storage.download(key, Path(temporary))
         if Path(temporary).stat().st_size != movie.num_bytes:
             raise SourceError(f"{movie.name}: the copy is incomplete")

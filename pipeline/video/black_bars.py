@@ -16,8 +16,9 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe import Crop, Probe
+from pipeline.sources import Readable
 from pipeline.video.filters import upright
 from shards_spec.recipe import NANOSECONDS
 
@@ -45,14 +46,14 @@ MIN_BAR = 0.015
 _SAMPLE_SECONDS = 60.0
 
 
-def find_crop(probe: Probe, path: str, what: str) -> Crop | None:
+def find_crop(probe: Probe, source: Readable, what: str) -> Crop | None:
     """The area inside the black bars, or None when there are none."""
     rows: list[NDArray[np.bool_]] = []
     columns: list[NDArray[np.bool_]] = []
     width, height = probe.video.upright_size
     num_lit = np.zeros((height, width), dtype=np.uint8)
     for time_ns in _sample_times(probe):
-        frame = _gray_frame(probe, path, what, time_ns)
+        frame = _gray_frame(probe, source, what, time_ns)
         if frame is not None:
             rows.append(shows_picture(frame))
             columns.append(shows_picture(frame.T))
@@ -115,18 +116,20 @@ def _sample_times(probe: Probe) -> Sequence[int]:
     return [int(key) for key in np.unique(nearest)]
 
 
-def _gray_frame(probe: Probe, path: str, what: str, time_ns: int) -> NDArray[np.uint8] | None:
+def _gray_frame(
+    probe: Probe, source: Readable, what: str, time_ns: int
+) -> NDArray[np.uint8] | None:
     """The upright luma of the frame at a keyframe, or None when it cannot be decoded."""
     video = probe.video
     width, height = video.upright_size
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
     options = {"seek_timestamp": 1, "noautorotate": None, "threads": 1, "ss": f"{seconds:.6f}"}
-    stream = input_stream(path, **options)[str(video.index)]
+    stream = input_stream(source, **options)[str(video.index)]
     graph = upright(stream.filter("scale", video.width, video.height), video)
     graph = graph.filter("format", "gray")
     output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
     command = ffmpeg.compile(output, cmd=ffmpeg_path())
-    with Run(command, what=what, wall_seconds=_SAMPLE_SECONDS) as run:
+    with FfmpegProcess(command, source, what=what, wall_seconds=_SAMPLE_SECONDS) as run:
         data = run.read_exactly(width * height)
     return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
 

@@ -25,8 +25,9 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import Run, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.plan import MoviePlan
+from pipeline.sources import Readable
 from pipeline.video.decoder_log import DecoderLog
 from pipeline.video.filters import normalised, pixel_format, progressive
 from pipeline.video.tone_mapping import ToneMap, colour_of
@@ -45,7 +46,7 @@ class GridRun:
     def __init__(
         self,
         plan: MoviePlan,
-        path: str,
+        source: Readable,
         *,
         first_step: int,
         seek_ns: int | None,
@@ -59,7 +60,7 @@ class GridRun:
         self._early_ns = early_ns
         self.cpu_seconds = 0.0
         self._plan = plan
-        self._path = path
+        self._source = source
         self._first_step = first_step
         self._seek_ns = seek_ns
         self._what = what
@@ -84,8 +85,14 @@ class GridRun:
         Raises:
             MediaError: ffmpeg failed before the first frame, or was stopped.
         """
-        command = _command(self._plan, self._asked_ns, self._path)
-        run = Run(command, what=self._what, wall_seconds=wall_seconds, on_line=self._note_report)
+        command = _command(self._plan, self._asked_ns, self._source)
+        run = FfmpegProcess(
+            command,
+            self._source,
+            what=self._what,
+            wall_seconds=wall_seconds,
+            on_line=self._note_report,
+        )
         try:
             with run:
                 for step, frame in self._raw_frames(run):
@@ -166,7 +173,7 @@ class GridRun:
         video, rate = self._plan.probe.video, self._plan.recipe.fps_fraction
         return Fraction(step) / (video.time_base * rate)
 
-    def _raw_frames(self, run: Run) -> Iterator[tuple[int, NDArray[Any]]]:
+    def _raw_frames(self, run: FfmpegProcess) -> Iterator[tuple[int, NDArray[Any]]]:
         """(grid step, frame as ffmpeg gives it), from where it entered the movie."""
         shape = (self._plan.height, self._plan.width, 3)
         kind = np.dtype(np.uint16 if self._tone else np.uint8)
@@ -188,7 +195,7 @@ class GridRun:
             self._steps.append(int(found.group(1)))
 
 
-def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
+def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str]:
     probe, recipe = plan.probe, plan.recipe
     # A stream that changes its size or format goes on in the same graph: a new one would lose the
     # frames that the old one holds.
@@ -203,7 +210,7 @@ def _command(plan: MoviePlan, seek_ns: int | None, path: str) -> list[str]:
             "noaccurate_seek": None,
             "ss": f"{float(seconds + slack):.6f}",
         }
-    stream = input_stream(path, **options)[str(probe.video.index)]
+    stream = input_stream(source, **options)[str(probe.video.index)]
     stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
     stream = progressive(stream, probe)
     rate = recipe.fps_fraction

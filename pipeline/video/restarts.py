@@ -23,6 +23,7 @@ from collections.abc import Generator, Sequence
 from math import ceil
 
 from pipeline.plan import MoviePlan, Segment, Span
+from pipeline.sources import Readable
 from pipeline.video.encoded_frames import CodedLeg, Seen
 from pipeline.video.grid_reader import GridRun
 from shards_spec.recipe import NANOSECONDS
@@ -35,11 +36,11 @@ EARLY_NS = NANOSECONDS
 class LegDecoder:
     """Decodes the legs of a segment; `cpu_seconds` and `num_runs` tell what it took."""
 
-    def __init__(self, plan: MoviePlan, segment: Segment, path: str) -> None:
+    def __init__(self, plan: MoviePlan, segment: Segment, source: Readable) -> None:
         self.cpu_seconds = 0.0
         self.num_runs = 0
         self._plan = plan
-        self._path = path
+        self._source = source
         self._what = f"{plan.movie.name}, segment {segment.number}"
         self._legs = deque(plan.spans_of(segment))
         self._found: list[CodedLeg] = []
@@ -110,7 +111,7 @@ class LegDecoder:
         first, end = legs[0].first_step, legs[-1].end_step
         run = GridRun(
             plan,
-            self._path,
+            self._source,
             first_step=first,
             seek_ns=seek_ns,
             early_ns=early_ns,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.plan import MoviePlan, Segment
+from pipeline.sources import Readable
 from pipeline.video.restarts import LegDecoder
 
 
@@ -42,9 +43,9 @@ class VideoSegment:
 
 
 def decode_segment(
-    plan: MoviePlan, segment: Segment, path: str
+    plan: MoviePlan, segment: Segment, source: Readable
 ) -> tuple[VideoSegment, NDArray[np.uint8]]:
-    """Decode a segment of the movie at a local path.
+    """Decode a segment of an open movie.
 
     Returns:
         The segment and (M,) uint8: its frames' coded blocks back to back.
@@ -52,7 +53,7 @@ def decode_segment(
     Raises:
         MediaError: ffmpeg failed before the first frame, or was stopped.
     """
-    decoder = LegDecoder(plan, segment, path)
+    decoder = LegDecoder(plan, segment, source)
     legs = decoder.decode()
     sums = [frame for leg in legs for frame in leg.sums]
     scans = [scan for leg in legs for scan in leg.scans]

@@ -27,7 +27,6 @@ from pipeline.errors import LostError
 from pipeline.movie import steps
 from pipeline.movie.spool import SOUND
 from pipeline.plan.movie_plan import Segment
-from pipeline.sources import identity as source
 from pipeline.sources.corpus import find_movies
 from pipeline.video.segment import VideoSegment
 from shards_spec.reader import open_dataset
@@ -37,6 +36,7 @@ from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
 from tests.support.datasets.outcome import digests, programs_on
 from tests.support.films.media import Film, make_film
+from tests.support.films.opened import opened, source_of
 from tests.support.films.oracle import decoded_audio
 from tests.support.stores.saboteur import Saboteur
 
@@ -128,8 +128,7 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
     film = make_film(tmp_path / "a.mp4", Film(seconds=8, gop=25))
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=160, num_frames=8, fps=10.0, jpeg_quality=98)
-    mark = source.fingerprint(movie)
-    plan = steps.prepare(movie, mark, recipe, 4.0)
+    plan = steps.prepare(movie, opened(movie), recipe, 4.0)
     first, second = plan.segments
     order = tasks.Order(RunConfig())
     doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
@@ -141,7 +140,7 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
 
     found = [decoded(first, {}), decoded(second, {"doomed": 1})]
     # Smaller results come back with the answer and live in the driver.
-    assert steps.run_segment(plan, second)[1].nbytes > 100_000
+    assert steps.run_segment(plan, second, source_of(plan))[1].nbytes > 100_000
     sound, data = decoded_audio(plan)
     parts = {SOUND: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
     cluster.remove_node(doomed, allow_graceful=False)

@@ -11,15 +11,14 @@ import pytest
 from pipeline.errors import MediaError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import prepare
-from pipeline.sources import access
-from pipeline.sources import identity as source
-from pipeline.sources.corpus import find_movies
+from pipeline.sources import find_movies, fingerprint, open_source
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
 from tests.support.films.hostile import Listener, hostile_files, pointing_elsewhere
 from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.films.opened import opened
 from tests.support.launch.runs import preprocess
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -43,7 +42,7 @@ def test_no_content_leads_to_other_files_or_the_network(
     probed = 0
     for movie in find_movies(str(films)):
         with pytest.raises(MediaError):
-            prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
+            prepare(movie, opened(movie), Recipe(), 60.0)
         probed += 1
     assert probed == 7 * 15
     # Some of them through the whole run too, beside a film that is good.
@@ -81,26 +80,26 @@ def test_no_content_that_is_read_by_range_leads_anywhere(
     movies = [movie for movie in find_movies(s3_bucket) if movie.movie_id != "canary"]
     assert len(movies) == 8 * 15
     for movie in movies:
-        mark = source.fingerprint(movie)
+        mark = fingerprint(movie)
         with (
             pytest.raises(MediaError) as caught,
-            access.held(movie, mark, by_range=True) as address,
+            open_source(movie, mark) as source,
         ):
-            prepare(movie, mark, Recipe(), 60.0)
+            prepare(movie, source, Recipe(), 60.0)
         assert caught.value.kind == "permanent", caught.value
-        assert address not in str(caught.value)
+        assert source.url not in str(caught.value)
     assert listener.count == 0
     # What all of them name can be read that way, if it is asked for.
     (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
-    with access.held(good, source.fingerprint(good), by_range=True):
-        assert prepare(good, source.fingerprint(good), Recipe(), 60.0).segments
+    with open_source(good, fingerprint(good)) as source:
+        assert prepare(good, source, Recipe(), 60.0).segments
     assert listener.count == 0
     # The tricks are real: without the whitelist of containers this one opens a connection.
     monkeypatch.delenv("http_proxy")
     (script,) = [movie for movie in movies if movie.movie_id == "concat_http"]
-    with access.held(script, source.fingerprint(script), by_range=True) as address:
+    with open_source(script, fingerprint(script)) as source:
         command = [ffmpeg_path(), "-f", "concat", "-safe", "0", "-protocol_whitelist", "http,tcp"]
-        subprocess.run([*command, "-i", address, "-f", "null", "-"], check=False, timeout=60)
+        subprocess.run([*command, "-i", source.url, "-f", "null", "-"], check=False, timeout=60)
     assert listener.count > 0
 
 
@@ -110,4 +109,4 @@ def test_a_picture_sequence_is_no_film(tmp_path: Path) -> None:
     (tmp_path / "shot%03d.mp4").write_bytes((tmp_path / "shot001.jpg").read_bytes())
     (movie,) = [m for m in find_movies(str(tmp_path)) if m.movie_id.startswith("shot")]
     with pytest.raises(MediaError):
-        prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
+        prepare(movie, opened(movie), Recipe(), 60.0)

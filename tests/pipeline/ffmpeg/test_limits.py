@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,31 +15,29 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import limits
+import pipeline.ffmpeg as ffmpeg_package
 from pipeline.__main__ import main
 from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.inputs import guarded
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
 from pipeline.limits import Limits
 from pipeline.movie.steps import Effort, bare_row, prepare
 from pipeline.redaction import redacted
-from pipeline.sources import identity as source
+from pipeline.sources import Readable, fingerprint, open_source
 from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.films.opened import opened_file
 
 
 def look(path: Path, bounds: Limits) -> MediaError:
     """The error that a film meets under `bounds`."""
     (movie,) = find_movies(str(path))
-    with limits.applied(bounds):
-        try:
-            limits.check_source(movie.name, movie.num_bytes)
-            prepare(movie, source.fingerprint(movie), Recipe(), 60.0)
-        except MediaError as error:
-            return error
-    raise AssertionError("no error")
+    with (
+        pytest.raises(MediaError) as caught,
+        open_source(movie, fingerprint(movie), limits=bounds) as source,
+    ):
+        prepare(movie, source, Recipe(), 60.0)
+    return caught.value
 
 
 def test_each_limit_has_its_message(tmp_path: Path) -> None:
@@ -56,13 +55,12 @@ def test_each_limit_has_its_message(tmp_path: Path) -> None:
 
 
 def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
-    film = make_film(tmp_path / "a.mkv", Film(seconds=2))
+    source = opened_file(make_film(tmp_path / "a.mkv", Film(seconds=2)))
+    source.limits = Limits(ffmpeg_memory_gib=0.5)
     graph = "scale=12000:12000,tile=2x2"
-    command = [ffmpeg_path(), "-v", "error", "-i", f"file:{film}", "-vf", graph, "-f", "null", "-"]
-    with (
-        limits.applied(Limits(ffmpeg_memory_gib=0.5)),
-        Run(command, what="a.mkv", wall_seconds=60) as run,
-    ):
+    command = [ffmpeg_path(), "-v", "error", *input_arguments(source), "-vf", graph]
+    command += ["-f", "null", "-"]
+    with FfmpegProcess(command, source, what="a.mkv", wall_seconds=60) as run:
         assert run.read_exactly(1) is None
         with pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"):
             run.finish(tolerate_errors=True)
@@ -70,11 +68,11 @@ def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None
 
 def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
     """It takes each packet for broken that it has no picture buffer for, and talks on."""
+    # A shell does not take ffmpeg's option for its memory.
+    source = Readable("file:a.mkv", "", Limits(ffmpeg_memory_gib=0.0))
     words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
     with (
-        # What is no ffmpeg takes no option for its memory.
-        limits.applied(Limits(ffmpeg_memory_gib=0.0)),
-        Run(["sh", "-c", words], what="a.mkv", wall_seconds=60) as run,
+        FfmpegProcess(["sh", "-c", words], source, what="a.mkv", wall_seconds=60) as run,
         pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"),
     ):
         run.finish(tolerate_errors=True)
@@ -90,8 +88,8 @@ def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
 def test_a_program_that_hangs_or_never_ends_is_stopped(
     command: list[str], bounds: Limits, message: str
 ) -> None:
-    bounds = dataclasses.replace(bounds, ffmpeg_memory_gib=0.0)
-    with limits.applied(bounds), Run(command, what="a.mkv", wall_seconds=200) as run:
+    source = Readable("file:a.mkv", "", dataclasses.replace(bounds, ffmpeg_memory_gib=0.0))
+    with FfmpegProcess(command, source, what="a.mkv", wall_seconds=200) as run:
         reads = iter(lambda: run.read_some(1 << 16), b"")
         with pytest.raises(TimedOutError, match=message):
             deque(reads, maxlen=0)
@@ -105,17 +103,29 @@ def test_time_limits_are_options_and_must_be_positive(
     assert option.strip("-").replace("-", "_") in capsys.readouterr().err
 
 
-def test_every_input_of_a_command_is_guarded() -> None:
-    words = guarded(["ffmpeg", "-ss", "3", "-i", "file:/a", "-i", "file:/b", "-"], Limits())
-    for place in [i for i, word in enumerate(words) if word == "-i"]:
-        before = words[place - 8 : place]
-        assert before[::2] == [
-            "-protocol_whitelist",
-            "-format_whitelist",
-            "-max_streams",
-            "-max_pixels",
-        ]
-        assert before[1] == "file,pipe"
+@pytest.mark.parametrize("protocols", ["file,pipe", "http,tcp"])
+def test_every_input_is_restricted(protocols: str) -> None:
+    """The same bounds, before `-i`, whichever way a command is composed."""
+    source = Readable("file:/a", "", Limits(max_streams=7, max_side=100))
+    source.protocols = protocols
+    words = input_arguments(source)
+    assert words[-2:] == ["-i", "file:/a"]
+    options = dict(zip(words[:-2:2], words[1:-2:2], strict=True))
+    assert options["-protocol_whitelist"] == protocols
+    assert "concat" not in options["-format_whitelist"].split(",")
+    assert (options["-max_streams"], options["-max_pixels"]) == ("7", "10000")
+    compiled = input_stream(source, ss="3").output("-").compile("ffmpeg")
+    before = compiled[: compiled.index("-i")]
+    assert all(before[before.index(name) + 1] == value for name, value in options.items())
+
+
+def test_nothing_else_composes_inputs() -> None:
+    """An input without the whitelists could open other files or the network."""
+    root = Path(ffmpeg_package.__file__).parents[1]
+    for path in root.rglob("*.py"):
+        room = path.relative_to(root).parts[0]
+        if room not in ("ffmpeg", "demo"):
+            assert not re.search(r"""ffmpeg\.input\(|["']-i["']""", path.read_text()), path
 
 
 @pytest.mark.parametrize(
@@ -143,10 +153,11 @@ def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
 
 _WORKER = """
 import sys
-from pipeline import limits
-from pipeline.ffmpeg.process import Run
-bounds = limits.Limits(ffmpeg_memory_gib=0)
-with limits.applied(bounds), Run(sys.argv[1:], what="x", wall_seconds=60) as run:
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.limits import Limits
+from pipeline.sources import Readable
+source = Readable("file:x", "", Limits(ffmpeg_memory_gib=0))
+with FfmpegProcess(sys.argv[1:], source, what="x", wall_seconds=60) as run:
     print(run._process.pid, flush=True)
     run.read_exactly(1)
 """

@@ -11,10 +11,10 @@ from benchmarks import memory
 from pipeline.audio import clips as audio
 from pipeline.movie import steps
 from pipeline.movie.spool import SOUND, Spool
-from pipeline.sources import identity as source
 from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, make_film
+from tests.support.films.opened import opened, source_of
 from tests.support.films.oracle import decoded_audio
 
 
@@ -36,11 +36,11 @@ def test_the_sound_comes_in_as_many_parts_as_are_announced(
     film = make_film(tmp_path / "a.mp4", Film(seconds=7))
     (movie,) = find_movies(str(film))
     recipe = Recipe(num_frames=5, short_side=32, store_audio=True)
-    plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
+    plan = steps.prepare(movie, opened(movie), recipe, 300.0)
     whole, data = decoded_audio(plan)
     assert audio.num_audio_parts(plan) == 1
     monkeypatch.setattr(audio, "CLIPS_PER_PART", 2)
-    parts = list(audio.audio_parts(steps.placed(plan, []), str(film)))
+    parts = list(audio.audio_parts(steps.placed(plan, []), source_of(plan)))
     assert len(parts) == audio.num_audio_parts(plan) == 4
     assert np.array_equal(np.concatenate(parts), data)
     assert len(whole.clips) == 7

@@ -11,6 +11,7 @@ from pipeline.errors import TooShortError
 from pipeline.movie import steps
 from pipeline.plan.shots import merge_close_cuts, starts_in_shots
 from shards_spec.recipe import Recipe
+from tests.support.films.opened import source_of
 from tests.support.films.oracle import (
     clip_rows,
     decoded,
@@ -53,7 +54,7 @@ def test_segments_change_no_byte_of_clips_in_shots(film: Path) -> None:
 def test_frames_and_sound_of_clips_in_shots(film: Path) -> None:
     plan = plan_of(film, SHOTS, seconds=3.0)
     assert wrong_frames(plan, source_frames(film)) == 0
-    found = [steps.run_segment(plan, segment)[0] for segment in plan.segments]
+    found = [steps.run_segment(plan, segment, source_of(plan))[0] for segment in plan.segments]
     sound, _ = decoded_audio(plan, found)
     assert [clip.clip_number for clip in sound.clips] == list(range(10))
     assert max(abs(clip.skew_ns) for clip in sound.clips) <= 31_250

@@ -15,7 +15,6 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie import steps
 from pipeline.probe.audio_track import audio_tracks, choose_track
 from pipeline.probe.languages import language_code
-from pipeline.sources import identity as source
 from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
@@ -29,6 +28,7 @@ from tests.support.films.beeps import (
     write_wav,
 )
 from tests.support.films.media import ffmpeg
+from tests.support.films.opened import opened
 
 
 def movie(language: str = "", audio_track: int = -1) -> Movie:
@@ -191,7 +191,7 @@ def test_tracks_of_a_real_file(tmp_path: Path) -> None:
         (found,) = find_movies(str(path))
         wish = Movie(**{**vars(found), "audio_track": audio_track})
         recipe = Recipe(num_frames=8, store_audio=True, crop_bars=False, language=language)
-        plan = steps.prepare(wish, source.fingerprint(wish), recipe, 1000.0)
+        plan = steps.prepare(wish, opened(wish), recipe, 1000.0)
         _, samples = stored_sound(plan)
         spectrum = np.abs(np.fft.rfft(samples[16_000:32_000]))
         return int(spectrum.argmax())

@@ -18,8 +18,7 @@ from pipeline.__main__ import main
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.movie import steps
 from pipeline.movie.spool import SOUND, Spool
-from pipeline.sources import identity as source
-from pipeline.sources import staged as copies
+from pipeline.sources import identity, staged
 from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
@@ -27,6 +26,7 @@ from shards_spec.storage.storage import Storage
 from shards_spec.validation.validate import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
+from tests.support.films.opened import opened, source_of
 from tests.support.films.oracle import decoded_audio
 from tests.support.stores.fault_proxy import FaultProxy
 
@@ -70,7 +70,7 @@ def test_a_source_is_fetched_once_for_many(
     monkeypatch.setattr(Storage, "download", slow)
 
     def use(_: int) -> bytes:
-        with copies.held(movie, source.fingerprint(movie), 1.0) as path:
+        with staged.staged_copy(movie, identity.fingerprint(movie), 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(5) as pool:
@@ -83,22 +83,22 @@ def test_copies_are_bounded_and_those_in_use_stay(
 ) -> None:
     movies = remote_movies(s3_bucket, dict.fromkeys("abcd", 1000))
     room = 2500 / GIB
-    prints = {name: source.fingerprint(movie) for name, movie in movies.items()}
+    prints = {name: identity.fingerprint(movie) for name, movie in movies.items()}
     for name in "ab":
-        with copies.held(movies[name], prints[name], room):
+        with staged.staged_copy(movies[name], prints[name], room):
             pass
         time.sleep(0.02)
-    with copies.held(movies["a"], prints["a"], room) as kept:
-        with copies.held(movies["c"], prints["c"], room):
+    with staged.staged_copy(movies["a"], prints["a"], room) as kept:
+        with staged.staged_copy(movies["c"], prints["c"], room):
             # `b` was the only one that nobody held.
             assert letters(staging) == {b"a", b"c"}
-            monkeypatch.setattr(copies, "_WAIT_FOR_ROOM_SECONDS", 0.1)
+            monkeypatch.setattr(staged, "_WAIT_FOR_ROOM_SECONDS", 0.1)
             with pytest.raises(DiskFullError, match="--stage-gib"):
-                copies.held(movies["d"], prints["d"], room).__enter__()
-        copies.delete(prints["a"])
+                staged.staged_copy(movies["d"], prints["d"], room).__enter__()
+        staged.delete_copy(prints["a"])
         assert kept.exists()
-    copies.delete(prints["a"])
-    copies.delete(prints["c"])
+    staged.delete_copy(prints["a"])
+    staged.delete_copy(prints["c"])
     assert letters(staging) == set()
 
 
@@ -106,14 +106,14 @@ def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
     s3_bucket: str, staging: Path
 ) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
-    mark = source.fingerprint(movie)
-    folder = copies.stage_folder(mark)
+    mark = identity.fingerprint(movie)
+    folder = staged.stage_folder(mark)
     folder.mkdir(parents=True)
     lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
     def use() -> bytes:
-        with copies.held(movie, mark, 1.0) as path:
+        with staged.staged_copy(movie, mark, 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(1) as pool:
@@ -126,16 +126,16 @@ def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
 
 def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
-    source.require_unchanged(movie)
+    identity.require_unchanged(movie)
     Storage(s3_bucket).put("a.mp4", b"b" * 1000)
     with pytest.raises(SourceChangedError):
-        source.require_unchanged(movie)
+        identity.require_unchanged(movie)
     with pytest.raises(SourceChangedError):
-        copies.held(movie, source.fingerprint(movie), 1.0).__enter__()
-    assert source.looked_up(movie).etag != movie.etag
+        staged.staged_copy(movie, identity.fingerprint(movie), 1.0).__enter__()
+    assert identity.looked_up(movie).etag != movie.etag
     gone = replace(movie, uri=movie.uri.replace("a.mp4", "gone.mp4"))
     with pytest.raises(SourceError):
-        copies.held(gone, "f" * 16, 1.0).__enter__()
+        staged.staged_copy(gone, "f" * 16, 1.0).__enter__()
     assert letters(staging) == set()
 
 
@@ -143,13 +143,13 @@ def write_undisturbed(film: Path, out: Storage) -> None:
     """The shards of a film by its steps alone, without Ray and without a bad store."""
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=32, num_frames=8, seed=3)
-    plan = steps.prepare(movie, source.fingerprint(movie), recipe, 300.0)
+    plan = steps.prepare(movie, opened(movie), recipe, 300.0)
     sound, data = decoded_audio(plan)
     segments = []
     with Spool() as spool:
         spool.add(SOUND, [data])
         for part in plan.segments:
-            segment, data = steps.run_segment(plan, part)
+            segment, data = steps.run_segment(plan, part, source_of(plan))
             segments.append(segment)
             spool.add(segment.number, [data])
         steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), sound, segments, spool)

@@ -16,6 +16,7 @@ from pipeline.movie import steps
 from pipeline.video.decoder_log import QUIET_FRAMES, DecoderLog, Frame, broken, mended
 from tests.support.films import damage as kinds
 from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.films.opened import source_of
 from tests.support.films.oracle import decoded, everything, plan_of
 
 PCM = ("-c:a", "pcm_s16le")
@@ -124,7 +125,7 @@ def test_whole_films_take_one_run(codec: str, folder: Path) -> None:
         plan = plan_of(_whole(folder, codec, suffix), seconds=5.0)
         assert len(plan.segments) >= 2
         for segment in plan.segments:
-            found, _ = steps.run_segment(plan, segment)
+            found, _ = steps.run_segment(plan, segment, source_of(plan))
             # Keyframes of open groups of HEVC are decoded so long before they are shown that a
             # transport stream is searched twice.
             is_far = codec == "hevc open" and suffix == ".ts" and segment.number > 0

@@ -15,13 +15,13 @@ from pipeline.movie import steps
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.selection import join_clips
 from pipeline.plan import MoviePlan, PlacedPlan
-from pipeline.sources import identity as source
-from pipeline.sources.corpus import find_movies
+from pipeline.sources import Readable, find_movies
 from pipeline.video import VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 from shards_spec.schema import ClipRow
 from tests.support.films.media import read_number, shown_at
+from tests.support.films.opened import opened, source_of
 
 #: 112 lines as the films have; no search for bars where a test is about something else.
 RECIPE = Recipe(num_frames=8, short_side=112, crop_bars=False)
@@ -32,25 +32,27 @@ Clips = dict[int, tuple[int, NDArray[np.uint8]]]
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
     """The plan of the movie at `path`, in segments of about `seconds`, placed without cuts."""
     (movie,) = find_movies(str(path))
-    return steps.placed(steps.prepare(movie, source.fingerprint(movie), recipe, seconds), [])
+    return steps.placed(steps.prepare(movie, opened(movie), recipe, seconds), [])
 
 
 def decoded(plan: MoviePlan) -> tuple[PlacedPlan, MovieFrames]:
     """The plan with its clips placed, and all decoded frames."""
-    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
     placed = steps.placed(plan, [segment for segment, _ in segments])
     return placed, MovieFrames(placed, segments)
 
 
 def decoded_audio(
-    plan: MoviePlan, segments: Sequence[VideoSegment] = ()
+    plan: MoviePlan,
+    segments: Sequence[VideoSegment] = (),
+    source: Readable | None = None,
 ) -> tuple[MovieAudio, NDArray[np.uint8]]:
     """The audio of all clips, and the parts of `audio_parts` as one array of bytes.
 
-    `segments` may be empty unless clips keep to shots.
+    `segments` may be empty unless clips keep to shots; `source` unless the movie is remote.
     """
     parts: list[NDArray[np.uint8]] = []
-    decoding = steps.run_audio_parts(plan, segments)
+    decoding = steps.run_audio_parts(plan, source or source_of(plan), segments)
     while True:
         try:
             parts.append(next(decoding))
@@ -85,7 +87,7 @@ def _everything(plan: PlacedPlan, frames: MovieFrames) -> list[object]:
 
 def clip_rows(plan: MoviePlan) -> tuple[list[ClipRow], dict[str, int]]:
     """The rows of a movie's clips in the order of time, and how many were dropped, by reason."""
-    segments = [steps.run_segment(plan, segment) for segment in plan.segments]
+    segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
     found = [segment for segment, _ in segments]
     audio, _ = decoded_audio(plan, found)
     placed = steps.placed(plan, found)

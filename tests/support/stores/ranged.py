@@ -12,11 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.movie import steps
-from pipeline.sources import access
-from pipeline.sources import identity as source
+from pipeline.sources import Readable, fingerprint, open_source
 from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio
@@ -28,11 +26,11 @@ RECIPE = Recipe(short_side=32, num_frames=8, seed=3)
 
 def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]:
     """Everything that the steps make of a movie before it is written."""
-    mark = source.fingerprint(movie)
-    with access.held(movie, mark, by_range=by_range, stage_gib=1.0):
-        plan = steps.prepare(movie, mark, RECIPE, seconds)
-        segments = [steps.run_segment(plan, part) for part in plan.segments]
-        sound, data = decoded_audio(plan)
+    mark = fingerprint(movie)
+    with open_source(movie, mark, by_range=by_range, stage_gib=1.0) as source:
+        plan = steps.prepare(movie, source, RECIPE, seconds)
+        segments = [steps.run_segment(plan, part, source) for part in plan.segments]
+        sound, data = decoded_audio(plan, source=source)
     return (
         plan.probe,
         plan.crop,
@@ -87,11 +85,11 @@ def web_film(path: Path, **settings: Any) -> Iterator[tuple[Movie, type[WebHandl
         server.shutdown()
 
 
-def read_all(url: str, movie: Movie) -> int:
+def read_all(source: Readable, movie: Movie) -> int:
     """What a step does: read frames to their end, then ask whether all went well. Their bytes."""
-    command = [ffmpeg_path(), "-i", url, "-f", "rawvideo", "-"]
+    command = [ffmpeg_path(), *input_arguments(source), "-f", "rawvideo", "-"]
     num_bytes = 0
-    with Run(command, what=movie.name, wall_seconds=60) as run:
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=60) as run:
         while data := run.read_some(1 << 16):
             num_bytes += len(data)
         run.finish(tolerate_errors=True)

@@ -11,8 +11,7 @@ import pytest
 from pipeline.config import RunConfig
 from pipeline.console.sync_check import check_sync
 from pipeline.movie import steps
-from pipeline.sources import access
-from pipeline.sources import identity as source
+from pipeline.sources import fingerprint, is_by_range, open_source
 from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import shard_digests
@@ -56,13 +55,13 @@ def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
     raw = ("-c:v", "rawvideo", "-pix_fmt", "yuv420p")
     path = make_film(tmp_path / "long.mkv", Film(seconds=60, width=96, height=64, video=raw))
     with web_film(path) as (movie, handler):
-        mark = source.fingerprint(movie)
-        with access.held(movie, mark, by_range=True):
-            plan = steps.prepare(movie, mark, RECIPE, 5.0)
+        mark = fingerprint(movie)
+        with open_source(movie, mark) as source:
+            plan = steps.prepare(movie, source, RECIPE, 5.0)
         assert len(plan.segments) == 12
         handler.num_bytes = 0
-        with access.held(movie, mark, by_range=True):
-            steps.run_segment(plan, plan.segments[6])
+        with open_source(movie, mark) as source:
+            steps.run_segment(plan, plan.segments[6], source)
         assert movie.num_bytes / 12 < handler.num_bytes < movie.num_bytes / 2
 
 
@@ -71,12 +70,12 @@ def test_which_films_are_read_by_range(tmp_path: Path) -> None:
     local = replace(remote, uri="file:///a.mp4")
     ranged, staged = RunConfig(sources="ranged"), RunConfig(sources="staged")
     auto, small = RunConfig(), RunConfig(stage_gib=2.0)
-    assert not any(access.is_by_range(local, c, 9) for c in (auto, small, ranged, staged))
-    assert access.is_by_range(remote, ranged, 1)
-    assert not access.is_by_range(remote, staged, 9)
-    assert not access.is_by_range(remote, auto, 3)
-    assert access.is_by_range(remote, auto, 4)
-    assert access.is_by_range(remote, small, 1)
+    assert not any(is_by_range(local, c, 9) for c in (auto, small, ranged, staged))
+    assert is_by_range(remote, ranged, 1)
+    assert not is_by_range(remote, staged, 9)
+    assert not is_by_range(remote, auto, 3)
+    assert is_by_range(remote, auto, 4)
+    assert is_by_range(remote, small, 1)
 
 
 @pytest.mark.slow

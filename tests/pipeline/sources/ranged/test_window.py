@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from pipeline.errors import NoDecoderError
+from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import access
-from pipeline.sources import identity as source
-from pipeline.sources import ranged as window
+from pipeline.sources import fingerprint, open_source
 from pipeline.sources import read_ahead as blocks
 from pipeline.sources.corpus import Movie
+from pipeline.sources.ranged import ranged_source
 from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
@@ -29,8 +29,8 @@ def test_a_proxy_is_not_asked(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
-    with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-        assert read_all(found.url, ts_movie) == FRAMES_BYTES
+    with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
+        assert read_all(source, ts_movie) == FRAMES_BYTES
 
 
 def test_an_ffmpeg_without_network_is_no_fault_of_the_film(
@@ -41,12 +41,12 @@ def test_an_ffmpeg_without_network_is_no_fault_of_the_film(
     program.write_text("#!/bin/sh\necho 'Error opening input: Protocol not found' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("FFPROBE_BINARY", str(program))
-    mark = source.fingerprint(ts_movie)
+    mark = fingerprint(ts_movie)
     with (
-        access.held(ts_movie, mark, by_range=True),
+        open_source(ts_movie, mark) as source,
         pytest.raises(NoDecoderError, match="--sources staged"),
     ):
-        steps.prepare(ts_movie, mark, RECIPE, 5.0)
+        steps.prepare(ts_movie, source, RECIPE, 5.0)
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
@@ -64,20 +64,19 @@ def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
 def test_a_window_gives_its_film_and_nothing_else(ts_movie: Movie, films: dict[str, Path]) -> None:
     data = films["film.ts"].read_bytes()
     size = len(data)
-    with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-        base = found.url.rpartition("/")[0]
-        assert asked(found.url, Range="bytes=5-20000") == (206, data[5:20001])
-        assert asked(found.url, Range=f"bytes={size - 3}-") == (206, data[-3:])
-        assert asked(found.url, Range=f"bytes={size - 3}-{size + 9}") == (206, data[-3:])
-        assert asked(found.url, "HEAD") == (206, b"")
-        assert asked(found.url, Range=f"bytes={size}-")[0] == 416
+    with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
+        base = source.url.rpartition("/")[0]
+        assert asked(source.url, Range="bytes=5-20000") == (206, data[5:20001])
+        assert asked(source.url, Range=f"bytes={size - 3}-") == (206, data[-3:])
+        assert asked(source.url, Range=f"bytes={size - 3}-{size + 9}") == (206, data[-3:])
+        assert asked(source.url, "HEAD") == (206, b"")
+        assert asked(source.url, Range=f"bytes={size}-")[0] == 416
         for wrong in ("bytes=-5", "bytes=0-1,3-4", "bytes=a-", f"bytes={'9' * 30}-"):
-            assert asked(found.url, Range=wrong) == (400, b"")
-        for path in ("", "/", f"{found.path}/..", f"{found.path}?x", found.path[:-1], "//host/"):
+            assert asked(source.url, Range=wrong) == (400, b"")
+        for path in ("", "/", f"{source.path}/..", f"{source.path}?x", source.path[:-1], "//host/"):
             assert asked(base + path) == (404, b""), path
-        assert asked(found.url, "POST")[0] == 501
-        url = found.url
-    assert window.at(url) is None
+        assert asked(source.url, "POST")[0] == 501
+        url = source.url
     with pytest.raises(ConnectionRefusedError):
         asked(url)
 
@@ -89,8 +88,8 @@ def test_others_on_the_machine_get_nothing(ts_movie: Movie) -> None:
         "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
         "s.sendall(b'GET ' + sys.argv[2].encode() + b' HTTP/1.0\\r\\n\\r\\n'); print(s.recv(12))"
     )
-    with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-        command = [sys.executable, "-I", "-c", code, str(urlsplit(found.url).port), found.path]
+    with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
+        command = [sys.executable, "-I", "-c", code, str(urlsplit(source.url).port), source.path]
         run = partial(subprocess.run, capture_output=True, text=True, timeout=20, check=False)
         assert "HTTP/1.1 206" in run([*command, "0"]).stdout
         other = run([*command, "65534"])
@@ -101,10 +100,10 @@ def test_others_on_the_machine_get_nothing(ts_movie: Movie) -> None:
 def test_memory_is_of_a_few_blocks(films: dict[str, Path]) -> None:
     with (
         web_film(films["film.ts"]) as (movie, _),
-        window.opened(movie, source.fingerprint(movie)) as found,
+        ranged_source(movie, fingerprint(movie), Limits()) as source,
     ):
-        read_all(found.url, movie)
+        read_all(source, movie)
         assert movie.num_bytes > 2 * blocks.NUM_HELD * blocks.BLOCK_BYTES
-        assert len(found.blocks._held) <= blocks.NUM_HELD + blocks.NUM_AHEAD
+        assert len(source.blocks._held) <= blocks.NUM_HELD + blocks.NUM_AHEAD
         # So short a film is read once to see what it is, and once for its frames.
-        assert movie.num_bytes <= found.blocks.fetched_bytes < 3 * movie.num_bytes
+        assert movie.num_bytes <= source.blocks.fetched_bytes < 3 * movie.num_bytes

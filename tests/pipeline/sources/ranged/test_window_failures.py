@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import limits
 from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
-from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.process import Run
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
+from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import identity as source
-from pipeline.sources import ranged as window
+from pipeline.sources import fingerprint
 from pipeline.sources import read_ahead as blocks
 from pipeline.sources.corpus import Movie
+from pipeline.sources.ranged import ranged_source
 from shards_spec.storage.storage import Storage
 from tests.support.films.oracle import decoded_audio
 from tests.support.stores.fault_proxy import FaultProxy
@@ -31,29 +30,29 @@ def test_a_read_that_fails_is_no_end_of_the_film(
     recipe = replace(RECIPE, crop_bars=False)
     with FaultProxy(s3_endpoint, rate=0.0, faults=("truncate",)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        mark = source.fingerprint(ts_movie)
-        with window.opened(ts_movie, mark) as found:
-            plan = steps.prepare(ts_movie, mark, recipe, 5.0)
-            assert found.failure is None
-        with window.opened(ts_movie, mark) as found:
+        mark = fingerprint(ts_movie)
+        with ranged_source(ts_movie, mark, Limits()) as source:
+            plan = steps.prepare(ts_movie, source, recipe, 5.0)
+            assert source.failure is None
+        with ranged_source(ts_movie, mark, Limits()) as source:
             # The store gives the film's first half, then nothing more.
-            read = found.blocks.read
+            read = source.blocks.read
             half = ts_movie.num_bytes // 2
 
             def until_half(start: int, end: int) -> memoryview:
                 proxy._rate = 1.0 if start >= half else 0.0
                 return read(start, end)
 
-            monkeypatch.setattr(found.blocks, "read", until_half)
-            found.blocks._storage = found.blocks._storage.with_retries(0)
+            monkeypatch.setattr(source.blocks, "read", until_half)
+            source.blocks._storage = source.blocks._storage.with_retries(0)
             with pytest.raises(SourceError, match=r"film\.ts"):
-                read_all(found.url, ts_movie)
+                read_all(source, ts_movie)
             with pytest.raises(SourceError):
-                steps.run_segment(plan, plan.segments[-1])
+                steps.run_segment(plan, plan.segments[-1], source)
             with pytest.raises(SourceError):
-                decoded_audio(plan)
+                decoded_audio(plan, source=source)
             with pytest.raises(SourceError):
-                steps.prepare(ts_movie, mark, recipe, 5.0)
+                steps.prepare(ts_movie, source, recipe, 5.0)
 
 
 def test_an_answer_that_breaks_off_goes_on_where_it_ended(
@@ -61,8 +60,8 @@ def test_an_answer_that_breaks_off_goes_on_where_it_ended(
 ) -> None:
     with FaultProxy(s3_endpoint, rate=0.3, seed=2, faults=("truncate",)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-            assert read_all(found.url, ts_movie) == FRAMES_BYTES
+        with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
+            assert read_all(source, ts_movie) == FRAMES_BYTES
         assert proxy.num_faults > 5
         starts = [start % blocks.BLOCK_BYTES for _, start, _ in proxy.ranges]
         assert any(starts)
@@ -71,36 +70,35 @@ def test_an_answer_that_breaks_off_goes_on_where_it_ended(
 def test_a_film_that_is_replaced_while_it_is_read(
     ts_movie: Movie, s3_bucket: str, films: dict[str, Path]
 ) -> None:
-    with window.opened(ts_movie, source.fingerprint(ts_movie)) as found:
-        found.blocks.read(0, 10)
+    with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
+        source.blocks.read(0, 10)
         # As many bytes as before: only the tag tells.
         other = bytearray(films["film.ts"].read_bytes())
         other[-100:] = bytes(100)
         Storage(s3_bucket).put("film.ts", other)
         with pytest.raises(SourceChangedError):
-            read_all(found.url, ts_movie)
+            read_all(source, ts_movie)
     with pytest.raises(SourceChangedError):
-        window.opened(ts_movie, source.fingerprint(ts_movie)).__enter__()
+        ranged_source(ts_movie, fingerprint(ts_movie), Limits()).__enter__()
 
 
 def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
     """Every block takes longer than an ffmpeg may give nothing; then one that really idles."""
-    bounds = limits.Limits(no_progress_seconds=1.0)
+    limits = Limits(no_progress_seconds=1.0)
     with (
-        limits.applied(bounds),
         web_film(films["film.ts"], delay_seconds=1.3) as (movie, handler),
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(blocks, "BLOCK_BYTES", 1 << 17)
-        with window.opened(movie, source.fingerprint(movie)) as found:
-            assert read_all(found.url, movie) == FRAMES_BYTES
-            assert found.waited_seconds > 1.3
+        with ranged_source(movie, fingerprint(movie), limits) as source:
+            assert read_all(source, movie) == FRAMES_BYTES
+            assert source.waited_seconds > 1.3
         handler.delay_seconds = 0.0
-        with window.opened(movie, source.fingerprint(movie)) as found:
+        with ranged_source(movie, fingerprint(movie), limits) as source:
             # At the film's own pace into nothing.
-            command = [ffmpeg_path(), "-re", "-i", found.url, "-f", "null", "-"]
+            command = [ffmpeg_path(), "-re", *input_arguments(source), "-f", "null", "-"]
             with (
-                Run(command, what="a", wall_seconds=60) as run,
+                FfmpegProcess(command, source, what="a", wall_seconds=60) as run,
                 pytest.raises(TimedOutError, match="no output"),
             ):
                 run.read_some(1)
@@ -110,9 +108,9 @@ def test_a_store_that_gives_nothing_is_given_up(
     films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with web_film(films["film.ts"]) as (movie, handler):
-        with window.opened(movie, source.fingerprint(movie)) as found:
+        with ranged_source(movie, fingerprint(movie), Limits()) as source:
             handler.tag, handler.data = '"other"', b""
-            found.blocks._storage = found.blocks._storage.with_retries(0)
+            source.blocks._storage = source.blocks._storage.with_retries(0)
             with pytest.raises(MediaError, match=r"film\.ts") as caught:
-                read_all(found.url, movie)
+                read_all(source, movie)
         assert caught.value.kind == "transient"

@@ -1,0 +1,34 @@
+"""A movie that is open for reading: the address that ffmpeg gets, and what its reads are bound by.
+
+`access.open_source` yields one; whatever starts ffmpeg takes it as an argument.
+"""
+
+from __future__ import annotations
+
+from pipeline.errors import MediaError
+from pipeline.limits import Limits
+
+
+class Readable:
+    """A movie's bytes, readable by ffmpeg until `open_source` closes them. Here: a local file."""
+
+    protocols = "file,pipe"
+    """All that ffmpeg may open to read `url`."""
+
+    def __init__(self, url: str, fingerprint: str, limits: Limits) -> None:
+        self.url = url
+        """Input address for ffmpeg; never a bare path, which could read as an option."""
+        self.fingerprint = fingerprint
+        """Of the source that was opened."""
+        self.limits = limits
+        """Bounds of every ffmpeg process that reads this source."""
+
+    @property
+    def failure(self) -> MediaError | None:
+        """The first failed read, after which nothing that ffmpeg returned can be trusted."""
+        return None
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long ffmpeg has waited for the store so far."""
+        return 0.0

@@ -1,4 +1,4 @@
-"""What preprocessing costs: CPU seconds per film second, by task and by kind of film.
+"""What preprocessing costs: CPU seconds per movie second, by task and by kind of movie.
 
     python -m benchmarks.costs --film big_buck_bunny.mp4 [--films FOLDER] [--rounds 2]
 
@@ -44,7 +44,7 @@ TASKS = ("prepare", "segment", "audio", "write")
 
 @dataclass
 class Film:
-    """One film's CPU seconds by task."""
+    """One movie's CPU seconds by task."""
 
     name: str
     num_bytes: int
@@ -62,13 +62,13 @@ class Round:
 
     films: list[Film]
     start: float
-    """Of Ray's processes and one worker, until it has done a first film."""
+    """Of Ray's processes and one worker, until the first movie is done."""
     outside: float
     """Share that went to no task, in addition: the driver and Ray's own processes."""
 
 
 def run_once(folder: Path, paths: list[Path]) -> Round:
-    """Run over a film to start everything, then over all films."""
+    """Run over one movie to start everything, then over all movies."""
     with tempfile.TemporaryDirectory(prefix="reelshards-costs-", dir=folder.parent) as scratch:
         first = Path(scratch) / "first"
         first.mkdir()
@@ -89,12 +89,12 @@ def run_once(folder: Path, paths: list[Path]) -> Round:
 
 
 def films_of(log: Path, paths: list[Path]) -> list[Film]:
-    """The films with what the log says of their tasks."""
+    """The movies with the costs that the log reports for their tasks."""
     films = {path.stem: Film(path.stem, path.stat().st_size) for path in paths}
     for line in log.read_text().splitlines():
         event = json.loads(line)
         if event["event"] == "retry" or event.get("error_class"):
-            raise SystemExit(f"a film failed; its costs say nothing: {event}")
+            raise SystemExit(f"a movie failed, so its costs are meaningless: {event}")
         film = films[event["movie_id"]]
         if event["event"] == "planned":
             film.seconds = event["film_seconds"]
@@ -104,7 +104,7 @@ def films_of(log: Path, paths: list[Path]) -> list[Film]:
 
 
 def least(rounds: Iterable[list[Film]]) -> list[Film]:
-    """The films with the least that each task took in any round."""
+    """The movies with the least that each task took in any round."""
     found = []
     for same in zip(*rounds, strict=True):
         tasks = {task: min(film.tasks[task] for film in same) for task in TASKS}
@@ -113,7 +113,7 @@ def least(rounds: Iterable[list[Film]]) -> list[Film]:
 
 
 def prepare_line(folder: Path, kind: Kind, rounds: int) -> tuple[float, float]:
-    """CPU seconds of looking into a film of a kind: whatever its length, and per film second."""
+    """CPU seconds of preparing a movie of one kind: the constant part, and per movie second."""
     with tempfile.TemporaryDirectory(prefix="reelshards-costs-", dir=folder.parent) as scratch:
         repeated = Path(scratch) / f"{kind.name}{kind.suffix}"
         part = make_repeated(folder, kind, 20, repeated)
@@ -124,7 +124,7 @@ def prepare_line(folder: Path, kind: Kind, rounds: int) -> tuple[float, float]:
 
 
 def prepare_cost(path: Path, rounds: int) -> tuple[float, float]:
-    """Film seconds, and the least CPU seconds of looking into the film."""
+    """Movie seconds, and the least CPU seconds of preparing the movie."""
     (movie,) = find_movies(str(path))
     spent, plan = [], None
     for _ in range(rounds):
@@ -149,7 +149,7 @@ def costs_of(films: list[Film], line: tuple[float, float]) -> KindCosts:
 
 
 def spread_of(films: list[Film], kinds: dict[str, KindCosts]) -> dict[str, float]:
-    """Standard deviation of the logarithm of a film's costs against its kind's mean, by task."""
+    """Standard deviation of the logarithm of a movie's costs against its kind's mean, by task."""
     found = {}
     for task in TASKS:
         logs = []
@@ -205,10 +205,10 @@ def page(record: dict[str, Any]) -> str:
         f"The load average of the machine's {record['cpus']} CPUs "
         f"was {record['load_average']}, these tasks included; more makes figures larger.",
         "",
-        "CPU seconds of one core per film second, ffmpeg's included, by the real tasks on Ray; the "
+        "CPU seconds of one core per movie second, with ffmpeg, by the real tasks on Ray; the "
         "default recipe. h264-720p is Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), whole "
-        "and in parts; the other kinds are parts of it coded anew, 1080p scaled up: no films of "
-        "their own, so what differs between films is seen only as far as its scenes differ.",
+        "and in parts; the other kinds are re-encoded parts of it, with 1080p scaled up, not "
+        "movies of their own, so the spread between movies shows only as far as its scenes differ.",
         "",
         "| kind | Mbit/s | prepare | segment | audio | write | core-hours per film-hour |",
         "|---|---|---|---|---|---|---|",
@@ -223,11 +223,11 @@ def page(record: dict[str, Any]) -> str:
     spread = ", ".join(f"{task} {value:.2f}" for task, value in record["spread"].items())
     lines += [
         "",
-        "The last column is for a film of 105 minutes and holds what went to no task (the driver "
-        f"and Ray's processes): {100 * record['outside_tasks']:.1f} % more. To start Ray and a "
-        f"worker took {record['start_seconds']:.1f} CPU seconds, once.",
+        "The last column is for a movie of 105 minutes and includes what belongs to no task (the "
+        f"driver and Ray's processes): {100 * record['outside_tasks']:.1f} % more. Starting Ray "
+        f"and a worker took {record['start_seconds']:.1f} CPU seconds, once.",
         "",
-        f"Spread between films of a kind (standard deviation of the logarithm): {spread}.",
+        f"Spread between movies of a kind (standard deviation of the logarithm): {spread}.",
         "",
     ]
     return "\n".join(lines)
@@ -237,7 +237,7 @@ def main() -> None:
     """Measure, write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--film", type=Path, required=True, help="Big Buck Bunny, 720p")
-    parser.add_argument("--films", type=Path, help="keeps the films that are made of it")
+    parser.add_argument("--films", type=Path, help="folder that keeps the movies made from it")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()

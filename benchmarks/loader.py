@@ -1,12 +1,12 @@
-"""Clips per second of the stream beside webdataset, litData, mosaic streaming and the limit.
+"""Clips per second of the stream against webdataset, litData, mosaic streaming and the limit.
 
     python -m benchmarks.loader [--folder data/bench-clips] [--seconds 10] [--cores 2] [--rounds 3]
 
 The same clips are written once in each library's format (`clip_sets`). Every way then delivers
 batches of 64 of them, decoded alike (`ways`, `peers`), from local files and from S3 on loopback
 (`range_server`), cold and warm; in turn, several rounds, each in processes of its own on the same
-cores, and in turn with the limit (`pace`), beside which its share is taken. Clips per second of CPU
-count user and system time of all loading processes. On S3 the last of the cores is the server's.
+cores, and alternating with the limit (`pace`), of which the share is computed. Clips per second of
+CPU count user and system time of all loading processes. On S3 the last core is the server's.
 
 cold    files are dropped from the page cache, the library's own cache is empty; the stream, as by
         default, keeps nothing, its peers store whole chunks
@@ -171,7 +171,7 @@ class _Runs:
 
     @contextmanager
     def _cache(self, way: str, is_cold: bool) -> Iterator[Path]:
-        """A fresh cache folder, or the one that stays from run to run; one for all of ours."""
+        """A fresh cache folder, or a persistent one; shared by all of ours."""
         if is_cold:
             with tempfile.TemporaryDirectory(dir=self._caches) as folder:
                 yield Path(folder)

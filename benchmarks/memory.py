@@ -1,8 +1,8 @@
-"""What a worker's memory does when the film is longer: peak of each kind of task, two lengths.
+"""How a worker's memory depends on the length of a movie: peak of each kind of task, two lengths.
 
     python -m benchmarks.memory [--minutes 10 180] [--fps 24] [--out benchmarks/results/memory.md]
 
-Two films are made, alike but for their length, and each goes through `preprocess` on a Ray of its
+Two movies that differ only in length are made, and each goes through `preprocess` on a Ray of its
 own with one worker at a time. Meanwhile every process of that Ray is looked at every 20 ms. What
 counts is `RssAnon` of `/proc/<pid>/status`: memory that belongs to the process alone. The object
 store is shared memory (`RssShmem`) and mapped files are `RssFile`; neither counts. A worker
@@ -42,7 +42,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peaks of one film's run, MiB of private memory."""
+    """Peaks of one movie's run, MiB of private memory."""
 
     minutes: float
     clips: int
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def make_film(folder: Path, minutes: float, size: str, fps: int) -> Path:
-    """A film of moving picture and sound: one minute of it, again and again."""
+    """A movie with moving video and audio: one minute, repeated."""
     loop, film = folder / "loop.mkv", folder / f"{minutes:g}" / "film.mkv"
     film.parent.mkdir()
     picture = f"testsrc2=size={size}:rate={fps}"
@@ -90,7 +90,7 @@ def make_film(folder: Path, minutes: float, size: str, fps: int) -> Path:
 
 
 def measure(film: Path, minutes: float) -> Peaks:
-    """Run one film through the pipeline and watch its workers."""
+    """Run one movie through the pipeline and watch its workers."""
     config = RunConfig(workers=1)
     with tempfile.TemporaryDirectory() as out, _Watch() as watch:
         summary = preprocess(str(film.parent), out, Recipe(), config)
@@ -175,12 +175,12 @@ def page(peaks: list[Peaks], film: str) -> str:
     about = provenance()
     return "\n".join(
         [
-            "# Memory of a worker and the length of a film",
+            "# Memory of a worker and the length of a movie",
             "",
             f"`{command([short.minutes, long.minutes])}`, {about['date']}, {about['machine']}, "
             f"{about['versions']}.",
             "",
-            f"Films of {film}: {short.clips} and {long.clips} clips with the default recipe, "
+            f"Movies of {film}: {short.clips} and {long.clips} clips with the default recipe, "
             f"{short.wall_seconds:.0f} and {long.wall_seconds:.0f} s of wall time with one worker.",
             "",
             f"| task | {head} |",

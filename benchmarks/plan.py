@@ -1,9 +1,9 @@
-"""Plans of many clips: time and memory, on one core, with no dataset at hand but its index.
+"""Plans of many clips: time and memory, on one core, with only the index of a dataset.
 
     python -m benchmarks.plan [--clips 10000000] [--movies 5000] [--out benchmarks/results/plan.md]
 
 For each size a fresh process opens an index file of that many clips as `train` does, makes the plan
-of an epoch, and looks up batches. The slopes between the smallest and the largest size tell what
+of an epoch, and looks up batches. The slopes between the smallest and the largest size show what
 100 million clips would take.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
             write_index(Path(folder), size, max(64, arguments.movies * size // arguments.clips))
             command = [sys.executable, "-m", "benchmarks.plan", "--measure", folder]
             command += ["--reads", str(arguments.reads)]
-            # One core, whatever the machine has.
+            # One core, however many the machine has.
             os_core = {min(os.sched_getaffinity(0))}
             done = subprocess.run(
                 command,

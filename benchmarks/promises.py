@@ -8,7 +8,7 @@ comparisons of these lists; within a global batch the order does not count.
 
 exact m x k       every batch has 4 movies with 4 clips of each
 once an epoch     no clip twice in an epoch, none missing
-resume            5 batches, state saved; a new process goes on with the batches of the straight run
+resume            5 batches, state saved; a new process continues with the same batches
 resume, 2 ranks   the same state, taken up by two ranks
 2 ranks, workers  two ranks, or 3 workers for 1, from the start: the same global batches
 """

@@ -1,10 +1,10 @@
-"""A small model trained on real films and judged on others of them, with the commands of users.
+"""A small model trained on real movies and evaluated on others, with the commands that users type.
 
     python -m benchmarks.real_films FOLDER
 
-FOLDER holds films; which of them are held out is decided by their names' hashes. A handful of films
-teaches no model what films are about: this shows that the whole way works on them, and reports the
-figures as they are, beside chance.
+FOLDER holds movies; which of them are held out is decided by hashes of their names. A handful of
+movies does not teach a model what movies are about: this shows that the whole system works on them,
+and reports the figures next to chance.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(*words: str) -> tuple[str, float]:
     """Standard output of one of our commands, and its seconds."""
     begin = time.monotonic()
     done = subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True)
-    # 1: some films could not be used; that is what real folders are like.
+    # 1: some movies could not be used, as in any real folder.
     if done.returncode not in (0, 1):
         raise SystemExit(done.returncode)
     return done.stdout, time.monotonic() - begin
@@ -56,23 +56,23 @@ def rows_of(evaluation: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def account_of(movies: list[dict[str, Any]]) -> str:
-    """What became of the films, in a sentence."""
+    """The outcome of all movies, in one sentence."""
     counts = Counter(movie["status"] for movie in movies)
     used = [movie for movie in movies if movie["num_clips"]]
     minutes = sum(movie["duration_ns"] for movie in used) / 60e9
     largest = max(used, key=lambda movie: movie["num_clips"])
     words = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     return (
-        f"{len(movies)} films: {words}; {sum(m['num_clips'] for m in used)} clips of {minutes:.0f} "
-        f"minutes, {largest['num_clips']} of them from {largest['movie_id']}."
+        f"{len(movies)} movies: {words}; {sum(m['num_clips'] for m in used)} clips of "
+        f"{minutes:.0f} minutes, {largest['num_clips']} of them from {largest['movie_id']}."
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder of films")
+    parser.add_argument("folder", type=Path, help="folder of movies")
     parser.add_argument("--steps", type=int, default=400, help="optimiser steps")
-    parser.add_argument("--heldout", type=float, default=0.2, help="share of films to judge on")
+    parser.add_argument("--heldout", type=float, default=0.2, help="share of movies to evaluate on")
     parser.add_argument("--out", type=Path, default=RESULTS / "real_films.md", help="result file")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelshards-real-") as scratch:
@@ -87,7 +87,7 @@ def main() -> None:
     account, evaluation = json.loads(made), json.loads(found)
     retrieval = evaluation["retrieval"]
     lines = [
-        "# A model trained on real films",
+        "# A model trained on real movies",
         "",
         f"`python -m benchmarks.real_films FOLDER --steps {given.steps} "
         f"--heldout {given.heldout}`, "
@@ -96,7 +96,8 @@ def main() -> None:
         "training.",
         "",
         account_of(account["movies"]),
-        f"Judged on {retrieval['num_clips']} clips of {retrieval['num_movies']} held-out films.",
+        f"Evaluated on {retrieval['num_clips']} clips of "
+        f"{retrieval['num_movies']} held-out movies.",
         *(f"Note: {note}." for note in evaluation["notes"]),
         "",
         "| figure | found | chance |",

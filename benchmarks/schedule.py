@@ -1,13 +1,12 @@
-"""How close the scheduler comes to the best possible: 10,000 films on 1 to 1,000 workers.
+"""How close the scheduler comes to the best possible: 10,000 movies on 1 to 1,000 workers.
 
     python -m benchmarks.schedule [--films 10000] [--out benchmarks/results]
 
 The real `Scheduler`, the real segments' lengths and the real rules of retries run against a clock
 that jumps from event to event; only the tasks are simulated. What they take is measured: the rates
-and spreads of `results/costs.json`, which `benchmarks.costs` writes. Assumed are the films' lengths
-(as film libraries have them), equal shares of the measured kinds, and how often what fails. The
-lower bound is the larger of all work over all workers, and of the longest film's own chain
-(prepare, its longest unit, write); the work of failed tries is in the makespan alone.
+and spreads of `results/costs.json`, which `benchmarks.costs` writes. Assumed are the lengths of
+movies (as in typical libraries), equal shares of the measured kinds, and failure rates. The lower bound is the larger of all work over all workers, and of the longest movie's own chain
+(prepare, its longest unit, write); the work of failed attempts counts only in the makespan.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ class Outcome:
     failures: dict[str, int]
     """Films given up, by class."""
     work_hours: float
-    """Of all tasks on one core, less failed tries."""
+    """Of all tasks on one core, without failed attempts."""
     makespan_hours: float
     lower_bound_hours: float
     over_lower_bound: float
-    """Makespan over lower bound, less one; the work of failed tries is in the makespan alone."""
+    """Makespan over lower bound, minus one; failed attempts count only in the makespan."""
     most_open_films: int
     driver_cpu_seconds: float
     """Of the whole simulation: an upper bound on what the scheduler itself takes."""
@@ -70,7 +69,7 @@ class Simulation:
     def __init__(self, workers: int, costs: Costs, seed: int, num_films: int) -> None:
         rng = random.Random(seed)
         self._films = {f"film-{i:05d}": make_film(rng, costs) for i in range(num_films)}
-        # Bytes tell the length only roughly: bit rates differ.
+        # Bytes are only a rough measure of length: bit rates differ.
         movies = [
             (
                 _movie(
@@ -91,7 +90,7 @@ class Simulation:
         self.failures: Counter[str] = Counter()
 
     def run(self) -> float:
-        """Seconds until the last film is through."""
+        """Seconds until the last movie is done."""
         while not self._scheduler.is_empty:
             running = len(self._busy) + len(self._queue)
             self._queue += self._scheduler.next_units(self._now, self._workers, running)
@@ -205,10 +204,10 @@ def page(record: dict[str, Any], outcomes: list[Outcome]) -> str:
         "",
         f"`{record['command']}`, {record['date']}, {record['machine']}. The real scheduler and its "
         "rules of retries on simulated workers; costs and their spread from `costs.json`, equal "
-        f"shares of its kinds. Assumed: tries that fail for a passing reason ({passing}), films "
-        f"that cannot be used ({permanent}).",
+        f"shares of its kinds. Assumed: attempts that fail for a transient reason ({passing}), "
+        f"movies that cannot be used ({permanent}).",
         "",
-        "| workers | films | makespan | lower bound | over it | films open at most | retries "
+        "| workers | movies | makespan | lower bound | over it | movies open at most | retries "
         "| driver CPU | driver memory |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

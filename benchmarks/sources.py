@@ -1,8 +1,8 @@
-"""A remote film copied to each node's disk, or read by range: bytes fetched, and waiting times.
+"""A remote movie copied to each node's disk, or read by range: bytes fetched, and waiting times.
 
     python -m benchmarks.sources [--minutes 3] [--nodes 1 2 4] [--out benchmarks/results/sources.md]
 
-One film at the data rate of a UHD disc (a second sound track of PCM makes most of it: it is read,
+One movie at the data rate of a UHD disc (a second audio track in PCM is most of it: it is read,
 but costs nothing to decode) goes through `preprocess` on real Ray clusters of as many cores in all,
 on one node and on several, each with a disk folder of its own. The store is `range_server`; it
 gives all nodes together `--mib-per-second` times their number, as if each had such a link.
@@ -48,11 +48,11 @@ class Outcome:
     num_nodes: int
     sources: str
     fetched: float
-    """Bytes fetched, in sizes of the film."""
+    """Bytes fetched, in sizes of the movie."""
     first_seconds: float
     """From the start until the first segment was decoded."""
     total_seconds: float
-    """Until the film was committed."""
+    """Until the movie was committed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def make_film(folder: Path, minutes: float) -> Path:
-    """A small picture with two sound tracks, the second of 4.6 MB/s."""
+    """Small video with two audio tracks, the second of 4.6 MB/s."""
     folder.mkdir()
     film = folder / "film.mkv"
     command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-f", "lavfi", "-i"]
@@ -163,16 +163,16 @@ def report(outcomes: Sequence[Outcome], num_bytes: int, options: argparse.Namesp
     num_segments = round(60 * options.minutes / options.segment_seconds)
     return "\n".join(
         [
-            "# Remote films: copied to each node, or read by range",
+            "# Remote movies: copied to each node, or read by range",
             "",
             f"`python -m benchmarks.sources`, {datetime.date.today()}, {platform.machine()}, "
             f"{os.cpu_count()} cores for everything (nodes, driver and store), FFmpeg "
-            f"{ffmpeg_version()}. One film of {options.minutes:g} minutes, "
+            f"{ffmpeg_version()}. One movie of {options.minutes:g} minutes, "
             f"{num_bytes / _MIB:.0f} MiB, {num_segments} segments of "
             f"{num_bytes / num_segments / _MIB:.0f} MiB; {_CORES} cores of Ray in all; the store "
             f"gives {options.mib_per_second:g} MiB/s for each node.",
             "",
-            "| nodes | sources | bytes fetched, films | first segment, s | against staged "
+            "| nodes | sources | bytes fetched, movie sizes | first segment, s | against staged "
             "| committed, s | against staged |",
             "|---|---|---|---|---|---|---|",
             *rows,

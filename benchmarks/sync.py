@@ -2,12 +2,12 @@
 
     python -m benchmarks.sync
 
-Every way cuts the same made-up films into the same clips. The films carry their frame numbers in
-the picture, and a beep starts with every flash. PyAV reads back what each way wrote (for ours: the
+Every way cuts the same synthetic movies into the same clips. The movies carry their frame numbers
+in the image, and a beep starts with every flash. PyAV reads back what each way wrote (for ours: the
 film strips and FLAC of the samples), and the worst of all clips counts.
 
 - frame error: the frame on screen at each fifth of a second of a clip, against the one on screen
-  in the film at that instant: distance of their presentation times.
+  in the movie at that instant: distance of their presentation times.
 - audio skew: where the beep is heard in the clip less where its flash frame is shown there.
 """
 
@@ -56,7 +56,7 @@ class Shown:
     """What a clip shows and plays; seconds from its start."""
 
     start_seconds: float
-    """Where it is meant to start in the film."""
+    """Where it should start in the movie."""
     frame_times: list[float]
     frame_numbers: list[int]
     beeps: list[float]
@@ -64,7 +64,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Result:
-    """The worst of all clips of a film, cut in one way."""
+    """The worst of all clips of a movie, cut in one way."""
 
     case: str
     way: str
@@ -86,7 +86,7 @@ def film_times(path: Path) -> dict[int, float]:
 
 
 def judge(case: str, way: str, clips: Sequence[Shown], times: dict[int, float]) -> Result:
-    """Compare clips with the film whose frames come on screen at `times`."""
+    """Compare clips with the movie whose frames are shown at `times`."""
     numbers = sorted(times, key=lambda number: times[number])
     order = [times[number] for number in numbers]
     frame_errors, skews = [], []
@@ -108,7 +108,7 @@ def judge(case: str, way: str, clips: Sequence[Shown], times: dict[int, float]) 
 
 
 def _skews(clip: Shown, times: dict[int, float]) -> list[float]:
-    """Each beep less the flash that the clip shows nearest to it."""
+    """Each beep minus the nearest flash in the clip."""
     shown = dict(zip(clip.frame_numbers, clip.frame_times, strict=True))
     offset = float(np.median([shown[n] - times[n] for n in shown if n in times]))
     # Flashes between two frames of a strip stand where the strip's times put them.
@@ -142,12 +142,12 @@ def _ours(start: float, numbers: list[int], beeps: list[float], times: dict[int,
 
 
 def seek_copy(path: Path, folder: Path) -> list[Shown]:
-    """One ffmpeg a clip: video coded anew, audio packets copied (as NeMo Curator does)."""
+    """One ffmpeg per clip: video re-encoded, audio packets copied (as NeMo Curator does)."""
     return _seek(path, folder, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy")
 
 
 def seek_code(path: Path, folder: Path) -> list[Shown]:
-    """One ffmpeg a clip: video and audio coded anew."""
+    """One ffmpeg per clip: video and audio re-encoded."""
     return _seek(path, folder, "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
 
 
@@ -211,13 +211,13 @@ def make_films(folder: Path) -> dict[str, Path]:
     films["AC-3 in Matroska"] = mux(folder / "ac3.mkv", video, wav, "-c:a", "ac3")
     films["Opus in MP4"] = mux(folder / "opus.mp4", video, wav, "-c:a", "libopus")
     late = ("-af", "atrim=start=0.7", "-c:a", "aac")
-    films["sound starts 0.7 s late"] = mux(folder / "late.mkv", video, wav, *late)
-    films["0.3 s of sound missing at 10 s"] = folder / "gap.mp4"
+    films["audio starts 0.7 s late"] = mux(folder / "late.mkv", video, wav, *late)
+    films["0.3 s of audio missing at 10 s"] = folder / "gap.mp4"
     drop = "noise=drop='between(pts*tb,10,10.3)'"
     ffmpeg("-i", films["AAC in MP4"], "-c", "copy", "-bsf:a", drop, folder / "gap.mp4")
     own = write_wav(folder / "own.wav", beeping(FILM.seconds, [time / 1.001 for time in times]))
     clock = ("-c:a", "aac", "-bsf:a", "setts=ts=round(TS*1.001)")
-    films["sound's clock 0.1 % off"] = mux(folder / "drift.mkv", video, own, *clock)
+    films["audio clock 0.1 % off"] = mux(folder / "drift.mkv", video, own, *clock)
     films["variable frame rate"] = folder / "vfr.mkv"
     kept = "select='mod(floor(t),2)+not(mod(n,3))+between(mod(t,1),0.48,0.6)'"
     vfr = ("-vf", kept, "-fps_mode", "vfr", "-g", "250", "-c:a", "copy", folder / "vfr.mkv")
@@ -226,7 +226,7 @@ def make_films(folder: Path) -> dict[str, Path]:
 
 
 def main() -> int:
-    """Cut all films in all ways, judge, and write the table."""
+    """Cut all movies in all ways, compare, and write the table."""
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -254,10 +254,10 @@ def _write(results: list[Result]) -> None:
     lines += [f"- {name}: {value}" for name, value in conditions.items()]
     lines += [
         "",
-        "Worst frame error / worst audio skew over all clips of a film, milliseconds:",
+        "Worst frame error / worst audio skew over all clips of a movie, milliseconds:",
         "",
     ]
-    lines += ["| film | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
+    lines += ["| movie | " + " | ".join(WAYS) + " |", "|---" * (len(WAYS) + 1) + "|"]
     for case in dict.fromkeys(result.case for result in results):
         cells = [_cell(result) for result in results if result.case == case]
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
@@ -269,7 +269,7 @@ def _cell(result: Result) -> str:
 
 
 _INTRODUCTION = f"""\
-Made-up films of {FILM.seconds:.0f} s (24000/1001 frames/s, a keyframe every 10 s) are cut into
+Synthetic movies of {FILM.seconds:.0f} s (24000/1001 frames/s, a keyframe every 10 s) are cut into
 clips of {RECIPE.num_frames / FPS} s in four ways and read back by one judge (`benchmarks/sync.py`
 says how). A frame error of 0 means that every frame is the one that was on screen. A positive skew
 means that the beep comes after its flash. "Seek" is `ffmpeg -ss` before the input, once a clip; the

@@ -14,6 +14,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("examples/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
         ROOT / "shards_spec" / "SPEC.md",
     )
     if "_build" not in page.parts

@@ -1,9 +1,9 @@
-"""The films that `benchmarks.costs` measures: Big Buck Bunny as it is, and parts of it coded anew.
+"""The movies that `benchmarks.costs` measures: Big Buck Bunny and re-encoded parts of it.
 
 Big Buck Bunny: (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0.
 
-Parts coded anew are no films of their own: 1080p is scaled up from 720p, and its bit rate is set to
-what films have, because detail that was scaled up would take less.
+Re-encoded parts are not movies of their own: 1080p is scaled up from 720p, and its bit rate is set
+to a typical value, because upscaled detail would need less.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pipeline.ffmpeg import ffmpeg_path
 
 @dataclass(frozen=True)
 class Kind:
-    """How films of one kind are coded."""
+    """How movies of one kind are encoded."""
 
     name: str
     suffix: str
     options: tuple[str, ...]
-    """Of ffmpeg; none for the film as it came."""
+    """Options of ffmpeg; none for the original."""
 
 
 KINDS = (
@@ -51,8 +51,8 @@ KINDS = (
         ),
     ),
 )
-#: First second and length of the parts: different scenes, and three lengths to tell what grows
-#: with a film from what does not.
+#: First second and length of the parts: different scenes, and three lengths, to separate
+#: the cost that grows with a movie from the constant part.
 PARTS = ((20, 60), (150, 90), (300, 30))
 
 
@@ -74,7 +74,7 @@ def make_films(folder: Path, whole: Path) -> list[Path]:
 
 
 def make_repeated(folder: Path, kind: Kind, times: int, path: Path) -> Path:
-    """The second part of a kind so many times, without coding it anew; gives the part's path."""
+    """Repeat the second part of a kind without re-encoding it; returns the path."""
     part = folder / f"{kind.name}-1{kind.suffix}"
     command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1)]
     subprocess.run([*command, "-i", str(part), "-c", "copy", str(path)], check=True)

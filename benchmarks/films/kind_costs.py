@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: A feature film, for the costs in a single figure.
+#: Length of a feature film, for costs as a single number.
 FEATURE_SECONDS = 105 * 60
 
 
 @dataclass(frozen=True)
 class KindCosts:
-    """CPU seconds of one core; the fields but the first are per film second."""
+    """CPU seconds of one core; all fields but the first are per movie second."""
 
     prepare_seconds: float
-    """Of looking into a film, whatever its length."""
+    """Of preparing a movie: the part that does not depend on its length."""
     prepare: float
     segment: float
     audio: float
     write: float
     bytes_per_second: float
-    """Of the film as it is stored."""
+    """Of the stored file."""
 
     def core_hours_per_film_hour(self, seconds: float = FEATURE_SECONDS) -> float:
-        """Of all tasks, for a film of that length."""
+        """Of all tasks, for a movie of this length."""
         rest = self.prepare + self.segment + self.audio + self.write
         return self.prepare_seconds / seconds + rest

@@ -16,7 +16,7 @@ from shards_spec.errors import StorageError
 
 SEGMENT_SECONDS = 300.0
 
-#: Share of tries that end so after half of their time. Assumed.
+#: Share of attempts that end this way after half of their time. Assumed.
 PASSING: dict[type[Exception], float] = {
     errors.TimedOutError: 0.003,
     errors.SourceError: 0.003,
@@ -26,7 +26,7 @@ PASSING: dict[type[Exception], float] = {
     errors.DiskFullError: 0.0005,
     errors.LostError: 0.003,
 }
-#: Share of films that end so, in one of their units. Assumed.
+#: Share of movies that end this way, in one of their tasks. Assumed.
 PERMANENT: dict[type[MediaError], tuple[str, float]] = {
     errors.UnreadableError: ("prepare", 0.005),
     errors.DecodeError: ("segment", 0.003),
@@ -41,14 +41,14 @@ class Costs:
 
     kinds: dict[str, KindCosts]
     spread: dict[str, float]
-    """By task: standard deviation, between films, of the logarithm of what it takes."""
+    """By task: standard deviation between movies of the logarithm of its cost."""
     passing: dict[type[Exception], float] = field(default_factory=lambda: PASSING)
     permanent: dict[type[MediaError], tuple[str, float]] = field(default_factory=lambda: PERMANENT)
 
 
 @dataclass(frozen=True)
 class Film:
-    """One simulated film."""
+    """One simulated movie."""
 
     seconds: float
     costs: KindCosts
@@ -76,7 +76,7 @@ def read_costs(path: Path) -> Costs:
 
 
 def film_seconds(rng: random.Random) -> float:
-    """A length as film libraries have it: features about 105 minutes, shorts, a few epics."""
+    """A length as in a typical library: features of about 105 minutes, shorts, a few epics."""
     kind = rng.random()
     if kind < 0.12:
         return rng.uniform(120, 2400)
@@ -85,7 +85,7 @@ def film_seconds(rng: random.Random) -> float:
 
 
 def make_film(rng: random.Random, costs: Costs) -> Film:
-    """A film of any kind, as the costs' spreads have it."""
+    """A movie of any kind, drawn from the measured spread of costs."""
     factors = {
         task: rng.lognormvariate(-(spread**2) / 2, spread) for task, spread in costs.spread.items()
     }

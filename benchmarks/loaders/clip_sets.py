@@ -1,8 +1,8 @@
 """The same clips in the formats of four libraries: film strips, log-mels and their numbers.
 
 `make` writes them once below a folder: `reelshards/` (which webdataset reads too), `litdata/` and
-`mds/`. Frames are moving noise of many scales, whose JPEGs are about as large as those of films. A
-few pictures are used in turn: loaders do not look at them, but every clip's bytes are stored.
+`mds/`. Frames are moving noise of many scales, whose JPEGs are about as large as those of movies. A
+few images are reused: loaders do not look at them, but every clip's bytes are stored.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Sizes:
     num_movies: int = 40
     clips_per_movie: int = 100
     chunk_bytes: int = 16 * 1024 * 1024
-    """Of one chunk of litData and mosaic; a film's shard is about as large."""
+    """Of one chunk of litData and mosaic; about the size of a movie's shard."""
 
     @property
     def num_clips(self) -> int:
@@ -76,7 +76,7 @@ def samples(sizes: Sizes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _strip(frames: NDArray[np.uint8], quality: int) -> bytes:
-    """A film strip as the pipeline makes it: frames coded one by one and joined."""
+    """A film strip as the pipeline makes it: frames encoded one by one and joined."""
     coded = [split_jpeg(encode_strip(frame[None], quality)) for frame in frames]
     return join_strip(coded[0][0], [scan for _, scan in coded])
 

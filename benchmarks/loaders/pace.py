@@ -1,4 +1,4 @@
-"""How fast a way of loading is, and what the limit was beside it.
+"""How fast a loader is, and what the limit was at the same time.
 
 The limit only decodes and crops film strips that are in memory, in one thread a core, into memory
 that it uses again and again: no reading, no checksum, no parsing, nothing handed on.
@@ -67,7 +67,7 @@ class Places:
 
 
 def limit(num_threads: int) -> Iterator[int]:
-    """Decoding and cropping alone, for ever; gives numbers of clips."""
+    """Decoding and cropping alone, endlessly; yields numbers of clips."""
     found = samples(Sizes())
     strips, logmels = zip(*(next(found) for _ in range(_NUM_STRIPS)), strict=True)
     places = Places(len(strips))

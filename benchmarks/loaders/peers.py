@@ -1,7 +1,7 @@
 """Webdataset, litData and mosaic streaming over the clips of `clip_sets`, as their guides say.
 
 All deliver batches (clip numbers, frames, log-mels) in loader processes, decoded by one function.
-Ranks are told by the usual variables RANK and WORLD_SIZE, as under `torchrun`. Settings that are
+Ranks are set by the usual variables RANK and WORLD_SIZE, as under `torchrun`. Settings that are
 not named are the library's defaults; the chunks of litData and mosaic are about as large as the
 shards of ours and webdataset.
 """
@@ -105,7 +105,7 @@ def litdata(source: Source) -> Any:
     from litdata import StreamingDataLoader, StreamingDataset
     from litdata.streaming import downloader
 
-    # There is no setting for it, and the server on loopback speaks no TLS.
+    # It has no setting for this, and the loopback server does not support TLS.
     downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
     dataset = StreamingDataset(
         source.uri("litdata"),

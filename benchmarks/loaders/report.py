@@ -19,7 +19,7 @@ def report(found: dict[str, Any]) -> str:
         f"{name} {text or 'not installed'}" for name, text in found["versions"].items()
     )
     lines = [
-        "# The stream beside its peers and beside the limit",
+        "# The stream compared with its peers and with the limit",
         "",
         f"`{found['command']}`, {found['date']}, {found['processor']} ({found['num_cores']} cores, "
         f"load {found['load_at_end']:.1f} at the end), Python {found['python']}; {versions}.",
@@ -45,7 +45,7 @@ def report(found: dict[str, Any]) -> str:
 
 
 def _spread(places: dict[str, Rounds]) -> str:
-    """How steady the machine was: shares of the limit are no surer than the limit."""
+    """How steady the machine was: shares of the limit are only as reliable as the limit."""
     values = [
         one[LIMIT_CPU]
         for ways in places.values()
@@ -55,7 +55,8 @@ def _spread(places: dict[str, Rounds]) -> str:
     ]
     return (
         f"The limit, which no place changes, was between {min(values):.0f} and {max(values):.0f} "
-        "clips/CPU s beside the ways of this run: so steady was the machine."
+        "clips/CPU s while the loaders of this run were measured; the spread shows how steady the "
+        "machine was."
     )
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.support.range_server FOLDER [MIB_PER_SECOND]
                                 prints its URL; the first folder is the bucket
 
-With a rate, all answers together are no faster. `/sent` tells how many bytes of objects went out.
+A rate limits all responses together. `/sent` returns how many bytes of objects were sent.
 Signatures are not looked at. Answers go out with `sendfile`, one thread a connection, so on the
 cores that it shares with the loaders it costs far less than a full S3 server would.
 """
@@ -135,7 +135,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that left early are no news."""
+        """Clients may disconnect early."""
 
 
 def main() -> None:

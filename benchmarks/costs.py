@@ -210,7 +210,7 @@ def page(record: dict[str, Any]) -> str:
         "and in parts; the other kinds are re-encoded parts of it, with 1080p scaled up, not "
         "movies of their own, so the spread between movies shows only as far as its scenes differ.",
         "",
-        "| kind | Mbit/s | prepare | segment | audio | write | core-hours per film-hour |",
+        "| kind | Mbit/s | prepare | segment | audio | write | core-hours per movie-hour |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, costs in kinds.items():

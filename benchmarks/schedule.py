@@ -5,7 +5,8 @@
 The real `Scheduler`, the real segments' lengths and the real rules of retries run against a clock
 that jumps from event to event; only the tasks are simulated. What they take is measured: the rates
 and spreads of `results/costs.json`, which `benchmarks.costs` writes. Assumed are the lengths of
-movies (as in typical libraries), equal shares of the measured kinds, and failure rates. The lower bound is the larger of all work over all workers, and of the longest movie's own chain
+movies (as in typical libraries), equal shares of the measured kinds, and failure rates. The
+lower bound is the larger of all work over all workers, and of the longest movie's own chain
 (prepare, its longest unit, write); the work of failed attempts counts only in the makespan.
 """
 

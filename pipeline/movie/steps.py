@@ -78,9 +78,10 @@ def run_audio_parts(
 ) -> Generator[NDArray[np.uint8], None, MovieAudio]:
     """Decode the audio; see `audio_parts`.
 
-    `segments` may be empty unless clips keep to shots.
+    `segments` are only used when clips keep to shots.
     """
-    return audio_parts(placed(plan, segments), source)
+    known = segments if plan.recipe.clips == "shots" else ()
+    return audio_parts(placed(plan, known), source)
 
 
 def write_movie(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-
-from pipeline.__main__ import main
 
 if __name__ == "__main__":
     corpus, out, *options = sys.argv[1:]
-    sys.exit(main(["preprocess", corpus, "--out", out, "--address", "auto", *options]))
+    command = ["preprocess", corpus, "--out", out, "--address", "auto", *options]
+    # The same process, so that signals reach the run.
+    os.execv(sys.executable, [sys.executable, "-m", "pipeline", *command])

@@ -105,7 +105,9 @@ class Engine:
     def _submit(self, unit: Unit) -> Iterator[Event]:
         unit.attempts += 1
         job = unit.job
-        by_range = is_by_range(job.movie, self._config, cluster.num_nodes())
+        by_range = is_by_range(
+            job.movie, self._config.sources, self._config.stage_gib, cluster.num_nodes()
+        )
         order = tasks.Order(self._config, unit.memory_factor, by_range)
         options: dict[str, Any] = {"name": f"{job.movie.movie_id} {unit.name}"}
         memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)

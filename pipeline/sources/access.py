@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from pipeline.config import RunConfig
 from pipeline.limits import GIB, Limits
 from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
@@ -24,16 +23,18 @@ from pipeline.sources.staged import staged_copy
 NUM_PASSES = 3
 
 
-def is_by_range(movie: Movie, config: RunConfig, num_nodes: int) -> bool:
+def is_by_range(movie: Movie, mode: str, stage_gib: float, num_nodes: int) -> bool:
     """Whether a movie is read by range on a cluster with `num_nodes` nodes that have CPUs.
+
+    `mode` is the setting `--sources`: `auto`, `staged` or `ranged`.
 
     By range, a movie is downloaded about three times, whatever the number of nodes. A copy is
     downloaded once per node that works on the movie, and tasks wait for it. So small clusters
     copy, unless the movie does not fit.
     """
-    if identity.is_local(movie) or config.sources != "auto":
-        return config.sources == "ranged" and not identity.is_local(movie)
-    return num_nodes > NUM_PASSES or movie.num_bytes > config.stage_gib * GIB
+    if identity.is_local(movie) or mode != "auto":
+        return mode == "ranged" and not identity.is_local(movie)
+    return num_nodes > NUM_PASSES or movie.num_bytes > stage_gib * GIB
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.metadata
 import json
+import os
 import re
 import runpy
 import shlex
@@ -233,15 +234,14 @@ def test_the_image_has_a_python_that_the_package_takes() -> None:
     assert tuple(map(int, version.split("."))) >= tuple(map(int, least.split(".")))
 
 
-def test_the_driver_script_hands_its_words_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_script_becomes_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    monkeypatch.setattr(cli, "main", lambda words: seen.append(words) or 0)
-    words = ["run.py", "s3://films", "s3://shards", "--stage-gib", "50"]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as left:
-        runpy.run_path(str(DEPLOY / "run.py"), run_name="__main__")
-    assert left.value.code == 0
-    command = cli.parse(seen[0])
+    monkeypatch.setattr(os, "execv", lambda program, words: seen.append(words))
+    monkeypatch.setattr(sys, "argv", ["run.py", "s3://films", "s3://shards", "--stage-gib", "50"])
+    runpy.run_path(str(DEPLOY / "run.py"), run_name="__main__")
+    python, dash_m, module, *words = seen[0]
+    assert (python, dash_m, module) == (sys.executable, "-m", "pipeline")
+    command = cli.parse(words)
     assert isinstance(command, cli.Preprocess)
     assert (command.corpus, command.out) == ("s3://films", "s3://shards")
     assert (command.run.address, command.run.stage_gib) == ("auto", 50.0)

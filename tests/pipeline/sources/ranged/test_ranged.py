@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunConfig
 from pipeline.console.sync_check import check_sync
 from pipeline.movie import steps
 from pipeline.sources import fingerprint, is_by_range, open_source
@@ -68,14 +67,12 @@ def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
 def test_which_films_are_read_by_range(tmp_path: Path) -> None:
     remote = Movie(movie_id="a", uri="s3://b/a.mp4", group="a", num_bytes=3 << 30)
     local = replace(remote, uri="file:///a.mp4")
-    ranged, staged = RunConfig(sources="ranged"), RunConfig(sources="staged")
-    auto, small = RunConfig(), RunConfig(stage_gib=2.0)
-    assert not any(is_by_range(local, c, 9) for c in (auto, small, ranged, staged))
-    assert is_by_range(remote, ranged, 1)
-    assert not is_by_range(remote, staged, 9)
-    assert not is_by_range(remote, auto, 3)
-    assert is_by_range(remote, auto, 4)
-    assert is_by_range(remote, small, 1)
+    assert not any(is_by_range(local, mode, 2.0, 9) for mode in ("auto", "ranged", "staged"))
+    assert is_by_range(remote, "ranged", 200.0, 1)
+    assert not is_by_range(remote, "staged", 200.0, 9)
+    assert not is_by_range(remote, "auto", 200.0, 3)
+    assert is_by_range(remote, "auto", 200.0, 4)
+    assert is_by_range(remote, "auto", 2.0, 1)
 
 
 @pytest.mark.slow

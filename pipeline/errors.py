@@ -1,6 +1,6 @@
 """Why a movie could not be turned into clips: one class per cause, each with what to do.
 
-MediaError                     kind: permanent unless said otherwise
+MovieError                     kind: permanent unless said otherwise
 ├── UnreadableError            no demuxer of the whitelist understands the file
 ├── NoVideoStreamError         no video stream but cover art
 ├── NoAudioStreamError         no audio stream
@@ -30,86 +30,86 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from shards_spec import errors
+from shards_spec.errors import ReelshardsError
 
 Kind = Literal["permanent", "transient", "resource"]
 
 
-class MediaError(errors.MediaError):
+class MovieError(ReelshardsError):
     """Base. `error_class` is what the index stores; `kind` decides on retries."""
 
     error_class: ClassVar[str] = "media"
     kind: ClassVar[Kind] = "permanent"
 
 
-class UnreadableError(MediaError):
+class UnreadableError(MovieError):
     error_class = "unreadable"
 
 
-class NoVideoStreamError(MediaError):
+class NoVideoStreamError(MovieError):
     error_class = "no_video_stream"
 
 
-class NoAudioStreamError(MediaError):
+class NoAudioStreamError(MovieError):
     error_class = "no_audio_stream"
 
 
-class NoDecoderError(MediaError):
+class NoDecoderError(MovieError):
     error_class = "no_decoder"
 
 
-class EncryptedError(MediaError):
+class EncryptedError(MovieError):
     error_class = "encrypted"
 
 
-class NoFramesError(MediaError):
+class NoFramesError(MovieError):
     error_class = "no_frames"
 
 
-class DolbyVisionError(MediaError):
+class DolbyVisionError(MovieError):
     error_class = "dolby_vision_only"
 
 
-class TooShortError(MediaError):
+class TooShortError(MovieError):
     error_class = "too_short"
 
 
-class AllDroppedError(MediaError):
+class AllDroppedError(MovieError):
     error_class = "all_clips_dropped"
 
 
-class DecodeError(MediaError):
+class DecodeError(MovieError):
     error_class = "decode_failed"
 
 
-class TooLargeError(MediaError):
+class TooLargeError(MovieError):
     error_class = "too_large"
 
 
-class OutsideCorpusError(MediaError):
+class OutsideCorpusError(MovieError):
     error_class = "outside_corpus"
 
 
-class SourceDeniedError(MediaError):
+class SourceDeniedError(MovieError):
     error_class = "source_denied"
 
 
-class SourceChangedError(MediaError):
+class SourceChangedError(MovieError):
     error_class = "source_changed"
     kind = "transient"
 
 
-class SourceError(MediaError):
+class SourceError(MovieError):
     error_class = "source_unavailable"
     kind = "transient"
 
 
-class TimedOutError(MediaError):
+class TimedOutError(MovieError):
     error_class = "timed_out"
     kind = "transient"
 
 
-class LostError(MediaError):
+class LostError(MovieError):
     error_class = "lost"
     kind = "transient"
 
@@ -119,16 +119,16 @@ class LostError(MediaError):
         self.parts = parts
 
 
-class KilledError(MediaError):
+class KilledError(MovieError):
     error_class = "killed"
     kind = "resource"
 
 
-class OutOfMemoryError(MediaError):
+class OutOfMemoryError(MovieError):
     error_class = "out_of_memory"
     kind = "resource"
 
 
-class DiskFullError(MediaError):
+class DiskFullError(MovieError):
     error_class = "disk_full"
     kind = "resource"

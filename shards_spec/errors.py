@@ -7,10 +7,12 @@
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
+    │   ├── NoSpaceError                   the local disk is full
     │   └── AccessDeniedError
+    │       └── NoCredentialsError         there are none at all
     ├── FormatError                        bytes that break the shard format
     │   └── ChecksumError                  bytes that are not the ones that were written
-    └── MediaError                         a movie that cannot be turned into clips (see pipeline)
+    └── MovieError                         of the pipeline: a movie that cannot be turned into clips
 
 Messages say what was found, where (movie, shard, clip) and what to do next.
 """
@@ -60,16 +62,20 @@ class AccessDeniedError(StorageError):
     """Credentials are missing, wrong, or do not allow the operation."""
 
 
+class NoCredentialsError(AccessDeniedError):
+    """No credentials were found, so that no object of this store can be reached."""
+
+
+class NoSpaceError(StorageError):
+    """There is no space left on the disk that is written to."""
+
+
 class FormatError(ReelshardsError):
     """Bytes or tables that break the shard format; the message names shard and clip."""
 
 
 class ChecksumError(FormatError):
     """A clip's bytes do not have the crc32c that the index records."""
-
-
-class MediaError(ReelshardsError):
-    """A movie that cannot be turned into clips; the pipeline's classes derive from it."""
 
 
 def require(subject: str, condition: bool, message: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.films.kind_costs import KindCosts
 from pipeline import errors
 from pipeline.engine import Unit
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from shards_spec.errors import StorageError
 
 SEGMENT_SECONDS = 300.0
@@ -27,7 +27,7 @@ PASSING: dict[type[Exception], float] = {
     errors.LostError: 0.003,
 }
 #: Share of movies that end this way, in one of their tasks. Assumed.
-PERMANENT: dict[type[MediaError], tuple[str, float]] = {
+PERMANENT: dict[type[MovieError], tuple[str, float]] = {
     errors.UnreadableError: ("prepare", 0.005),
     errors.DecodeError: ("segment", 0.003),
     errors.NoFramesError: ("segment", 0.001),
@@ -43,7 +43,7 @@ class Costs:
     spread: dict[str, float]
     """By task: standard deviation between movies of the logarithm of its cost."""
     passing: dict[type[Exception], float] = field(default_factory=lambda: PASSING)
-    permanent: dict[type[MediaError], tuple[str, float]] = field(default_factory=lambda: PERMANENT)
+    permanent: dict[type[MovieError], tuple[str, float]] = field(default_factory=lambda: PERMANENT)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Film:
     costs: KindCosts
     factors: dict[str, float]
     """By task: how much more it takes than the kind's mean."""
-    broken: tuple[str, type[MediaError]] | None
+    broken: tuple[str, type[MovieError]] | None
     """The task that finds that it cannot be used, and how."""
 
     def task_seconds(self, unit: Unit) -> float:

@@ -72,7 +72,7 @@ def audio_parts(
         The clips.
 
     Raises:
-        MediaError: ffmpeg failed or was stopped.
+        MovieError: ffmpeg failed or was stopped.
     """
     recipe = plan.recipe
     clips: list[AudioClip] = []

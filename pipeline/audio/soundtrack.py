@@ -122,7 +122,7 @@ class Soundtrack:
     def chunks(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
         """Mono samples from t = 0 to the requested end or slightly beyond, without gaps.
 
-        Raises `MediaError` if nothing can be decoded; audio that is missing later becomes silence.
+        Raises `MovieError` if nothing can be decoded; audio that is missing later becomes silence.
         """
         resampler = soxr.ResampleStream(self._rate_hz, rate_hz, 1, "float32", "HQ")
         for chunk in self._native_chunks():

@@ -75,7 +75,7 @@ class SyncCheck:
 
 
 def check_sync(uri: str, language: str, audio_track: int) -> SyncCheck:
-    """Look at one movie. Raises `MediaError` or `InputError`."""
+    """Look at one movie. Raises `MovieError` or `InputError`."""
     movies = find_movies(uri)
     if len(movies) != 1:
         raise InputError(f"{uri} holds {len(movies)} movies; name one of them")

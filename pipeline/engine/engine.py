@@ -27,7 +27,7 @@ from pipeline.engine import cluster, tasks
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Event, Job, Unit
 from pipeline.engine.scheduler import Scheduler, final_status, note_failure, retry_wait
-from pipeline.errors import LostError, MediaError, TimedOutError
+from pipeline.errors import LostError, MovieError, TimedOutError
 from pipeline.limits import GIB
 from pipeline.movie import SOUND, steps
 from pipeline.redaction import redacted
@@ -210,7 +210,7 @@ class Engine:
             return
         if isinstance(error, StorageError):
             raise error
-        if not isinstance(error, MediaError):
+        if not isinstance(error, MovieError):
             error = tasks.unexpected(job.movie, error)
         yield self._give_up(job, error)
 
@@ -227,7 +227,7 @@ class Engine:
             part.losses += 1
             self._scheduler.push_later(part, time)
 
-    def _give_up(self, job: Job, error: MediaError) -> Event:
+    def _give_up(self, job: Job, error: MovieError) -> Event:
         effort = self._effort(job)
         row = replace(
             steps.bare_row(job.movie, job.fingerprint, self._recipe, final_status(error), effort),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from shards_spec.errors import InputError
 
 #: Permanent for a film, but with a cause outside of it when nearly every film has it.
@@ -42,7 +42,7 @@ class Health:
         self._failed: Counter[str] = Counter()
         self._movie_ids: dict[str, list[str]] = {}
 
-    def note_end(self, movie_id: str, error: MediaError | None) -> str:
+    def note_end(self, movie_id: str, error: MovieError | None) -> str:
         """A film ended, with `error` or well. The class that the run must stop for, or empty."""
         self._finished += 1
         if error is None:
@@ -60,7 +60,7 @@ class Health:
         """The films that ended for that reason."""
         return self._movie_ids.get(error_class, [])
 
-    def stopped(self, error_class: str, last: MediaError) -> RunStoppedError:
+    def stopped(self, error_class: str, last: MovieError) -> RunStoppedError:
         """The error that ends the run."""
         advice = _ADVICE.get(error_class, "see the message")
         return RunStoppedError(

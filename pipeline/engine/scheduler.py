@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from pipeline.engine.jobs import Job, Unit
-from pipeline.errors import KilledError, MediaError, OutOfMemoryError
+from pipeline.errors import KilledError, MovieError, OutOfMemoryError
 from pipeline.sources import Movie
 from shards_spec.errors import StorageError
 from shards_spec.schema import Status
@@ -121,7 +121,7 @@ def kind_of(error: Exception) -> str:
     """`permanent`, `transient`, `resource`, or `lost` for what went away through no fault of it."""
     if isinstance(error, StorageError):
         return "transient"
-    if isinstance(error, MediaError):
+    if isinstance(error, MovieError):
         return "lost" if error.error_class == "lost" else error.kind
     return "permanent"
 
@@ -135,7 +135,7 @@ def note_failure(unit: Unit, error: Exception) -> None:
         unit.memory_factor = min(2 * unit.memory_factor, 2**_MAX_DOUBLINGS)
 
 
-def final_status(error: MediaError) -> Status:
+def final_status(error: MovieError) -> Status:
     """What a movie is that no try helped: `failed` ones are tried again by the next run."""
     if error.error_class in ("too_short", "all_clips_dropped"):
         return "skipped"

@@ -23,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.audio import MovieAudio
 from pipeline.config import RunConfig
 from pipeline.engine.cluster import first_line
-from pipeline.errors import DiskFullError, KilledError, LostError, MediaError, OutOfMemoryError
+from pipeline.errors import DiskFullError, KilledError, LostError, MovieError, OutOfMemoryError
 from pipeline.ffmpeg import reaper as watchdog
 from pipeline.movie import Spool, steps
 from pipeline.plan import MoviePlan, Segment
@@ -149,9 +149,9 @@ def failure(movie: Movie, error: Exception) -> Exception:
     return error
 
 
-def unexpected(movie: Movie, error: Exception) -> MediaError:
+def unexpected(movie: Movie, error: Exception) -> MovieError:
     """A bug of ours must not stop the run; it is listed under its own class."""
-    return MediaError(f"{movie.name}: unexpected {type(error).__name__}: {first_line(error)}")
+    return MovieError(f"{movie.name}: unexpected {type(error).__name__}: {first_line(error)}")
 
 
 def bounded(message: str) -> str:

@@ -24,7 +24,7 @@ from typing import IO
 from pipeline.errors import (
     DecodeError,
     KilledError,
-    MediaError,
+    MovieError,
     NoDecoderError,
     OutOfMemoryError,
     TimedOutError,
@@ -167,7 +167,7 @@ class FfmpegProcess:
         if self.returncode and (self._lacked_memory or not tolerate_errors):
             raise self.error(f"exit status {self.returncode}")
 
-    def error(self, found: str) -> MediaError:
+    def error(self, found: str) -> MovieError:
         """The error that fits the stderr tail, or that of the source when it was not read well."""
         if self._source.failure:
             return self._source.failure

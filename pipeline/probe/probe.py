@@ -65,7 +65,7 @@ class Probe:
 
 
 def probe(movie: Movie, source: Readable, language: str) -> Probe:
-    """Look into an open movie. Raises the `MediaError` that fits."""
+    """Look into an open movie. Raises the `MovieError` that fits."""
     streams = _streams(movie, source)
     video = choose_video(movie, streams)
     source.limits.check_movie(movie.name, 0, video.width, video.height)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from pipeline.sources import Movie, fingerprint
 from shards_spec import layout
 from shards_spec.commits import read_committed_movies
@@ -66,7 +66,7 @@ def fingerprint_of(movie: Movie) -> str:
     """A source's fingerprint; empty when it has none yet: its first task will say why."""
     try:
         return fingerprint(movie)
-    except MediaError:
+    except MovieError:
         return ""
 
 

@@ -49,8 +49,8 @@ def open_source(
     """Open a movie for ffmpeg, whose processes are then bound by `limits`.
 
     Raises:
-        MediaError: the source is unavailable, has changed, is too large, or does not fit on disk.
-        AccessDeniedError: there are no credentials at all.
+        MovieError: the source is unavailable, has changed, is too large, or does not fit on disk.
+        NoCredentialsError: there are no credentials at all.
     """
     limits = limits or Limits()
     limits.check_source(movie.name, movie.num_bytes)

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shards_spec import layout
-from shards_spec.errors import AccessDeniedError, FormatError, InputError, StorageError
+from shards_spec.errors import FormatError, InputError, NoCredentialsError, StorageError
 from shards_spec.schema import parse_table
 from shards_spec.storage import Storage, normalise_uri
 
@@ -190,7 +190,7 @@ def _row_of_remote(storage: Storage, key: str) -> Movie:
     try:
         return _remote_movie(storage, key)
     except StorageError as error:
-        if isinstance(error, AccessDeniedError) and "no credentials" in str(error):
+        if isinstance(error, NoCredentialsError):
             raise
         return _unseen_movie(storage, key)
 

@@ -22,7 +22,13 @@ from pipeline.errors import (
     UnreadableError,
 )
 from pipeline.sources.corpus import Movie
-from shards_spec.errors import AccessDeniedError, ObjectChangedError, StorageError
+from shards_spec.errors import (
+    AccessDeniedError,
+    NoCredentialsError,
+    NoSpaceError,
+    ObjectChangedError,
+    StorageError,
+)
 from shards_spec.storage import Storage
 
 #: Bytes hashed at the start, the middle and the end of a local file.
@@ -109,20 +115,20 @@ def store_and_key(movie: Movie) -> tuple[Storage, str]:
 def movie_errors(movie: Movie) -> Iterator[None]:
     """What a store says of a movie, as errors of that movie.
 
-    Raises `AccessDeniedError` as it is where there are no credentials at all.
+    Raises `NoCredentialsError` as it is: it is not about one movie.
     """
     try:
         yield
+    except NoCredentialsError:
+        # No other source can be read either, so this is not about one movie.
+        raise
     except AccessDeniedError as error:
-        # Without any credentials no source can be had; with some, this one may be another's.
-        if "no credentials" in str(error):
-            raise
         raise SourceDeniedError(f"{movie.name}: {error}") from error
     except ObjectChangedError as error:
         raise _changed(movie) from error
+    except NoSpaceError as error:
+        raise DiskFullError(f"{movie.name}: {error}") from error
     except StorageError as error:
-        if "No space left" in str(error) or "os error 28" in str(error):
-            raise DiskFullError(f"{movie.name}: {error}") from error
         raise SourceError(f"{movie.name}: {error}") from error
 
 

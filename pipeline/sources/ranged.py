@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import MediaError, SourceError
+from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
 from pipeline.sources import identity
 from pipeline.sources.corpus import Movie
@@ -46,7 +46,7 @@ class RangedSource(Readable):
         self.movie = movie
         self.blocks = Blocks(movie, limits)
         self.path = f"/{secrets.token_urlsafe(24)}"
-        self._failure: MediaError | None = None
+        self._failure: MovieError | None = None
         self._server = _Server(self)
         url = f"http://127.0.0.1:{self._server.server_port}{self.path}"
         super().__init__(url, source_fingerprint, limits)
@@ -56,7 +56,7 @@ class RangedSource(Readable):
         self._thread.start()
 
     @property
-    def failure(self) -> MediaError | None:
+    def failure(self) -> MovieError | None:
         """The first failed read, after which nothing that ffmpeg returned can be trusted."""
         return self._failure
 
@@ -70,7 +70,7 @@ class RangedSource(Readable):
         while start < end and self._failure is None:
             try:
                 piece = self.blocks.read(start, end)
-            except MediaError as error:
+            except MovieError as error:
                 self._failure = error
             except Exception as error:  # noqa: BLE001 - any other cut would pass for an end, too
                 self._failure = SourceError(f"{self.movie.name}: {type(error).__name__}: {error}")
@@ -90,7 +90,7 @@ class RangedSource(Readable):
 def ranged_source(movie: Movie, source_fingerprint: str, limits: Limits) -> Iterator[RangedSource]:
     """Serve a remote movie at a loopback address that ffmpeg can read, in bounded memory.
 
-    Raises `MediaError` when the source is unavailable or has changed.
+    Raises `MovieError` when the source is unavailable or has changed.
     """
     identity.require_unchanged(movie)
     source = RangedSource(movie, source_fingerprint, limits)

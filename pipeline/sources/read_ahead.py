@@ -79,7 +79,7 @@ class Blocks:
         """Bytes from `start` on, up to `end` or the end of a block.
 
         Raises:
-            MediaError: the store does not give them, or has another object by now.
+            MovieError: the store does not give them, or has another object by now.
             RuntimeError: these blocks are closed.
         """
         number, offset = divmod(start, BLOCK_BYTES)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from pipeline.limits import Limits
 
 
@@ -24,7 +24,7 @@ class Readable:
         """Bounds of every ffmpeg process that reads this source."""
 
     @property
-    def failure(self) -> MediaError | None:
+    def failure(self) -> MovieError | None:
         """The first failed read, after which nothing that ffmpeg returned can be trusted."""
         return None
 

@@ -34,8 +34,8 @@ def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iter
     """Have a remote movie's bytes in a local file; they are fetched unless already here.
 
     Raises:
-        MediaError: the source cannot be had, is another one by now, or there is no room for it.
-        AccessDeniedError: there are no credentials at all.
+        MovieError: the source cannot be had, is another one by now, or there is no room for it.
+        NoCredentialsError: there are no credentials at all.
     """
     folder = stage_folder(source_fingerprint)
     while True:

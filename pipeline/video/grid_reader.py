@@ -83,7 +83,7 @@ class GridRun:
         Ends when the stream does, or at once when ffmpeg entered too late.
 
         Raises:
-            MediaError: ffmpeg failed before the first frame, or was stopped.
+            MovieError: ffmpeg failed before the first frame, or was stopped.
         """
         command = _command(self._plan, self._asked_ns, self._source)
         run = FfmpegProcess(

@@ -51,7 +51,7 @@ class LegDecoder:
         """All legs, in order; only the movie's last may lack frames at its end.
 
         Raises:
-            MediaError: ffmpeg failed before the first frame, or was stopped.
+            MovieError: ffmpeg failed before the first frame, or was stopped.
         """
         while self._legs:
             self._enter()

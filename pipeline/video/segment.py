@@ -51,7 +51,7 @@ def decode_segment(
         The segment and (M,) uint8: its frames' coded blocks back to back.
 
     Raises:
-        MediaError: ffmpeg failed before the first frame, or was stopped.
+        MovieError: ffmpeg failed before the first frame, or was stopped.
     """
     decoder = LegDecoder(plan, segment, source)
     legs = decoder.decode()

@@ -29,10 +29,9 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from shards_spec.storage.failures import DENIED, CutShortError, explained
 from shards_spec.storage.local_file import is_plain_key, read_into, read_range
 from shards_spec.storage.stores import MAX_RETRIES, normalise_uri, open_store
-
-_DENIED = "access denied; check the credentials in the environment"
 
 _STREAM_BYTES = 8 * 1024 * 1024
 
@@ -207,8 +206,8 @@ class Storage:
                 with self._errors("list", prefix):
                     batches = obstore.list(self._store, prefix or None, chunk_size=1000)
                     return [_info(meta) for batch in batches for meta in batch]
-            except StorageError as error:
-                if retries <= 0 or "response body" not in str(error):
+            except CutShortError:
+                if retries <= 0:
                     raise
             retries -= 1
 
@@ -253,29 +252,9 @@ class Storage:
             obstore_errors.UnauthenticatedError,
             PermissionError,
         ) as error:
-            raise AccessDeniedError(f"{where}: {_DENIED}") from error
+            raise AccessDeniedError(f"{where}: {DENIED}") from error
         except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
-            raise _explained(where, str(error).partition("\n")[0]) from error
-
-
-def _explained(where: str, reason: str) -> StorageError:
-    """The error for a failure that obstore has no class for, told by its text."""
-    # Without keys in the environment, obstore asks the cloud's metadata service for some.
-    metadata_services = ("169.254.169.254", "/latest/api/token", "metadata.goog")
-    if "credential" in reason.lower() or any(name in reason for name in metadata_services):
-        return AccessDeniedError(
-            f"{where}: no credentials found; set the usual variables of the cloud, "
-            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    if "416 Range Not Satisfiable" in reason or "range was invalid" in reason:
-        return StorageError(
-            f"{where}: it ends before; it is cut off, or the index is of another version"
-        )
-    if "403 Forbidden" in reason or "401 Unauthorized" in reason:
-        return AccessDeniedError(f"{where}: {_DENIED}")
-    if "404 Not Found" in reason:
-        return ObjectNotFoundError(f"{where}: the bucket does not exist")
-    return StorageError(f"{where}: {reason}")
+            raise explained(where, str(error).partition("\n")[0]) from error
 
 
 def _reopened(uri: str, max_retries: int) -> Storage:

@@ -77,7 +77,7 @@ def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
         (errors.LostError("x"), MAX_LOSSES, "failed"),
     ],
 )
-def test_tries_are_bounded_by_class(error: errors.MediaError, tries: int, status: str) -> None:
+def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status: str) -> None:
     unit = Job(*movie("a")).add("audio")
     waits: list[float] = []
     while len(waits) < 100:
@@ -131,7 +131,7 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
         (ray_errors.RaySystemError(OSError("x")), errors.LostError),
     ],
 )
-def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MediaError]) -> None:
+def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MovieError]) -> None:
     """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
     found = tasks.failure(movie("a")[0], said)
     assert type(found) is wanted

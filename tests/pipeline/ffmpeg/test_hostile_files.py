@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import prepare
 from pipeline.sources import find_movies, fingerprint, open_source
@@ -41,7 +41,7 @@ def test_no_content_leads_to_other_files_or_the_network(
         (films / name).write_bytes(content)
     probed = 0
     for movie in find_movies(str(films)):
-        with pytest.raises(MediaError):
+        with pytest.raises(MovieError):
             prepare(movie, opened(movie), Recipe(), 60.0)
         probed += 1
     assert probed == 7 * 15
@@ -82,7 +82,7 @@ def test_no_content_that_is_read_by_range_leads_anywhere(
     for movie in movies:
         mark = fingerprint(movie)
         with (
-            pytest.raises(MediaError) as caught,
+            pytest.raises(MovieError) as caught,
             open_source(movie, mark) as source,
         ):
             prepare(movie, source, Recipe(), 60.0)
@@ -108,5 +108,5 @@ def test_a_picture_sequence_is_no_film(tmp_path: Path) -> None:
     ffmpeg("-i", tmp_path / "film.mkv", tmp_path / "shot%03d.jpg")
     (tmp_path / "shot%03d.mp4").write_bytes((tmp_path / "shot001.jpg").read_bytes())
     (movie,) = [m for m in find_movies(str(tmp_path)) if m.movie_id.startswith("shot")]
-    with pytest.raises(MediaError):
+    with pytest.raises(MovieError):
         prepare(movie, opened(movie), Recipe(), 60.0)

@@ -17,7 +17,7 @@ import pytest
 
 import pipeline.ffmpeg as ffmpeg_package
 from pipeline.__main__ import main
-from pipeline.errors import MediaError, OutOfMemoryError, TimedOutError, TooLargeError
+from pipeline.errors import MovieError, OutOfMemoryError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
 from pipeline.limits import Limits
 from pipeline.movie.steps import Effort, bare_row, prepare
@@ -29,11 +29,11 @@ from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened_file
 
 
-def look(path: Path, bounds: Limits) -> MediaError:
+def look(path: Path, bounds: Limits) -> MovieError:
     """The error that a film meets under `bounds`."""
     (movie,) = find_movies(str(path))
     with (
-        pytest.raises(MediaError) as caught,
+        pytest.raises(MovieError) as caught,
         open_source(movie, fingerprint(movie), limits=bounds) as source,
     ):
         prepare(movie, source, Recipe(), 60.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import DolbyVisionError, EncryptedError, MediaError, NoFramesError
+from pipeline.errors import DolbyVisionError, EncryptedError, MovieError, NoFramesError
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.oracle import plan_of
 
@@ -47,7 +47,7 @@ def scrambled(folder: Path) -> Path:
     ],
 )
 def test_each_cause_has_its_class(
-    make: object, error: type[MediaError], message: str, tmp_path: Path
+    make: object, error: type[MovieError], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
         plan_of(make(tmp_path))  # type: ignore[operator]
@@ -78,6 +78,6 @@ def test_dolby_vision_needs_a_base_layer(tmp_path: Path) -> None:
 
 
 def test_classes_are_distinct() -> None:
-    names = [kind.error_class for kind in MediaError.__subclasses__()]
+    names = [kind.error_class for kind in MovieError.__subclasses__()]
     assert len(set(names)) == len(names)
     assert {"encrypted", "no_frames", "dolby_vision_only", "no_decoder"} <= set(names)

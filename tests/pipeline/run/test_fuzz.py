@@ -25,7 +25,7 @@ def known_classes() -> set[str]:
     found = {
         kind.error_class
         for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.MediaError)
+        if isinstance(kind, type) and issubclass(kind, errors.MovieError)
     }
     return {"", *found} - {"media"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import MediaError
+from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie import steps
 from pipeline.video.decoder_log import QUIET_FRAMES, DecoderLog, Frame, broken, mended
@@ -94,9 +94,9 @@ def _check(folder: Path, case: tuple[str, str, str, int, int], seconds: tuple[fl
     make(_whole(folder, codec, suffix), path, rng, shares[hard])
     try:
         found = everything(plan_of(path))
-    except MediaError:
+    except MovieError:
         for length in seconds:
-            with pytest.raises(MediaError):
+            with pytest.raises(MovieError):
                 everything(plan_of(path, seconds=length))
         return
     for length in seconds:

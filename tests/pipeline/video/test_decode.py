@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from pipeline.errors import (
-    MediaError,
+    MovieError,
     NoAudioStreamError,
     NoVideoStreamError,
     TooShortError,
@@ -211,7 +211,7 @@ def _broken(tmp_path: Path, kind: str) -> Path:
     ],
 )
 def test_unusable_files_have_their_own_errors(
-    tmp_path: Path, kind: str, error: type[MediaError], message: str
+    tmp_path: Path, kind: str, error: type[MovieError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         plan_of(_broken(tmp_path, kind))

@@ -5,6 +5,7 @@ import http.server
 import pickle
 import re
 import threading
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,9 +13,12 @@ import requests
 from shards_spec.errors import (
     AccessDeniedError,
     InputError,
+    NoCredentialsError,
+    NoSpaceError,
     ObjectNotFoundError,
     StorageError,
 )
+from shards_spec.storage.failures import CutShortError, explained
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalise_uri
 
@@ -193,3 +197,26 @@ def test_a_dataset_on_the_web_is_valid(web, make_toy_dataset, tmp_path):
     report = validate(f"{web}/d")
     assert report.ok
     assert report.check("stray").state == "skipped"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device, as Linux has")
+def test_a_full_disk_has_an_error_of_its_own(tmp_path):
+    storage = Storage(str(tmp_path), create=True)
+    storage.put("a", b"x" * (1 << 20))
+    with pytest.raises(NoSpaceError, match="could not read"):
+        storage.download("a", Path("/dev/full"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("Unable to copy data to file: No space left on device (os error 28)", NoSpaceError),
+        ("[Errno 122] Disk quota exceeded", NoSpaceError),
+        ("Generic S3 error: Error performing GET http://169.254.169.254/latest", NoCredentialsError),
+        ("Generic GCS error: missing credential file", NoCredentialsError),
+        ("HTTP error: error decoding response body", CutShortError),
+        ("Generic S3 error: 28 retries", StorageError),
+    ],
+)
+def test_failures_without_a_class_of_obstore(reason, kind):
+    assert type(explained("could not write s3://b/k", reason)) is kind

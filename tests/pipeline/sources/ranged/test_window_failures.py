@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import MediaError, SourceChangedError, SourceError, TimedOutError
+from pipeline.errors import MovieError, SourceChangedError, SourceError, TimedOutError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.limits import Limits
 from pipeline.movie import steps
@@ -111,6 +111,6 @@ def test_a_store_that_gives_nothing_is_given_up(
         with ranged_source(movie, fingerprint(movie), Limits()) as source:
             handler.tag, handler.data = '"other"', b""
             source.blocks._storage = source.blocks._storage.with_retries(0)
-            with pytest.raises(MediaError, match=r"film\.ts") as caught:
+            with pytest.raises(MovieError, match=r"film\.ts") as caught:
                 read_all(source, movie)
         assert caught.value.kind == "transient"

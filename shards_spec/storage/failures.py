@@ -1,0 +1,45 @@
+"""Which of our errors a failure is that obstore has no exception class for, by obstore's text."""
+
+from __future__ import annotations
+
+import re
+
+from shards_spec.errors import (
+    AccessDeniedError,
+    NoCredentialsError,
+    NoSpaceError,
+    ObjectNotFoundError,
+    StorageError,
+)
+
+DENIED = "access denied; check the credentials in the environment"
+#: Without keys in the environment, obstore asks the cloud's metadata service for some.
+_METADATA_SERVICES = ("169.254.169.254", "/latest/api/token", "metadata.goog")
+#: ENOSPC and EDQUOT as Python and obstore write them; obstore has no error class for them.
+_DISK_FULL = re.compile(r"\[Errno (28|122|69)\]|\(os error (28|122|69)\)")
+
+
+class CutShortError(StorageError):
+    """An answer of the store ended early."""
+
+
+def explained(where: str, reason: str) -> StorageError:
+    """The error for obstore's `reason`; `where` says what was attempted."""
+    if "credential" in reason.lower() or any(name in reason for name in _METADATA_SERVICES):
+        return NoCredentialsError(
+            f"{where}: no credentials found; set the usual variables of the cloud, "
+            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if _DISK_FULL.search(reason):
+        return NoSpaceError(f"{where}: {reason}")
+    if "response body" in reason:
+        return CutShortError(f"{where}: {reason}")
+    if "416 Range Not Satisfiable" in reason or "range was invalid" in reason:
+        return StorageError(
+            f"{where}: it ends before; it is cut off, or the index is of another version"
+        )
+    if "403 Forbidden" in reason or "401 Unauthorized" in reason:
+        return AccessDeniedError(f"{where}: {DENIED}")
+    if "404 Not Found" in reason:
+        return ObjectNotFoundError(f"{where}: the bucket does not exist")
+    return StorageError(f"{where}: {reason}")

@@ -212,7 +212,10 @@ def test_a_full_disk_has_an_error_of_its_own(tmp_path):
     [
         ("Unable to copy data to file: No space left on device (os error 28)", NoSpaceError),
         ("[Errno 122] Disk quota exceeded", NoSpaceError),
-        ("Generic S3 error: Error performing GET http://169.254.169.254/latest", NoCredentialsError),
+        (
+            "Generic S3 error: Error performing GET http://169.254.169.254/latest",
+            NoCredentialsError,
+        ),
         ("Generic GCS error: missing credential file", NoCredentialsError),
         ("HTTP error: error decoding response body", CutShortError),
         ("Generic S3 error: 28 retries", StorageError),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import IO, Any, cast
 
 import google_crc32c
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from shards_spec import layout
 from shards_spec.commits import read_commit, write_commit, write_index
 from shards_spec.reader import Dataset
+from shards_spec.schema import ClipRow
 from shards_spec.validation.validate import validate
 from shards_spec.writer import tar_sample
 
@@ -20,10 +22,13 @@ from shards_spec.writer import tar_sample
 SHARD = layout.shard_key("movie-001", 0)
 
 
-def failed(data: Dataset, **options: bool) -> set[str]:
-    return {
-        check.name for check in validate(data.storage, **options).checks if check.state == "failed"
-    }
+#: Rows of a movie's clips -> changed rows.
+EditRows = Callable[[Sequence[ClipRow]], Sequence[ClipRow]]
+
+
+def failed(data: Dataset, *, quick: bool = False) -> set[str]:
+    checks = validate(data.storage, quick=quick).checks
+    return {check.name for check in checks if check.state == "failed"}
 
 
 def put_table(data: Dataset, key: str, table: pa.Table) -> None:
@@ -32,7 +37,7 @@ def put_table(data: Dataset, key: str, table: pa.Table) -> None:
     data.storage.put(key, sink.getvalue().to_pybytes())
 
 
-def recommit(data: Dataset, edit: Callable, movie_id: str = "movie-001") -> None:
+def recommit(data: Dataset, edit: EditRows, movie_id: str = "movie-001") -> None:
     """Change a movie's clip rows in commit and index alike."""
     movie, rows = read_commit(data.storage, movie_id)
     rows = edit(rows)
@@ -40,14 +45,14 @@ def recommit(data: Dataset, edit: Callable, movie_id: str = "movie-001") -> None
     write_index(data.storage, data.recipe, "toy")
 
 
-def edit_row(place: int, **changes: object) -> Callable:
+def edit_row(place: int, **changes: Any) -> EditRows:
     return lambda rows: [
         dataclasses.replace(row, **changes) if number == place else row
         for number, row in enumerate(rows)
     ]
 
 
-def edit_shard(data: Dataset, edit: Callable[[bytearray], object]) -> None:
+def edit_shard(data: Dataset, edit: Callable[[bytearray], bytes | bytearray | None]) -> None:
     shard = bytearray(data.storage.get(SHARD))
     edited = edit(shard)
     data.storage.put(SHARD, shard if edited is None else edited)
@@ -59,7 +64,7 @@ def replace_members(data: Dataset, **members: bytes) -> None:
     row = [row for row in rows if row.shard == SHARD][-1]
     shard = data.storage.get(SHARD)
     with tarfile.open(fileobj=pa.BufferReader(shard[row.tar_offset :])) as tar:
-        old = {m.name.partition(".")[2]: tar.extractfile(m).read() for m in tar}
+        old = {m.name.partition(".")[2]: cast(IO[bytes], tar.extractfile(m)).read() for m in tar}
     new = {**old, **{name.replace("_", "."): value for name, value in members.items()}}
     piece = tar_sample(row.clip_id, {name: value for name, value in new.items() if value})
     data.storage.put(SHARD, shard[: row.tar_offset] + piece + bytes(1024))

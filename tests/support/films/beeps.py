@@ -22,7 +22,7 @@ from pipeline.audio.clips import MovieAudio
 from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films import oracle
-from tests.support.films.media import Film, ffmpeg, make_film, read_number
+from tests.support.films.media import Film, ffmpeg, make_film, pixels_of, pts_of, read_number
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 RATE_HZ = 48_000
@@ -110,7 +110,7 @@ def look(path: Path, film: Film = FILM) -> Seen:
     """Decode a film's picture with PyAV: frames by pts."""
     with av.open(str(path)) as container:
         shown = {
-            read_number(frame.to_ndarray(format="rgb24")): float(frame.pts * frame.time_base)
+            read_number(pixels_of(frame)): float(pts_of(frame))
             for frame in container.decode(video=0)
         }
     flashes = [shown[number] for number in film.flash_frames if number in shown]
@@ -128,7 +128,7 @@ def hear(path: Path) -> list[float]:
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
             rate = frame.sample_rate
-            time = position if frame.pts is None else float(frame.pts * frame.time_base)
+            time = position if frame.pts is None else float(pts_of(frame))
             position = time if not pieces or abs(time - position) > 0.01 else position
             pieces.append((position, _mono(frame)))
             position += frame.samples / rate
@@ -147,7 +147,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float64]:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
-    scale = float(np.iinfo(samples.dtype).max) if samples.dtype.kind == "i" else 1.0
+    scale = float(np.iinfo(str(samples.dtype)).max) if samples.dtype.kind == "i" else 1.0
     mono: NDArray[np.float64] = samples.mean(axis=0, dtype=np.float64) / scale
     return mono
 

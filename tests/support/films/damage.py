@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -91,8 +92,8 @@ def lose_one(film: Path, path: Path, picture: int) -> None:
 def pictures(film: Path) -> list[tuple[int, int, bool]]:
     """(place in the file, bytes, is keyframe) of the coded pictures."""
     with av.open(str(film)) as container:
-        packets = [p for p in container.demux(video=0) if p.size and p.pos is not None]
-        return [(p.pos, p.size, p.is_keyframe) for p in packets]
+        packets = [p for p in container.demux(video=0) if p.size]
+        return [(p.pos, p.size, p.is_keyframe) for p in packets if p.pos is not None]
 
 
 def _ts_packets(film: Path) -> list[bytes]:
@@ -100,7 +101,7 @@ def _ts_packets(film: Path) -> list[bytes]:
     return [data[at : at + TS_PACKET] for at in range(0, len(data), TS_PACKET)]
 
 
-def _remux(film: Path, path: Path, keep: Callable[[av.Packet], bool]) -> None:
+def _remux(film: Path, path: Path, keep: Callable[[av.Packet[Any]], bool]) -> None:
     with av.open(str(film)) as source, av.open(str(path), "w") as target:
         wanted = [source.streams.video[0], source.streams.audio[0]]
         streams = {s.index: target.add_stream_from_template(s) for s in wanted}

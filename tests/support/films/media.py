@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,6 +96,18 @@ def draw_frame(number: int, film: Film) -> NDArray[np.uint8]:
     if number in film.flash_frames:
         frame[half:] = 255
     return frame
+
+
+def pts_of(frame: av.VideoFrame | av.AudioFrame) -> Fraction:
+    """Presentation time of a frame, seconds; it must have one."""
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    return frame.pts * frame.time_base
+
+
+def pixels_of(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB."""
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def read_number(frame: NDArray[np.uint8]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.films.media import Film, make_film
 
-_SMALL = {"seconds": 4.0, "width": 64, "height": 48}
+_SMALL = Film(seconds=4.0, width=64, height=48)
 #: What stands for a size or duration that no film has.
 _HUGE = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
 #: Boxes whose fields lie about lengths, sizes, counts or places.
@@ -19,10 +20,10 @@ def make_seeds(folder: Path) -> list[Path]:
     """Four small films: MP4, Matroska, AVI and MPEG-TS."""
     mpeg = ("-c:v", "mpeg4", "-q:v", "9")
     films = {
-        "a.mp4": Film(**_SMALL, gop=25, audio=("-c:a", "aac", "-b:a", "32k")),
-        "b.mkv": Film(**_SMALL, gop=25, audio=("-c:a", "libopus", "-b:a", "32k")),
-        "c.avi": Film(**_SMALL, video=mpeg, audio=("-c:a", "mp3", "-b:a", "64k")),
-        "d.ts": Film(**_SMALL, gop=25, audio=("-c:a", "aac", "-b:a", "32k")),
+        "a.mp4": replace(_SMALL, gop=25, audio=("-c:a", "aac", "-b:a", "32k")),
+        "b.mkv": replace(_SMALL, gop=25, audio=("-c:a", "libopus", "-b:a", "32k")),
+        "c.avi": replace(_SMALL, video=mpeg, audio=("-c:a", "mp3", "-b:a", "64k")),
+        "d.ts": replace(_SMALL, gop=25, audio=("-c:a", "aac", "-b:a", "32k")),
     }
     return [make_film(folder / name, film) for name, film in films.items()]
 

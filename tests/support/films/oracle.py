@@ -20,7 +20,7 @@ from pipeline.video import VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 from shards_spec.schema import ClipRow
-from tests.support.films.media import read_number, shown_at
+from tests.support.films.media import pixels_of, pts_of, read_number, shown_at
 from tests.support.films.opened import opened, source_of
 
 #: 112 lines as the films have; no search for bars where a test is about something else.
@@ -100,7 +100,7 @@ def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
     """(seconds from the first frame on, number in the picture) of each frame shown, by PyAV."""
     with av.open(str(path)) as container:
         shown = [
-            (frame.pts * frame.time_base, read_number(frame.to_ndarray(format="rgb24")))
+            (pts_of(frame), read_number(pixels_of(frame)))
             for frame in container.decode(video=stream)
         ]
     # Decoders give frames in the order of presentation; the times of AVI and ASF are those of

@@ -152,7 +152,7 @@ def kubernetes_errors(value: Any, kind: str, where: str) -> list[str]:
     model = getattr(models, kind, None)
     if model is not None:
         return _model_errors(value, model, where)
-    plain = {"str": str, "int": int, "bool": bool, "float": (int, float)}.get(kind, object)
+    plain: Any = {"str": str, "int": int, "bool": bool, "float": (int, float)}.get(kind, object)
     fits = isinstance(value, plain) and (kind != "int" or not isinstance(value, bool))
     return [] if fits else [f"{where}: {value!r} is no {kind}"]
 

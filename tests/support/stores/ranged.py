@@ -34,10 +34,10 @@ def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]
     return (
         plan.probe,
         plan.crop,
-        [hashlib.sha256(data).hexdigest() for _, data in segments],
+        [hashlib.sha256(data.tobytes()).hexdigest() for _, data in segments],
         [(s.pts_ns.tolist(), s.cut_steps, s.change_sum.tolist()) for s, _ in segments],
         replace(sound, cpu_seconds=0.0),
-        hashlib.sha256(data).hexdigest(),
+        hashlib.sha256(data.tobytes()).hexdigest(),
     )
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any, cast
 
 from ray.cluster_utils import Cluster
 
@@ -48,7 +49,7 @@ class Saboteur:
     def _workers(self) -> list[int]:
         """Workers that run a task, of this cluster's nodes only."""
         found = []
-        for node in self._cluster.list_all_nodes():
+        for node in cast(Any, self._cluster).list_all_nodes():
             for info in node.all_processes.get("raylet", []):
                 for pid in children(info.process.pid):
                     try:

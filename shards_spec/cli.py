@@ -73,12 +73,13 @@ def parse(
     commands: Mapping[str, type[Command]], arguments: Sequence[str], *, prog: str, description: str
 ) -> Command:
     """The subcommand that the arguments name; exits with status 2 when they do not parse."""
-    kinds = [
-        Annotated[kind, tyro.conf.subcommand(name)]  # type: ignore[valid-type]
+    kinds: list[Any] = [
+        Annotated[kind, tyro.conf.subcommand(name)]
         for name, kind in commands.items()
     ]
+    any_of_them: Any = Union[tuple(kinds)]  # noqa: UP007  # built from a table, not written out
     command: Command = tyro.cli(
-        Union[tuple(kinds)],  # noqa: UP007  # built from a table, not written out
+        any_of_them,
         prog=prog,
         description=description,
         args=list(arguments),

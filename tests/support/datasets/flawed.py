@@ -40,7 +40,7 @@ def put_table(data: Dataset, key: str, table: pa.Table) -> None:
 def recommit(data: Dataset, edit: EditRows, movie_id: str = "movie-001") -> None:
     """Change a movie's clip rows in commit and index alike."""
     movie, rows = read_commit(data.storage, movie_id)
-    rows = edit(rows)
+    rows = list(edit(rows))
     write_commit(data.storage, dataclasses.replace(movie, num_clips=len(rows)), rows)
     write_index(data.storage, data.recipe, "toy")
 

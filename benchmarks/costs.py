@@ -97,7 +97,7 @@ def films_of(log: Path, paths: list[Path]) -> list[Film]:
             raise SystemExit(f"a movie failed, so its costs are meaningless: {event}")
         film = films[event["movie_id"]]
         if event["event"] == "planned":
-            film.seconds = event["film_seconds"]
+            film.seconds = event["movie_seconds"]
         if event.get("task_cpu_seconds"):
             film.tasks[event["task"].partition(" ")[0]] += event["task_cpu_seconds"]
     return list(films.values())

@@ -34,7 +34,8 @@ from benchmarks.films import (
     make_film,
     read_costs,
 )
-from pipeline.engine import Job, Scheduler, Unit, note_failure, retry_wait
+from pipeline.engine import Job, Scheduler, Unit
+from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.plan import Segment
 from pipeline.sources import Movie
 
@@ -85,6 +86,8 @@ class Simulation:
         self._queue: list[Unit] = []
         self._busy: list[tuple[float, int, Unit]] = []
         self._wait_until: list[float] = []
+        self._seconds_of: dict[Unit, float] = {}
+        self._errors: dict[Unit, Exception | None] = {}
         self._now = 0.0
         self.work = self.chain = 0.0
         self.units = self.retries = self.most_open = self._ticket = 0
@@ -113,15 +116,15 @@ class Simulation:
 
     def _seconds(self, unit: Unit) -> float:
         film = self._films[unit.job.movie.movie_id]
-        if unit.result is None:
-            unit.result = film.task_seconds(unit)
-            self.work += unit.result
+        if unit not in self._seconds_of:
+            self._seconds_of[unit] = film.task_seconds(unit)
+            self.work += self._seconds_of[unit]
             self.units += 1
-        unit.payload = self._draw_error()
+        self._errors[unit] = self._draw_error()
         if film.broken is not None and film.broken[0] == unit.kind:
-            unit.payload = film.broken[1]("simulated")
-        seconds = float(unit.result)
-        return seconds / 2 if unit.payload is not None else seconds
+            self._errors[unit] = film.broken[1]("simulated")
+        seconds = self._seconds_of[unit]
+        return seconds / 2 if self._errors[unit] is not None else seconds
 
     def _draw_error(self) -> Exception | None:
         draw = self._rng.random()
@@ -134,7 +137,7 @@ class Simulation:
     def _end(self, unit: Unit) -> None:
         if unit.job.finished:
             return
-        error: Any = unit.payload
+        error = self._errors.pop(unit)
         if error is not None:
             self._failed(unit, error)
             return
@@ -151,10 +154,10 @@ class Simulation:
             self._scheduler.push(job.add("write"))
 
     def _failed(self, unit: Unit, error: Exception) -> None:
-        note_failure(unit, error)
-        wait = retry_wait(unit, error, MAX_ATTEMPTS, 2.0)
+        count_attempt(unit, error)
+        wait = retry_delay_seconds(unit, error, MAX_ATTEMPTS, 2.0)
         if wait is None:
-            self.failures[getattr(error, "error_class", "storage")] += 1
+            self.failures[failure_class(error).name] += 1
             self._close(unit.job)
             return
         self.retries += 1
@@ -164,7 +167,7 @@ class Simulation:
     def _close(self, job: Job) -> None:
         times = dict.fromkeys(("prepare", "audio", "segment", "write"), 0.0)
         for unit in job.units:
-            times[unit.kind] = max(times[unit.kind], float(unit.result or 0.0))
+            times[unit.kind] = max(times[unit.kind], self._seconds_of.pop(unit, 0.0))
         middle = max(times["audio"], times["segment"])
         self.chain = max(self.chain, times["prepare"] + middle + times["write"])
         self._scheduler.close(job)

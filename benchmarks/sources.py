@@ -31,7 +31,7 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.support import serving
 from pipeline.config import RunConfig
-from pipeline.engine import Event
+from pipeline.engine.events import Event, PartDecoded
 from pipeline.ffmpeg import bundled_path, ffmpeg_version
 from pipeline.run import Progress, preprocess
 from shards_spec.recipe import Recipe
@@ -130,7 +130,7 @@ def measure(
     firsts: list[float] = []
 
     def note(progress: Progress, event: Event | None) -> None:
-        if event and event.kind == "decoded" and event.unit.startswith("segment"):
+        if isinstance(event, PartDecoded) and event.cost.kind == "segment":
             firsts.append(time.monotonic())
 
     place = folder / f"{sources}-{num_nodes}"

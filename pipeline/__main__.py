@@ -1,62 +1,40 @@
 """`python -m pipeline`: movies in, shards out.
 
-    preprocess CORPUS --out URI    the main job; run again, it goes on where it stopped
+    preprocess CORPUS --out URI    the main job; run again, it resumes where it stopped
     status URI                     how far a run is, and what failed
-    retry URI                      try failed and quarantined movies once more
-    prune URI CORPUS [--yes]       take out movies that the corpus no longer holds
+    retry URI                      process failed and quarantined movies again
+    prune URI CORPUS [--yes]       remove movies that the corpus no longer contains
     report URI                     the dataset as a page: movies, drops, streams, failures
-    check-sync MOVIE               offset, drift, gaps and tracks of one movie's sound
-    demo-corpus DIR                toy movies with known truth
+    check-sync MOVIE               offset, drift, gaps and tracks of one movie's audio
+    demo-corpus DIR                synthetic movies with known ground truth
+    drain [OUT]                    ask the runs on this machine to stop, and wait for them
 
-Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input, or a
-run that fails as a whole; 130 interrupted, 143 stopped by SIGTERM: the same command goes on.
+Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input, or
+the run failed as a whole; 130 interrupted, 143 stopped by SIGTERM: the same command resumes.
 """
 
 from __future__ import annotations
 
-import json as json_module
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
 import tyro
-from rich.console import Console
 
 from pipeline.config import RunConfig
-from pipeline.console import (
-    Display,
-    check_json,
-    check_sync,
-    draw_check,
-    print_check,
-    print_report,
-    print_status,
-    print_summary,
-    watch,
-)
 from pipeline.demo import DemoConfig, make_demo_corpus
-from pipeline.engine import DrainedError
-from pipeline.redaction import redacted
-from pipeline.run import (
-    OnProgress,
-    Summary,
-    find_prunable,
-    lease,
-    preprocess,
-    prune,
-    read_progress,
-    retry,
-)
-from shards_spec.commits import read_committed_movies
-from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.reader import open_dataset
+from shards_spec import cli
+from shards_spec.cli import ExitCode
+from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
 
-_DONE, _SOME_FAILED, _UNUSABLE, _INTERRUPTED, _DRAINED = 0, 1, 2, 130, 143
-_LOG_WIDTH = 110
+if TYPE_CHECKING:
+    from pipeline.run import OnProgress, Summary
+
+# Ray, librosa and OpenCV take seconds to import: every command imports what it needs when it runs,
+# so that `--help` and mistyped arguments answer at once.
 
 
 @dataclass(frozen=True)
@@ -66,16 +44,19 @@ class Preprocess:
     corpus: tyro.conf.Positional[str]
     """Folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet)."""
     out: str
-    """Where the dataset goes: a folder, or s3://, gs://, az://."""
+    """Where the dataset is written: a folder, or s3://, gs://, az://."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
-    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    run_config: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
     json: bool = False
-    """Print the closing account as JSON instead of tables."""
+    """Print the summary as JSON instead of tables."""
 
-    def __call__(self, console: Console) -> int:
+    def run(self) -> int:
+        """Preprocess under a live display, then print the summary."""
+        _show_life(self.json)
+        from pipeline.run import preprocess
+
         return _run(
-            console,
-            lambda show: preprocess(self.corpus, self.out, self.recipe, self.run, show),
+            lambda show: preprocess(self.corpus, self.out, self.recipe, self.run_config, show),
             self.out,
             self.json,
         )
@@ -90,39 +71,50 @@ class Status:
     watch: bool = False
     """Print a line whenever something has changed, until the run has ended."""
     json: bool = False
-    """Machine-readable output."""
+    """Print JSON instead of tables."""
 
-    def __call__(self, console: Console) -> int:
-        storage = Storage(self.uri)
+    def run(self) -> int:
+        """Print the state of the dataset and of its last run."""
+        from pipeline.console import status
+        from pipeline.run import lease, read_progress
+        from shards_spec.commits import read_committed_movies
+        from shards_spec.storage import Storage
+
+        storage, console = Storage(self.uri), cli.new_console()
         if self.watch:
-            watch(storage, console)
+            status.watch(storage, console)
         progress = read_progress(storage)
         rows = list(read_committed_movies(storage).values())
         if progress is None and not rows:
-            raise InputError(f"{self.uri} holds no dataset and no run; check the path")
+            raise InputError(f"{self.uri} contains no dataset and no run; check the path")
         if self.json:
             record = asdict(progress) if progress else None
-            _print_json({"run": record, "movies": [asdict(row) for row in rows]})
+            cli.print_json({"run": record, "movies": [asdict(row) for row in rows]})
         else:
-            print_status(console, progress, rows, lease.holder_of(storage))
-        return _SOME_FAILED if any(r.status in ("failed", "quarantined") for r in rows) else _DONE
+            status.print_status(console, progress, rows, lease.holder_of(storage))
+        failed = any(row.status in ("failed", "quarantined") for row in rows)
+        return ExitCode.SOME_FAILED if failed else ExitCode.DONE
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Try failed and quarantined movies of a dataset once more, with its own recipe."""
+    """Process failed and quarantined movies of a dataset again, with its own recipe."""
 
     uri: tyro.conf.Positional[str]
     """The dataset."""
-    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    run_config: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
     json: bool = False
-    """Print the closing account as JSON instead of tables."""
+    """Print the summary as JSON instead of tables."""
 
-    def __call__(self, console: Console) -> int:
+    def run(self) -> int:
+        """Retry under a live display, then print the summary."""
+        _show_life(self.json)
+        from pipeline.run import retry
+        from shards_spec.reader import open_dataset
+
         dataset = open_dataset(self.uri)
         return _run(
-            console,
-            lambda show: retry(dataset.storage, dataset.recipe, self.run, show),
+            lambda show: retry(dataset.storage, dataset.recipe, self.run_config, show),
             self.uri,
             self.json,
         )
@@ -130,153 +122,181 @@ class Retry:
 
 @dataclass(frozen=True)
 class Prune:
-    """Take movies out of a dataset that its corpus no longer holds, and shards nobody counts."""
+    """Remove movies that the corpus no longer contains, and shards that no movie uses."""
 
     uri: tyro.conf.Positional[str]
     """The dataset."""
     corpus: tyro.conf.Positional[str]
     """The whole corpus, as given to `preprocess`."""
     yes: bool = False
-    """Do it; without, only say what would go."""
+    """Remove them; without this flag, only list what would be removed."""
     follow_links: bool = False
     """Whether links inside a corpus folder may lead out of it."""
+    json: bool = False
+    """Print JSON instead of lines."""
 
-    def __call__(self, console: Console) -> int:
+    def run(self) -> int:
+        """List or remove them."""
+        from pipeline.run import find_prunable, prune
+        from shards_spec.reader import open_dataset
+
         dataset = open_dataset(self.uri)
         if self.yes:
-            found = prune(dataset, self.corpus, follow_links=self.follow_links)
+            prunable = prune(dataset, self.corpus, follow_links=self.follow_links)
         else:
-            found = find_prunable(dataset.storage, self.corpus, follow_links=self.follow_links)
-        verb = "removed" if self.yes else "would remove"
-        for row in found.movies:
+            prunable = find_prunable(dataset.storage, self.corpus, follow_links=self.follow_links)
+        if self.json:
+            cli.print_json({"removed": self.yes, **asdict(prunable)})
+            return ExitCode.DONE
+        console, verb = cli.new_console(), "removed" if self.yes else "would remove"
+        for row in prunable.movies:
             console.print(f"{verb} {row.movie_id}: {row.num_clips} clips, {row.num_shards} shards")
         console.print(
-            f"{verb} {len(found.movies)} movies and {len(found.stray_shards)} shards that no "
-            f"movie counts{'' if self.yes else '; --yes does it'}"
+            f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards"
+            f"{'' if self.yes else '; add --yes to remove them'}"
         )
-        return _DONE
+        return ExitCode.DONE
 
 
 @dataclass(frozen=True)
 class Report:
-    """Print the dataset's account; with --html also as a page."""
+    """Print a dataset's movies, drops, streams and failures; with --html also as a page."""
 
     uri: tyro.conf.Positional[str]
     """The dataset."""
     html: str = ""
-    """Write the same as a self-contained page to this file."""
+    """Also write a self-contained page to this file."""
+    json: bool = False
+    """Print JSON instead of tables."""
 
-    def __call__(self, console: Console) -> int:
-        return print_report(console, open_dataset(self.uri), self.html)
+    def run(self) -> int:
+        """Print the report."""
+        from pipeline.console import report
+        from shards_spec.reader import open_dataset
+
+        dataset, console = open_dataset(self.uri), cli.new_console()
+        if self.json:
+            cli.print_json(report.report_json(dataset))
+        else:
+            report.print_report(console, dataset)
+        if self.html:
+            report.write_page(dataset, self.html)
+            sys.stderr.write(f"wrote {self.html}\n")
+        statuses = set(dataset.movies["status"].to_pylist())
+        return ExitCode.SOME_FAILED if statuses & {"failed", "quarantined"} else ExitCode.DONE
 
 
 @dataclass(frozen=True)
 class CheckSync:
-    """Show how sound and picture of one movie fit: offset, drift, gaps, tracks, frame times."""
+    """Show how audio and video of one movie fit: offset, drift, gaps, tracks, frame times."""
 
     movie: tyro.conf.Positional[str]
     """File, or s3://, gs://, az://."""
     out: str = ""
-    """Draw what was found along the movie to this PNG file."""
+    """Draw the findings along the movie to this PNG file."""
     language: str = ""
     """Preferred audio language (ISO 639)."""
     audio_track: int = -1
-    """Index of the audio stream to look at; -1 for the one that would be chosen."""
+    """Index of the audio stream to check; -1 for the one that a run would choose."""
     json: bool = False
-    """Machine-readable output."""
+    """Print JSON instead of tables."""
 
-    def __call__(self, console: Console) -> int:
-        check = check_sync(self.movie, self.language, self.audio_track)
+    def run(self) -> int:
+        """Print the findings."""
+        from pipeline.console import sync_chart, sync_check, sync_table
+
+        check = sync_check.check_sync(self.movie, self.language, self.audio_track)
         if self.out:
-            Path(self.out).write_bytes(draw_check(check))
+            Path(self.out).write_bytes(sync_chart.draw_check(check))
         if self.json:
-            _print_json(check_json(check))
+            cli.print_json(sync_table.check_json(check))
         else:
-            print_check(console, check)
-        return _DONE
+            sync_table.print_check(cli.new_console(), check)
+        return ExitCode.DONE
 
 
 @dataclass(frozen=True)
 class DemoCorpus:
-    """Make toy movies with known truth: real H.264/AAC files and a `labels.csv`."""
+    """Make synthetic movies with known ground truth: H.264/AAC files and a `labels.csv`."""
 
     directory: tyro.conf.Positional[str]
-    """Folder to put them in; made when missing."""
+    """Folder for the files; created if it is missing."""
     config: tyro.conf.OmitArgPrefixes[DemoConfig] = field(default_factory=DemoConfig)
 
-    def __call__(self, console: Console) -> int:
+    def run(self) -> int:
+        """Make the movies."""
+        console = cli.new_console()
         paths = make_demo_corpus(
             Path(self.directory),
             self.config,
             on_movie=lambda name: console.print(f"made {name}", highlight=False),
         )
         console.print(f"{len(paths)} movies and labels.csv in {self.directory}", highlight=False)
-        return _DONE
+        return ExitCode.DONE
 
 
-Command = Preprocess | Status | Retry | Prune | Report | CheckSync | DemoCorpus
+@dataclass(frozen=True)
+class Drain:
+    """Ask the runs on this machine to stop, and wait until they have."""
+
+    out: tyro.conf.Positional[str] = ""
+    """Only runs that write to this dataset, spelled as on their command lines."""
+
+    def run(self) -> int:
+        """Drain; 1 if a run is still there after the waiting time."""
+        from pipeline.run import drain_local_runs
+
+        return ExitCode.SOME_FAILED if drain_local_runs(self.out) else ExitCode.DONE
 
 
-def parse(arguments: list[str] | None = None) -> Command:
-    """The command that the words ask for; leaves with status 2 when they ask for none."""
-    command: Command = tyro.cli(
-        Annotated[Preprocess, tyro.conf.subcommand("preprocess")]
-        | Annotated[Status, tyro.conf.subcommand("status")]
-        | Annotated[Retry, tyro.conf.subcommand("retry")]
-        | Annotated[Prune, tyro.conf.subcommand("prune")]
-        | Annotated[Report, tyro.conf.subcommand("report")]
-        | Annotated[CheckSync, tyro.conf.subcommand("check-sync")]
-        | Annotated[DemoCorpus, tyro.conf.subcommand("demo-corpus")],
+COMMANDS: dict[str, type[cli.Command]] = {
+    "preprocess": Preprocess,
+    "status": Status,
+    "retry": Retry,
+    "prune": Prune,
+    "report": Report,
+    "check-sync": CheckSync,
+    "demo-corpus": DemoCorpus,
+    "drain": Drain,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    return cli.main(
+        COMMANDS,
         prog="python -m pipeline",
         description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        arguments=arguments,
     )
-    return command
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit code."""
-    console = _console()
-    try:
-        return parse(arguments)(console)
-    except DrainedError as error:
-        sys.stderr.write(f"{error}\n")
-        return _DRAINED
-    except ReelshardsError as error:
-        sys.stderr.write(f"error: {redacted(str(error))}\n")
-        return _UNUSABLE
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to go on\n")
-        return _INTERRUPTED
+def _show_life(as_json: bool) -> None:
+    """Say that the command has started, before imports and the first look at the corpus."""
+    (sys.stderr if as_json else sys.stdout).write("starting\n")
+    sys.stdout.flush()
 
 
-def _run(console: Console, work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
-    """Do the work under a live display, then print the account."""
-    quiet = Console(stderr=True) if as_json else console
-    with Display(quiet) as display:
+def _run(work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
+    """Do the work under a live display, then print the summary."""
+    from rich.console import Console
+
+    from pipeline.console import Display, print_summary
+
+    console = cli.new_console()
+    with Display(Console(stderr=True) if as_json else console) as display:
         summary = work(display.show)
     if as_json:
-        _print_json(
+        cli.print_json(
             {
                 "run": asdict(summary.progress),
                 "movies": [asdict(row) for row in summary.rows],
-                "removed": list(summary.todo.removed),
+                "removed": list(summary.work.removed),
             }
         )
     else:
         print_summary(console, summary, out)
-    return _SOME_FAILED if summary.failed else _DONE
-
-
-def _console() -> Console:
-    """Wide enough for whole lines where the output is a file or a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
-
-
-def _print_json(values: dict[str, Any]) -> None:
-    sys.stdout.write(json_module.dumps(values, indent=2) + "\n")
+    return ExitCode.SOME_FAILED if summary.failed else ExitCode.DONE
 
 
 if __name__ == "__main__":

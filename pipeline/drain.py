@@ -1,8 +1,8 @@
-"""`python -m pipeline.drain`, by its former name; see `pipeline.run.drain`."""
+"""`python -m pipeline.drain [OUT]`, the former name of `python -m pipeline drain [OUT]`."""
 
 import sys
 
-from pipeline.run import main
+from pipeline.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(["drain", *sys.argv[1:]]))

@@ -1,45 +1,41 @@
-"""Why a movie could not be turned into clips: one class per cause, each with what to do.
+"""Why a movie could not be turned into clips: one class per cause.
 
-MovieError                     kind: permanent unless said otherwise
+MovieError                     an unexpected error: a bug
 ├── UnreadableError            no demuxer of the whitelist understands the file
-├── NoVideoStreamError         no video stream but cover art
+├── NoVideoStreamError         no video stream, or only cover art
 ├── NoAudioStreamError         no audio stream
 ├── NoDecoderError             this ffmpeg cannot decode the codec
 ├── EncryptedError             the streams are encrypted
-├── DolbyVisionError           only a Dolby Vision decoder can tell the colours
-├── NoFramesError              not one frame can be decoded
+├── DolbyVisionError           only a Dolby Vision decoder can show the colours
+├── NoFramesError              no frame can be decoded
 ├── TooShortError              shorter than one clip
-├── AllDroppedError            every clip fell to a drop rule
-├── DecodeError                ffmpeg gave up, or gave too few frames or samples
+├── AllDroppedError            every clip was dropped by a rule
+├── DecodeError                ffmpeg gave up, or returned too few frames or samples
 ├── TooLargeError              beyond a limit: bytes, hours, pixels, streams
-├── OutsideCorpusError         a link that leads out of the corpus, or no regular file
-├── SourceDeniedError          the store does not give this source to us
-├── SourceChangedError         transient: the file changed while it was read
-├── SourceError                transient: the file could not be fetched or opened
-├── TimedOutError              transient: no progress, or over the wall-clock limit
-├── LostError                  transient: a node or its data went away
-├── KilledError                resource: ffmpeg or its worker was killed
-├── OutOfMemoryError           resource: ffmpeg needs more memory than it may have
-└── DiskFullError              resource: no room for sources or shards on a node
+├── OutsideCorpusError         a link that leads out of the corpus, or not a regular file
+├── SourceDeniedError          the store denies access to the source
+├── SourceChangedError         the source changed while it was read
+├── SourceError                the source could not be opened or read
+├── TimedOutError              no progress, or over the wall-clock limit
+├── LostError                  a node or its data was lost
+├── KilledError                ffmpeg or its worker was killed
+├── OutOfMemoryError           ffmpeg needs more memory than it may use
+└── DiskFullError              no space left for sources or shards on a node
 
-`transient` is tried again as it is, `resource` too, with more memory where that was lacking;
-neither for ever.
+What follows from each (retries, final status, advice) is the table in `engine/failures.py`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from shards_spec.errors import ReelshardsError
 
-Kind = Literal["permanent", "transient", "resource"]
-
 
 class MovieError(ReelshardsError):
-    """Base. `error_class` is what the index stores; `kind` decides on retries."""
+    """Base. `error_class` is what the index stores; `engine.failures` says what follows from it."""
 
     error_class: ClassVar[str] = "media"
-    kind: ClassVar[Kind] = "permanent"
 
 
 class UnreadableError(MovieError):
@@ -96,22 +92,18 @@ class SourceDeniedError(MovieError):
 
 class SourceChangedError(MovieError):
     error_class = "source_changed"
-    kind = "transient"
 
 
 class SourceError(MovieError):
     error_class = "source_unavailable"
-    kind = "transient"
 
 
 class TimedOutError(MovieError):
     error_class = "timed_out"
-    kind = "transient"
 
 
 class LostError(MovieError):
     error_class = "lost"
-    kind = "transient"
 
     def __init__(self, message: str, parts: tuple[int, ...] = ()) -> None:
         """`parts` are those of a movie's clip bytes that went away, as `Spool` calls them."""
@@ -121,14 +113,11 @@ class LostError(MovieError):
 
 class KilledError(MovieError):
     error_class = "killed"
-    kind = "resource"
 
 
 class OutOfMemoryError(MovieError):
     error_class = "out_of_memory"
-    kind = "resource"
 
 
 class DiskFullError(MovieError):
     error_class = "disk_full"
-    kind = "resource"

@@ -65,8 +65,10 @@ def main(
     if words == ["--version"]:
         sys.stdout.write(f"reelshards {version()}\n")
         return ExitCode.DONE
-    command = parse(commands, words, prog=prog, description=description)
-    return run_reporting_errors(command.run)
+    # Settings check themselves when they are built, so parsing may raise our errors too.
+    return run_reporting_errors(
+        lambda: parse(commands, words, prog=prog, description=description).run()
+    )
 
 
 def parse(
@@ -74,12 +76,12 @@ def parse(
 ) -> Command:
     """The subcommand that the arguments name; exits with status 2 when they do not parse."""
     kinds: list[Any] = [
-        Annotated[kind, tyro.conf.subcommand(name)]
-        for name, kind in commands.items()
+        Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items()
     ]
-    any_of_them: Any = Union[tuple(kinds)]  # noqa: UP007  # built from a table, not written out
+    # A union that is built from a table instead of written out is not a static type.
+    any_of: Any = Union[tuple(kinds)]  # noqa: UP007
     command: Command = tyro.cli(
-        any_of_them,
+        any_of,
         prog=prog,
         description=description,
         args=list(arguments),

@@ -31,14 +31,17 @@ class MovieWriter:
     Use as a context manager; `close` uploads the last shard. Nothing counts before `write_commit`.
     """
 
-    def __init__(self, storage: Storage, movie_id: str, shard_bytes: int) -> None:
+    def __init__(
+        self, storage: Storage, movie_id: str, shard_bytes: int, *, folder: str | None = None
+    ) -> None:
+        """Build shards below `folder`, by default the system's folder for temporary files."""
         self.rows: list[ClipRow] = []
         self.num_shards = 0
         self.num_bytes = 0
         self._storage = storage
         self._movie_id = layout.check_movie_id(movie_id)
         self._shard_bytes = shard_bytes
-        self._folder = tempfile.TemporaryDirectory(prefix="reelshards-")
+        self._folder = tempfile.TemporaryDirectory(prefix="reelshards-", dir=folder)
         self._shard: _OpenShard | None = None
 
     def __enter__(self) -> MovieWriter:

@@ -1,22 +1,11 @@
-"""What people see."""
+"""What people see: progress, summaries, reports, and the check of one movie's synchronisation.
+
+`report`, `status`, `sync_check`, `sync_table` and `sync_chart` are imported on demand, so that
+`status` does not wait for the libraries that decode audio.
+"""
 
 from __future__ import annotations
 
 from pipeline.console.display import Display, print_summary
-from pipeline.console.report import print_report
-from pipeline.console.status import print_status, watch
-from pipeline.console.sync_chart import draw_check
-from pipeline.console.sync_check import check_sync
-from pipeline.console.sync_table import check_json, print_check
 
-__all__ = [
-    "Display",
-    "check_json",
-    "check_sync",
-    "draw_check",
-    "print_check",
-    "print_report",
-    "print_status",
-    "print_summary",
-    "watch",
-]
+__all__ = ["Display", "print_summary"]

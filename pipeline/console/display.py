@@ -1,6 +1,6 @@
-"""What a person sees of a run: one live line while it works, then the account.
+"""What a person sees of a run: the progress line, a line per event, and the summary.
 
-On a terminal the line is redrawn in place; in a log, one line is printed every ten seconds.
+On a terminal one line is redrawn in place; in a log file there is one line per event.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.engine import Event
-from pipeline.run import Progress, Summary, film_hours
+from pipeline.engine.events import AttemptFailed, Event, MovieFinished
+from pipeline.run import Progress, Summary, movie_hours
 from shards_spec.schema import MovieRow
 
 _LOG_EVERY_SECONDS = 10.0
@@ -44,27 +44,28 @@ class Display:
         self._live.stop()
 
     def show(self, progress: Progress, event: Event | None) -> None:
-        """Take in where the run is and what just happened."""
-        if event is not None and event.kind == "finished" and event.row is not None:
-            self._say_finished(event.row, progress)
-        elif event is not None and event.kind == "retry":
-            line = Text(f"retry    {event.movie_id}: {event.message}", "yellow")
-            self._console.print(line, soft_wrap=True)
+        """Show how far the run is and what just happened."""
+        match event:
+            case MovieFinished():
+                self._print_finished(event.row, progress)
+            case AttemptFailed():
+                line = Text(f"retry    {event.movie_id}: {event.message}", "yellow")
+                self._console.print(line, soft_wrap=True)
         if self._console.is_terminal:
             self._live.update(Text(progress_line(progress)))
         elif time.monotonic() - self._logged > _LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
             self._console.print(progress_line(progress), highlight=False)
 
-    def _say_finished(self, row: MovieRow, progress: Progress) -> None:
-        place = f"[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
+    def _print_finished(self, row: MovieRow, progress: Progress) -> None:
+        count = f"[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
         if row.status == "done":
             line = Text(
                 f"done     {row.movie_id}  {row.num_clips} clips, {row.num_shards} shards, "
-                f"{row.shard_bytes / 1e6:.1f} MB  {place}"
+                f"{row.shard_bytes / 1e6:.1f} MB  {count}"
             )
         else:
-            line = Text(f"{row.status}  {row.movie_id}: {row.error}  {place}", "red")
+            line = Text(f"{row.status}  {row.movie_id}: {row.error}  {count}", "red")
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -73,7 +74,7 @@ def progress_line(progress: Progress) -> str:
     parts = [
         f"movies {progress.movies_kept + progress.movies_finished}/{progress.movies_total}",
         f"clips {progress.clips}",
-        f"{progress.film_hours_per_hour:.1f} film-hours/hour",
+        f"{progress.movie_hours_per_hour:.1f} movie-hours/hour",
         f"ETA {_clock(progress.eta_seconds)}",
         f"failures {progress.movies_failed}",
     ]
@@ -83,56 +84,45 @@ def progress_line(progress: Progress) -> str:
 
 
 def print_summary(console: Console, summary: Summary, out: str) -> None:
-    """The closing account: counts, what was dropped, every movie that is missing and why."""
+    """Totals, what was dropped, and every movie that is missing with the reason."""
     rows = summary.rows
     done = [row for row in rows if row.status == "done"]
     table = Table(title="preprocessing", show_header=False, title_justify="left")
     table.add_row("movies", _movie_counts(summary))
     table.add_row("clips", f"{sum(row.num_clips for row in done)}")
-    table.add_row("dropped", _dropped(done) or "none")
-    table.add_row("shards", f"{_shards(done)}")
-    table.add_row("film", f"{film_hours(done):.2f} h")
-    speed = summary.progress.film_hours_per_hour
+    table.add_row("dropped", dropped_clips(done) or "none")
+    table.add_row("shards", _shards(done))
+    table.add_row("length", f"{movie_hours(done):.2f} h")
+    speed = summary.progress.movie_hours_per_hour
     wall = f"{summary.wall_seconds:.0f} s"
-    table.add_row("time", f"{wall}, {speed:.1f} film-hours/hour" if speed else wall)
+    table.add_row("time", f"{wall}, {speed:.1f} movie-hours/hour" if speed else wall)
     table.add_row("dataset", out)
     console.print(table)
-    for title, found in (("missing", summary.failed), ("without usable clips", summary.skipped)):
-        if found:
-            console.print(movies_table(title, found))
-    if summary.todo.removed:
-        names = ", ".join(summary.todo.removed[:5])
+    for title, missing in (("failed", summary.failed), ("without usable clips", summary.skipped)):
+        if missing:
+            console.print(movies_table(title, missing))
+    if summary.work.removed:
+        names = ", ".join(summary.work.removed[:5])
         console.print(
-            f"{len(summary.todo.removed)} movies of the dataset are not in this corpus "
+            f"{len(summary.work.removed)} movies of the dataset are not in this corpus "
             f"and were kept: {names}",
             highlight=False,
         )
 
 
 def movies_table(title: str, rows: Sequence[MovieRow]) -> Table:
-    """Movies with the reason why they gave no clips."""
+    """Movies with the reason why they have no clips."""
     table = Table(title=title, title_justify="left")
-    for name in ("movie", "status", "class", "tries"):
+    for name in ("movie", "status", "class", "attempts"):
         table.add_column(name)
-    table.add_column("cause", overflow="fold")
+    table.add_column("reason", overflow="fold")
     for row in rows:
         table.add_row(row.movie_id, row.status, row.error_class, str(row.attempts), Text(row.error))
     return table
 
 
-def _movie_counts(summary: Summary) -> str:
-    counts = Counter(row.status for row in summary.rows)
-    words = [f"{counts[status]} {status}" for status in sorted(counts)]
-    kept = len(summary.todo.keep)
-    if kept:
-        words.append(f"of these {kept} were there already")
-    if summary.todo.redo_reasons:
-        reasons = Counter(summary.todo.redo_reasons.values())
-        words += [f"{count} done again because {why}" for why, count in sorted(reasons.items())]
-    return ", ".join(words)
-
-
-def _dropped(rows: Sequence[MovieRow]) -> str:
+def dropped_clips(rows: Sequence[MovieRow]) -> str:
+    """How many clips were dropped, by reason; empty when none were."""
     totals = {
         "black": sum(row.dropped_black for row in rows),
         "silent": sum(row.dropped_silent for row in rows),
@@ -141,6 +131,16 @@ def _dropped(rows: Sequence[MovieRow]) -> str:
         "damaged": sum(row.dropped_damaged for row in rows),
     }
     return ", ".join(f"{count} {reason}" for reason, count in totals.items() if count)
+
+
+def _movie_counts(summary: Summary) -> str:
+    counts = Counter(row.status for row in summary.rows)
+    parts = [f"{counts[status]} {status}" for status in sorted(counts)]
+    if summary.work.keep:
+        parts.append(f"{len(summary.work.keep)} of these were already there")
+    reasons = Counter(summary.work.reasons.values())
+    parts += [f"{count} processed again because {why}" for why, count in sorted(reasons.items())]
+    return ", ".join(parts)
 
 
 def _shards(rows: Sequence[MovieRow]) -> str:

@@ -1,4 +1,4 @@
-"""What an onlooker sees of a run on a dataset, also from another machine."""
+"""The state of a run on a dataset, as seen from any machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from pipeline.console.display import movies_table, progress_line
-from pipeline.run import Holder, Progress, lease, read_progress
+from pipeline.run import Progress, lease, read_progress
+from pipeline.run.lease import Holder
 from shards_spec.errors import InputError
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
-_LOOK_EVERY_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 
 
 def print_status(
@@ -22,26 +23,26 @@ def print_status(
     rows: Sequence[MovieRow],
     holder: Holder | None,
 ) -> None:
-    """How far the last run is, who works now, what is committed and what is missing."""
+    """How far the last run is, which run works now, what is committed and what is missing."""
     if progress is not None:
         console.print(status_line(progress, holder), highlight=False)
     counts = f"{len(rows)} movies committed, {sum(row.num_clips for row in rows)} clips"
     console.print(counts, highlight=False)
-    bad = [row for row in rows if row.status != "done"]
-    if bad:
-        console.print(movies_table("not done", bad))
+    missing = [row for row in rows if row.status != "done"]
+    if missing:
+        console.print(movies_table("not done", missing))
 
 
 def status_line(progress: Progress, holder: Holder | None) -> str:
-    """One line; a run that says it runs but shows no sign of life is called dead."""
+    """One line. A run that is recorded as running but holds no live lease was killed."""
     state = progress.state
     if state == "running":
-        state = f"running on {holder.host}" if holder else "dead (killed; run again to go on)"
+        state = f"running on {holder.host}" if holder else "killed (run again to resume)"
     return f"{state}: {progress_line(progress)}"
 
 
 def watch(storage: Storage, console: Console, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Print a line for each change, until no run is at work.
+    """Print a line for each change until no run is active.
 
     Raises `InputError` when there never was one.
     """
@@ -49,11 +50,11 @@ def watch(storage: Storage, console: Console, sleep: Callable[[float], None] = t
     while True:
         progress, holder = read_progress(storage), lease.holder_of(storage)
         if progress is None and holder is None:
-            raise InputError(f"{storage.uri} holds no run; check the path")
+            raise InputError(f"{storage.uri} has no run; check the path")
         line = status_line(progress, holder) if progress else "starting"
         if line != last:
             console.print(line, highlight=False)
             last = line
         if holder is None:
             return
-        sleep(_LOOK_EVERY_SECONDS)
+        sleep(_POLL_SECONDS)

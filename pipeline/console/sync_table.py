@@ -1,4 +1,4 @@
-"""What `check-sync` found, as a table or as JSON."""
+"""The findings of `check-sync` as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _MAX_GAPS = 8
 
 
 def print_check(console: Console, check: SyncCheck) -> None:
-    """Tables: picture, sound and its corrections, all audio tracks."""
-    found = check.probe
+    """Tables: video, audio with its corrections, all audio tracks."""
+    probe = check.probe
     table = Table("", "", title=check.movie, show_header=False, title_justify="left")
-    for name, value in _picture_rows(check):
+    for name, value in _video_rows(check):
         table.add_row(name, value)
     table.add_section()
-    for name, value in _sound_rows(check):
+    for name, value in _audio_rows(check):
         table.add_row(name, value)
     console.print(table)
     tracks = Table("stream", "codec", "channels", "language", "title", "", title_justify="left")
-    for track in sorted((found.audio, *found.other_audio), key=lambda track: track.index):
+    for track in sorted((probe.audio, *probe.other_audio), key=lambda track: track.index):
         tracks.add_row(*_track_cells(track))
     tracks.title = "audio tracks"
     console.print(tracks)
@@ -33,41 +33,41 @@ def print_check(console: Console, check: SyncCheck) -> None:
 
 def check_json(check: SyncCheck) -> dict[str, Any]:
     """The same as plain values; times in seconds of the movie timeline."""
-    found = check.probe
-    least, middle, greatest = check.frame_distances_ms
+    probe = check.probe
+    low, median, high = check.frame_distances_ms
     return {
         "movie": check.movie,
-        "duration_seconds": _seconds(found.duration_ns),
+        "duration_seconds": _seconds(probe.duration_ns),
         "video": {
-            "stream": found.video.index,
-            "codec": found.video.codec,
-            "width": found.video.width,
-            "height": found.video.height,
+            "stream": probe.video.index,
+            "codec": probe.video.codec,
+            "width": probe.video.width,
+            "height": probe.video.height,
             "crop": check.crop,
-            "is_vfr": found.is_vfr,
+            "is_vfr": probe.is_vfr,
             "frames": len(check.frames_ns),
-            "lost_seconds": _seconds(found.lost_ns),
-            "frame_distance_ms": {"min": least, "median": middle, "max": greatest},
+            "lost_seconds": _seconds(probe.lost_ns),
+            "frame_distance_ms": {"min": low, "median": median, "max": high},
         },
         "audio": {
-            "start_ms": check.sound.start_ns / 1e6,
-            "drift_ppm": check.sound.drift_ppm,
+            "start_ms": check.audio.start_ns / 1e6,
+            "drift_ppm": check.audio.drift_ppm,
             "drift_end_ms": check.drift_end_ms,
             "timestamp_noise_ms": check.noise_ms,
-            "filled_seconds": _seconds(check.sound.filled_ns),
-            "cut_seconds": _seconds(check.sound.cut_ns),
-            "gaps": [[_seconds(start), _seconds(end)] for start, end in check.sound.fills_ns],
+            "filled_seconds": _seconds(check.audio.filled_ns),
+            "cut_seconds": _seconds(check.audio.cut_ns),
+            "gaps": [[_seconds(start), _seconds(end)] for start, end in check.audio.fills_ns],
             "overlaps": [[_seconds(start), _seconds(end)] for start, end in check.overlaps_ns],
         },
         "tracks": [
             _track_json(track)
-            for track in sorted((found.audio, *found.other_audio), key=lambda track: track.index)
+            for track in sorted((probe.audio, *probe.other_audio), key=lambda track: track.index)
         ],
     }
 
 
 def clock_time(seconds: float) -> str:
-    """`1:02:03.400`; without the hours where there are none."""
+    """`1:02:03.400`; without hours when they are 0."""
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
     hours, rest = divmod(whole, 3600)
@@ -76,51 +76,51 @@ def clock_time(seconds: float) -> str:
     return f"{sign}{head}:{left:02d}.{milliseconds:03d}"
 
 
-def _picture_rows(check: SyncCheck) -> list[tuple[str, str]]:
-    found, video = check.probe, check.probe.video
-    least, middle, greatest = check.frame_distances_ms
-    rate = f"{1000 / middle:.3f} frames/s" if middle else "one frame"
-    kind = "variable" if found.is_vfr else "constant"
+def _video_rows(check: SyncCheck) -> list[tuple[str, str]]:
+    probe, video = check.probe, check.probe.video
+    low, median, high = check.frame_distances_ms
+    rate = f"{1000 / median:.3f} frames/s" if median else "one frame"
+    kind = "variable" if probe.is_vfr else "constant"
     size = f"{video.width}x{video.height}"
-    lost = f"{_seconds(found.lost_ns):.3f} s, where the clock jumped back: remux the parts"
+    lost = f"{_seconds(probe.lost_ns):.3f} s, where the timestamps jumped back: remux the parts"
     return [
-        ("picture", f"stream {video.index}, {video.codec} {size}"),
-        ("length", clock_time(_seconds(found.duration_ns))),
-        *([("lost", lost)] if found.lost_ns else []),
+        ("video", f"stream {video.index}, {video.codec} {size}"),
+        ("length", clock_time(_seconds(probe.duration_ns))),
+        *([("lost", lost)] if probe.lost_ns else []),
         ("frame rate", f"{kind}, {rate}, {len(check.frames_ns)} frames"),
-        ("frame distance", f"{least:.1f} / {middle:.1f} / {greatest:.1f} ms (min/median/max)"),
-        ("bars", f"cropped to {check.crop}" if check.crop else "none"),
+        ("frame distance", f"{low:.1f} / {median:.1f} / {high:.1f} ms (min/median/max)"),
+        ("black bars", f"cropped to {check.crop}" if check.crop else "none"),
     ]
 
 
-def _sound_rows(check: SyncCheck) -> list[tuple[str, str]]:
-    audio, sound = check.probe.audio, check.sound
-    start = sound.start_ns / 1e6
-    where = "with the picture" if abs(start) < 1 else "late" if start > 0 else "early"
-    noise = f"{check.noise_ms:.2f} ms from the place of the sound, half of them less"
+def _audio_rows(check: SyncCheck) -> list[tuple[str, str]]:
+    track, audio = check.probe.audio, check.audio
+    start = audio.start_ns / 1e6
+    where = "with the video" if abs(start) < 1 else "late" if start > 0 else "early"
+    noise = f"{check.noise_ms:.2f} ms from the aligned time (median)"
     rows = [
-        ("sound", f"stream {audio.index}: {audio.choice}"),
+        ("audio", f"stream {track.index}: {track.choice}"),
         ("starts", f"{start:+.1f} ms, {where}"),
         ("drift", _drift(check)),
-        ("timestamps", noise if audio.has_times else "none"),
-        ("gaps", f"{len(sound.fills_ns)}, {_seconds(sound.filled_ns):.3f} s filled with silence"),
+        ("timestamps", noise if track.has_times else "none"),
+        ("gaps", f"{len(audio.fills_ns)}, {_seconds(audio.filled_ns):.3f} s filled with silence"),
     ]
     shown = check.gaps_ns[:_MAX_GAPS]
-    rows += [("", _stretch(start, end)) for start, end in shown]
+    rows += [("", _range(start, end)) for start, end in shown]
     if len(check.gaps_ns) > len(shown):
         rows.append(("", f"and {len(check.gaps_ns) - len(shown)} shorter ones"))
-    rows.append(("overlaps", f"{len(check.overlaps_ns)}, {_seconds(sound.cut_ns):.3f} s cut"))
-    rows += [("", _stretch(start, end)) for start, end in check.overlaps_ns[:_MAX_GAPS]]
+    rows.append(("overlaps", f"{len(check.overlaps_ns)}, {_seconds(audio.cut_ns):.3f} s cut"))
+    rows += [("", _range(start, end)) for start, end in check.overlaps_ns[:_MAX_GAPS]]
     return rows
 
 
 def _drift(check: SyncCheck) -> str:
-    if check.sound.drift_ppm == 0:
+    if check.audio.drift_ppm == 0:
         return "none"
-    return f"{check.sound.drift_ppm:+.1f} ppm, {check.drift_end_ms:+.1f} ms at the end; corrected"
+    return f"{check.audio.drift_ppm:+.1f} ppm, {check.drift_end_ms:+.1f} ms at the end; corrected"
 
 
-def _stretch(start_ns: int, end_ns: int) -> str:
+def _range(start_ns: int, end_ns: int) -> str:
     return f"{clock_time(_seconds(start_ns))}  {(end_ns - start_ns) / 1e6:.1f} ms"
 
 

@@ -1,21 +1,21 @@
-"""Many movies on Ray."""
+"""Many movies on Ray: scheduling, retries, and what happened."""
 
 from __future__ import annotations
 
+from pipeline.engine import events, failures
 from pipeline.engine.cluster import start_ray, stop_ray
 from pipeline.engine.engine import DrainedError, Engine
-from pipeline.engine.jobs import Event, Job, Unit
-from pipeline.engine.scheduler import Scheduler, note_failure, retry_wait
+from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.scheduler import Scheduler
 
 __all__ = [
     "DrainedError",
     "Engine",
-    "Event",
     "Job",
     "Scheduler",
     "Unit",
-    "note_failure",
-    "retry_wait",
+    "events",
+    "failures",
     "start_ray",
     "stop_ray",
 ]

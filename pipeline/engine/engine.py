@@ -1,13 +1,14 @@
-"""Runs the corpus on Ray: submits what the scheduler names, takes in what comes back.
+"""Processes a corpus on Ray: submits what the scheduler selects and handles what comes back.
 
     queue of movies (largest first)
-      -> prepare                       one task a movie
-      -> segment, segment, ..., audio  the units; each is tried again on its own; with clips that
-                                   keep to shots the sound waits for the segments
+      -> prepare                       one task per movie
+      -> segment, segment, ..., audio  each is retried on its own; with shot-aligned clips the audio
+                                       waits for the segments
       -> write                         shards, then the commit record
 
 Tasks may run more than once; the result is the same bytes, and only the commit record makes it
-count. Who goes next is `scheduler`'s word, what may fail is `health`'s, what a task does `tasks`'.
+count. `scheduler` decides what runs next, `failures` what follows from a failure, `health` when to
+stop the run, and `tasks` what each task does.
 """
 
 from __future__ import annotations
@@ -15,37 +16,54 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
 from pipeline.engine import cluster, tasks
+from pipeline.engine.events import (
+    AttemptFailed,
+    Event,
+    MovieFinished,
+    MoviePlanned,
+    MovieStarted,
+    PartDecoded,
+    TaskCost,
+)
+from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.engine.health import Health
-from pipeline.engine.jobs import Event, Job, Unit
-from pipeline.engine.scheduler import Scheduler, final_status, note_failure, retry_wait
+from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
+from pipeline.engine.scheduler import Scheduler
+from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
-from pipeline.limits import GIB
-from pipeline.movie import SOUND, steps
-from pipeline.redaction import redacted
-from pipeline.sources import Movie, is_by_range, is_local
+from pipeline.movie import steps
+from pipeline.plan import MoviePlan
+from pipeline.sources import Movie
 from shards_spec import layout
+from shards_spec.cli import ExitCode
 from shards_spec.commits import write_commit
 from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
 from shards_spec.recipe import Recipe
+from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
+#: How long `ray.wait` blocks, and the pause when nothing runs.
+_POLL_SECONDS, _IDLE_SECONDS = 0.25, 0.05
+
 
 class DrainedError(ReelshardsError):
-    """The run was asked to stop and did; what is committed stays."""
+    """The run stopped on request; what is committed stays."""
+
+    exit_code: ClassVar[int] = ExitCode.DRAINED
+    prefix: ClassVar[str] = ""
 
 
 class Engine:
-    """Drives one run. `run` yields events until every movie is done, skipped or given up."""
+    """Drives one run. `run` yields events until every movie has ended."""
 
     def __init__(
         self,
@@ -59,27 +77,28 @@ class Engine:
         self._config = config
         self._clock = clock
         self._scheduler = Scheduler([])
+        self._submission = Submission(storage, recipe, config)
         self._health = Health(config.stop_after, config.stop_share)
         self._running: dict[Any, Unit] = {}
         self._drain_until: float | None = None
 
     @property
     def num_queued(self) -> int:
-        """Tasks that run or could run."""
+        """Tasks that are running or could run."""
         return len(self._running) + self._scheduler.num_queued
 
     def drain(self) -> None:
-        """Take in no new movie, and end after `drain_seconds` at the latest. Signal safe."""
+        """Admit no further movies and end within `drain_seconds`. Safe in a signal handler."""
         if self._drain_until is None:
             self._drain_until = self._clock() + self._config.drain_seconds
 
     def run(self, movies: Sequence[tuple[Movie, str]]) -> Iterator[Event | None]:
-        """Process (movie, source fingerprint) pairs; yields None while nothing happens.
+        """Process pairs of movie and source fingerprint; yields None while nothing happens.
 
         Raises:
-            StorageError: the output refuses; that is no fault of a movie.
-            RunStoppedError: most movies fail for one reason of the machinery.
-            DrainedError: `drain` was called, and movies are left.
+            StorageError: the output cannot be written, whatever the movie.
+            RunStoppedError: most movies fail for one reason outside of them.
+            DrainedError: `drain` was called and some movies are left.
         """
         self._scheduler = Scheduler(movies)
         num_left = 0
@@ -88,151 +107,122 @@ class Engine:
                 num_left += self._scheduler.stop_admitting()
                 if self._clock() > self._drain_until:
                     break
-            now, cpus = self._clock(), cluster.num_cpus()
-            for unit in self._scheduler.next_units(now, cpus, len(self._running)):
-                yield from self._submit(unit)
-            done, _ = ray.wait(list(self._running), timeout=0.25) if self._running else ([], [])
-            if not self._running:
-                time.sleep(0.05)
-            if not done:
-                yield None
-            for ref in done:
-                yield from self._collect(ref)
-            yield from self._stop_overdue()
+            yield from self._submit_next()
+            yield from self._collect_done()
+            yield from self._give_up_overdue()
         if num_left or self._scheduler.open:
             raise self._drained(num_left)
 
-    def _submit(self, unit: Unit) -> Iterator[Event]:
-        unit.attempts += 1
-        job = unit.job
-        by_range = is_by_range(
-            job.movie, self._config.sources, self._config.stage_gib, cluster.num_nodes()
-        )
-        order = tasks.Order(self._config, unit.memory_factor, by_range)
-        options: dict[str, Any] = {"name": f"{job.movie.movie_id} {unit.name}"}
-        memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
-        if memory:
-            options["memory"] = min(memory, cluster.largest_memory())
-        if unit.kind == "prepare":
-            yield Event("started", job.movie.movie_id)
-            task = cast(Any, tasks.prepare).options(**options)
-            ref = task.remote(job.movie, job.fingerprint, self._recipe, order)
-        elif unit.kind == "segment":
-            task = cast(Any, tasks.segment).options(**options)
-            ref, *unit.payload = task.remote(job.plan_ref, unit.segment, order)
-        elif unit.kind == "audio":
-            assert job.plan is not None
-            task = cast(Any, tasks.audio).options(
-                num_returns=num_audio_parts(job.plan) + 1, **options
-            )
-            *unit.payload, ref = task.remote(job.plan_ref, _results(job, "segment"), order)
-        else:
-            ref = self._submit_write(job, cast(Any, tasks.write).options(**options))
-        self._running[ref] = unit
+    def _submit_next(self) -> Iterator[Event]:
+        now, cpus = self._clock(), cluster.num_cpus()
+        for unit in self._scheduler.next_units(now, cpus, len(self._running)):
+            unit.attempts += 1
+            if unit.kind == "prepare":
+                yield MovieStarted(unit.job.movie.movie_id)
+            self._running[self._submission.submit(unit, self._cost(unit.job))] = unit
 
-    def _submit_write(self, job: Job, task: Any) -> Any:
-        units = {unit.part: unit for unit in job.units if unit.part is not None}
-        audio = units[SOUND]
-        return task.remote(
-            job.plan_ref,
-            self._storage,
-            self._effort(job),
-            audio.result,
-            _results(job, "segment"),
-            {part: unit.payload for part, unit in units.items()},
-        )
-
-    def _collect(self, ref: Any) -> Iterator[Event]:
-        """Take in one finished task."""
-        unit = self._running.pop(ref)
-        if unit.job.finished:
+    def _collect_done(self) -> Iterator[Event | None]:
+        """Wait shortly for tasks to end and handle those that have; None when there are none."""
+        if not self._running:
+            time.sleep(_IDLE_SECONDS)
+            yield None
             return
+        done, _ = ray.wait(list(self._running), timeout=_POLL_SECONDS)
+        if not done:
+            yield None
+        for ref in done:
+            unit = self._running.pop(ref)
+            if not unit.job.finished:
+                yield from self._ended(unit, ref)
+
+    def _ended(self, unit: Unit, ref: Any) -> Iterator[Event]:
         try:
-            done: tasks.Done = ray.get(ref)
+            result: tasks.TaskResult = ray.get(ref)
         except RayError as error:
-            yield from self._failed(unit, tasks.failure(unit.job.movie, error))
+            yield from self._failed(unit, task_error(unit.job.movie, error))
         else:
-            unit.job.nodes.add(done.node)
-            yield from self._succeeded(unit, done)
+            unit.job.nodes.add(result.node)
+            yield from self._succeeded(unit, result)
 
-    def _succeeded(self, unit: Unit, done: tasks.Done) -> Iterator[Event]:
-        job = unit.job
+    def _succeeded(self, unit: Unit, result: tasks.TaskResult) -> Iterator[Event]:
+        job, value = unit.job, result.value
         job.num_open -= 1
-        is_again = unit.result is not None
-        unit.result = done.value
-        if unit.kind == "prepare":
-            job.plan, job.plan_ref = done.value, ray.put(done.value)
-            if self._recipe.clips == "uniform":
-                self._scheduler.push(job.add("audio"))
-            for part in done.value.segments:
-                self._scheduler.push(job.add("segment", part))
-            found = Event("planned", job.movie.movie_id, done.value.seconds)
-            yield _of_task(found, unit, done)
-        elif unit.kind == "write":
-            yield _of_task(self._finish(job, done.value), unit, done)
+        cost = TaskCost(unit.name, unit.attempts, result.cpu_seconds)
+        if isinstance(value, MoviePlan):
+            job.plan = value
+            put_plan(job)
+            self._queue_decoding(job, value)
+            yield MoviePlanned(job.movie.movie_id, value.seconds, cost)
+        elif isinstance(value, MovieRow):
+            self._close(job)
             self._health.note_end(job.movie.movie_id, None)
+            yield MovieFinished(value, cost)
         else:
-            job.cpu_seconds += done.value.cpu_seconds
-            if not is_again:
-                yield _of_task(self._decoded(unit, done), unit, done)
+            is_repeat = unit.result is not None
+            unit.result = value
+            job.cpu_seconds += value.cpu_seconds
+            if not is_repeat:
+                seconds = job.plan.segment_seconds(unit.segment) if job.plan and unit.segment else 0
+                yield PartDecoded(
+                    movie_id=job.movie.movie_id,
+                    movie_seconds=seconds,
+                    ffmpeg_cpu_seconds=value.cpu_seconds,
+                    peak_rss_bytes=result.peak_rss_bytes,
+                    cost=cost,
+                )
             if job.num_open == 0:
-                has_sound = any(other.kind == "audio" for other in job.units)
-                self._scheduler.push(job.add("write" if has_sound else "audio"))
+                has_audio = any(other.kind == "audio" for other in job.units)
+                self._scheduler.push(job.add("write" if has_audio else "audio"))
 
-    def _decoded(self, unit: Unit, done: tasks.Done) -> Event:
-        job = unit.job
-        seconds = job.plan.segment_seconds(unit.segment) if job.plan and unit.segment else 0.0
-        return Event(
-            "decoded",
-            job.movie.movie_id,
-            seconds,
-            cpu_seconds=done.value.cpu_seconds,
-            peak_rss_bytes=done.peak_rss_bytes,
-        )
+    def _queue_decoding(self, job: Job, plan: MoviePlan) -> None:
+        if self._recipe.clips == "uniform":
+            self._scheduler.push(job.add("audio"))
+        for segment in plan.segments:
+            self._scheduler.push(job.add("segment", segment))
 
     def _failed(self, unit: Unit, error: Exception) -> Iterator[Event]:
-        """Try again later, give the movie up, or stop the run when it is at fault."""
+        """Retry later, give the movie up, or end the run when the output is the cause."""
         job = unit.job
         if isinstance(error, (AccessDeniedError, InputError)):
             raise error
-        note_failure(unit, error)
-        wait = retry_wait(unit, error, self._config.max_attempts, self._config.retry_seconds)
-        if wait is not None:
-            self._again(unit, error, self._clock() + wait)
-            yield Event(
-                "retry",
-                job.movie.movie_id,
-                message=redacted(str(error)),
-                unit=unit.name,
+        count_attempt(unit, error)
+        config = self._config
+        delay = retry_delay_seconds(unit, error, config.max_attempts, config.retry_seconds)
+        if delay is not None:
+            self._requeue(unit, error, self._clock() + delay)
+            yield AttemptFailed(
+                movie_id=job.movie.movie_id,
+                task=unit.name,
                 attempt=unit.attempts,
-                error_class=getattr(error, "error_class", "storage"),
+                error_class=failure_class(error).name,
+                message=redacted(str(error)),
             )
             return
         if isinstance(error, StorageError):
             raise error
         if not isinstance(error, MovieError):
-            error = tasks.unexpected(job.movie, error)
+            error = unexpected_error(job.movie, error)
         yield self._give_up(job, error)
 
-    def _again(self, unit: Unit, error: Exception, time: float) -> None:
-        """Queue a unit once more; a write whose inputs went away waits for them."""
-        gone = error.parts if isinstance(error, LostError) else ()
-        lost = [part for part in unit.job.units if part.part in gone]
-        if not lost:
+    def _requeue(self, unit: Unit, error: Exception, time: float) -> None:
+        """Queue a unit again; a write whose inputs were lost waits until they exist again."""
+        lost_parts = error.parts if isinstance(error, LostError) else ()
+        lost_units = [other for other in unit.job.units if other.part in lost_parts]
+        if not lost_units:
             self._scheduler.push_later(unit, time)
             return
         unit.job.units.remove(unit)
-        unit.job.num_open += len(lost) - 1
-        for part in lost:
-            part.losses += 1
-            self._scheduler.push_later(part, time)
+        unit.job.num_open += len(lost_units) - 1
+        for lost in lost_units:
+            lost.lost_attempts += 1
+            self._scheduler.push_later(lost, time)
 
     def _give_up(self, job: Job, error: MovieError) -> Event:
-        effort = self._effort(job)
+        status = failure_class(error).status
         row = replace(
-            steps.bare_row(job.movie, job.fingerprint, self._recipe, final_status(error), effort),
+            steps.bare_row(job.movie, job.fingerprint, self._recipe, status, self._cost(job)),
             error_class=error.error_class,
-            error=tasks.bounded(redacted(str(error))),
+            error=shortened(redacted(str(error))),
             duration_ns=job.plan.probe.duration_ns if job.plan else 0,
         )
         stop_for = self._health.note_end(job.movie.movie_id, error)
@@ -241,33 +231,30 @@ class Engine:
                 self._storage.delete(layout.commit_key(movie_id))
             raise self._health.stopped(stop_for, error)
         write_commit(self._storage, row, [])
-        return self._finish(job, row)
+        self._close(job)
+        return MovieFinished(row)
 
-    def _finish(self, job: Job, row: MovieRow) -> Event:
+    def _close(self, job: Job) -> None:
         self._scheduler.close(job)
         self._cancel(job)
-        # References dropped here free the movie's bytes in the object store.
+        # Dropping these references frees the movie's bytes in the object store.
         job.units.clear()
         job.plan_ref = None
-        if not is_local(job.movie):
-            for node in job.nodes & cluster.live_nodes():
-                where = NodeAffinitySchedulingStrategy(node, soft=False)
-                cast(Any, tasks.unstage).options(scheduling_strategy=where).remote(job.fingerprint)
-        return Event("finished", job.movie.movie_id, row=row)
+        self._submission.release_source(job)
 
     def _cancel(self, job: Job) -> None:
         for ref, unit in self._running.items():
             if unit.job is job:
                 ray.cancel(ref, force=False)
 
-    def _stop_overdue(self) -> Iterator[Event]:
-        """Give up movies that take longer than they may."""
+    def _give_up_overdue(self) -> Iterator[Event]:
+        """Give up movies that have taken longer than `movie_hours`."""
         limit = self._config.movie_hours * 3600
         for job in [j for j in self._scheduler.open if self._clock() - j.started > limit]:
             yield self._give_up(
                 job,
                 TimedOutError(
-                    f"{job.movie.name}: not done after {self._config.movie_hours:g} hours, "
+                    f"{job.movie.name}: not finished after {self._config.movie_hours:g} hours, "
                     "see --movie-hours"
                 ),
             )
@@ -276,19 +263,10 @@ class Engine:
         for job in self._scheduler.open:
             self._cancel(job)
         return DrainedError(
-            f"stopped as asked: {len(self._scheduler.open)} open movies given up, {num_left} not "
-            "begun; all others are committed. Run the same command again to go on"
+            f"stopped on request: {len(self._scheduler.open)} movies in progress abandoned, "
+            f"{num_left} not started; all others are committed. Run the same command again to "
+            "resume"
         )
 
-    def _effort(self, job: Job) -> steps.Effort:
+    def _cost(self, job: Job) -> steps.Effort:
         return steps.Effort(job.attempts, job.cpu_seconds, self._clock() - job.started)
-
-
-def _results(job: Job, kind: str) -> list[Any]:
-    """What the units of a kind gave, in the order of the movie."""
-    return [unit.result for unit in job.units if unit.kind == kind]
-
-
-def _of_task(event: Event, unit: Unit, done: tasks.Done) -> Event:
-    """The event with the task that it came from."""
-    return replace(event, unit=unit.name, attempt=unit.attempts, task_cpu_seconds=done.cpu_seconds)

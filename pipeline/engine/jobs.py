@@ -1,8 +1,8 @@
-"""A movie in work and its units: what the scheduler orders and the engine runs.
+"""A movie in progress and its units: what the scheduler orders and the engine runs.
 
     prepare -> audio, segment, segment, ... -> write
 
-A unit is one task: it is queued, runs, and may run again; the same unit gives the same bytes.
+A unit is one task: it is queued, runs, and may run again; every attempt produces the same bytes.
 """
 
 from __future__ import annotations
@@ -10,37 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.audio import MovieAudio
 from pipeline.movie import SOUND
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
-from shards_spec.schema import MovieRow
+from pipeline.video import VideoSegment
 
 UnitKind = Literal["prepare", "segment", "audio", "write"]
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened to a movie; progress display, logs and metrics live on these."""
-
-    kind: Literal["started", "planned", "decoded", "retry", "finished"]
-    movie_id: str
-    film_seconds: float = 0.0
-    """Planned or decoded now."""
-    row: MovieRow | None = None
-    """With `finished`."""
-    message: str = ""
-    """With `retry`: why."""
-    unit: str = ""
-    """The task's name, such as `segment 3`; empty with `started`, and for a movie given up."""
-    attempt: int = 0
-    error_class: str = ""
-    """With `retry`."""
-    cpu_seconds: float = 0.0
-    """Of ffmpeg, with `decoded`."""
-    task_cpu_seconds: float = 0.0
-    """Of the task with all programs that it ran; with `planned`, `decoded` and `finished`."""
-    peak_rss_bytes: int = 0
-    """Of the worker, with `decoded`."""
 
 
 @dataclass(eq=False)
@@ -51,18 +27,19 @@ class Unit:
     job: Job
     segment: Segment | None = None
     attempts: int = 0
-    """Tries so far; those that ended because a node went away do not count."""
-    losses: int = 0
-    """Tries that ended so."""
+    """So far, without `lost_attempts`."""
+    lost_attempts: int = 0
+    """Attempts that ended because a node or its data was lost."""
     memory_factor: int = 1
-    """Doubled for each try that ended for lack of memory."""
-    result: Any = None
+    """Doubled after each attempt that ran out of memory."""
+    result: VideoSegment | MovieAudio | None = None
+    """Of a segment or audio unit that has succeeded."""
     payload: list[Any] = field(default_factory=list)
-    """References to the parts of the unit's bytes in the object store."""
+    """Ray references to the parts of the unit's bytes in the object store."""
 
     @property
     def part(self) -> int | None:
-        """What its bytes are called in the writer's `Spool`; None when it gives none."""
+        """Key of its bytes in the writer's `Spool`; None when it produces none."""
         if self.segment is not None:
             return self.segment.number
         return SOUND if self.kind == "audio" else None
@@ -75,28 +52,31 @@ class Unit:
 
 @dataclass(eq=False)
 class Job:
-    """A movie in work."""
+    """A movie in progress."""
 
     movie: Movie
     fingerprint: str
     started: float = 0.0
+    """Seconds on the engine's clock."""
     plan: MoviePlan | None = None
     plan_ref: Any = None
+    """Ray reference to the plan."""
     units: list[Unit] = field(default_factory=list)
     num_open: int = 0
-    """Units that are not through."""
+    """Units that have not succeeded yet."""
     cpu_seconds: float = 0.0
+    """Of ffmpeg."""
     finished: bool = False
     nodes: set[str] = field(default_factory=set)
-    """Ray nodes that worked on it and may hold a copy of its source."""
+    """Ray nodes that worked on it and may have a copy of its source."""
 
     @property
     def attempts(self) -> int:
-        """The most tries that one of its units took."""
+        """The most attempts that one of its units took."""
         return max((unit.attempts for unit in self.units), default=1)
 
     def add(self, kind: UnitKind, segment: Segment | None = None) -> Unit:
-        """A further unit that is still to be done."""
+        """Append a unit that is still to be done."""
         unit = Unit(kind, self, segment)
         self.units.append(unit)
         self.num_open += 1

@@ -91,10 +91,12 @@ def write_movie(
     sound: MovieAudio,
     segments: Sequence[VideoSegment],
     spool: Spool,
+    folder: str | None = None,
 ) -> MovieRow:
     """Write a movie's shards, then its commit record; returns the movie's row.
 
-    `spool` holds the bytes of the sound and of all segments.
+    `spool` holds the bytes of the sound and of all segments; shards are built in `folder`, by
+    default the system's folder for temporary files.
 
     Raises `AllDroppedError` when no clip is left, `SourceChangedError` when the source is not the
     one that was probed any more.
@@ -109,7 +111,9 @@ def write_movie(
         raise AllDroppedError(
             f"{plan.movie.name}: all {with_clips.num_clips} clips were dropped: {why}"
         )
-    with MovieWriter(storage, plan.movie.movie_id, plan.recipe.shard_bytes) as writer:
+    with MovieWriter(
+        storage, plan.movie.movie_id, plan.recipe.shard_bytes, folder=folder
+    ) as writer:
         for clip in clips:
             strip = frames.strip(clip.row.clip_number)
             writer.add(clip.row, _members(strip, clip.audio, spool.part(SOUND)))

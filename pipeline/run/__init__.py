@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.run.drain import main
-from pipeline.run.lease import Holder
-from pipeline.run.preprocess import OnProgress, Summary, film_hours, preprocess, retry
+from pipeline.run import lease
+from pipeline.run.drain import drain_local_runs
+from pipeline.run.preprocess import OnProgress, Summary, movie_hours, preprocess, retry
 from pipeline.run.progress import Progress, read_progress
 from pipeline.run.prune import find_prunable, prune
 
 __all__ = [
-    "Holder",
     "OnProgress",
     "Progress",
     "Summary",
-    "film_hours",
+    "drain_local_runs",
     "find_prunable",
-    "main",
+    "lease",
+    "movie_hours",
     "preprocess",
     "prune",
     "read_progress",

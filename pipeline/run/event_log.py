@@ -1,4 +1,4 @@
-"""The run as JSON lines: one event a line, with movie, task and cause, for machines to gather.
+"""The run as JSON lines, one per event, for log collectors.
 
 {"time": 1763.., "event": "retry", "movie_id": "heat", "task": "segment 3", "attempt": 1,
  "error_class": "timed_out", "message": "..."}
@@ -13,8 +13,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.engine import Event
+from pipeline.engine.events import (
+    AttemptFailed,
+    Event,
+    MovieFinished,
+    MoviePlanned,
+    MovieStarted,
+    PartDecoded,
+    TaskCost,
+)
 from shards_spec.errors import InputError
+from shards_spec.schema import MovieRow
+
+#: `event` in the log, by type.
+_NAMES = {
+    MovieStarted: "started",
+    MoviePlanned: "planned",
+    PartDecoded: "decoded",
+    AttemptFailed: "retry",
+    MovieFinished: "finished",
+}
 
 
 class EventLog:
@@ -49,20 +67,51 @@ class EventLog:
 
 
 def event_record(event: Event) -> dict[str, Any]:
-    """An event as JSON values; what it does not say is left out."""
-    record: dict[str, Any] = {"event": event.kind, "movie_id": event.movie_id}
-    if event.unit:
-        record |= {"task": event.unit, "attempt": event.attempt}
-    numbers = ("film_seconds", "cpu_seconds", "task_cpu_seconds", "peak_rss_bytes")
-    for name in (*numbers, "error_class", "message"):
-        value = getattr(event, name)
-        if value:
-            record[name] = round(value, 3) if isinstance(value, float) else value
-    if event.row is not None:
-        row = event.row
-        record |= {"status": row.status, "attempts": row.attempts, "clips": row.num_clips}
-        record |= {"shards": row.num_shards, "bytes": row.shard_bytes}
-        record |= {"wall_seconds": row.wall_seconds}
-        if row.error_class:
-            record |= {"error_class": row.error_class, "message": row.error}
-    return record
+    """An event as JSON values."""
+    record = {"event": _NAMES[type(event)], "movie_id": event.movie_id}
+    match event:
+        case MovieStarted():
+            return record
+        case MoviePlanned():
+            return record | _task(event.cost) | {"movie_seconds": round(event.movie_seconds, 3)}
+        case PartDecoded():
+            return (
+                record
+                | _task(event.cost)
+                | {
+                    "movie_seconds": round(event.movie_seconds, 3),
+                    "cpu_seconds": round(event.ffmpeg_cpu_seconds, 3),
+                    "peak_rss_bytes": event.peak_rss_bytes,
+                }
+            )
+        case AttemptFailed():
+            return record | {
+                "task": event.task,
+                "attempt": event.attempt,
+                "error_class": event.error_class,
+                "message": event.message,
+            }
+        case MovieFinished():
+            return record | (_task(event.cost) if event.cost else {}) | _outcome(event.row)
+
+
+def _task(cost: TaskCost) -> dict[str, Any]:
+    return {
+        "task": cost.task,
+        "attempt": cost.attempt,
+        "task_cpu_seconds": round(cost.cpu_seconds, 3),
+    }
+
+
+def _outcome(row: MovieRow) -> dict[str, Any]:
+    record = {
+        "status": row.status,
+        "attempts": row.attempts,
+        "clips": row.num_clips,
+        "shards": row.num_shards,
+        "bytes": row.shard_bytes,
+        "wall_seconds": row.wall_seconds,
+    }
+    return record | (
+        {"error_class": row.error_class, "message": row.error} if row.error_class else {}
+    )

@@ -1,12 +1,12 @@
-"""One run at a time on one dataset: who works on it holds a lease and shows signs of life.
+"""One run at a time per dataset: a run holds a lease and renews it by heartbeats.
 
-The lease is an object under `run.lock/`, numbered; the highest number holds. To take it, one looks
-at all of them, refuses when the highest is alive, and creates the next number, which a store lets
-only one succeed in. A signal of life rewrites the object every few seconds; one that is silent for
-long, or whose process on this very machine is gone, is dead. A run that finds a higher number than
-its own has been taken for dead, and stops at once.
+A lease is a numbered object under `run.lock/`; the highest number holds. To acquire it, a run lists
+all of them, gives up if the highest is alive, and creates the next number, which a store lets only
+one of several runs do. A heartbeat rewrites the object every few seconds. A lease is dead when its
+last heartbeat is old, or when its process was on this machine and no longer exists. A run that
+finds a higher number than its own was declared dead, and stops at once.
 
-    run.lock/000007.json   dead: silent since 14:02
+    run.lock/000007.json   dead: last heartbeat at 14:02
     run.lock/000008.json   holds: {"owner": ..., "host": ..., "pid": ..., "beat_unix": ...}
 """
 
@@ -30,32 +30,32 @@ from shards_spec.storage import Storage
 LOCKS = "run.lock"
 
 BEAT_SECONDS = 10.0
-#: Silent for so long, a run is dead. Clocks of different machines may differ by less.
+#: A lease without a heartbeat for this long is dead. Clocks of machines must differ by less.
 DEAD_SECONDS = 120.0
 
 
 class LeaseLostError(InputError):
-    """Another run took this one for dead and took over."""
+    """Another run declared this one dead and took over."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who works on a dataset."""
+    """The run that holds a lease."""
 
     owner: str
-    """Random; tells runs apart."""
+    """Random; distinguishes runs."""
     host: str
     boot: str
-    """Which start of the host; process ids count within one only."""
+    """Boot of the host and space of process ids in which `pid` is valid."""
     pid: int
     started_unix: float
     beat_unix: float
-    """Last sign of life."""
+    """Last heartbeat."""
 
     def is_dead(self, now_unix: float) -> bool:
-        """Whether it works no more, as far as can be told from here."""
+        """Whether the run has ended, as far as this machine can know."""
         if (self.host, self.boot) == (socket.gethostname(), _boot()):
-            return not _lives(self.pid) or self._silent(now_unix) > 30 * DEAD_SECONDS
+            return not _exists(self.pid) or self._silent(now_unix) > 30 * DEAD_SECONDS
         return self._silent(now_unix) > DEAD_SECONDS
 
     def _silent(self, now_unix: float) -> float:
@@ -63,7 +63,7 @@ class Holder:
 
 
 class Lease:
-    """A held lease; `check` raises when it was lost."""
+    """A lease that this process holds; `check` raises when it was lost."""
 
     def __init__(self, storage: Storage, key: str, holder: Holder) -> None:
         self._storage = storage
@@ -80,7 +80,7 @@ class Lease:
             raise LeaseLostError(self._lost)
 
     def release(self) -> None:
-        """Give it back."""
+        """End the heartbeats and delete the lease."""
         self._end.set()
         self._thread.join()
         with contextlib.suppress(StorageError):
@@ -91,21 +91,21 @@ class Lease:
             try:
                 if _locks(self._storage)[-1:] != [self._key]:
                     self._lost = (
-                        f"another run has taken over {self._storage.uri}, because this one showed "
-                        "no sign of life; what is committed stays"
+                        f"another run has taken over {self._storage.uri}, because this one sent "
+                        "no heartbeat; everything committed remains"
                     )
                     return
                 now = replace(self._holder, beat_unix=time.time())
                 self._storage.put(self._key, json.dumps(asdict(now)).encode())
             except StorageError:
-                # The store may come back; if not, the run itself will meet the same error.
+                # The store may recover; if not, the run itself gets the same error.
                 continue
 
 
 @contextlib.contextmanager
-def held(storage: Storage) -> Iterator[Lease]:
+def hold_lease(storage: Storage) -> Iterator[Lease]:
     """Hold the dataset's lease. Raises `InputError` when another run holds it."""
-    lease = _take(storage)
+    lease = _acquire(storage)
     try:
         yield lease
     finally:
@@ -113,7 +113,7 @@ def held(storage: Storage) -> Iterator[Lease]:
 
 
 def holder_of(storage: Storage) -> Holder | None:
-    """Who works on the dataset now; None when nobody does."""
+    """The run that works on the dataset now, or None."""
     for key in reversed(_locks(storage)):
         holder = _read(storage, key)
         if holder is not None:
@@ -121,19 +121,19 @@ def holder_of(storage: Storage) -> Holder | None:
     return None
 
 
-def _take(storage: Storage) -> Lease:
+def _acquire(storage: Storage) -> Lease:
     locks = _locks(storage)
-    _refuse_living(storage)
+    _require_free(storage)
     now = time.time()
     holder = Holder(uuid.uuid4().hex, socket.gethostname(), _boot(), os.getpid(), now, now)
     number = int(locks[-1].rpartition("/")[2].removesuffix(".json")) + 1 if locks else 1
     key = f"{LOCKS}/{number:06d}.json"
     content = json.dumps(asdict(holder)).encode()
-    # A store may repeat our own request after a lost answer, and then find our own object.
+    # A store may repeat a request whose response was lost, and then find the object of the first.
     if not storage.create(key, content) and _read(storage, key) != holder:
         raise _busy(storage, _read(storage, key))
     if _locks(storage)[-1:] != [key]:
-        # Others came and went between our look and our creation.
+        # Other runs came and went between the listing and the creation.
         storage.delete(key)
         raise _busy(storage, holder_of(storage))
     for old in locks:
@@ -141,20 +141,20 @@ def _take(storage: Storage) -> Lease:
     return Lease(storage, key, holder)
 
 
-def _refuse_living(storage: Storage) -> None:
+def _require_free(storage: Storage) -> None:
     holder = holder_of(storage)
     if holder is not None:
         raise _busy(storage, holder)
 
 
 def _busy(storage: Storage, holder: Holder | None) -> InputError:
-    who = "just now"
+    who = "started just now"
     if holder is not None:
         ago = max(0.0, time.time() - holder.beat_unix)
-        who = f"on {holder.host}, process {holder.pid}, last sign of life {ago:.0f} s ago"
+        who = f"on {holder.host}, process {holder.pid}, last heartbeat {ago:.0f} s ago"
     return InputError(
-        f"another run works on {storage.uri} ({who}); wait for its end. If it is dead, it counts "
-        f"so {DEAD_SECONDS:.0f} s after its last sign of life"
+        f"another run works on {storage.uri} ({who}); wait for it to finish. The lease of a "
+        f"crashed run expires {DEAD_SECONDS:.0f} s after its last heartbeat"
     )
 
 
@@ -170,14 +170,14 @@ def _read(storage: Storage, key: str) -> Holder | None:
 
 
 def _boot() -> str:
-    """This start of this machine, and the space of process ids (containers have their own)."""
+    """This boot of this machine, and its space of process ids (containers have their own)."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     return ""
 
 
-def _lives(pid: int) -> bool:
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

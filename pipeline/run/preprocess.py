@@ -1,4 +1,4 @@
-"""One run from corpus to index: what is to do, doing it, and the account of it."""
+"""One run from corpus to index: find the work, do it, summarise it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
-from pipeline.engine import DrainedError, Engine, Event, start_ray, stop_ray
+from pipeline.engine import DrainedError, Engine, start_ray, stop_ray
+from pipeline.engine.events import Event
 from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
-from pipeline.redaction import redacted
 from pipeline.run import lease
 from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
 from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
-from pipeline.run.work_list import Todo, fingerprint_of, forget, plan_run
+from pipeline.run.work_list import WorkList, fingerprint_of, invalidate, plan_run
 from pipeline.sources import Movie, find_movies, looked_up
 from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
@@ -29,22 +30,22 @@ OnProgress = Callable[[Progress, Event | None], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """The account of a finished run."""
+    """The outcome of a finished run."""
 
     progress: Progress
     rows: tuple[MovieRow, ...]
     """All movies of the corpus, as committed."""
-    todo: Todo
+    work: WorkList
     wall_seconds: float
 
     @property
     def failed(self) -> tuple[MovieRow, ...]:
-        """Movies that are missing from the dataset through a failure."""
+        """Movies that are missing from the dataset because of a failure."""
         return tuple(row for row in self.rows if row.status in ("quarantined", "failed"))
 
     @property
     def skipped(self) -> tuple[MovieRow, ...]:
-        """Movies that hold no usable clip."""
+        """Movies without a usable clip."""
         return tuple(row for row in self.rows if row.status == "skipped")
 
 
@@ -55,17 +56,19 @@ def preprocess(
     config: RunConfig,
     on_progress: OnProgress = lambda progress, event: None,
 ) -> Summary:
-    """Turn a corpus into a dataset at `out`, as far as it is not there already.
+    """Turn a corpus into a dataset at `out`; movies that are already there are kept.
 
-    Raises `InputError` or `StorageError` when nothing can be done at all or another run is at work
-    there, `DrainedError` when SIGTERM came before the end.
+    Raises:
+        InputError: the corpus or the output cannot be used, or another run works on the output.
+        StorageError: the output cannot be read or written.
+        DrainedError: SIGTERM arrived before the end.
     """
     movies = find_movies(corpus, follow_links=config.follow_links)
     storage = Storage(out, create=True)
-    with lease.held(storage) as held:
-        todo = plan_run(movies, storage, recipe)
-        run = _Run(corpus, storage, recipe, config, on_progress, held)
-        return run.process(movies, todo)
+    with lease.hold_lease(storage) as held_lease:
+        work = plan_run(movies, storage, recipe)
+        run = _Run(corpus, storage, recipe, config, on_progress, held_lease)
+        return run.process(movies, work)
 
 
 def retry(
@@ -74,8 +77,8 @@ def retry(
     config: RunConfig,
     on_progress: OnProgress = lambda progress, event: None,
 ) -> Summary:
-    """Try the failed and quarantined movies of a dataset once more."""
-    with lease.held(storage) as held:
+    """Process the failed and quarantined movies of a dataset again."""
+    with lease.hold_lease(storage) as held_lease:
         rows = [
             row
             for row in read_committed_movies(storage).values()
@@ -83,9 +86,10 @@ def retry(
         ]
         movies = [_movie_of(row) for row in rows]
         process = tuple((movie, fingerprint_of(movie)) for movie in movies)
-        todo = Todo(process, (), {movie.movie_id: "a retry was asked for" for movie in movies}, ())
-        run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held)
-        return run.process(movies, todo)
+        reasons = {movie.movie_id: "a retry was requested" for movie in movies}
+        work = WorkList(process, (), reasons, ())
+        run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held_lease)
+        return run.process(movies, work)
 
 
 @dataclass(frozen=True)
@@ -99,20 +103,20 @@ class _Run:
     on_progress: OnProgress
     lease: Lease
 
-    def process(self, movies: Sequence[Movie], todo: Todo) -> Summary:
-        """Do what is to do, then write the index."""
+    def process(self, movies: Sequence[Movie], work: WorkList) -> Summary:
+        """Process the work list, then write the index."""
         version = ffmpeg_version()
         ffprobe_path()
-        forget(self.storage, todo)
+        invalidate(self.storage, work)
         started = time.time()
-        total, kept = len(movies), len(todo.keep)
+        total, kept = len(movies), len(work.keep)
         progress = Progress(redacted(self.corpus), started, started, "running", total, kept)
         recorder = Recorder(self.storage)
-        is_ours = False
+        started_ray = False
         try:
             recorder.write(progress, now=True)
-            is_ours = bool(todo.process) and start_ray(self.config)
-            for event in self._events(todo):
+            started_ray = bool(work.process) and start_ray(self.config)
+            for event in self._events(work):
                 progress = replace(advance(progress, event), updated_unix=time.time())
                 self.on_progress(progress, event)
                 recorder.write(progress)
@@ -120,20 +124,20 @@ class _Run:
             self._end(recorder, progress, error)
             raise
         finally:
-            if is_ours:
+            if started_ray:
                 stop_ray()
         self.lease.check()
         rows = {row.movie_id: row for row in write_index(self.storage, self.recipe, version)}
         progress = replace(progress, state="finished", updated_unix=time.time())
         recorder.write(progress, now=True)
-        mine = tuple(rows[movie.movie_id] for movie in movies)
-        return Summary(progress, mine, todo, time.time() - started)
+        own_rows = tuple(rows[movie.movie_id] for movie in movies)
+        return Summary(progress, own_rows, work, time.time() - started)
 
-    def _events(self, todo: Todo) -> Iterator[Event | None]:
+    def _events(self, work: WorkList) -> Iterator[Event | None]:
         engine = Engine(self.storage, self.recipe, self.config)
         metrics = Metrics()
         with on_sigterm(engine.drain), EventLog(self.config.log_json) as log:
-            for event in engine.run(todo.process):
+            for event in engine.run(work.process):
                 self.lease.check()
                 metrics.note(event, engine.num_queued)
                 if event is not None:
@@ -141,22 +145,22 @@ class _Run:
                 yield event
 
     def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
-        """Say how a run ended that did not finish, unless the record is another's by now."""
+        """Record how an unfinished run ended, unless another run owns the record by now."""
         if not isinstance(error, LeaseLostError):
             state = "drained" if isinstance(error, DrainedError) else "interrupted"
             recorder.write(replace(progress, state=state), now=True)
 
 
-def film_hours(rows: Sequence[MovieRow]) -> float:
+def movie_hours(rows: Sequence[MovieRow]) -> float:
     """Total length of movies, hours."""
     return sum(row.duration_ns for row in rows) / NANOSECONDS / 3600
 
 
 def _movie_of(row: MovieRow) -> Movie:
-    """The corpus entry that a committed row came from, with its source as it is now."""
+    """The corpus entry of a committed row, with its source as it is now."""
     if "***" in row.source_uri:
         raise InputError(
-            f"{row.movie_id}: its address held a secret, which the dataset does not keep; "
+            f"{row.movie_id}: its address contained a secret, which the dataset does not store; "
             "run `preprocess` with the corpus instead of `retry`"
         )
     movie = Movie(
@@ -172,5 +176,5 @@ def _movie_of(row: MovieRow) -> Movie:
     try:
         return looked_up(movie)
     except StorageError:
-        # Its first task will say why.
+        # Its first task will report why.
         return movie

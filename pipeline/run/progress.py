@@ -6,18 +6,19 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 
-from pipeline.engine import Event
+from pipeline.engine.events import AttemptFailed, Event, MovieFinished, MoviePlanned, PartDecoded
 from shards_spec.errors import ObjectNotFoundError
+from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
-#: Where a run tells others how far it is.
+#: Where a run records how far it is, relative to the dataset.
 RUN_RECORD = "run.json"
 _RECORD_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; kept in `run.json` beside the dataset while it runs."""
+    """How far a run is; stored as `run.json` in the dataset while it runs."""
 
     corpus: str
     started_unix: float
@@ -33,33 +34,35 @@ class Progress:
     """Quarantined or failed."""
     movies_planned: int = 0
     retries: int = 0
+    """Attempts that failed and were repeated."""
     clips: int = 0
-    film_seconds_planned: float = 0.0
-    film_seconds_decoded: float = 0.0
+    movie_seconds_planned: float = 0.0
+    movie_seconds_decoded: float = 0.0
 
     @property
     def movies_finished(self) -> int:
-        """Movies that this run is through with, whatever came out."""
+        """Movies that reached a final status in this run."""
         return self.movies_done + self.movies_skipped + self.movies_failed
 
     @property
-    def film_hours_per_hour(self) -> float:
-        """Film time decoded over wall time."""
+    def movie_hours_per_hour(self) -> float:
+        """Movie time decoded per wall time."""
         wall = self.updated_unix - self.started_unix
-        return self.film_seconds_decoded / wall if wall > 0 else 0.0
+        return self.movie_seconds_decoded / wall if wall > 0 else 0.0
 
     @property
     def eta_seconds(self) -> float | None:
-        """Expected rest, from the mean length of the movies planned so far; None if unknown."""
-        todo = self.movies_total - self.movies_kept
-        if not self.movies_planned or self.film_hours_per_hour <= 0:
+        """Expected remaining time, from the mean length of the planned movies; None if unknown."""
+        num_open = self.movies_total - self.movies_kept
+        if not self.movies_planned or self.movie_hours_per_hour <= 0:
             return None
-        whole = self.film_seconds_planned * max(todo, self.movies_planned) / self.movies_planned
-        return max(0.0, whole - self.film_seconds_decoded) / self.film_hours_per_hour
+        mean_seconds = self.movie_seconds_planned / self.movies_planned
+        remaining = mean_seconds * max(num_open, self.movies_planned) - self.movie_seconds_decoded
+        return max(0.0, remaining) / self.movie_hours_per_hour
 
 
 def read_progress(storage: Storage) -> Progress | None:
-    """The record of the last run, or None when there is none."""
+    """The record of the last run, or None when there is none that this version understands."""
     try:
         return Progress(**json.loads(storage.get(RUN_RECORD)))
     except (ObjectNotFoundError, ValueError, TypeError):
@@ -67,14 +70,14 @@ def read_progress(storage: Storage) -> Progress | None:
 
 
 class Recorder:
-    """Writes the progress record now and then."""
+    """Writes the progress record every few seconds."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._written = 0.0
 
     def write(self, progress: Progress, *, now: bool = False) -> None:
-        """Write it when the last time is long enough ago, or `now`."""
+        """Write the record if the last one is old enough, or `now`."""
         if now or time.monotonic() - self._written > _RECORD_EVERY_SECONDS:
             self._storage.put(RUN_RECORD, json.dumps(asdict(progress), indent=2).encode())
             self._written = time.monotonic()
@@ -82,24 +85,27 @@ class Recorder:
 
 def advance(progress: Progress, event: Event | None) -> Progress:
     """The progress after an event."""
-    if event is None:
-        return progress
-    if event.kind == "planned":
-        return replace(
-            progress,
-            movies_planned=progress.movies_planned + 1,
-            film_seconds_planned=progress.film_seconds_planned + event.film_seconds,
-        )
-    if event.kind == "decoded":
-        seconds = progress.film_seconds_decoded + event.film_seconds
-        return replace(progress, film_seconds_decoded=seconds)
-    if event.kind == "retry":
-        return replace(progress, retries=progress.retries + 1)
-    if event.row is None:
-        return progress
-    clips = progress.clips + event.row.num_clips
-    if event.row.status == "done":
+    match event:
+        case MoviePlanned():
+            return replace(
+                progress,
+                movies_planned=progress.movies_planned + 1,
+                movie_seconds_planned=progress.movie_seconds_planned + event.movie_seconds,
+            )
+        case PartDecoded():
+            seconds = progress.movie_seconds_decoded + event.movie_seconds
+            return replace(progress, movie_seconds_decoded=seconds)
+        case AttemptFailed():
+            return replace(progress, retries=progress.retries + 1)
+        case MovieFinished():
+            return _with_outcome(progress, event.row)
+    return progress
+
+
+def _with_outcome(progress: Progress, row: MovieRow) -> Progress:
+    if row.status == "done":
+        clips = progress.clips + row.num_clips
         return replace(progress, movies_done=progress.movies_done + 1, clips=clips)
-    if event.row.status == "skipped":
+    if row.status == "skipped":
         return replace(progress, movies_skipped=progress.movies_skipped + 1)
     return replace(progress, movies_failed=progress.movies_failed + 1)

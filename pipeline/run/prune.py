@@ -1,4 +1,4 @@
-"""Removes from a dataset what its corpus no longer holds, and shards that nothing counts."""
+"""Removes movies from a dataset that its corpus no longer contains, and unused shards."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Prunable:
     """What `prune` would remove."""
 
     movies: tuple[MovieRow, ...]
-    """Committed, but their sources are not in the corpus."""
+    """Committed movies whose sources are not in the corpus."""
     stray_shards: tuple[str, ...]
-    """Keys of shards that no commit counts: left by a run that was killed."""
+    """Keys of shards that no commit record lists: left by a run that was killed."""
 
 
 def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
     """Compare a dataset with its corpus.
 
-    Raises `InputError` when the corpus is empty: that is a path that is wrong or not mounted.
+    Raises `InputError` when the corpus is empty, because then its path is wrong or not mounted.
     """
-    wanted = {movie.movie_id for movie in find_movies(corpus, follow_links=follow_links)}
+    present = {movie.movie_id for movie in find_movies(corpus, follow_links=follow_links)}
     committed = read_committed_movies(storage)
     counted = {
         layout.shard_key(row.movie_id, number)
@@ -36,26 +36,23 @@ def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) 
         for number in range(row.num_shards)
     }
     stray = (info.key for info in storage.list(layout.SHARDS) if info.key not in counted)
-    gone = tuple(row for movie_id, row in sorted(committed.items()) if movie_id not in wanted)
+    gone = tuple(row for movie_id, row in sorted(committed.items()) if movie_id not in present)
     return Prunable(gone, tuple(stray))
 
 
 def prune(dataset: Dataset, corpus: str, *, follow_links: bool = False) -> Prunable:
-    """Remove them; what was removed. No other run may be at work on the dataset.
-
-    The index goes first and comes back last: at no moment does it name what is not there.
-    """
+    """Remove them under the dataset's lease; returns what was removed."""
     storage = dataset.storage
-    with lease.held(storage):
-        found = find_prunable(storage, corpus, follow_links=follow_links)
-        if found.movies:
+    with lease.hold_lease(storage):
+        prunable = find_prunable(storage, corpus, follow_links=follow_links)
+        if prunable.movies:
             for key in (layout.DATASET_JSON, layout.CLIPS_PARQUET, layout.MOVIES_PARQUET):
                 storage.delete(key)
-            for row in found.movies:
+            for row in prunable.movies:
                 storage.delete(layout.commit_key(row.movie_id))
                 for info in storage.list(layout.shards_prefix(row.movie_id)):
                     storage.delete(info.key)
             write_index(storage, dataset.recipe, str(dataset.info["ffmpeg_version"]))
-        for key in found.stray_shards:
+        for key in prunable.stray_shards:
             storage.delete(key)
-    return found
+    return prunable

@@ -19,24 +19,24 @@ from shards_spec.storage import Storage
 
 
 @dataclass(frozen=True)
-class Todo:
-    """What a run will do with each movie of the corpus."""
+class WorkList:
+    """What a run does with each movie of the corpus."""
 
     process: tuple[tuple[Movie, str], ...]
-    """(movie, source fingerprint) to be done."""
+    """Movies to process, each with its source's fingerprint."""
     keep: tuple[MovieRow, ...]
-    """Committed with equal source and recipe."""
-    redo_reasons: dict[str, str]
-    """Why a committed movie is done again, by movie id."""
+    """Committed with the same source and recipe."""
+    reasons: dict[str, str]
+    """Why a committed movie is processed again, by movie id."""
     removed: tuple[str, ...]
-    """Committed movies that the corpus no longer holds."""
+    """Committed movies that the corpus no longer contains."""
 
 
-def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> Todo:
+def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> WorkList:
     """Compare the corpus with what is committed.
 
-    Raises `InputError` when the dataset holds movies of another recipe that the corpus lacks: they
-    could neither be kept beside the new ones nor done again.
+    Raises `InputError` when the dataset has movies of another recipe that are not in the corpus:
+    they can neither stay in one dataset with the new ones nor be processed again.
     """
     committed = read_committed_movies(storage)
     with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
@@ -56,14 +56,14 @@ def plan_run(movies: Sequence[Movie], storage: Storage, recipe: Recipe) -> Todo:
     stale = [i for i in removed if committed[i].recipe_fingerprint != recipe.fingerprint]
     if stale:
         raise InputError(
-            f"{storage.uri} holds {len(stale)} movies of another recipe that are not in this "
-            f"corpus ({', '.join(stale[:3])}...); choose another --out, or give their sources too"
+            f"{storage.uri} has {len(stale)} movies of another recipe that are not in this corpus "
+            f"({', '.join(stale[:3])}...); choose another --out, or add their sources to the corpus"
         )
-    return Todo(tuple(process), tuple(keep), reasons, removed)
+    return WorkList(tuple(process), tuple(keep), reasons, removed)
 
 
 def fingerprint_of(movie: Movie) -> str:
-    """A source's fingerprint; empty when it has none yet: its first task will say why."""
+    """A source's fingerprint; empty when it cannot be read, which its first task will report."""
     try:
         return fingerprint(movie)
     except MovieError:
@@ -71,7 +71,7 @@ def fingerprint_of(movie: Movie) -> str:
 
 
 def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe, changed: str) -> str:
-    """Why a committed movie must be done again; empty when it may be kept."""
+    """Why a committed movie must be processed again; empty when it can be kept."""
     if row.source_fingerprint != fingerprint:
         return "the source changed"
     if row.recipe_fingerprint != recipe.fingerprint:
@@ -82,9 +82,9 @@ def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe, changed: str) 
 
 
 def _recipe_changes(storage: Storage, recipe: Recipe) -> str:
-    """` (fps 5.0 -> 4.0)` against the dataset's recipe; empty where it has none that can be read.
+    """` (fps 5.0 -> 4.0)` against the dataset's recipe; empty if that cannot be read.
 
-    Movies of a run that was killed have no `dataset.json` beside them yet.
+    The movies of a killed first run have no `dataset.json` yet.
     """
     try:
         before = recipe_of(read_info(storage)).to_json()
@@ -97,11 +97,11 @@ def _recipe_changes(storage: Storage, recipe: Recipe) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-def forget(storage: Storage, todo: Todo) -> None:
-    """Take back what will be written anew, the index first: no index ever names stale bytes."""
-    if not todo.redo_reasons:
+def invalidate(storage: Storage, work: WorkList) -> None:
+    """Delete what will be rewritten, the index first, so that no index names stale bytes."""
+    if not work.reasons:
         return
     for key in (layout.DATASET_JSON, layout.CLIPS_PARQUET, layout.MOVIES_PARQUET):
         storage.delete(key)
-    for movie_id in todo.redo_reasons:
+    for movie_id in work.reasons:
         storage.delete(layout.commit_key(movie_id))

@@ -25,6 +25,11 @@ class Answer:
     """Answer a question."""
 
     ending: str = ""
+    volume: int = 1
+
+    def __post_init__(self) -> None:
+        if self.volume < 0:
+            raise InputError(f"{self.volume = } must not be negative")
 
     def run(self) -> int:
         if self.ending == "input":
@@ -70,6 +75,13 @@ def test_errors_are_one_line_and_a_code(
 ) -> None:
     assert run("answer", "--ending", ending) == code
     assert capsys.readouterr().err == text
+
+
+def test_settings_that_check_themselves_are_an_error_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("answer", "--volume", "-1") == 2
+    assert capsys.readouterr().err == "error: self.volume = -1 must not be negative\n"
 
 
 @pytest.mark.parametrize("words", [["unknown"], ["ask", "--flag"], []])

@@ -12,7 +12,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.audio.timeline import AudioFrame, Piece
 from pipeline.console.sync_chart import HEIGHT, WIDTH, draw_check
-from pipeline.console.sync_check import SyncCheck, check_sync, overlaps_ns, sound_clock
+from pipeline.console.sync_check import SyncCheck, audio_clock, check_sync, overlaps_ns
 from pipeline.console.sync_table import clock_time
 from tests.support.films.beeps import FILM, beeping, flash_times, mux, picture, write_wav
 from tests.support.films.media import Film, ffmpeg, make_film
@@ -42,11 +42,11 @@ def check(faulty: Path) -> SyncCheck:
 
 
 def test_faults_are_found(check: SyncCheck) -> None:
-    assert check.sound.start_ns == pytest.approx(0.7e9, abs=3e7)
-    assert check.sound.drift_ppm == pytest.approx(1000, abs=60)
+    assert check.audio.start_ns == pytest.approx(0.7e9, abs=3e7)
+    assert check.audio.drift_ppm == pytest.approx(1000, abs=60)
     assert check.drift_end_ms == pytest.approx(11, abs=1)
     (late, missing, *rest) = check.gaps_ns
-    assert late == (0, check.sound.start_ns)
+    assert late == (0, check.audio.start_ns)
     assert missing[0] == pytest.approx(6.0e9, abs=3e7)
     assert missing[1] - missing[0] == pytest.approx(0.3e9, abs=5e7)
     assert all(end - start < 3e7 for start, end in rest)
@@ -69,11 +69,11 @@ def test_the_json_says_it_all(
 ) -> None:
     drawn = tmp_path / "check.png"
     assert main(["check-sync", str(faulty), "--json", "--out", str(drawn)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["audio"]["start_ms"] == pytest.approx(700, abs=30)
-    assert len(told["audio"]["gaps"]) >= 2
-    assert [track["chosen"] for track in told["tracks"]] == [True, False]
-    assert told["video"]["frames"] == 300
+    found = json.loads(capsys.readouterr().out)
+    assert found["audio"]["start_ms"] == pytest.approx(700, abs=30)
+    assert len(found["audio"]["gaps"]) >= 2
+    assert [track["chosen"] for track in found["tracks"]] == [True, False]
+    assert found["video"]["frames"] == 300
     assert cv2.imread(str(drawn)).shape == (HEIGHT, WIDTH, 3)
 
 
@@ -117,11 +117,11 @@ def test_overlaps_and_clocks_of_made_up_pieces() -> None:
     pieces = [Piece(0, 1_000, 100, 1_000), Piece(1_000, 1_000, 900, 1_000)]
     assert overlaps_ns(pieces, 1_000) == ((900_000_000, 1_100_000_000),)
     frames = [AudioFrame(100, 1_000), AudioFrame(901, 500), AudioFrame(None, 500)]
-    clock = sound_clock(frames, pieces, 1_000)
+    clock = audio_clock(frames, pieces, 1_000)
     assert clock.seconds.tolist() == [0.1, 0.9]
-    assert clock.told_ms.tolist() == [100, -99]
-    assert clock.placed_ms.tolist() == [100, -100]
-    assert len(sound_clock([], [], 1_000).seconds) == 0
+    assert clock.timestamp_ms.tolist() == [100, -99]
+    assert clock.aligned_ms.tolist() == [100, -100]
+    assert len(audio_clock([], [], 1_000).seconds) == 0
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-import pipeline.__main__ as cli
+import pipeline.__main__ as commands
 from pipeline.config import RunConfig
 from pipeline.limits import GIB
 from pipeline.run import drain
+from shards_spec.cli import Command, parse
 from tests.support.launch import kuberay
 
 ROOT = Path(__file__).parents[3]
@@ -33,11 +34,11 @@ DEPLOY = ROOT / "pipeline" / "deploy"
 HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec"
 
 
-def parsed(command: str) -> cli.Command:
+def parsed(command: str) -> Command:
     """What our own command line makes of a shell command."""
     program, *words = shlex.split(command)
     assert (program, words[:2]) == ("python", ["-m", "pipeline"])
-    return cli.parse(words[2:])
+    return parse(commands.COMMANDS, words[2:], prog="pipeline", description="")
 
 
 def cluster_config() -> dict[str, Any]:
@@ -158,8 +159,8 @@ def test_no_container_of_the_job_has_rights() -> None:
 def test_the_job_manifest_runs_our_command() -> None:
     job = job_manifest()
     command = parsed(job["spec"]["entrypoint"])
-    assert isinstance(command, cli.Preprocess)
-    assert command.run.address == "auto"
+    assert isinstance(command, commands.Preprocess)
+    assert command.run_config.address == "auto"
     cluster = job["spec"]["rayClusterSpec"]
     (pinned,) = re.findall(
         r"^ray(?:\[\w+\])?==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M
@@ -175,8 +176,8 @@ def test_the_job_manifest_runs_our_command() -> None:
     # A pod that goes drains the run first; so does a job that is stopped.
     pod = head["template"]["spec"]
     (container,) = pod["containers"]
-    *python, module = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert (python, module) == (["python", "-m"], "pipeline.drain")
+    hook = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert hook == ["python", "-m", "pipeline", "drain"]
     env = {item["name"]: item["value"] for item in container["env"]}
     wait = int(env["RAY_JOB_STOP_WAIT_TIME_S"])
     assert RunConfig().drain_seconds < drain.WAIT_SECONDS <= wait
@@ -241,10 +242,10 @@ def test_the_driver_script_becomes_the_command(monkeypatch: pytest.MonkeyPatch) 
     runpy.run_path(str(DEPLOY / "run.py"), run_name="__main__")
     python, dash_m, module, *words = seen[0]
     assert (python, dash_m, module) == (sys.executable, "-m", "pipeline")
-    command = cli.parse(words)
-    assert isinstance(command, cli.Preprocess)
+    command = parse(commands.COMMANDS, words, prog="pipeline", description="")
+    assert isinstance(command, commands.Preprocess)
     assert (command.corpus, command.out) == ("s3://films", "s3://shards")
-    assert (command.run.address, command.run.stage_gib) == ("auto", 50.0)
+    assert (command.run_config.address, command.run_config.stage_gib) == ("auto", 50.0)
 
 
 def test_the_dashboard_is_whole() -> None:

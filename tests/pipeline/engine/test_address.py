@@ -131,10 +131,10 @@ def test_a_ray_job_is_drained_by_the_hook_and_by_a_stop(
             assert time.monotonic() < deadline, client.get_job_logs(job)
             time.sleep(0.01)
         if how == "hook":
-            hook = [sys.executable, "-m", "pipeline.drain", str(tmp_path)]
+            hook = [sys.executable, "-m", "pipeline", "drain", str(tmp_path)]
             assert subprocess.run(hook, cwd=ROOT, timeout=100, check=False).returncode == 0
             assert ended(client, job) == JobStatus.FAILED
-            assert "stopped as asked" in client.get_job_logs(job)
+            assert "stopped on request" in client.get_job_logs(job)
         else:
             client.stop_job(job)
             assert ended(client, job) == JobStatus.STOPPED

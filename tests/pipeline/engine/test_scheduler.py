@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from ray import exceptions as ray_errors
@@ -11,17 +13,19 @@ from benchmarks import schedule
 from benchmarks.costs import KindCosts
 from benchmarks.films.schedule_films import Costs, read_costs
 from pipeline import errors
-from pipeline.engine import tasks
+from pipeline.__main__ import main
+from pipeline.engine.failures import (
+    CLASSES,
+    MAX_LOST_ATTEMPTS,
+    count_attempt,
+    failure_class,
+    markdown_table,
+    retry_delay_seconds,
+)
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Job
-from pipeline.engine.scheduler import (
-    MAX_LOSSES,
-    Scheduler,
-    final_status,
-    kind_of,
-    note_failure,
-    retry_wait,
-)
+from pipeline.engine.ray_failures import task_error
+from pipeline.engine.scheduler import Scheduler
 from pipeline.sources.corpus import Movie
 from shards_spec.errors import StorageError
 
@@ -39,7 +43,6 @@ def test_the_largest_first_and_no_more_open_than_needed() -> None:
     scheduler = Scheduler([movie("s", 1), movie("xl", 9), movie("m", 3), movie("l", 5)])
     assert names(scheduler, cpus=1) == ["xl prepare", "l prepare"]
     assert names(scheduler, cpus=1, running=2) == []
-    assert scheduler.num_waiting == 2
     assert names(scheduler, cpus=2, running=2) == ["m prepare", "s prepare"]
 
 
@@ -74,7 +77,7 @@ def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
         (errors.SourceError("x"), 4, "failed"),
         (errors.DiskFullError("x"), 4, "failed"),
         (errors.OutOfMemoryError("x"), 4, "quarantined"),
-        (errors.LostError("x"), MAX_LOSSES, "failed"),
+        (errors.LostError("x"), MAX_LOST_ATTEMPTS, "failed"),
     ],
 )
 def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status: str) -> None:
@@ -82,13 +85,13 @@ def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status
     waits: list[float] = []
     while len(waits) < 100:
         unit.attempts += 1
-        note_failure(unit, error)
-        wait = retry_wait(unit, error, 4, 2.0)
+        count_attempt(unit, error)
+        wait = retry_delay_seconds(unit, error, 4, 2.0)
         if wait is None:
             break
         waits.append(wait)
     assert len(waits) == tries - 1
-    assert final_status(error) == status
+    assert failure_class(error).status == status
     for place, wait in enumerate(waits):
         shortest = 2.0 * 2 ** min(place, 8)
         assert shortest <= wait <= 1.5 * shortest
@@ -100,7 +103,7 @@ def test_waits_spread_but_are_fixed() -> None:
         for name in "abcdefgh":
             unit = Job(*movie(name)).add("audio")
             unit.attempts = 1
-            found.append(retry_wait(unit, StorageError("x"), 4, 2.0))
+            found.append(retry_delay_seconds(unit, StorageError("x"), 4, 2.0))
         return found
 
     assert waits() == waits()
@@ -116,7 +119,7 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
         errors.OutOfMemoryError,
         errors.DiskFullError,
     ):
-        note_failure(unit, kind("x"))
+        count_attempt(unit, kind("x"))
         factors.append(unit.memory_factor)
     assert factors == [2, 2, 4, 4]
 
@@ -133,16 +136,16 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
 )
 def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MovieError]) -> None:
     """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
-    found = tasks.failure(movie("a")[0], said)
+    found = task_error(movie("a")[0], said)
     assert type(found) is wanted
-    assert kind_of(found) in ("resource", "lost")
+    assert failure_class(found).retry in ("with more memory", "for free")
 
 
 def test_losses_are_no_attempts() -> None:
     unit = Job(*movie("a")).add("audio")
     unit.attempts = 1
-    note_failure(unit, errors.LostError("x"))
-    assert (unit.attempts, unit.losses) == (0, 1)
+    count_attempt(unit, errors.LostError("x"))
+    assert (unit.attempts, unit.lost_attempts) == (0, 1)
 
 
 def test_the_simulation_of_a_small_corpus_keeps_workers_busy() -> None:
@@ -182,7 +185,7 @@ def test_the_published_simulation_is_of_the_measured_costs() -> None:
 
 
 def test_a_run_that_is_wrong_as_a_whole_stops() -> None:
-    health = Health(stop_after=3, stop_share=0.5)
+    health = Health(stop_after=3, failure_fraction=0.5)
     assert health.note_end("a", None) == ""
     assert health.note_end("b", errors.NoDecoderError("x")) == ""
     assert health.note_end("c", errors.NoDecoderError("x")) == ""
@@ -196,3 +199,40 @@ def test_a_run_that_is_wrong_as_a_whole_stops() -> None:
     assert found == "no_decoder"
     assert health.movies_of("no_decoder") == ["b", "c", "h", "i", "j", "k", "l"]
     assert "FFMPEG_BINARY" in str(health.stopped("no_decoder", last))
+
+
+def subclasses(kind: type[errors.MovieError]) -> set[type[errors.MovieError]]:
+    found = {kind}
+    for child in kind.__subclasses__():
+        found |= subclasses(child)
+    return found
+
+
+def test_every_error_class_has_one_entry() -> None:
+    names = [kind.error_class for kind in subclasses(errors.MovieError)]
+    assert sorted(names) == sorted(CLASSES)
+    for entry in CLASSES.values():
+        # What the movie itself causes is never retried, and what is retried is not given up on
+        # for ever, except a movie that uses up any amount of memory.
+        assert entry.fault != "movie" or entry.retry == "never", entry
+        is_final = entry.status in ("quarantined", "skipped")
+        assert (entry.retry == "never") == is_final or entry.name == "out_of_memory", entry
+
+
+def test_an_error_that_no_one_foresaw_counts_as_a_bug() -> None:
+    assert failure_class(KeyError("x")) is CLASSES["media"]
+    assert failure_class(KeyError("x")).fault == "pipeline"
+
+
+def test_the_operations_page_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    assert markdown_table() in page, "paste `pipeline.engine.failures.markdown_table()` there"
+
+
+def test_the_flags_in_the_table_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["preprocess", "--help"])
+    existing = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    mentioned = set(re.findall(r"--[a-z][a-z-]+", markdown_table()))
+    assert mentioned
+    assert mentioned <= existing

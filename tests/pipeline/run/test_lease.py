@@ -45,8 +45,8 @@ def put_holder(storage: Storage, number: int, **changes: object) -> None:
 
 
 def test_only_one_holds(storage: Storage) -> None:
-    with lease.held(storage):
-        with pytest.raises(InputError, match="another run works on"), lease.held(storage):
+    with lease.hold_lease(storage):
+        with pytest.raises(InputError, match="another run works on"), lease.hold_lease(storage):
             pass
         assert lease.holder_of(storage) is not None
     assert lease.holder_of(storage) is None
@@ -59,7 +59,7 @@ def test_one_of_many_that_come_at_once(storage: Storage) -> None:
     def try_it(number: int) -> None:
         gate.wait()
         try:
-            with lease.held(storage):
+            with lease.hold_lease(storage):
                 inside.append(number)
                 time.sleep(1.0)
         except InputError:
@@ -72,16 +72,16 @@ def test_one_of_many_that_come_at_once(storage: Storage) -> None:
 
 def test_the_dead_are_followed(storage: Storage) -> None:
     put_holder(storage, 7, beat_unix=time.time() - DEAD_SECONDS - 1)
-    with lease.held(storage):
+    with lease.hold_lease(storage):
         assert [info.key for info in storage.list("run.lock")] == ["run.lock/000008.json"]
     put_holder(storage, 3)
-    with pytest.raises(InputError, match="on elsewhere, process 1, last sign of life"):
-        lease.held(storage).__enter__()
+    with pytest.raises(InputError, match="on elsewhere, process 1, last heartbeat"):
+        lease.hold_lease(storage).__enter__()
 
 
 def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
-    with lease.held(storage) as held:
+    with lease.hold_lease(storage) as held:
         held.check()
         put_holder(storage, 2)
         deadline = time.monotonic() + 10
@@ -113,8 +113,8 @@ def test_two_real_runs_of_which_one_is_refused_and_one_drained(
         first.send_signal(signal.SIGTERM)
         _, said = first.communicate(timeout=120)
     assert first.returncode == 143
-    assert "stopped as asked: 0 open movies given up" in said
-    assert "Run the same command again to go on" in said
+    assert "stopped on request: 0 movies in progress abandoned" in said
+    assert "Run the same command again to resume" in said
     assert not list(out.glob("run.lock/*"))
     committed = {path: path.stat().st_mtime_ns for path in out.glob("commits/*")}
     assert 1 <= len(committed) < 7
@@ -147,7 +147,7 @@ def test_prune_says_what_it_would_do_and_does_it(
     assert f"would remove {movies[0]}: 8 clips" in capsys.readouterr().out
     assert sorted(str(path) for path in out.rglob("*")) == before
     assert main(["prune", str(out), str(films), "--yes"]) == 0
-    assert "removed 1 movies and 1 shards" in capsys.readouterr().out
+    assert "removed 1 movies and 1 unused shards" in capsys.readouterr().out
     assert [row["movie_id"] for row in open_dataset(str(out)).movies.to_pylist()] == movies[1:]
     assert not stray.exists()
     assert not list(out.glob(f"shards/{movies[0]}/*"))
@@ -159,7 +159,7 @@ def test_prune_says_what_it_would_do_and_does_it(
 
 @pytest.mark.slow
 def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> None:
-    """`python -m pipeline.drain OUT` finds runs by their command lines."""
+    """`python -m pipeline drain OUT` finds runs by their command lines."""
     films = tmp_path / "films"
     films.mkdir()
     for number in range(6):
@@ -167,13 +167,13 @@ def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> 
     mine, other = tmp_path / "mine", tmp_path / "other"
     command = [sys.executable, "-m", "pipeline", "preprocess", str(films), *SMALL, "--workers", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    assert drain.runs_here(str(mine)) == set()
+    assert drain.local_runs(str(mine)) == set()
     with subprocess.Popen([*command, "--out", str(mine)], **quiet) as run:
         wait_for(lambda: list(mine.glob("commits/*")))
-        assert drain.runs_here(str(mine)) == {run.pid}
-        assert drain.runs_here(str(other)) == set()
-        assert drain.drain_all(str(other)) == set()
+        assert drain.local_runs(str(mine)) == {run.pid}
+        assert drain.local_runs(str(other)) == set()
+        assert drain.drain_local_runs(str(other)) == set()
         assert run.poll() is None
-        assert drain.drain_all(str(mine)) == set()
+        assert drain.drain_local_runs(str(mine)) == set()
     assert run.returncode == 143
     assert json.loads((mine / "run.json").read_text())["state"] == "drained"

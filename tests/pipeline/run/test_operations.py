@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from pipeline.console import status
-from pipeline.engine.jobs import Event
+from pipeline.engine.events import AttemptFailed, MovieFinished, MovieStarted
 from pipeline.run import lease
 from pipeline.run.event_log import EventLog
 from pipeline.run.progress import Progress, Recorder
@@ -45,11 +45,9 @@ def test_events_as_json_lines(tmp_path: Path) -> None:
         attempts=2,
     )
     with EventLog(str(path), clock=lambda: 12.3456) as log:
-        log.write(Event("started", "a"))
-        log.write(
-            Event("retry", "a", message="x", unit="segment 3", attempt=1, error_class="timed_out")
-        )
-        log.write(Event("finished", "a", row=row))
+        log.write(MovieStarted("a"))
+        log.write(AttemptFailed("a", "segment 3", 1, "timed_out", "x"))
+        log.write(MovieFinished(row))
     started, retry, finished = map(json.loads, path.read_text().splitlines())
     assert started == {"time": 12.346, "event": "started", "movie_id": "a"}
     assert (retry["task"], retry["attempt"], retry["error_class"]) == ("segment 3", 1, "timed_out")
@@ -62,14 +60,14 @@ def test_events_as_json_lines(tmp_path: Path) -> None:
 def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     console = Console(record=True, width=200)
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="has no run"):
         status.watch(storage, console)
     progress = Progress("films", time.time(), time.time(), "running", 3, 1)
     Recorder(storage).write(progress, now=True)
     status.watch(storage, console)
-    assert "dead (killed; run again to go on): movies 1/3" in console.export_text()
+    assert "killed (run again to resume): movies 1/3" in console.export_text()
     looks = []
-    with lease.held(storage) as held:
+    with lease.hold_lease(storage) as held:
 
         def look(_: float) -> None:
             looks.append(1)
@@ -141,7 +139,7 @@ def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str)
     assert found["retries_total"] == {"source_unavailable": 1}
     assert found["clips_total"] == {"": row.num_clips}
     assert found["shard_bytes_total"] == {"": row.shard_bytes}
-    assert found["film_seconds_decoded_total"][""] == pytest.approx(9, abs=1.5)
+    assert found["movie_seconds_decoded_total"][""] == pytest.approx(9, abs=1.5)
     assert found["ffmpeg_cpu_seconds_total"][""] == pytest.approx(row.decode_seconds, abs=0.01)
     tasks = found["task_cpu_seconds_total"]
     assert set(tasks) == {"prepare", "segment", "audio", "write"}

@@ -113,11 +113,11 @@ def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
     before = {path: path.stat().st_mtime_ns for path in out.glob("shards/**/*.tar")}
     capsys.readouterr()
     assert preprocess(films, out) == 0
-    assert "of these 2 were there already" in capsys.readouterr().out
+    assert "2 of these were already there" in capsys.readouterr().out
     make_film(films / "two.mkv", Film(seconds=7, tint=(60, 90, 60)))
     make_film(films / "three.mp4", Film(seconds=5))
     assert preprocess(films, out) == 0
-    assert "1 done again because the source changed" in capsys.readouterr().out
+    assert "1 processed again because the source changed" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in out.glob("shards/**/*.tar")}
     kept = [path for path in before if after[path] == before[path]]
     assert [path.parent.name for path in kept] == ["one"]
@@ -126,7 +126,7 @@ def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
     assert preprocess(films, out, "--fps", "8", "--jpeg-quality", "80") == 0
     text = capsys.readouterr().out
     why = "the recipe changed (fps 5.0 -> 8.0, jpeg_quality 90 -> 80)"
-    assert f"3 done again because {why}" in " ".join(text.replace("│", " ").split())
+    assert f"3 processed again because {why}" in " ".join(text.replace("│", " ").split())
     assert validate(str(out)).ok
     assert preprocess(films, out) == 0
     (films / "one.mp4").unlink()
@@ -210,8 +210,8 @@ def test_a_run_that_fails_as_a_whole_stops_and_writes_nothing_off(
     options = ["--retry-seconds", "0.01", "--max-attempts", "2", "--stop-after", "6"]
     assert preprocess(films, out, *options) == 2
     err = capsys.readouterr().err
-    assert "6 of 6 films failed with 'source_unavailable'" in err
-    assert "check that every node reaches the sources" in err
+    assert "6 of 6 movies failed with 'source_unavailable'" in err
+    assert "check that every node can reach the sources" in err
     assert not list(out.glob("commits/*"))
     assert main(["status", str(out)]) == 0
     assert "interrupted" in capsys.readouterr().out

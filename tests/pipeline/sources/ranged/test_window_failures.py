@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.failures import CLASSES
 from pipeline.errors import MovieError, SourceChangedError, SourceError, TimedOutError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.limits import Limits
@@ -113,4 +114,4 @@ def test_a_store_that_gives_nothing_is_given_up(
             source.blocks._storage = source.blocks._storage.with_retries(0)
             with pytest.raises(MovieError, match=r"film\.ts") as caught:
                 read_all(source, movie)
-        assert caught.value.kind == "transient"
+        assert CLASSES[caught.value.error_class].retry == "as it is"

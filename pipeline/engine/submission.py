@@ -1,0 +1,94 @@
+"""Submits the units of a run to Ray as tasks, with the resources that each one needs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.audio import num_audio_parts
+from pipeline.config import RunConfig
+from pipeline.engine import cluster, tasks
+from pipeline.engine.jobs import Job, Unit
+from pipeline.limits import GIB
+from pipeline.movie import SOUND, steps
+from pipeline.sources import is_by_range, is_local
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
+
+
+class Submission:
+    """Turns units into running Ray tasks."""
+
+    def __init__(self, storage: Storage, recipe: Recipe, config: RunConfig) -> None:
+        self._storage = storage
+        self._recipe = recipe
+        self._config = config
+
+    def submit(self, unit: Unit, cost: steps.Effort) -> Any:
+        """Start a unit's task; returns the Ray reference to its `tasks.TaskResult`.
+
+        `cost` is what the movie took so far.
+        """
+        job = unit.job
+        by_range = is_by_range(
+            job.movie, self._config.sources, self._config.stage_gib, cluster.num_nodes()
+        )
+        settings = tasks.TaskOptions(self._config, unit.memory_factor, by_range)
+        options = self._ray_options(unit)
+        if unit.kind == "prepare":
+            task = cast(Any, tasks.prepare).options(**options)
+            return task.remote(job.movie, job.fingerprint, self._recipe, settings)
+        if unit.kind == "segment":
+            task = cast(Any, tasks.segment).options(**options)
+            ref, *unit.payload = task.remote(job.plan_ref, unit.segment, settings)
+            return ref
+        if unit.kind == "audio":
+            assert job.plan is not None
+            num_returns = num_audio_parts(job.plan) + 1
+            task = cast(Any, tasks.audio).options(num_returns=num_returns, **options)
+            *unit.payload, ref = task.remote(job.plan_ref, results_of(job, "segment"), settings)
+            return ref
+        return self._submit_write(job, cost, options)
+
+    def release_source(self, job: Job) -> None:
+        """Delete the copies of a finished movie's source from the nodes that worked on it."""
+        if is_local(job.movie):
+            return
+        for node in job.nodes & cluster.live_nodes():
+            where = NodeAffinitySchedulingStrategy(node, soft=False)
+            task = cast(Any, tasks.delete_staged_copy).options(scheduling_strategy=where)
+            task.remote(job.fingerprint)
+
+    def _ray_options(self, unit: Unit) -> dict[str, Any]:
+        options: dict[str, Any] = {"name": f"{unit.job.movie.movie_id} {unit.name}"}
+        memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
+        if memory:
+            options["memory"] = min(memory, cluster.largest_memory())
+        return options
+
+    def _submit_write(self, job: Job, cost: steps.Effort, options: dict[str, Any]) -> Any:
+        units = {unit.part: unit for unit in job.units if unit.part is not None}
+        return (
+            cast(Any, tasks.write)
+            .options(**options)
+            .remote(
+                job.plan_ref,
+                self._storage,
+                cost,
+                units[SOUND].result,
+                results_of(job, "segment"),
+                {part: unit.payload for part, unit in units.items()},
+            )
+        )
+
+
+def put_plan(job: Job) -> None:
+    """Share the job's plan with its tasks through the object store."""
+    job.plan_ref = ray.put(job.plan)
+
+
+def results_of(job: Job, kind: str) -> list[Any]:
+    """The results of the job's units of one kind, in movie order."""
+    return [unit.result for unit in job.units if unit.kind == kind]

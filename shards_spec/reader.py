@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from shards_spec import layout
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
@@ -20,10 +23,41 @@ from shards_spec.schema import (
     MOVIES_SCHEMA,
     SPEC_VERSION,
     ClipRow,
+    clip_rows,
     parse_table,
     require_columns,
+    row_values,
 )
 from shards_spec.storage import Storage
+
+
+class Clip(NamedTuple):
+    """One clip, decoded."""
+
+    frames: NDArray[np.uint8]
+    """(T, H, W, 3) uint8 RGB."""
+    logmel: NDArray[np.float16]
+    """(n_mels, num_mel_frames) float16, natural log of mel power."""
+    row: dict[str, Any]
+    """The clip's row of the index, by column."""
+
+
+@dataclass(frozen=True)
+class Movie:
+    """One movie of a dataset that has clips."""
+
+    row: dict[str, Any]
+    """The movie's row of the index, by column."""
+    clips: pa.Table
+    """Its rows of `Dataset.clips`."""
+
+    @property
+    def movie_id(self) -> str:
+        """Its id."""
+        return str(self.row["movie_id"])
+
+    def __repr__(self) -> str:
+        return f"Movie({self.movie_id!r}, {self.clips.num_rows} clips)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +74,36 @@ class Dataset:
     """`CLIPS_SCHEMA`, sorted by (movie_id, shard, tar_offset)."""
     fingerprint: str
     """16 hex digits that change with any clip of the index."""
+
+    def clip(self, clip_id: str) -> Clip:
+        """Fetch and decode one clip.
+
+        Raises:
+            InputError: there is no such clip.
+            FormatError: its bytes are damaged; `ChecksumError` when they are not those indexed.
+            StorageError: the store refuses.
+        """
+        row = clip_rows(self.clips.take(self.rows_of([clip_id])))[0]
+        sample = read_clips(self.storage, [row])[0]
+        return Clip(sample.frames, sample.logmel, row_values(row))
+
+    def rows_of(self, clip_ids: Sequence[str]) -> list[int]:
+        """Row numbers of clips in the clips table. Raises `InputError` for an unknown id."""
+        clips = self.clips["clip_id"].combine_chunks()
+        rows: list[int | None] = pc.index_in(pa.array(clip_ids, pa.string()), clips).to_pylist()
+        for name, row in zip(clip_ids, rows, strict=True):
+            if row is None:
+                raise InputError(f"{self.storage.uri} has no clip {name!r}")
+        return [row for row in rows if row is not None]
+
+    def __iter__(self) -> Iterator[Movie]:
+        """The movies that have clips, in the order of the index."""
+        runs = pc.run_end_encode(self.clips["movie_id"].combine_chunks())
+        ends: list[int] = runs.run_ends.to_pylist()
+        names = self.movies["movie_id"].combine_chunks()
+        for name, first, end in zip(runs.values, [0, *ends], ends, strict=False):
+            row = self.movies.slice(names.index(name).as_py(), 1).to_pylist()[0]
+            yield Movie(row, self.clips.slice(first, end - first))
 
     def __repr__(self) -> str:
         return (

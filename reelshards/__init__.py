@@ -1,0 +1,134 @@
+"""The front door: everything that is meant to be imported or typed, in one place.
+
+    import reelshards as rs
+
+    rs.preprocess("films/", out="shards/", fps=5)
+    dataset = rs.open_dataset("shards/")
+    for batch in rs.stream(dataset, movies_per_batch=8, clips_per_movie=8, seed=0):
+        ...
+
+Importing this package loads none of torch, ray and librosa: a name's module is imported when the
+name is first used. `reelshards` holds no logic; see `pipeline`, `trainer` and `shards_spec`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reelshards.packages import attribute
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.run import Summary
+    from reelshards.api import (
+        evaluate,
+        load,
+        open_dataset,
+        preprocess,
+        stream,
+        train,
+        validate,
+    )
+    from reelshards.encoder import Encoder
+    from shards_spec import errors
+    from shards_spec.errors import (
+        FormatError,
+        InputError,
+        MediaError,
+        PolicyError,
+        ReelshardsError,
+        StorageError,
+    )
+    from shards_spec.reader import Clip, Dataset
+    from shards_spec.recipe import Recipe
+    from shards_spec.validation import Report
+    from trainer.config import TrainConfig
+    from trainer.evaluate import Evaluation
+    from trainer.loader import StreamConfig
+    from trainer.plan import BatchPolicy
+    from trainer.stream import Batch, ClipStream
+    from trainer.train import TrainOutcome
+
+    __version__: str
+
+#: Module of each public name.
+_MODULES = {
+    **dict.fromkeys(
+        ("evaluate", "load", "open_dataset", "preprocess", "stream", "train", "validate"),
+        "reelshards.api",
+    ),
+    **dict.fromkeys(
+        (
+            "FormatError",
+            "InputError",
+            "MediaError",
+            "PolicyError",
+            "ReelshardsError",
+            "StorageError",
+        ),
+        "shards_spec.errors",
+    ),
+    "Batch": "trainer.stream",
+    "BatchPolicy": "trainer.plan",
+    "Clip": "shards_spec.reader",
+    "ClipStream": "trainer.stream",
+    "Dataset": "shards_spec.reader",
+    "Encoder": "reelshards.encoder",
+    "Evaluation": "trainer.evaluate",
+    "Recipe": "shards_spec.recipe",
+    "Report": "shards_spec.validation",
+    "RunConfig": "pipeline.config",
+    "StreamConfig": "trainer.loader",
+    "Summary": "pipeline.run",
+    "TrainConfig": "trainer.config",
+    "TrainOutcome": "trainer.train",
+}
+
+__all__ = [
+    "Batch",
+    "BatchPolicy",
+    "Clip",
+    "ClipStream",
+    "Dataset",
+    "Encoder",
+    "Evaluation",
+    "FormatError",
+    "InputError",
+    "MediaError",
+    "PolicyError",
+    "Recipe",
+    "ReelshardsError",
+    "Report",
+    "RunConfig",
+    "StorageError",
+    "StreamConfig",
+    "Summary",
+    "TrainConfig",
+    "TrainOutcome",
+    "__version__",
+    "errors",
+    "evaluate",
+    "load",
+    "open_dataset",
+    "preprocess",
+    "stream",
+    "train",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = attribute("shards_spec.cli", "version")()
+    elif name == "errors":
+        value = attribute("shards_spec.errors")
+    elif name in _MODULES:
+        value = attribute(_MODULES[name], name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,244 @@
+"""The functions of the Python API. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reelshards.packages import attribute
+from shards_spec.errors import InputError
+from shards_spec.reader import Dataset
+from shards_spec.reader import open_dataset as _open_dataset
+from shards_spec.recipe import Recipe
+from shards_spec.validation import Report
+from shards_spec.validation import validate as _validate
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.run import OnProgress, Summary
+    from reelshards.encoder import Encoder
+    from trainer.config import TrainConfig
+    from trainer.evaluate import Evaluation
+    from trainer.loader import StreamConfig
+    from trainer.plan import BatchPolicy
+    from trainer.stream import ClipStream
+    from trainer.train import TrainOutcome
+
+
+def preprocess(
+    corpus: str | Path,
+    out: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    config: RunConfig | None = None,
+    on_progress: OnProgress | None = None,
+    **settings: Any,
+) -> Summary:
+    """Turn a corpus of movies into a dataset of clip shards; what is there already is kept.
+
+    Args:
+        corpus: folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet).
+        out: URI of the dataset: a folder, or s3://, gs://, az://.
+        recipe: how movies become clips; the defaults when None.
+        config: how the run uses its machines; the defaults when None.
+        on_progress: called after every event of the run.
+        **settings: fields of `Recipe` and `RunConfig` that replace those of `recipe` and `config`,
+            such as `fps=5` or `workers=2`.
+
+    Returns:
+        The movies of the corpus with their status; `counts` has the number of each status. Movies
+        that fail do not raise.
+
+    Raises:
+        ReelshardsError: nothing can be done at all, such as for an unusable corpus or output, or
+            because another run is writing to `out`.
+    """
+    run_config = attribute("pipeline.config", "RunConfig")
+    recipe_settings, run_settings = _sorted_settings(settings, run_config)
+    summary: Summary = attribute("pipeline.run", "preprocess")(
+        str(corpus),
+        str(out),
+        dataclasses.replace(recipe or Recipe(), **recipe_settings),
+        dataclasses.replace(config or run_config(), **run_settings),
+        *([] if on_progress is None else [on_progress]),
+    )
+    return summary
+
+
+def open_dataset(uri: str | Path) -> Dataset:
+    """Open a dataset: its tables are read, its clips only when they are asked for.
+
+    Raises:
+        InputError: there is no dataset, or it has another major version of the format.
+        FormatError: its index cannot be read.
+        StorageError: the store refuses.
+    """
+    return _open_dataset(str(uri))
+
+
+def validate(uri: str | Path | Dataset, *, quick: bool = False, num_threads: int = 4) -> Report:
+    """Check a dataset against the format; `Report.ok` says whether all checks passed.
+
+    Args:
+        uri: of the dataset, or an opened one.
+        quick: leave out the checks that read the clips' bytes.
+        num_threads: movies that are checked concurrently.
+
+    Raises:
+        InputError: there is no dataset, or it has another major version of the format.
+        StorageError: the store refuses.
+    """
+    storage = uri.storage if isinstance(uri, Dataset) else str(uri)
+    return _validate(storage, quick=quick, num_threads=num_threads)
+
+
+def stream(
+    dataset: Dataset | str | Path,
+    movies_per_batch: int = 8,
+    clips_per_movie: int = 8,
+    seed: int = 0,
+    *,
+    policy: BatchPolicy | None = None,
+    config: StreamConfig | None = None,
+    epoch: int = 0,
+    step: int = 0,
+    steps_done: int = 0,
+) -> ClipStream:
+    """Batches of `movies_per_batch` movies with `clips_per_movie` clips each, for any loop.
+
+    The stream never ends: `num_steps_per_epoch` says how many batches an epoch has. Under torchrun
+    each rank gets its own part of every global batch. Equal dataset, policy and seed give equal
+    batches; `stream.state()` has the epoch, step and steps_done from which to resume.
+
+    Args:
+        dataset: an opened dataset, or its URI.
+        movies_per_batch: movies in a global batch; must be divisible by the number of ranks.
+        clips_per_movie: clips of each movie in a batch.
+        seed: of the batch plan.
+        policy: all settings of the batch plan; replaces the two numbers above.
+        config: how clips are loaded; by default crops as large as the stored frames allow, at
+            most those of `StreamConfig`.
+        epoch: epoch to begin in.
+        step: step of that epoch to begin with.
+        steps_done: steps of the run so far, by which a schedule in `policy` counts.
+
+    Raises:
+        PolicyError: the dataset cannot provide such batches, or not to this number of ranks.
+        InputError: no such step, or settings that do not fit the dataset.
+    """
+    opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    if policy is None:
+        policy = attribute("trainer.plan", "BatchPolicy")(
+            movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie
+        )
+    if config is None:
+        default = attribute("trainer.loader", "StreamConfig")()
+        frame_size = min(default.frame_size, opened.recipe.short_side)
+        config = dataclasses.replace(default, frame_size=frame_size)
+    rank, world_size = _rank_and_world_size()
+    clips: ClipStream = attribute("trainer.stream", "ClipStream")(
+        opened,
+        policy,
+        config,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        epoch=epoch,
+        step=step,
+        steps_done=steps_done,
+    )
+    return clips
+
+
+def train(
+    data: str | Path | Dataset, run: str | Path, config: TrainConfig | str = "auto"
+) -> TrainOutcome:
+    """Train a model, or resume training it, in the folder `run`.
+
+    Args:
+        data: URI of the dataset, or an opened one.
+        run: folder of the run: metrics.jsonl, config.json, checkpoints/.
+        config: all settings, or the name of a recipe (`small`, `r2plus1d18`, ...); `auto` is
+            `r2plus1d18` with a GPU, else `small`, or the settings of the run in that folder.
+
+    Raises:
+        InputError: the dataset is unusable, or the folder holds a run with other settings.
+        NonFiniteLossError: training diverged; the last checkpoint is from before.
+    """
+    folder = Path(run)
+    settings = _train_config(config, folder) if isinstance(config, str) else config
+    outcome: TrainOutcome = attribute("trainer.train", "train")(_uri(data), folder, settings)
+    return outcome
+
+
+def evaluate(
+    data: str | Path | Dataset,
+    run: str | Path,
+    labels: str | Path | None = None,
+    label_column: str = "",
+) -> Evaluation:
+    """Evaluate the newest checkpoint of a run on movies that it did not train on.
+
+    Args:
+        data: URI of the dataset, or an opened one.
+        run: folder of the run.
+        labels: CSV with the columns source, start_seconds, end_seconds, label, for the class probe.
+        label_column: column of the clips table that is the class instead.
+
+    Raises:
+        InputError: the run, the dataset or the labels cannot be used.
+    """
+    evaluation: Evaluation = attribute("trainer.evaluate", "judge")(
+        _uri(data), Path(run), None if labels is None else Path(labels), label_column
+    ).evaluation
+    return evaluation
+
+
+def load(path: str | Path) -> Encoder:
+    """The encoders of a run folder (newest checkpoint) or of an exported folder.
+
+    Raises:
+        InputError: the folder holds neither, or a run without a checkpoint.
+    """
+    encoder: Encoder = attribute("reelshards.encoder", "load_encoder")(Path(path))
+    return encoder
+
+
+def _uri(data: str | Path | Dataset) -> str:
+    return data.storage.uri if isinstance(data, Dataset) else str(data)
+
+
+def _sorted_settings(
+    settings: dict[str, Any], run_config: type[Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keyword arguments as those of the recipe and those of the run. Raises `InputError`."""
+    of_recipe = {item.name for item in dataclasses.fields(Recipe)}
+    of_run = {item.name for item in dataclasses.fields(run_config)}
+    if unknown := sorted(set(settings) - of_recipe - of_run):
+        raise InputError(
+            f"unknown settings {', '.join(unknown)}; see the fields of Recipe and RunConfig"
+        )
+    return (
+        {name: value for name, value in settings.items() if name in of_recipe},
+        {name: value for name, value in settings.items() if name in of_run},
+    )
+
+
+def _rank_and_world_size() -> tuple[int, int]:
+    """This process's rank: of the process group, else by torchrun's variables, else alone."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    return 0, 1
+
+
+def _train_config(name: str, run: Path) -> TrainConfig:
+    """The settings of a recipe by name; with `auto`, those of the run if there is one."""
+    saved = attribute("trainer.run", "saved_config")(run) if name == "auto" else None
+    config: TrainConfig = saved or attribute("trainer.recipes", "recipe")(name)
+    return config

@@ -1,0 +1,85 @@
+"""The console script `reelshards`: every command of the project under one name."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reelshards.packages import attribute
+from shards_spec.cli import ExitCode, version
+
+PROGRAM = "reelshards"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command is implemented, and what it does."""
+
+    package: str
+    """Package whose `__main__` has it."""
+    summary: str
+    """One line for the overview."""
+
+
+COMMANDS = {
+    "preprocess": Command("pipeline", "turn movies into a dataset of clip shards"),
+    "status": Command("pipeline", "show the progress of a run, and which movies failed"),
+    "retry": Command("pipeline", "process failed and quarantined movies again"),
+    "prune": Command("pipeline", "remove movies that the corpus no longer contains"),
+    "report": Command("pipeline", "describe a dataset: movies, drops, streams, failures"),
+    "check-sync": Command("pipeline", "show how audio and video of one movie fit together"),
+    "demo-corpus": Command("pipeline", "make synthetic movies with known ground truth"),
+    "validate": Command("shards_spec", "check a dataset against the shard format"),
+    "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
+    "plan": Command("trainer", "show the batches of a policy before training on them"),
+    "train": Command("trainer", "train a model from shards, or resume training it"),
+    "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),
+    "export": Command("trainer", "write a run's encoders as safetensors"),
+    "study": Command("trainer", "compare runs with more and fewer within-movie negatives"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        sys.stderr.write(usage())
+        return ExitCode.UNUSABLE
+    if words[0] in ("-h", "--help"):
+        sys.stdout.write(usage())
+        return ExitCode.DONE
+    if words[0] == "--version":
+        sys.stdout.write(f"{PROGRAM} {version()}\n")
+        return ExitCode.DONE
+    command = COMMANDS.get(words[0])
+    if command is None:
+        near = difflib.get_close_matches(words[0], COMMANDS, 1)
+        advice = f"did you mean {near[0]}?" if near else f"see {PROGRAM} --help"
+        sys.stderr.write(f"error: {words[0]!r} is not a command; {advice}\n")
+        return ExitCode.UNUSABLE
+    try:
+        run = attribute(f"{command.package}.__main__", "main")
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return ExitCode.UNUSABLE
+    return int(run(words))
+
+
+def usage() -> str:
+    """The overview of all commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        (
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            "Movies to audio-visual clip shards, and shards to contrastive models.",
+            "",
+            *lines,
+            "",
+            f"Arguments of a command: {PROGRAM} COMMAND --help",
+            "",
+        )
+    )

@@ -12,13 +12,12 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.reader import open_dataset as _open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.validation import Report
-from shards_spec.validation import validate as _validate
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.run import OnProgress, Summary
     from reelshards.encoder import Encoder
+    from shards_spec.validation import Report
     from trainer.config import TrainConfig
     from trainer.evaluate import Evaluation
     from trainer.loader import StreamConfig
@@ -91,7 +90,9 @@ def validate(uri: str | Path | Dataset, *, quick: bool = False, num_threads: int
         StorageError: the store refuses.
     """
     storage = uri.storage if isinstance(uri, Dataset) else str(uri)
-    return _validate(storage, quick=quick, num_threads=num_threads)
+    check = attribute("shards_spec.validation", "validate")
+    report: Report = check(storage, quick=quick, num_threads=num_threads)
+    return report
 
 
 def stream(
@@ -239,6 +240,20 @@ def _rank_and_world_size() -> tuple[int, int]:
 
 def _train_config(name: str, run: Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
-    saved = attribute("trainer.run", "saved_config")(run) if name == "auto" else None
-    config: TrainConfig = saved or attribute("trainer.recipes", "recipe")(name)
+    saved: TrainConfig | None = None
+    if name == "auto":
+        saved = attribute("trainer.config", "saved_config")(run)
+        name = "r2plus1d18" if _has_gpu() else "small"
+    if saved is not None:
+        return dataclasses.replace(saved, stop_at_step=0)
+    recipes = attribute("trainer.recipes", "RECIPES")
+    if name not in recipes:
+        raise InputError(f"there is no recipe {name!r}; use one of auto, {', '.join(recipes)}")
+    config: TrainConfig = recipes[name]()
     return config
+
+
+def _has_gpu() -> bool:
+    from torch import cuda
+
+    return cuda.is_available()

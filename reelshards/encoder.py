@@ -90,6 +90,8 @@ class Encoder:
             raise InputError(
                 f"waveform is {waveform.shape} {waveform.dtype}, expected (N, samples) float32"
             )
+        if sample_rate_hz < 1:
+            raise InputError(f"{sample_rate_hz = }: at least 1 Hz")
         log_mel: Any = attribute("pipeline.audio", "log_mel")
         recipe = self.recipe
         logmel = np.empty((len(waveform), recipe.n_mels, recipe.num_mel_frames), dtype=np.float16)
@@ -101,7 +103,9 @@ class Encoder:
         """One clip's samples at the recipe's rate, exactly as many as a clip has."""
         recipe = self.recipe
         if rate_hz != recipe.sample_rate_hz:
-            samples = attribute("soxr", "resample")(samples, rate_hz, recipe.sample_rate_hz)
+            import soxr
+
+            samples = soxr.resample(samples, rate_hz, recipe.sample_rate_hz)
         expected = recipe.clip_samples
         # Less than a spectrogram column more or less is rounding.
         if abs(len(samples) - expected) > recipe.hop_samples:

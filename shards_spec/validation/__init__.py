@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shards_spec.validation.report import Report
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 
 __all__ = [
     "Report",

@@ -23,7 +23,7 @@ from shards_spec.errors import AccessDeniedError, ObjectNotFoundError
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.rays import running

@@ -63,7 +63,8 @@ class LoaderProcess:
         self._channel, theirs = socket.socketpair()
         arguments = [str(theirs.fileno()), str(os.getpid())]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, *arguments],
+            # -P: a `trainer.py` in the working folder must not hide this package.
+            [sys.executable, "-P", "-c", _COMMAND, *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             # Not the terminal's, so Ctrl-C goes to the trainer alone.
@@ -71,7 +72,7 @@ class LoaderProcess:
             env={
                 **_KEEP_MEMORY,
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
             },
         )
         theirs.close()

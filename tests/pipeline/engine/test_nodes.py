@@ -33,7 +33,7 @@ from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.schema import movie_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests, programs_on
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened, source_of

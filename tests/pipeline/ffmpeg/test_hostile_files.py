@@ -16,7 +16,7 @@ from pipeline.sources import find_movies, fingerprint, open_source
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.films.hostile import Listener, hostile_files, pointing_elsewhere
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened

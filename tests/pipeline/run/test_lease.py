@@ -21,7 +21,7 @@ from pipeline.run.lease import DEAD_SECONDS, LeaseLostError
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.films.media import Film, make_film
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

@@ -17,7 +17,7 @@ from pipeline.__main__ import main
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import SMALL, preprocess

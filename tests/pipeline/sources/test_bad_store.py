@@ -23,7 +23,7 @@ from pipeline.sources.corpus import Movie, find_movies
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened, source_of

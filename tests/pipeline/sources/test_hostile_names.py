@@ -12,7 +12,7 @@ from pipeline.sources import identity as source
 from pipeline.sources.corpus import find_movies
 from shards_spec import layout
 from shards_spec.reader import open_dataset
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
 

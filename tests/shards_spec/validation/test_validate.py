@@ -11,7 +11,7 @@ import pytest
 from shards_spec import layout
 from shards_spec.commits import read_commit
 from shards_spec.schema import clip_rows
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from tests.support.datasets.flawed import (
     SHARD,
     edit_row,

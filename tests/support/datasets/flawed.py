@@ -15,7 +15,7 @@ from shards_spec import layout
 from shards_spec.commits import read_commit, write_commit, write_index
 from shards_spec.reader import Dataset
 from shards_spec.schema import ClipRow
-from shards_spec.validation.validate import validate
+from shards_spec.validation.validator import validate
 from shards_spec.writer import tar_sample
 
 #: The one that is damaged; the dataset has `movie-000`, `movie-001` and `broken-000`.

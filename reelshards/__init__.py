@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         evaluate,
         load,
         open_dataset,
+        plan_report,
         preprocess,
         stream,
         train,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from shards_spec.errors import (
         FormatError,
         InputError,
-        MediaError,
         PolicyError,
         ReelshardsError,
         StorageError,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.loader import StreamConfig
     from trainer.plan import BatchPolicy
+    from trainer.plan_report import PlanReport
     from trainer.stream import Batch, ClipStream
     from trainer.train import TrainOutcome
 
@@ -54,14 +55,22 @@ if TYPE_CHECKING:
 #: Module of each public name.
 _MODULES = {
     **dict.fromkeys(
-        ("evaluate", "load", "open_dataset", "preprocess", "stream", "train", "validate"),
+        (
+            "evaluate",
+            "load",
+            "open_dataset",
+            "plan_report",
+            "preprocess",
+            "stream",
+            "train",
+            "validate",
+        ),
         "reelshards.api",
     ),
     **dict.fromkeys(
         (
             "FormatError",
             "InputError",
-            "MediaError",
             "PolicyError",
             "ReelshardsError",
             "StorageError",
@@ -75,6 +84,7 @@ _MODULES = {
     "Dataset": "shards_spec.reader",
     "Encoder": "reelshards.encoder",
     "Evaluation": "trainer.evaluate",
+    "PlanReport": "trainer.plan_report",
     "Recipe": "shards_spec.recipe",
     "Report": "shards_spec.validation",
     "RunConfig": "pipeline.config",
@@ -94,7 +104,7 @@ __all__ = [
     "Evaluation",
     "FormatError",
     "InputError",
-    "MediaError",
+    "PlanReport",
     "PolicyError",
     "Recipe",
     "ReelshardsError",
@@ -110,6 +120,7 @@ __all__ = [
     "evaluate",
     "load",
     "open_dataset",
+    "plan_report",
     "preprocess",
     "stream",
     "train",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.loader import StreamConfig
     from trainer.plan import BatchPolicy
+    from trainer.plan_report import PlanReport
     from trainer.stream import ClipStream
     from trainer.train import TrainOutcome
 
@@ -151,6 +152,21 @@ def stream(
         steps_done=steps_done,
     )
     return clips
+
+
+def plan_report(
+    dataset: Dataset | str | Path, policy: BatchPolicy, *, seed: int = 0, epoch: int = 0
+) -> PlanReport:
+    """What a batch policy gives on a dataset: steps, clips used and unused, reads, repeats.
+
+    Raises:
+        PolicyError: the dataset cannot provide such batches.
+        InputError: the policy's filter names an unknown column.
+    """
+    opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    index = attribute("trainer.plan", "ClipIndex").from_dataset(opened, policy)
+    report: PlanReport = attribute("trainer.plan_report", "describe")(index, policy, seed, epoch)
+    return report
 
 
 def train(

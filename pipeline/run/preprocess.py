@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,11 @@ class Summary:
     """All movies of the corpus, as committed."""
     work: WorkList
     wall_seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of movies by status; only statuses that occur."""
+        return dict(sorted(Counter(row.status for row in self.rows).items()))
 
     @property
     def failed(self) -> tuple[MovieRow, ...]:

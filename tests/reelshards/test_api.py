@@ -147,3 +147,11 @@ def test_preprocess_rejects_unknown_settings(tmp_path: Path) -> None:
 def test_preprocess_rejects_an_unusable_corpus(tmp_path: Path) -> None:
     with pytest.raises(rs.ReelshardsError, match="nothing-here"):
         rs.preprocess(tmp_path / "nothing-here", tmp_path / "out")
+
+
+def test_plan_report_counts_an_epoch(toy_data: rs.Dataset) -> None:
+    policy = rs.BatchPolicy(movies_per_batch=2, clips_per_movie=4)
+    report = rs.plan_report(toy_data, policy)
+    assert report.num_eligible == 63
+    assert report.num_used == 8 * report.num_steps
+    assert report.rho == pytest.approx(3 / 7)

@@ -1,4 +1,4 @@
-"""Audio towers: log-mel spectrograms, read as one-channel pictures -> one feature vector a clip.
+"""Audio towers: log-mel spectrograms, read as one-channel images -> one feature vector per clip.
 
 `AudioResNet18` is the usual 18-layer residual network in two dimensions; `SmallAudioNet` is ours,
 for CPUs.
@@ -13,7 +13,8 @@ import itertools
 import torch
 from torch import nn
 
-from trainer.models.video import init_convolutions
+from trainer.models.fused_norm import Conv, norm_act, norm_conv
+from trainer.models.video import Recompute, init_convolutions
 
 RESNET_WIDTHS = (64, 128, 256, 512)
 SMALL_WIDTHS = (24, 48, 96, 192)
@@ -35,12 +36,17 @@ class ResidualBlock(nn.Module):
                 nn.Conv2d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm2d(num_out)
             )
 
-    def forward(self, x_BCML: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_BCML: torch.Tensor, recompute: Recompute = "nothing") -> torch.Tensor:
         """(B, num_in, M, L) -> (B, num_out, M', L')."""
-        short_BCML = x_BCML if self.downsample is None else self.downsample(x_BCML)
-        y_BCML = self.relu(self.bn1(self.conv1(x_BCML)))
-        out: torch.Tensor = self.relu(self.bn2(self.conv2(y_BCML)) + short_BCML)
-        return out
+        short_BCML = x_BCML
+        if isinstance(self.downsample, nn.Sequential):
+            conv, norm = self.downsample
+            short_BCML = norm_act(conv(x_BCML), norm, relu=False)
+        parts = 0 if recompute == "nothing" else 1
+        y_BCML = norm_conv(
+            self.conv1(x_BCML), self.bn1, Conv((1, 1), (1, 1)), self.conv2.weight, num_parts=parts
+        )
+        return norm_act(y_BCML, self.bn2, short_BCML)
 
 
 class AudioResNet18(nn.Module):
@@ -62,14 +68,17 @@ class AudioResNet18(nn.Module):
             )
             for number, (num_in, num_out) in enumerate(itertools.pairwise(widths))
         )
+        self.recompute: Recompute = "nothing"
         init_convolutions(self)
 
     def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
         """(B, 1, M, L) normalised -> (B, 512)."""
-        x_BCML = self.maxpool(self.relu(self.bn1(self.conv1(audio_BCML))))
-        x_BCML = self.layer4(self.layer3(self.layer2(self.layer1(x_BCML))))
-        features: torch.Tensor = x_BCML.mean(dim=(2, 3))
-        return features
+        x_BCML = self.conv1(audio_BCML.contiguous(memory_format=torch.channels_last))
+        x_BCML = self.maxpool(norm_act(x_BCML, self.bn1))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                x_BCML = block(x_BCML, self.recompute)
+        return x_BCML.mean(dim=(2, 3))
 
 
 class SmallAudioNet(nn.Module):

@@ -1,21 +1,44 @@
-"""Video towers: clips of RGB frames -> one feature vector a clip.
+"""Video towers: clips of RGB frames -> one feature vector per clip.
 
 `R2Plus1d18` has the architecture and the parameter names of torchvision's `r2plus1d_18` without the
 classifier `fc`, so published weights load by name. `SmallVideoNet` is ours, for CPUs.
 
-Shape suffixes: B clips, C channels, T frames, H x W pixels, F features.
+R(2+1)D runs on two-dimensional convolutions, whose kernels are far faster than three-dimensional
+ones: activations are (B * T, C, H, W) in channels-last memory, which a convolution over rows and
+columns reads as it is and a convolution over time as (B, C, T, H * W). Nothing is moved in memory.
+
+Shape suffixes: B clips, N clips * frames, C channels, T frames, H x W pixels, F features.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from trainer.models.fused_norm import Conv, norm_act, norm_conv, replaying, runs_on_kernels
+from trainer.models.layouts import every_nth, squares
 
 #: Channels of the four stages.
 R2PLUS1D_WIDTHS = (64, 128, 256, 512)
 SMALL_WIDTHS = (24, 48, 96, 192)
+
+#: On a GPU, channels are filled up with zeros to a multiple of this: tensor cores work in eights,
+#: and vector loads of 16 bytes need aligned rows.
+LANES = 16
+
+#: Parts of the batch in which a segment's normalized activations are made again.
+NUM_PARTS = 4
+
+Recompute = Literal["nothing", "norms", "segments"]
+"""What the backward pass computes again instead of reading it from memory: nothing; activations
+after normalization; or all within each (2+1)D convolution, for a third more arithmetic."""
 
 
 class Conv2Plus1d(nn.Sequential):
@@ -33,10 +56,10 @@ class Conv2Plus1d(nn.Sequential):
 class BasicBlock(nn.Module):
     """Two (2+1)D convolutions and a shortcut."""
 
-    def __init__(self, num_in: int, num_out: int, stride: int = 1) -> None:
+    def __init__(self, num_in: int, num_out: int, stride: int = 1, lanes: int = 1) -> None:
         super().__init__()
         # Weights of num_in -> num_mid -> num_out equal those of a full 3x3x3 convolution.
-        num_mid = (num_in * num_out * 27) // (num_in * 9 + 3 * num_out)
+        num_mid = round_up((num_in * num_out * 27) // (num_in * 9 + 3 * num_out), lanes)
         self.conv1 = nn.Sequential(
             Conv2Plus1d(num_in, num_out, num_mid, stride),
             nn.BatchNorm3d(num_out),
@@ -51,44 +74,97 @@ class BasicBlock(nn.Module):
                 nn.BatchNorm3d(num_out),
             )
 
-    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, num_in, T, H, W) -> (B, num_out, T', H', W')."""
-        short_BCTHW = x_BCTHW if self.downsample is None else self.downsample(x_BCTHW)
-        out: torch.Tensor = self.relu(self.conv2(self.conv1(x_BCTHW)) + short_BCTHW)
-        return out
+    def forward(
+        self, x_NCHW: torch.Tensor, num_frames: int, recompute: Recompute
+    ) -> tuple[torch.Tensor, int]:
+        """(B * T, num_in, H, W) and T -> (B * T', num_out, H', W') and T'."""
+        first, second = self.conv1[0], self.conv2[0]
+        short_NCHW = x_NCHW
+        if isinstance(self.downsample, nn.Sequential):
+            steps = self.downsample[0].stride
+            x_NCHW, short_NCHW = every_nth(x_NCHW, num_frames, steps)
+        parts = {"nothing": 0, "norms": 1, "segments": NUM_PARTS}[recompute]
+        in_time = _over_time(first[3], num_frames)
+        num_frames_out = in_time.num_frames_out
+
+        def begin(x_NCHW: torch.Tensor) -> torch.Tensor:
+            mid_NCHW = _over_space(first[0])(x_NCHW, _kernel(first[0], x_NCHW))
+            kernel = _kernel(first[3], mid_NCHW)
+            return norm_conv(mid_NCHW, first[1], in_time, kernel, num_parts=parts)
+
+        def finish(y_NCHW: torch.Tensor, short_NCHW: torch.Tensor) -> torch.Tensor:
+            space, time = _over_space(second[0]), _over_time(second[3], num_frames_out)
+            kernel = _kernel(second[0], y_NCHW)
+            mid_NCHW = norm_conv(y_NCHW, self.conv1[1], space, kernel, num_parts=parts)
+            kernel = _kernel(second[3], mid_NCHW)
+            y_NCHW = norm_conv(mid_NCHW, second[1], time, kernel, num_parts=parts)
+            return norm_act(y_NCHW, self.conv2[1], self._short(short_NCHW))
+
+        if recompute == "segments" and torch.is_grad_enabled():
+            y_NCHW = _checkpointed(begin, x_NCHW)
+            return _checkpointed(finish, y_NCHW, short_NCHW), num_frames_out
+        return finish(begin(x_NCHW), short_NCHW), num_frames_out
+
+    def _short(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        if not isinstance(self.downsample, nn.Sequential):
+            return x_NCHW
+        conv, norm = self.downsample
+        return norm_act(functional.conv2d(x_NCHW, _kernel(conv, x_NCHW)), norm, relu=False)
 
 
 class R2Plus1d18(nn.Module):
-    """R(2+1)D-18 (arXiv:1711.11248) without classifier: 31,300,125 parameters, 512 features."""
+    """R(2+1)D-18 (arXiv:1711.11248) without classifier: 31,300,125 parameters, 512 features.
+
+    `lanes` 16 rounds the channels between space and time up to multiples of 16 (45 -> 48, 230 ->
+    240, 460 -> 464, 921 -> 928), which a GPU computes anyway.
+    """
 
     num_features = R2PLUS1D_WIDTHS[-1]
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int = 1) -> None:
         super().__init__()
+        num_mid = round_up(45, lanes)
         self.stem = nn.Sequential(
-            nn.Conv3d(3, 45, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
-            nn.BatchNorm3d(45),
+            nn.Conv3d(3, num_mid, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
+            nn.BatchNorm3d(num_mid),
             nn.ReLU(inplace=True),
-            _time_conv(45, 64),
+            _time_conv(num_mid, 64),
             nn.BatchNorm3d(64),
             nn.ReLU(inplace=True),
         )
         widths = (64, *R2PLUS1D_WIDTHS)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             nn.Sequential(
-                BasicBlock(num_in, num_out, stride=1 if number == 0 else 2),
-                BasicBlock(num_out, num_out),
+                BasicBlock(num_in, num_out, stride=1 if number == 0 else 2, lanes=lanes),
+                BasicBlock(num_out, num_out, lanes=lanes),
             )
             for number, (num_in, num_out) in enumerate(itertools.pairwise(widths))
         )
+        self.recompute: Recompute = "nothing"
         init_convolutions(self)
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
         """(B, 3, T, H, W) normalised -> (B, 512)."""
-        x_BCTHW = self.stem(video_BCTHW)
-        x_BCTHW = self.layer4(self.layer3(self.layer2(self.layer1(x_BCTHW))))
-        features: torch.Tensor = x_BCTHW.mean(dim=(2, 3, 4))
-        return features
+        num_clips, _, num_frames = video_BCTHW.shape[:3]
+        x_NCHW = video_BCTHW.transpose(1, 2).flatten(0, 1)
+        x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
+        x_NCHW = self._stem(x_NCHW, num_frames)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                x_NCHW, num_frames = block(x_NCHW, num_frames, self.recompute)
+        features_NC = x_NCHW.mean(dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32))
+        return features_NC.view(num_clips, num_frames, -1).mean(dim=1)
+
+    def _stem(self, x_NCHW: torch.Tensor, num_frames: int) -> torch.Tensor:
+        conv, norm, _, in_time, last_norm, _ = self.stem
+        if runs_on_kernels(x_NCHW, norm):
+            mid_NCHW = _stem_conv(x_NCHW, conv)
+        else:
+            mid_NCHW = _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW))
+        kernel = _kernel(in_time, mid_NCHW)
+        time = _over_time(in_time, num_frames)
+        parts = 0 if self.recompute == "nothing" else 1
+        return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
 
 
 class SmallVideoNet(nn.Module):
@@ -126,6 +202,55 @@ def init_convolutions(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The least multiple that is not less than `number`."""
+    return -(-number // multiple) * multiple
+
+
+def _checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """Run a part of the network that the backward pass will run again."""
+    found: torch.Tensor = checkpoint(
+        part,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (contextlib.nullcontext(), replaying()),
+    )
+    return found
+
+
+def _over_space(conv: nn.Conv3d) -> Conv:
+    return Conv(conv.stride[1:], conv.padding[1:])
+
+
+def _over_time(conv: nn.Conv3d, num_frames: int) -> Conv:
+    return Conv((conv.stride[0], 1), (conv.padding[0], 0), num_frames)
+
+
+def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Weights as those of a two-dimensional convolution, for the channels that `x_NCHW` has."""
+    weight_OIKK = conv.weight[:, :, 0] if conv.kernel_size[0] == 1 else conv.weight[..., 0]
+    num_out = round_up(conv.out_channels, LANES) if x_NCHW.is_cuda else conv.out_channels
+    extra_in, extra_out = x_NCHW.shape[1] - conv.in_channels, num_out - conv.out_channels
+    if extra_in or extra_out:
+        weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, extra_in, 0, extra_out))
+    return weight_OIKK
+
+
+def _stem_conv(x_NCHW: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
+    """The 7x7 convolution of stride 2 over 3 channels as a 4x4 one over 12 (and 4 empty) channels.
+
+    Each 2x2 square of pixels becomes one pixel of 12 channels: 3 are too few for tensor cores.
+    """
+    # Output row o reads rows 2 o - 3 to 2 o + 3, which lie in the squares o - 2 to o + 1.
+    squares_NCHW = squares(x_NCHW, before=2, after=1, lanes=LANES)
+    weight_OIKK = functional.pad(_kernel(conv, x_NCHW), (1, 0, 1, 0))
+    # (O, 3, 4 * 2, 4 * 2) -> (O, 3 * 2 * 2, 4, 4), in the squares' order of channels.
+    weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)
+    weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, LANES - 12))
+    return functional.conv2d(squares_NCHW, weight_OIKK)
 
 
 def _space_conv(num_in: int, num_out: int, size: int, stride: int) -> nn.Conv3d:

@@ -1,0 +1,80 @@
+"""Activations in other arrangements, each in one pass over memory.
+
+Activations are (N, C, H, W) in channels-last memory; N counts the frames of all clips.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from trainer.models.norm_ops import has_kernels
+
+
+def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Tensor:
+    """(N, 3, H, W) -> (N, lanes, H / 2 + before + after, W / 2 + before + after).
+
+    Each 2x2 square of pixels becomes one pixel of 12 channels, in the order of `pixel_unshuffle`;
+    `before` and `after` count empty squares around them; further channels are 0.
+    """
+    if not has_kernels(x) or x.requires_grad:
+        found = functional.pixel_unshuffle(x, 2)
+        found = functional.pad(found, (before, after, before, after, 0, lanes - 12))
+        return found.contiguous(memory_format=torch.channels_last)
+    from trainer.models import norm_kernels
+
+    num, _, height, width = x.shape
+    out = (num, lanes, height // 2 + before + after, width // 2 + before + after)
+    y = torch.empty(out, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    num_pixels, block = num * out[2] * out[3], 256
+    norm_kernels.squares[(-(-num_pixels // block),)](
+        *(x.contiguous(memory_format=torch.channels_last), y, num_pixels),
+        *(height, width, out[2], out[3]),
+        **{"PAD": before, "LANES": lanes, "BLOCK": block},
+    )
+    return y
+
+
+def every_nth(
+    x: torch.Tensor, num_frames: int, steps: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The activation itself, and every n-th frame, row and column of it for a strided shortcut.
+
+    Both must be used; backward then adds the gradient of the chosen positions to the other in
+    place, where indexing would fill a second activation with zeros.
+    """
+    if torch.compiler.is_compiling():
+        return x, _chosen(x, num_frames, steps).contiguous(memory_format=torch.channels_last)
+    main, chosen = _EveryNth.apply(x, num_frames, steps)  # type: ignore[no-untyped-call]
+    return main, chosen
+
+
+class _EveryNth(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, num_frames: int, steps: tuple[int, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx.num_frames, ctx.steps = num_frames, steps
+        chosen = _chosen(x, num_frames, steps)
+        # A copy even where everything is chosen, as an output that is the input itself is not one.
+        return x.view_as(x), chosen.clone(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        main = grads[0].contiguous(memory_format=torch.channels_last)
+        seen, added = _grid(main, ctx.num_frames), grads[1].permute(0, 2, 3, 1)
+        target = seen[:, :: ctx.steps[0], :: ctx.steps[1], :: ctx.steps[2]]
+        target += added.reshape(target.shape)
+        return main, None, None
+
+
+def _grid(x: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """(B * T, C, H, W) -> (B, T, H, W, C), the same memory."""
+    return x.permute(0, 2, 3, 1).unflatten(0, (-1, num_frames))
+
+
+def _chosen(x: torch.Tensor, num_frames: int, steps: tuple[int, ...]) -> torch.Tensor:
+    chosen = _grid(x, num_frames)[:, :: steps[0], :: steps[1], :: steps[2]]
+    return chosen.flatten(0, 1).permute(0, 3, 1, 2)

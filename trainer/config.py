@@ -23,7 +23,7 @@ CONFIG_JSON = "config.json"
 #: Settings that may differ when a run is resumed: they change what is watched, not what is learnt.
 FREE_ON_RESUME = (
     *("log_every", "checkpoint_every", "keep_checkpoints", "eval_every", "eval_clips"),
-    *("tensorboard", "stop_at_step", "accept_grown"),
+    *("tensorboard", "stop_at_step", "accept_grown", "compile", "memory_gib"),
 )
 #: The stream's settings are free as well, but for those that change pixels.
 STREAM_BINDS = ("stream.frame_size", "stream.crop")
@@ -56,8 +56,8 @@ class InputConfig:
 class ModelConfig:
     """Two towers and their heads."""
 
-    video: Literal["small", "r2plus1d18"] = "small"
-    """Video tower."""
+    video: Literal["small", "r2plus1d18", "r2plus1d18-x16"] = "small"
+    """Video tower; x16 has the channels of R(2+1)D-18 rounded up to multiples of 16."""
     audio: Literal["small", "resnet18"] = "small"
     """Audio tower."""
     embedding_size: int = 128
@@ -173,7 +173,14 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the towers; auto is bf16 on GPUs that have it. The loss is always float32."""
     compile: bool = False
-    """Run the model through torch.compile."""
+    """Run the model through torch.compile; without it where that fails. On GPUs the networks have
+    kernels of their own, which are faster."""
+    accumulate: int = 1
+    """Compute each batch in this many parts, one after the other, with the loss of the whole batch;
+    batch normalization takes each part's statistics. For batches that do not fit in memory."""
+    memory_gib: Literal["auto"] | float = "auto"
+    """GPU memory that a step may use; decides what the backward pass computes again. auto is what
+    is free."""
     log_every: int = 10
     """Steps between lines of metrics."""
     checkpoint_every: int = 200
@@ -199,11 +206,15 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "log_every", "checkpoint_every"):
+        for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
             _require(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: at least 1")
         _require(
             self.keep_checkpoints >= 2,
             f"{self.keep_checkpoints = }: at least 2, because the newest may be the one being made",
+        )
+        _require(
+            self.memory_gib == "auto" or float(self.memory_gib) > 0,
+            f"{self.memory_gib = }: auto or more than 0",
         )
         ks = [policy.clips_per_movie for policy in self.policy.phases().values()]
         _require(

@@ -18,6 +18,7 @@ Shape suffixes: B clips, C channels, T frames, H x W pixels, M mel bands, L mel 
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from enum import IntEnum
@@ -66,7 +67,11 @@ class Draw(IntEnum):
     CROP_X = 13
     CROP_Y = 14
     EQUALISER = 15
-    """And the following numbers, one a wave."""
+    """And the following numbers, one per wave."""
+
+
+#: Numbers that are drawn for a clip.
+NUM_DRAWS = Draw.EQUALISER + NUM_EQUALISER_WAVES + 1
 
 
 @dataclass(frozen=True)
@@ -76,18 +81,24 @@ class Dice:
     seed: int
     epoch: int
     clip: torch.Tensor
-    """(B,) int64, on the device where the numbers are wanted."""
+    """(B,) int64, on the device where the numbers are used."""
 
     def uniform(self, draw: Draw, offset: int = 0) -> torch.Tensor:
         """(B,) float32 in [0, 1)."""
-        number = int(draw) + offset
-        key = _splitmix64_int(_splitmix64_int(self.seed ^ (self.epoch << 32)) + number)
-        hashed_B = _splitmix64(_splitmix64(self.clip + _signed(key)))
-        return _shift_right(hashed_B, 40).float() / 2**24
+        return self._numbers_DB[int(draw) + offset]
 
     def around_one(self, draw: Draw, reach: float) -> torch.Tensor:
         """(B,) float32 in [1 - reach, 1 + reach)."""
         return 1.0 + reach * (2.0 * self.uniform(draw) - 1.0)
+
+    @functools.cached_property
+    def _numbers_DB(self) -> torch.Tensor:
+        """(draws, B), all at once: a device takes as long for one draw as for all."""
+        base = _splitmix64_int(self.seed ^ (self.epoch << 32))
+        keys = [_signed(_splitmix64_int(base + number)) for number in range(NUM_DRAWS)]
+        keys_D1 = constant(keys, self.clip.device, torch.int64)[:, None]
+        hashed_DB = _splitmix64(_splitmix64(self.clip + keys_D1))
+        return _shift_right(hashed_DB, 40).float() / 2**24
 
 
 def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
@@ -95,23 +106,39 @@ def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) 
     if config.crop_area < 1.0:
         video_BCTHW = _crop_and_resize(video_BCTHW, dice, config.crop_area)
     if config.flip:
-        flip_B = dice.uniform(Draw.FLIP) < 0.5
-        video_BCTHW = torch.where(_wide(flip_B), video_BCTHW.flip(-1), video_BCTHW)
-    if config.saturation or config.hue or config.grayscale:
-        colours_BCC = _colour_matrix(dice, config).to(video_BCTHW.dtype)
-        video_BCTHW = (colours_BCC @ video_BCTHW.flatten(2)).view_as(video_BCTHW)
-    if not (config.brightness or config.contrast):
-        return video_BCTHW.clamp(0.0, 1.0)
-    luma_C = constant(YIQ[0], video_BCTHW.device, video_BCTHW.dtype)
-    # Brightness and contrast are one line through every pixel: one pass instead of two.
-    brightness = _wide(dice.around_one(Draw.BRIGHTNESS, config.brightness))
-    contrast = _wide(dice.around_one(Draw.CONTRAST, config.contrast))
-    channel_means = video_BCTHW.mean(dim=(2, 3, 4), keepdim=True)
-    grey = (channel_means * luma_C.view(3, 1, 1, 1)).sum(dim=1, keepdim=True)
-    shifted = torch.addcmul(
-        brightness * grey * (1.0 - contrast), video_BCTHW, brightness * contrast
-    )
-    return shifted.clamp_(0.0, 1.0)
+        video_BCTHW = torch.where(_wide(flipped(dice)), video_BCTHW.flip(-1), video_BCTHW)
+    if changes_colors(config):
+        map_BC4 = color_map(video_BCTHW.mean(dim=(2, 3, 4)), dice, config)
+        mixed = torch.baddbmm(map_BC4[..., 3:], map_BC4[..., :3], video_BCTHW.flatten(2))
+        return mixed.clamp_(0.0, 1.0).view_as(video_BCTHW)
+    return video_BCTHW.clamp(0.0, 1.0)
+
+
+def flipped(dice: Dice) -> torch.Tensor:
+    """(B,) bool: which clips are mirrored."""
+    return dice.uniform(Draw.FLIP) < 0.5
+
+
+def changes_colors(config: AugmentConfig) -> bool:
+    """Whether any change of color is switched on."""
+    return any((config.saturation, config.hue, config.grayscale, config.brightness, config.contrast))
+
+
+def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
+    """All changes of color as one linear map: (B, 3, 4) float32, matrix and shift, on RGB in [0, 1].
+
+    Args:
+        means_BC: (B, 3) float32, each clip's mean color, which contrast leaves in place.
+    """
+    matrix_B33 = _colour_matrix(dice, config)
+    # Brightness and contrast are one line through every pixel.
+    brightness_B11 = dice.around_one(Draw.BRIGHTNESS, config.brightness)[:, None, None]
+    contrast_B11 = dice.around_one(Draw.CONTRAST, config.contrast)[:, None, None]
+    luma_1C = constant([YIQ[0]], means_BC.device)
+    grey_B11 = luma_1C @ (matrix_B33 @ means_BC[..., None])
+    shift_B11 = brightness_B11 * grey_B11 * (1.0 - contrast_B11)
+    matrix_B33 = matrix_B33 * (brightness_B11 * contrast_B11)
+    return torch.cat((matrix_B33, shift_B11.expand(-1, 3, 1)), dim=2)
 
 
 def augment_audio(audio_BCML: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:

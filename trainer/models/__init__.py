@@ -13,6 +13,7 @@ from trainer.models.inputs import (
     video_from_frames,
 )
 from trainer.models.two_towers import Embeddings, TwoTowers, build_model
+from trainer.models.video import R2Plus1d18, Recompute
 
 __all__ = [
     "LOGMEL_FLOOR",
@@ -20,6 +21,8 @@ __all__ = [
     "VIDEO_MEAN",
     "VIDEO_STD",
     "Embeddings",
+    "R2Plus1d18",
+    "Recompute",
     "TwoTowers",
     "audio_from_logmel",
     "build_model",

@@ -6,7 +6,9 @@ D embedding size.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +17,9 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
+from trainer.models.fused_norm import replaying
 from trainer.models.inputs import normalise_audio, normalise_video
-from trainer.models.video import R2Plus1d18, SmallVideoNet
+from trainer.models.video import LANES, R2Plus1d18, Recompute, SmallVideoNet
 
 #: 1 / temperature at the start; learnt from there.
 INITIAL_SCALE = 1 / 0.07
@@ -64,21 +67,29 @@ class TwoTowers(nn.Module):
         self.config = config
         self.video: R2Plus1d18 | SmallVideoNet
         self.audio: AudioResNet18 | SmallAudioNet
-        self.video = R2Plus1d18() if config.video == "r2plus1d18" else SmallVideoNet()
+        self.video = _video_tower(config.video)
         self.audio = AudioResNet18() if config.audio == "resnet18" else SmallAudioNet()
         sizes = (config.head_hidden, config.embedding_size)
         self.video_head = Head(self.video.num_features, *sizes)
         self.audio_head = Head(self.audio.num_features, *sizes)
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
 
-    def forward(self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor) -> Embeddings:
-        """Pixels in [0, 1] and log-mel in nats, as `models/inputs.py` makes them -> embeddings."""
-        return self.embed(self.features(video_BCTHW, audio_BCML))
+    def forward(
+        self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor, *, is_normalized: bool = False
+    ) -> Embeddings:
+        """Pixels in [0, 1] and log-mel in nats, as `models/inputs.py` makes them -> embeddings.
 
-    def features(self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor) -> Features:
+        With `is_normalized` the video has been through `normalise_video` already.
+        """
+        return self.embed(self.features(video_BCTHW, audio_BCML, is_normalized=is_normalized))
+
+    def features(
+        self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor, *, is_normalized: bool = False
+    ) -> Features:
         """The towers alone."""
         audio_BCML = normalise_audio(audio_BCML, self.config.inputs)
-        return Features(self.video(normalise_video(video_BCTHW)), self.audio(audio_BCML))
+        video_BCTHW = video_BCTHW if is_normalized else normalise_video(video_BCTHW)
+        return Features(self.video(video_BCTHW), self.audio(audio_BCML))
 
     def embed(self, features: Features) -> Embeddings:
         """The heads alone."""
@@ -88,6 +99,31 @@ class TwoTowers(nn.Module):
             self.log_scale.float().exp(),
         )
 
+    @property
+    def recompute(self) -> Recompute:
+        """What the backward pass computes again; for towers that can."""
+        return self.video.recompute if isinstance(self.video, R2Plus1d18) else "nothing"
+
+    def set_recompute(self, recompute: Recompute) -> None:
+        """Choose what the backward pass computes again, where the towers can."""
+        for tower in (self.video, self.audio):
+            if isinstance(tower, R2Plus1d18 | AudioResNet18):
+                tower.recompute = recompute
+
+    @contextlib.contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Forward passes that repeat earlier ones: running statistics stay as they are."""
+        norms = [part for part in self.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+        try:
+            with replaying():
+                yield
+        finally:
+            for norm, (momentum, count) in zip(norms, before, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
+
     @torch.no_grad()
     def limit_scale(self) -> None:
         """Hold the scale at `MAX_SCALE`; call after each optimiser step.
@@ -95,6 +131,12 @@ class TwoTowers(nn.Module):
         Clamping inside `forward` instead would also stop the gradient that could bring it down.
         """
         self.log_scale.clamp_(max=math.log(MAX_SCALE))
+
+
+def _video_tower(name: str) -> R2Plus1d18 | SmallVideoNet:
+    if name == "small":
+        return SmallVideoNet()
+    return R2Plus1d18(lanes=LANES if name == "r2plus1d18-x16" else 1)
 
 
 def build_model(config: ModelConfig, seed: int) -> TwoTowers:

@@ -88,7 +88,7 @@ class BasicBlock(nn.Module):
         num_frames_out = in_time.num_frames_out
 
         def begin(x_NCHW: torch.Tensor) -> torch.Tensor:
-            mid_NCHW = _over_space(first[0])(x_NCHW, _kernel(first[0], x_NCHW))
+            mid_NCHW = _space_conv_of(first[0], x_NCHW)
             kernel = _kernel(first[3], mid_NCHW)
             return norm_conv(mid_NCHW, first[1], in_time, kernel, num_parts=parts)
 
@@ -155,16 +155,56 @@ class R2Plus1d18(nn.Module):
         features_NC = x_NCHW.mean(dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32))
         return features_NC.view(num_clips, num_frames, -1).mean(dim=1)
 
+    def kept_elements(self, num_frames: int, size: int, recompute: Recompute) -> float:
+        """Numbers of activations per clip at the peak of a step, with what is in use around it.
+
+        Args:
+            num_frames: T of the input.
+            size: H and W of the input, pixels.
+        """
+        keeps_active = recompute == "nothing"
+        side = size // 2
+        pixels = num_frames * side**2
+        mid, out = (round_up(conv.out_channels, LANES) for conv in (self.stem[0], self.stem[3]))
+        kept = float(num_frames * (side + 3) ** 2 * LANES + pixels * out)
+        if recompute != "segments":
+            kept += pixels * (mid * (1 + keeps_active) + out)
+        peak = kept
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                first, second = block.conv1[0], block.conv2[0]
+                side //= first[0].stride[1]
+                mids = num_frames * side**2 * round_up(first[0].out_channels, LANES)
+                num_frames = (num_frames - 1) // first[3].stride[0] + 1
+                outs = num_frames * side**2 * first[3].out_channels
+                mids_2 = num_frames * side**2 * round_up(second[0].out_channels, LANES)
+                kept += outs if recompute == "segments" else 2 * outs if block.downsample else 0
+                if recompute == "segments":
+                    # What is made again, its gradient, and a part's input and gradient.
+                    peak = max(peak, kept + mids_2 * (2 + 2 / NUM_PARTS) + 2 * outs)
+                    kept += outs
+                else:
+                    kept += (mids + mids_2 + outs) * (1 + keeps_active) + 2 * outs
+                    peak = max(peak, kept)
+        return peak
+
     def _stem(self, x_NCHW: torch.Tensor, num_frames: int) -> torch.Tensor:
         conv, norm, _, in_time, last_norm, _ = self.stem
-        if runs_on_kernels(x_NCHW, norm):
-            mid_NCHW = _stem_conv(x_NCHW, conv)
-        else:
-            mid_NCHW = _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW))
-        kernel = _kernel(in_time, mid_NCHW)
         time = _over_time(in_time, num_frames)
         parts = 0 if self.recompute == "nothing" else 1
-        return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
+        on_kernels = runs_on_kernels(x_NCHW, norm)
+        # Bytes of pixels become squares once, not again when the rest is.
+        x_NCHW = _stem_squares(x_NCHW) if on_kernels else x_NCHW
+
+        def stem(x_NCHW: torch.Tensor) -> torch.Tensor:
+            convolve = _stem_conv if on_kernels else _space_conv_of
+            mid_NCHW = convolve(conv, x_NCHW)
+            kernel = _kernel(in_time, mid_NCHW)
+            return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
+
+        if self.recompute == "segments" and torch.is_grad_enabled():
+            return _checkpointed(stem, x_NCHW)
+        return stem(x_NCHW)
 
 
 class SmallVideoNet(nn.Module):
@@ -239,14 +279,22 @@ def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
     return weight_OIKK
 
 
-def _stem_conv(x_NCHW: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
-    """The 7x7 convolution of stride 2 over 3 channels as a 4x4 one over 12 (and 4 empty) channels.
+def _space_conv_of(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
+    return _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW))
 
-    Each 2x2 square of pixels becomes one pixel of 12 channels: 3 are too few for tensor cores.
-    """
+
+def _stem_squares(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """What `_stem_conv` reads: each 2x2 square of pixels as one pixel of 12 channels and 4 empty
+    ones, as 3 channels are too few for tensor cores."""
     # Output row o reads rows 2 o - 3 to 2 o + 3, which lie in the squares o - 2 to o + 1.
-    squares_NCHW = squares(x_NCHW, before=2, after=1, lanes=LANES)
-    weight_OIKK = functional.pad(_kernel(conv, x_NCHW), (1, 0, 1, 0))
+    return squares(x_NCHW, before=2, after=1, lanes=LANES)
+
+
+def _stem_conv(conv: nn.Conv3d, squares_NCHW: torch.Tensor) -> torch.Tensor:
+    """The 7x7 convolution of stride 2 over pixels as a 4x4 one over squares."""
+    weight_OIKK = conv.weight[:, :, 0]
+    num_extra = round_up(conv.out_channels, LANES) - conv.out_channels
+    weight_OIKK = functional.pad(weight_OIKK, (1, 0, 1, 0, 0, 0, 0, num_extra))
     # (O, 3, 4 * 2, 4 * 2) -> (O, 3 * 2 * 2, 4, 4), in the squares' order of channels.
     weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)
     weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, LANES - 12))

@@ -1,0 +1,49 @@
+"""Arithmetic of a training step, and what share of a device's arithmetic that is."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainer.config import ModelConfig
+from trainer.models import TwoTowers
+
+#: Dense bfloat16 arithmetic by name of the device, TFLOP/s, as the makers state it; the first name
+#: that the device's contains.
+PEAK_TFLOPS = (
+    ("B300", 2250.0), ("B200", 2250.0), ("GB200", 2500.0), ("H200", 989.0), ("H100 PCIe", 756.0),
+    ("H100 NVL", 835.0), ("H100", 989.0), ("H800", 989.0), ("A100", 312.0), ("A800", 312.0),
+    ("L40S", 362.0), ("L40", 181.0), ("L4", 121.0), ("A10G", 70.0), ("A10", 125.0), ("A30", 165.0),
+    ("RTX 5090", 210.0), ("RTX 4090", 165.0), ("RTX 3090", 71.0), ("MI300X", 1307.0),
+)  # fmt: skip
+
+
+@functools.lru_cache
+def flops_per_clip(
+    config: ModelConfig, num_frames: int, frame_size: int, n_mels: int, num_mel_frames: int
+) -> float:
+    """Floating-point operations of convolutions and matrices, forward and backward, for one clip.
+
+    Counted without computing anything; a product and a sum are two. What is computed again to
+    save memory does not count.
+    """
+    with torch.device("meta"):
+        model = TwoTowers(config).train()
+        video = torch.empty(2, 3, num_frames, frame_size, frame_size)
+        audio = torch.empty(2, 1, n_mels, num_mel_frames)
+    with FlopCounterMode(display=False) as counter:
+        embeddings = model(video, audio)
+        (embeddings.video.sum() + embeddings.audio.sum()).backward()
+    return counter.get_total_flops() / 2
+
+
+def peak_flops(device: torch.device) -> float:
+    """What the device can do at most per second, in bfloat16; NaN where that is not known."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        for part, tflops in PEAK_TFLOPS:
+            if part in name:
+                return tflops * 1e12
+    return float("nan")

@@ -9,32 +9,40 @@ CPU, because batches and augmentation are functions of (seed, epoch, step) and n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from shards_spec.reader import Dataset
+from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig, to_json
 from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
 from trainer.learning import (
     Moments,
+    Trained,
     autocast,
     build_optimiser,
-    contrastive_loss,
-    device_inputs,
+    flops_per_clip,
+    forward_and_backward,
     learning_rate,
+    on_device,
+    peak_flops,
+    plan_memory,
+    prepare_device,
     set_learning_rate,
+    training_inputs,
+    wrapped,
 )
-from trainer.models import Embeddings, TwoTowers, build_model
+from trainer.models import TwoTowers, build_model
 from trainer.plan import PlanState
 from trainer.ranks import Agreement, StopRequest, World, join_world
 from trainer.run import (
     Checkpoint,
     Journal,
+    Load,
     StepResult,
     describe_run,
     open_run,
@@ -81,7 +89,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         checkpoint = open_run(run, dataset, config)
         if world.is_first:
             say_unreached(config)
-        learner = Learner.build(config, world)
+        learner = Learner.build(config, world, dataset.recipe)
         start = restore(learner, dataset.fingerprint, config, checkpoint)
         job = Job(run, dataset, config, world, learner, start)
         if start.steps_done < config.steps:
@@ -133,7 +141,15 @@ class Job:
         with writing_run(self.run):
             if self.world.is_first:
                 describe_run(self.run, self.dataset, self.config)
-            return Journal(self.run, self.config, done, writes=self.world.is_first)
+            return Journal(self.run, self.config, done, self.load(), writes=self.world.is_first)
+
+    def load(self) -> Load:
+        """What a step asks of the device."""
+        recipe, inputs, device = self.dataset.recipe, self.config.model.inputs, self.world.device
+        num_frames = min(inputs.num_frames, recipe.num_frames) or recipe.num_frames
+        size = inputs.frame_size or self.config.stream.frame_size
+        shape = (num_frames, size, recipe.n_mels, recipe.num_mel_frames)
+        return Load(flops_per_clip(self.config.model, *shape), peak_flops(device), device)
 
 
 @dataclass(frozen=True)
@@ -174,26 +190,39 @@ class Learner:
 
     model: TwoTowers
     """The bare model: what is saved, tested and exported."""
-    forward: Callable[[torch.Tensor, torch.Tensor], Embeddings]
+    trained: Trained
     """The same model as it is trained: wrapped for several ranks, compiled if asked for."""
     optimiser: torch.optim.Optimizer
     config: TrainConfig
     device: torch.device
 
     @staticmethod
-    def build(config: TrainConfig, world: World) -> Learner:
-        """First weights depend on the configuration alone, hence are equal on all ranks."""
-        model = build_model(config.model, config.seed).to(world.device)
-        trained: Any = model
-        if world.world_size > 1:
-            if world.device.type == "cuda":
-                # A rank holds few movies: its own batch statistics would tell them apart by look.
-                nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-            trained = nn.parallel.DistributedDataParallel(model)
-        if config.compile:
-            trained = torch.compile(trained)
+    def build(config: TrainConfig, world: World, recipe: Recipe | None = None) -> Learner:
+        """First weights depend on the configuration alone, hence are equal on all ranks.
+
+        With the dataset's `recipe`, what the backward pass computes again is chosen by memory.
+        """
+        report = say if world.is_first else _say_nothing
+        device = world.device
+        prepare_device(device, config.precision, report)
+        model = build_model(config.model, config.seed).to(device)
+        plan = None
+        if recipe is not None:
+            phases = config.policy.phases().values()
+            num_clips = max(phase.movies_per_batch * phase.clips_per_movie for phase in phases)
+            num_own = num_clips // world.world_size
+            plan = plan_memory(model, config, device, num_own, recipe.num_frames)
+        if plan is not None:
+            model.set_recompute(plan.recompute)
+            report(plan.line())
+        forward = wrapped(model, config, world.world_size, report)
+        trained = Trained(model, forward, partial(autocast, device, config.precision))
         optimiser = build_optimiser(model, config.optimiser)
-        return Learner(model, trained, optimiser, config, world.device)
+        return Learner(model, trained, optimiser, config, device)
+
+
+def _say_nothing(_: str) -> None:
+    """On ranks whose lines would repeat the first one's."""
 
 
 # -- one step --------------------------------------------------------------------------------------
@@ -206,17 +235,16 @@ def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
     learner.model.train()
     rate = learning_rate(steps_done, config.steps, config.optimiser)
     set_learning_rate(learner.optimiser, rate)
-    video_BCTHW, audio_BCML = device_inputs(batch, config, device, augment=True)
-    with autocast(device, config.precision):
-        embeddings = learner.forward(video_BCTHW, audio_BCML)
-    output = contrastive_loss(embeddings, Moments.of(batch, device), config.loss)
+    inputs = training_inputs(batch, config, device)
     learner.optimiser.zero_grad(set_to_none=True)
-    output.loss.backward()  # type: ignore[no-untyped-call]
+    moments = Moments.of(batch, device)
+    output, scale = forward_and_backward(
+        learner.trained, inputs, moments, config.loss, config.accumulate
+    )
     limit = config.optimiser.max_grad_norm or float("inf")
     grad_norm = nn.utils.clip_grad_norm_(learner.model.parameters(), limit)
     learner.optimiser.step()
     learner.model.limit_scale()
-    scale = embeddings.scale.detach()
     return StepResult(output.loss.detach(), output.diagnostics, grad_norm, scale, rate, batch)
 
 
@@ -243,7 +271,7 @@ def run_loop(job: Job) -> TrainOutcome:
     tested: HeldoutRetrieval | None = None
     with job.stream() as stream, StopRequest() as stop, job.journal() as journal:
         agreement = Agreement(job.world, stop)
-        for batch in journal.timed(stream):
+        for batch in on_device(journal.timed(stream), job.world.device):
             result = learn(job.learner, batch, done)
             # One step late, so that the host never waits for the step that it has just queued.
             if previous is not None:

@@ -1,4 +1,4 @@
-"""Forward and backward pass of one step: of the whole batch at once, or in parts that fit in memory.
+"""Forward and backward of one step: the whole batch at once, or in parts that fit in memory.
 
 In parts, the loss is still that of the whole batch (the idea of GradCache, arXiv:2101.06983):
 
@@ -71,7 +71,7 @@ def forward_and_backward(
                 grads = [_rows(cached.video.grad, rows), _rows(cached.audio.grad, rows)]
                 if is_last:
                     outputs.append(embeddings.scale)
-                    grads.append(cached.scale.grad)
+                    grads.append(_rows(cached.scale.grad, ...))
                 torch.autograd.backward(outputs, grads)
     return output, cached.scale.detach()
 
@@ -85,7 +85,7 @@ def _part(inputs: Inputs, rows: slice) -> Inputs:
     return Inputs(inputs.video[rows], inputs.audio[rows], inputs.is_normalized)
 
 
-def _rows(grad: torch.Tensor | None, rows: slice) -> torch.Tensor:
+def _rows(grad: torch.Tensor | None, rows: Any) -> torch.Tensor:
     assert grad is not None
     return grad[rows]
 

@@ -85,14 +85,14 @@ class Dice:
 
     def uniform(self, draw: Draw, offset: int = 0) -> torch.Tensor:
         """(B,) float32 in [0, 1)."""
-        return self._numbers_DB[int(draw) + offset]
+        return self._numbers[int(draw) + offset]
 
     def around_one(self, draw: Draw, reach: float) -> torch.Tensor:
         """(B,) float32 in [1 - reach, 1 + reach)."""
         return 1.0 + reach * (2.0 * self.uniform(draw) - 1.0)
 
     @functools.cached_property
-    def _numbers_DB(self) -> torch.Tensor:
+    def _numbers(self) -> torch.Tensor:
         """(draws, B), all at once: a device takes as long for one draw as for all."""
         base = _splitmix64_int(self.seed ^ (self.epoch << 32))
         keys = [_signed(_splitmix64_int(base + number)) for number in range(NUM_DRAWS)]
@@ -121,11 +121,13 @@ def flipped(dice: Dice) -> torch.Tensor:
 
 def changes_colors(config: AugmentConfig) -> bool:
     """Whether any change of color is switched on."""
-    return any((config.saturation, config.hue, config.grayscale, config.brightness, config.contrast))
+    return any(
+        (config.saturation, config.hue, config.grayscale, config.brightness, config.contrast)
+    )
 
 
 def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
-    """All changes of color as one linear map: (B, 3, 4) float32, matrix and shift, on RGB in [0, 1].
+    """All changes of color as one linear map on RGB in [0, 1]: (B, 3, 4) float32, matrix and shift.
 
     Args:
         means_BC: (B, 3) float32, each clip's mean color, which contrast leaves in place.

@@ -19,7 +19,7 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
     if device.type != "cuda":
         yield from batches
         return
-    copies = torch.cuda.Stream(device)
+    copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     for batch in batches:
         with torch.cuda.stream(copies):
             frames, logmel, clip = (

@@ -36,7 +36,7 @@ def flops_per_clip(
     with FlopCounterMode(display=False) as counter:
         embeddings = model(video, audio)
         (embeddings.video.sum() + embeddings.audio.sum()).backward()
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def peak_flops(device: torch.device) -> float:

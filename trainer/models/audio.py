@@ -9,12 +9,14 @@ Shape suffixes: B clips, C channels, M mel bands, L mel frames (time), F feature
 from __future__ import annotations
 
 import itertools
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from trainer.models.fused_norm import Conv, norm_act, norm_conv
-from trainer.models.video import Recompute, init_convolutions
+from trainer.models.convolutions import Conv, init_convolutions
+from trainer.models.fused_norm import norm_act, norm_conv
+from trainer.models.video import Recompute
 
 RESNET_WIDTHS = (64, 128, 256, 512)
 SMALL_WIDTHS = (24, 48, 96, 192)
@@ -40,7 +42,7 @@ class ResidualBlock(nn.Module):
         """(B, num_in, M, L) -> (B, num_out, M', L')."""
         short_BCML = x_BCML
         if isinstance(self.downsample, nn.Sequential):
-            conv, norm = self.downsample
+            conv, norm = cast(Any, self.downsample)
             short_BCML = norm_act(conv(x_BCML), norm, relu=False)
         parts = 0 if recompute == "nothing" else 1
         y_BCML = norm_conv(
@@ -78,7 +80,8 @@ class AudioResNet18(nn.Module):
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
                 x_BCML = block(x_BCML, self.recompute)
-        return x_BCML.mean(dim=(2, 3))
+        features: torch.Tensor = x_BCML.mean(dim=(2, 3))
+        return features
 
 
 class SmallAudioNet(nn.Module):

@@ -13,8 +13,8 @@ have more channels than the module, which are 0 and stay 0.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,45 +22,10 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
 
+from trainer.models.convolutions import Conv
 from trainer.models.norm_ops import Affine, NormOps, Over, Running, TorchOps, ops_for
 
 Norm = nn.modules.batchnorm._BatchNorm
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A two-dimensional convolution, over rows and columns or over time."""
-
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    num_frames: int = 0
-    """T of a convolution over time, which sees (B * T, C, H, W) as (B, C, T, H * W) without moving
-    it; 0 for one over rows and columns."""
-
-    @property
-    def num_frames_out(self) -> int:
-        """T after a convolution over time with 3 taps."""
-        return (self.num_frames + 2 * self.padding[0] - 3) // self.stride[0] + 1
-
-    def __call__(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) -> (N', O, H', W')."""
-        if not self.num_frames:
-            return functional.conv2d(x, weight, None, self.stride, self.padding)
-        seen = _over_time(x, self.num_frames)
-        return _unfold(functional.conv2d(seen, weight, None, self.stride, self.padding), x)
-
-    def grads(
-        self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gradients of input and weight."""
-        seen = x
-        if self.num_frames:
-            dy, seen = _over_time(dy, self.num_frames_out), _over_time(x, self.num_frames)
-        dx, dw, _ = torch.ops.aten.convolution_backward(
-            *(dy, seen, weight, None, self.stride, self.padding),
-            *((1, 1), False, (0, 0), 1, (True, True, False)),
-        )
-        return (_unfold(dx, x) if self.num_frames else dx), dw
 
 
 def norm_act(
@@ -192,7 +157,7 @@ def _grads_by_parts(
     da = torch.empty_like(x)
     dk = torch.zeros_like(kernel, dtype=torch.float32)
     bounds = [num_clips * part // num_parts for part in range(num_parts + 1)]
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in itertools.pairwise(bounds):
         rows_in = slice(first * (conv.num_frames or 1), last * (conv.num_frames or 1))
         out = conv.num_frames_out if conv.num_frames else 1
         rows_out = slice(first * out, last * out)
@@ -209,7 +174,8 @@ def _prepare(
     num_zeros = x.shape[1] - norm.num_features
     weight = functional.pad(norm.weight, (0, num_zeros)) if num_zeros else norm.weight
     bias = functional.pad(norm.bias, (0, num_zeros)) if num_zeros else norm.bias
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     with torch.no_grad():
         mean, var = norm.running_mean, norm.running_var
         if num_zeros:
@@ -293,16 +259,3 @@ def replaying() -> Iterator[None]:
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _over_time(x: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """(B * T, C, H, W) -> (B, C, T, H * W), the same memory."""
-    width, height, columns = x.shape[1:]
-    rows = x.permute(0, 2, 3, 1).reshape(-1, num_frames, height * columns, width)
-    return rows.permute(0, 3, 1, 2)
-
-
-def _unfold(y: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(B, C, T, H * W) -> (B * T, C, H, W), with the rows and columns of `like`."""
-    height, columns = like.shape[2:]
-    return y.permute(0, 2, 3, 1).reshape(-1, height, columns, y.shape[1]).permute(0, 3, 1, 2)

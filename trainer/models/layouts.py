@@ -72,7 +72,9 @@ class _EveryNth(torch.autograd.Function):
 
 def _grid(x: torch.Tensor, num_frames: int) -> torch.Tensor:
     """(B * T, C, H, W) -> (B, T, H, W, C), the same memory."""
-    return x.permute(0, 2, 3, 1).unflatten(0, (-1, num_frames))
+    num, width, height, columns = x.shape
+    grid_shape = (num // num_frames, num_frames, height, columns, width)
+    return x.permute(0, 2, 3, 1).reshape(grid_shape)
 
 
 def _chosen(x: torch.Tensor, num_frames: int, steps: tuple[int, ...]) -> torch.Tensor:

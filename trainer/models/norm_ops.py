@@ -149,7 +149,9 @@ class TorchOps:
         centered = _full(x) - _wide(affine.mean)
         dz = _full(dy)
         if relu:
-            is_open = output > 0 if output is not None else self.apply(x, affine, None, relu=True) > 0
+            is_open = (
+                output > 0 if output is not None else self.apply(x, affine, None, relu=True) > 0
+            )
             dz = dz * is_open
         local = torch.stack((_rows(dz).sum(0), _rows(dz * centered).sum(0)))
         dx = dz * _wide(scale)

@@ -19,7 +19,8 @@ from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.fused_norm import replaying
 from trainer.models.inputs import normalise_audio, normalise_video
-from trainer.models.video import LANES, R2Plus1d18, Recompute, SmallVideoNet
+from trainer.models.small_video import SmallVideoNet
+from trainer.models.video import LANES, R2Plus1d18, Recompute
 
 #: 1 / temperature at the start; learnt from there.
 INITIAL_SCALE = 1 / 0.07
@@ -113,7 +114,9 @@ class TwoTowers(nn.Module):
     @contextlib.contextmanager
     def replaying(self) -> Iterator[None]:
         """Forward passes that repeat earlier ones: running statistics stay as they are."""
-        norms = [part for part in self.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        norms = [
+            part for part in self.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
+        ]
         before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
             norm.momentum, norm.num_batches_tracked = 0.0, None

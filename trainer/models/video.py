@@ -1,9 +1,9 @@
-"""Video towers: clips of RGB frames -> one feature vector per clip.
+"""The large video tower: clips of RGB frames -> one feature vector per clip.
 
 `R2Plus1d18` has the architecture and the parameter names of torchvision's `r2plus1d_18` without the
-classifier `fc`, so published weights load by name. `SmallVideoNet` is ours, for CPUs.
+classifier `fc`, so published weights load by name.
 
-R(2+1)D runs on two-dimensional convolutions, whose kernels are far faster than three-dimensional
+It runs on two-dimensional convolutions, whose kernels are far faster than three-dimensional
 ones: activations are (B * T, C, H, W) in channels-last memory, which a convolution over rows and
 columns reads as it is and a convolution over time as (B, C, T, H * W). Nothing is moved in memory.
 
@@ -15,19 +15,25 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from trainer.models.fused_norm import Conv, norm_act, norm_conv, replaying, runs_on_kernels
+from trainer.models.convolutions import (
+    Conv,
+    init_convolutions,
+    round_up,
+    space_conv,
+    time_conv,
+)
+from trainer.models.fused_norm import norm_act, norm_conv, replaying, runs_on_kernels
 from trainer.models.layouts import every_nth, squares
 
 #: Channels of the four stages.
 R2PLUS1D_WIDTHS = (64, 128, 256, 512)
-SMALL_WIDTHS = (24, 48, 96, 192)
 
 #: On a GPU, channels are filled up with zeros to a multiple of this: tensor cores work in eights,
 #: and vector loads of 16 bytes need aligned rows.
@@ -46,10 +52,10 @@ class Conv2Plus1d(nn.Sequential):
 
     def __init__(self, num_in: int, num_out: int, num_mid: int, stride: int = 1) -> None:
         super().__init__(
-            _space_conv(num_in, num_mid, 3, stride),
+            space_conv(num_in, num_mid, 3, stride),
             nn.BatchNorm3d(num_mid),
             nn.ReLU(inplace=True),
-            _time_conv(num_mid, num_out, stride),
+            time_conv(num_mid, num_out, stride),
         )
 
 
@@ -78,10 +84,12 @@ class BasicBlock(nn.Module):
         self, x_NCHW: torch.Tensor, num_frames: int, recompute: Recompute
     ) -> tuple[torch.Tensor, int]:
         """(B * T, num_in, H, W) and T -> (B * T', num_out, H', W') and T'."""
-        first, second = self.conv1[0], self.conv2[0]
+        first, mid_norm, _ = _parts(self.conv1)
+        second, last_norm = _parts(self.conv2)
         short_NCHW = x_NCHW
         if isinstance(self.downsample, nn.Sequential):
-            steps = self.downsample[0].stride
+            conv: Any = self.downsample[0]
+            steps = conv.stride
             x_NCHW, short_NCHW = every_nth(x_NCHW, num_frames, steps)
         parts = {"nothing": 0, "norms": 1, "segments": NUM_PARTS}[recompute]
         in_time = _over_time(first[3], num_frames)
@@ -95,10 +103,10 @@ class BasicBlock(nn.Module):
         def finish(y_NCHW: torch.Tensor, short_NCHW: torch.Tensor) -> torch.Tensor:
             space, time = _over_space(second[0]), _over_time(second[3], num_frames_out)
             kernel = _kernel(second[0], y_NCHW)
-            mid_NCHW = norm_conv(y_NCHW, self.conv1[1], space, kernel, num_parts=parts)
+            mid_NCHW = norm_conv(y_NCHW, mid_norm, space, kernel, num_parts=parts)
             kernel = _kernel(second[3], mid_NCHW)
             y_NCHW = norm_conv(mid_NCHW, second[1], time, kernel, num_parts=parts)
-            return norm_act(y_NCHW, self.conv2[1], self._short(short_NCHW))
+            return norm_act(y_NCHW, last_norm, self._short(short_NCHW))
 
         if recompute == "segments" and torch.is_grad_enabled():
             y_NCHW = _checkpointed(begin, x_NCHW)
@@ -108,7 +116,7 @@ class BasicBlock(nn.Module):
     def _short(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         if not isinstance(self.downsample, nn.Sequential):
             return x_NCHW
-        conv, norm = self.downsample
+        conv, norm = cast(Any, self.downsample)
         return norm_act(functional.conv2d(x_NCHW, _kernel(conv, x_NCHW)), norm, relu=False)
 
 
@@ -128,7 +136,7 @@ class R2Plus1d18(nn.Module):
             nn.Conv3d(3, num_mid, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
             nn.BatchNorm3d(num_mid),
             nn.ReLU(inplace=True),
-            _time_conv(num_mid, 64),
+            time_conv(num_mid, 64),
             nn.BatchNorm3d(64),
             nn.ReLU(inplace=True),
         )
@@ -152,7 +160,9 @@ class R2Plus1d18(nn.Module):
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
                 x_NCHW, num_frames = block(x_NCHW, num_frames, self.recompute)
-        features_NC = x_NCHW.mean(dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32))
+        features_NC = x_NCHW.mean(
+            dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32)
+        )
         return features_NC.view(num_clips, num_frames, -1).mean(dim=1)
 
     def kept_elements(self, num_frames: int, size: int, recompute: Recompute) -> float:
@@ -165,13 +175,13 @@ class R2Plus1d18(nn.Module):
         keeps_active = recompute == "nothing"
         side = size // 2
         pixels = num_frames * side**2
-        mid, out = (round_up(conv.out_channels, LANES) for conv in (self.stem[0], self.stem[3]))
+        mid, out = (round_up(conv.out_channels, LANES) for conv in _parts(self.stem)[::3])
         kept = float(num_frames * (side + 3) ** 2 * LANES + pixels * out)
         if recompute != "segments":
             kept += pixels * (mid * (1 + keeps_active) + out)
         peak = kept
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in layer:
+            for block in _parts(layer):
                 first, second = block.conv1[0], block.conv2[0]
                 side //= first[0].stride[1]
                 mids = num_frames * side**2 * round_up(first[0].out_channels, LANES)
@@ -189,7 +199,7 @@ class R2Plus1d18(nn.Module):
         return peak
 
     def _stem(self, x_NCHW: torch.Tensor, num_frames: int) -> torch.Tensor:
-        conv, norm, _, in_time, last_norm, _ = self.stem
+        conv, norm, _, in_time, last_norm, _ = _parts(self.stem)
         time = _over_time(in_time, num_frames)
         parts = 0 if self.recompute == "nothing" else 1
         on_kernels = runs_on_kernels(x_NCHW, norm)
@@ -207,48 +217,6 @@ class R2Plus1d18(nn.Module):
         return stem(x_NCHW)
 
 
-class SmallVideoNet(nn.Module):
-    """Four strided (2+1)D stages for CPUs; time is mixed in the last two, where it is cheap."""
-
-    num_features = SMALL_WIDTHS[-1]
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        num_in = 3
-        for stage, width in enumerate(SMALL_WIDTHS):
-            layers += _norm_relu(_space_conv(num_in, width, 5 if stage == 0 else 3, 2), width)
-            if stage >= 2:
-                layers += _norm_relu(_time_conv(width, width, stride=stage - 1), width)
-            num_in = width
-        self.layers = nn.Sequential(*layers)
-        # So shallow a net cannot tell left from right after a plain mean: four quarters are kept.
-        self.pool = nn.AdaptiveAvgPool3d((1, 2, 2))
-        self.project = nn.Linear(4 * num_in, self.num_features)
-        init_convolutions(self)
-
-    def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) normalised -> (B, 192)."""
-        # Channels last is the fastest layout of these convolutions on CPUs and on GPUs.
-        x_BCTHW = video_BCTHW.contiguous(memory_format=torch.channels_last_3d)
-        out: torch.Tensor = self.project(self.pool(self.layers(x_BCTHW)).flatten(1))
-        return out
-
-
-def init_convolutions(module: nn.Module) -> None:
-    """He initialisation by fan-out for convolutions (arXiv:1502.01852)."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-
-
-def round_up(number: int, multiple: int) -> int:
-    """The least multiple that is not less than `number`."""
-    return -(-number // multiple) * multiple
-
-
 def _checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
     """Run a part of the network that the backward pass will run again."""
     found: torch.Tensor = checkpoint(
@@ -261,12 +229,19 @@ def _checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> t
     return found
 
 
+def _parts(sequence: nn.Sequential) -> list[Any]:
+    return list(sequence)
+
+
 def _over_space(conv: nn.Conv3d) -> Conv:
-    return Conv(conv.stride[1:], conv.padding[1:])
+    stride: Any = conv.stride
+    padding: Any = conv.padding
+    return Conv(stride[1:], padding[1:])
 
 
 def _over_time(conv: nn.Conv3d, num_frames: int) -> Conv:
-    return Conv((conv.stride[0], 1), (conv.padding[0], 0), num_frames)
+    padding: Any = conv.padding
+    return Conv((conv.stride[0], 1), (padding[0], 0), num_frames)
 
 
 def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
@@ -299,18 +274,3 @@ def _stem_conv(conv: nn.Conv3d, squares_NCHW: torch.Tensor) -> torch.Tensor:
     weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)
     weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, LANES - 12))
     return functional.conv2d(squares_NCHW, weight_OIKK)
-
-
-def _space_conv(num_in: int, num_out: int, size: int, stride: int) -> nn.Conv3d:
-    pad = size // 2
-    return nn.Conv3d(
-        *(num_in, num_out, (1, size, size)), (1, stride, stride), (0, pad, pad), bias=False
-    )
-
-
-def _time_conv(num_in: int, num_out: int, stride: int = 1) -> nn.Conv3d:
-    return nn.Conv3d(num_in, num_out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False)
-
-
-def _norm_relu(conv: nn.Conv3d, width: int) -> list[nn.Module]:
-    return [conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True)]

@@ -6,10 +6,12 @@ from trainer.run.atomic_files import atomic_file, write_text, writing_run
 from trainer.run.checkpoint import Checkpoint, save_checkpoint
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
 from trainer.run.journal import Journal, StepResult, say, say_unreached
+from trainer.run.load import Load
 
 __all__ = [
     "Checkpoint",
     "Journal",
+    "Load",
     "StepResult",
     "TrainedRun",
     "atomic_file",

@@ -17,6 +17,7 @@ from trainer.config import TrainConfig
 from trainer.fetch import StreamStats
 from trainer.learning import Diagnostics
 from trainer.ranks import Readback, Supply, World
+from trainer.run.load import Load, load_text
 from trainer.run.metric_log import MetricLog
 from trainer.stream import Batch, ClipStream
 
@@ -47,8 +48,10 @@ class Journal:
     Only the first rank's journal writes, but every rank's measures.
     """
 
-    def __init__(self, run: Path, config: TrainConfig, first_step: int, *, writes: bool) -> None:
-        self._config = config
+    def __init__(
+        self, run: Path, config: TrainConfig, first_step: int, load: Load, *, writes: bool
+    ) -> None:
+        self._config, self._load = config, load
         self._log = MetricLog(run, first_step, tensorboard=config.tensorboard) if writes else None
         self._since = time.perf_counter()
         self._wait_seconds = 0.0
@@ -93,6 +96,7 @@ class Journal:
             "optim/lr": result.learning_rate,
             "optim/grad_norm": float(result.grad_norm),
             "throughput/clips_per_second": num_clips / seconds,
+            **self._load.metrics(self._num_clips / seconds),
             "time/step_seconds": seconds / max(1, self._num_steps),
             **supply.metrics(),
         }
@@ -148,7 +152,7 @@ def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str)
         f"step {steps_done:{width}}/{num_steps}  loss {values['train/loss']:.3f}  "
         f"R@1 within movie {'  - ' if within != within else f'{within:.2f}'}, "
         f"in batch {values['train/global_r1']:.2f}  "
-        f"{values['throughput/clips_per_second']:.0f} clips/s  "
+        f"{values['throughput/clips_per_second']:.0f} clips/s  {load_text(values)}  "
         f"waiting for data {values['data/wait_fraction']:.0%} (limit: {limit}), "
         f"{values['data/queue_batches']:.0f} batches ready"
     )

@@ -19,7 +19,7 @@ METRICS_JSONL = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
 #: Areas whose figures depend on the machine and the hour; all others are equal in equal runs.
-TIMED_AREAS = ("time/", "throughput/", "data/")
+TIMED_AREAS = ("time/", "throughput/", "data/", "memory/")
 
 
 class MetricLog:

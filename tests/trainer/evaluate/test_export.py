@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from shards_spec.errors import InputError
 from trainer.evaluate.export import export
-from trainer.models.video import SmallVideoNet
+from trainer.models.small_video import SmallVideoNet
 from trainer.run.folder import load_run
 
 

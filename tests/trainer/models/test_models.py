@@ -14,8 +14,9 @@ from trainer.models.inputs import (
     normalise_video,
     video_from_frames,
 )
+from trainer.models.small_video import SmallVideoNet
 from trainer.models.two_towers import INITIAL_SCALE, MAX_SCALE, TwoTowers, build_model
-from trainer.models.video import R2Plus1d18, SmallVideoNet
+from trainer.models.video import R2Plus1d18
 
 
 def torchvision_r2plus1d_18_shapes() -> dict[str, tuple[int, ...]]:

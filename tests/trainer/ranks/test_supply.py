@@ -21,11 +21,14 @@ from trainer.models.two_towers import Embeddings
 from trainer.ranks.data_supply import Supply
 from trainer.ranks.world import World
 from trainer.run.journal import Journal, StepResult
+from trainer.run.load import Load
 from trainer.run.metric_log import read_metrics
 from trainer.stream.stream import ClipStream
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))
+
+LOAD = Load(1e9, float("nan"), ALONE.device)
 
 #: What the second rank waits for each batch, seconds; a step takes a tenth of it.
 SLOW_SECONDS = 0.4
@@ -48,7 +51,7 @@ def test_what_loaders_did_during_a_test_is_not_counted_in(
     config = dataclasses.replace(tiny_config, stream=stream_config)
     with (
         ClipStream(toy_data, config.policy, config.stream, seed=0) as stream,
-        Journal(tmp_path, config, 0, writes=False) as journal,
+        Journal(tmp_path, config, 0, LOAD, writes=False) as journal,
     ):
         for _ in range(30):
             result = result_of(stream, config)

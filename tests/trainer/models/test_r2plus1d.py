@@ -1,0 +1,172 @@
+"""R(2+1)D on 2D convolutions: equal to the 3D network, whatever is fused, padded or recomputed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from shards_spec.errors import InputError
+from trainer.models.fused_norm import forced
+from trainer.models.norm_ops import Affine, KernelOps, NormOps, Over, Running, TorchOps
+from trainer.models.pretrained import load_torchvision
+from trainer.models.video import (
+    R2Plus1d18,
+    Recompute,
+    _space_conv_of,
+    _stem_conv,
+    _stem_squares,
+)
+
+#: Of gradients, by norm, in float64; sums are in another order.
+TOLERANCE = 1e-10
+
+
+def in_three_dimensions(net: R2Plus1d18, video_BCTHW: torch.Tensor) -> torch.Tensor:
+    """The same network as torchvision writes it: modules one after the other, in three axes."""
+    x = net.stem(video_BCTHW)
+    for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
+        for block in layer:
+            short = x if block.downsample is None else block.downsample(x)
+            x = torch.relu(block.conv2(block.conv1(x)) + short)
+    return x.mean(dim=(2, 3, 4))
+
+
+def learnt(net: R2Plus1d18, call: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+    """Features, gradient and running statistics after one step's passes."""
+    generator = torch.Generator().manual_seed(1)
+    video = torch.randn(2, 3, 8, 32, 32, generator=generator, dtype=torch.float64)
+    features = call(video)
+    (features @ torch.linspace(-1, 1, 512, dtype=features.dtype)).square().sum().backward()
+    grads = [weight.grad.flatten() for weight in net.parameters() if weight.grad is not None]
+    buffers = [value.double().flatten() for value in net.buffers()]
+    return [features.detach(), torch.cat(grads), torch.cat(buffers)]
+
+
+def errors(found: list[torch.Tensor], expected: list[torch.Tensor]) -> list[float]:
+    pairs = zip(found, expected, strict=True)
+    return [float((one - other).norm() / other.norm()) for one, other in pairs]
+
+
+@pytest.fixture(scope="module")
+def net() -> R2Plus1d18:
+    torch.manual_seed(0)
+    return R2Plus1d18().double()
+
+
+@pytest.fixture(scope="module")
+def expected(net: R2Plus1d18) -> list[torch.Tensor]:
+    reference = copy.deepcopy(net)
+    return learnt(reference, lambda video: in_three_dimensions(reference, video))
+
+
+@pytest.mark.parametrize("recompute", get_args(Recompute))
+@pytest.mark.parametrize("ops", [None, TorchOps()])
+def test_it_is_the_three_dimensional_network(
+    net: R2Plus1d18, expected: list[torch.Tensor], ops: NormOps | None, recompute: Recompute
+) -> None:
+    found_net = copy.deepcopy(net)
+    found_net.recompute = recompute
+    with forced(ops) if ops else nullcontext():
+        found = learnt(found_net, found_net)
+    # Sums over parts of the batch are in float32.
+    tolerance = 1e-6 if recompute == "segments" and ops else TOLERANCE
+    assert max(errors(found, expected)) < tolerance
+
+
+def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d18) -> None:
+    evaluated = copy.deepcopy(net).eval()
+    video = torch.randn(1, 3, 5, 40, 24, dtype=torch.float64)
+    with torch.no_grad():
+        found, expected = evaluated(video), in_three_dimensions(evaluated, video)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (24, 32)])
+def test_the_stem_over_squares_is_the_stem(net: R2Plus1d18, size: tuple[int, int]) -> None:
+    pixels = torch.randn(3, 3, *size, dtype=torch.float64)
+    conv: Any = net.stem[0]
+    found = _stem_conv(conv, _stem_squares(pixels))
+    torch.testing.assert_close(found[:, :45], _space_conv_of(conv, pixels))
+    assert not found[:, 45:].any()
+
+
+def test_wide_tower_with_published_weights_gives_their_features(net: R2Plus1d18) -> None:
+    weights = net.float().state_dict() | {"fc.weight": torch.zeros(400, 512)}
+    narrow, wide = R2Plus1d18(), R2Plus1d18(lanes=16)
+    load_torchvision(narrow, weights)
+    load_torchvision(wide, weights)
+    widths = {conv.out_channels for conv in wide.modules() if isinstance(conv, nn.Conv3d)}
+    assert all(width % 16 == 0 for width in widths)
+    assert {48, 144, 240, 464, 928} <= widths
+    video = torch.randn(2, 3, 4, 32, 32)
+    for mode in (True, False):
+        with torch.no_grad():
+            found, expected = wide.train(mode)(video), narrow.train(mode)(video)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    net.double()
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
+def test_weights_of_another_network_are_refused(change: str) -> None:
+    weights = R2Plus1d18().state_dict()
+    if change == "missing":
+        del weights["stem.0.weight"]
+    elif change == "unknown":
+        weights["stem.9.weight"] = torch.zeros(1)
+    else:
+        weights["stem.0.weight"] = torch.zeros(64, 3, 3, 7, 7)
+    with pytest.raises(InputError, match=r"stem\.[09]\.weight"):
+        load_torchvision(R2Plus1d18(), weights)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [16, 48, 144, 1152])
+@pytest.mark.parametrize("has_short", [False, True])
+def test_kernels_compute_what_torch_does(width: int, dtype: torch.dtype, has_short: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def activation() -> torch.Tensor:
+        values = torch.randn(8, width, 14, 14, generator=generator) * 2 + 3
+        return values.cuda().to(dtype).contiguous(memory_format=torch.channels_last)
+
+    x, dy = activation(), activation() - 3
+    short = activation() - 3 if has_short else None
+    weight, bias = torch.rand(width, device="cuda") + 0.5, torch.randn(width, device="cuda")
+
+    def run(ops: NormOps) -> list[torch.Tensor]:
+        running = Running(torch.full_like(weight, 2.5), torch.ones_like(weight), 0.1)
+        mean, rstd = ops.stats(x, running, 1e-5, Over())
+        affine = Affine(weight, bias, mean, rstd)
+        y = ops.apply(x, affine, short, relu=True)
+        output = y if has_short else None
+        grads = ops.grads(dy.clone(), x, affine, Over(), relu=True, output=output)
+        extra = [grads.short] if grads.short is not None else []
+        return [mean, rstd, running.mean, running.var, y, grads.x, grads.weight, grads.bias, *extra]
+
+    found = [value.double() for value in run(KernelOps())]
+    expected = [value.double() for value in run(TorchOps())]
+    assert max(errors(found, expected)) < (1e-5 if dtype == torch.float32 else 1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("recompute", get_args(Recompute))
+def test_a_tower_on_kernels_computes_what_the_cpu_does(recompute: Recompute) -> None:
+    torch.manual_seed(0)
+    host = R2Plus1d18()
+    device = copy.deepcopy(host).cuda()
+    device.recompute = recompute
+    video = torch.randn(4, 3, 8, 64, 64)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        found = device(video.cuda())
+        found.square().sum().backward()
+    expected = host(video)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
+    for one, other in zip(device.buffers(), host.buffers(), strict=True):
+        torch.testing.assert_close(one.cpu(), other, rtol=1e-3, atol=1e-4)

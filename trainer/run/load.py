@@ -1,0 +1,50 @@
+"""How much of a device a run uses: arithmetic, its share of what the device can do, memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+
+import torch
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is known of a device and the work for one clip."""
+
+    flops_per_clip: float
+    """Floating-point operations of a training step for one clip."""
+    peak_flops: float
+    """What the device can do per second at most; NaN where that is not known."""
+    device: torch.device
+
+    def metrics(self, clips_per_second: float) -> dict[str, float]:
+        """Figures of this rank by metric name; those that do not exist are NaN."""
+        flops = clips_per_second * self.flops_per_clip
+        return {
+            "throughput/clips_per_second_per_device": clips_per_second,
+            "throughput/tflops_per_device": flops / 1e12,
+            "throughput/mfu": flops / self.peak_flops,
+            "memory/peak_gib": self.peak_bytes() / GIB,
+        }
+
+    def peak_bytes(self) -> float:
+        """The most memory that was in use so far: of the GPU, or of the process on the CPU."""
+        if self.device.type == "cuda":
+            return float(torch.cuda.max_memory_allocated(self.device))
+        unit = 1 if sys.platform == "darwin" else 1024
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def load_text(values: dict[str, float]) -> str:
+    """The figures of `Load.metrics` for people."""
+    mfu = values["throughput/mfu"]
+    share = "" if mfu != mfu else f" (MFU {mfu:.0%})"
+    return (
+        f"{values['throughput/clips_per_second_per_device']:.0f} per device, "
+        f"{values['throughput/tflops_per_device']:.3g} TFLOP/s{share}, "
+        f"{values['memory/peak_gib']:.1f} GiB"
+    )

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pipeline.sources.access import is_by_range, open_source
-from pipeline.sources.corpus import Movie, find_movies
+from pipeline.sources.corpus import Corpus, find_corpus, find_movies
 from pipeline.sources.identity import fingerprint, is_local, looked_up, require_unchanged
+from pipeline.sources.movie import Movie, shown_name
+from pipeline.sources.movie_id import keep_ids
 from pipeline.sources.readable import Readable
 from pipeline.sources.staged import delete_copy
 
 __all__ = [
+    "Corpus",
     "Movie",
     "Readable",
     "delete_copy",
+    "find_corpus",
     "find_movies",
     "fingerprint",
     "is_by_range",
     "is_local",
+    "keep_ids",
     "looked_up",
     "open_source",
     "require_unchanged",
+    "shown_name",
 ]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from pipeline.limits import GIB, Limits
 from pipeline.sources import identity
-from pipeline.sources.corpus import Movie
+from pipeline.sources.movie import Movie
 from pipeline.sources.ranged import ranged_source
 from pipeline.sources.readable import Readable
 from pipeline.sources.staged import staged_copy

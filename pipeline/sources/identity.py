@@ -21,7 +21,7 @@ from pipeline.errors import (
     SourceError,
     UnreadableError,
 )
-from pipeline.sources.corpus import Movie
+from pipeline.sources.movie import Movie
 from shards_spec.errors import (
     AccessDeniedError,
     NoCredentialsError,

@@ -28,7 +28,7 @@ from typing import Any
 from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
 from pipeline.sources import identity
-from pipeline.sources.corpus import Movie
+from pipeline.sources.movie import Movie
 from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.readable import Readable
 

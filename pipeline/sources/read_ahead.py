@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from pipeline.limits import Limits
 from pipeline.sources import identity
-from pipeline.sources.corpus import Movie
+from pipeline.sources.movie import Movie
 from shards_spec.errors import (
     AccessDeniedError,
     ObjectChangedError,

@@ -23,7 +23,7 @@ from pathlib import Path
 from pipeline.errors import DiskFullError, SourceError
 from pipeline.limits import GIB
 from pipeline.sources import identity
-from pipeline.sources.corpus import Movie
+from pipeline.sources.movie import Movie
 
 #: How long a task waits for copies in use to be done with before it calls the disk full.
 _WAIT_FOR_ROOM_SECONDS = 600.0

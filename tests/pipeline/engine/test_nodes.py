@@ -27,7 +27,7 @@ from pipeline.errors import LostError
 from pipeline.movie import steps
 from pipeline.movie.spool import SOUND
 from pipeline.plan.movie_plan import Segment
-from pipeline.sources.corpus import find_movies
+from pipeline.sources import find_movies
 from pipeline.video.segment import VideoSegment
 from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe

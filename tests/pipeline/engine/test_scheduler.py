@@ -26,7 +26,7 @@ from pipeline.engine.health import Health
 from pipeline.engine.jobs import Job
 from pipeline.engine.ray_failures import task_error
 from pipeline.engine.scheduler import Scheduler
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 from shards_spec.errors import StorageError
 
 

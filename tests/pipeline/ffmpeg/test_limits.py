@@ -22,8 +22,7 @@ from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_s
 from pipeline.limits import Limits
 from pipeline.movie.steps import Effort, bare_row, prepare
 from pipeline.redaction import redacted
-from pipeline.sources import Readable, fingerprint, open_source
-from pipeline.sources.corpus import find_movies
+from pipeline.sources import Readable, find_movies, fingerprint, open_source
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened_file

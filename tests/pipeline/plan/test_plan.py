@@ -13,7 +13,7 @@ from pipeline.errors import TooShortError
 from pipeline.plan.segments import split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
 from pipeline.probe.video_stream import Crop, VideoStream
-from pipeline.sources.corpus import Movie
+from pipeline.sources import Movie
 from pipeline.video.black_bars import crop_from_lit
 from pipeline.video.filters import frame_size
 from shards_spec.recipe import NANOSECONDS, Recipe

@@ -15,7 +15,7 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie import steps
 from pipeline.probe.audio_track import audio_tracks, choose_track
 from pipeline.probe.languages import language_code
-from pipeline.sources.corpus import Movie, find_movies
+from pipeline.sources import Movie, find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from tests.support.films.beeps import (

@@ -18,8 +18,7 @@ from pipeline.__main__ import main
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.movie import steps
 from pipeline.movie.spool import SOUND, Spool
-from pipeline.sources import identity, staged
-from pipeline.sources.corpus import Movie, find_movies
+from pipeline.sources import Movie, find_movies, identity, staged
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage

@@ -14,8 +14,7 @@ from typing import Any
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.movie import steps
-from pipeline.sources import Readable, fingerprint, open_source
-from pipeline.sources.corpus import Movie, find_movies
+from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_source
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio
 

@@ -15,9 +15,8 @@ import pytest
 from pipeline.errors import NoDecoderError
 from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import fingerprint, open_source
+from pipeline.sources import Movie, fingerprint, open_source
 from pipeline.sources import read_ahead as blocks
-from pipeline.sources.corpus import Movie
 from pipeline.sources.ranged import ranged_source
 from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
 

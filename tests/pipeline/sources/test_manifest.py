@@ -1,0 +1,186 @@
+"""Manifests as people and programs write them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.sources import Movie, find_movies
+from pipeline.sources.identity import local_file
+from shards_spec.errors import InputError
+from tests.support.films.named_files import touch
+
+NAN = float("nan")
+
+
+def _one(path: Path) -> Movie:
+    (movie,) = find_movies(str(path))
+    return movie
+
+
+def test_a_csv_manifest(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    manifest = tmp_path / "corpus.csv"
+    manifest.write_text(
+        "uri,movie_id,group,language,start,end\n"
+        "a.mp4,episode-1,show,en,,\n"
+        f"{tmp_path}/b.mp4,,,,10,20.5\n"
+    )
+    first, second = sorted(find_movies(str(manifest)), key=lambda m: m.uri)
+    assert (first.movie_id, first.group, first.language) == ("episode-1", "show", "en")
+    assert (second.movie_id, second.start_seconds, second.end_seconds) == ("b", 10.0, 20.5)
+    assert local_file(second) == tmp_path / "b.mp4"
+    assert second.num_bytes == len("b.mp4")
+
+
+def test_jsonl_and_parquet_manifests(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    rows = [{"uri": "a.mp4", "group": "g"}]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+    for name in ("m.jsonl", "m.parquet"):
+        (movie,) = find_movies(str(tmp_path / name))
+        assert (movie.movie_id, movie.group) == ("a", "g")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("movie_id\nx\n", "no `uri`"),
+        ("uri,status\na.mp4,red\n", "'status' has the name of a column of the index"),
+        ("uri,group\na.mp4,x,y\n", "row 1: more cells than columns"),
+        ("uri,audio_track\na.mp4,1.5\n", "not a valid stream index"),
+        ("uri,audio_track\na.mp4,-1\n", "not a valid stream index"),
+        ("uri,end\nb.mp4,1\na.mp4,inf\n", "row 2: end 'inf' is not finite"),
+        ("uri,movie_id\na.mp4,Not Valid\n", "Not Valid"),
+        ("uri,start,end\na.mp4,5,4\n", "not a valid time range"),
+        ("uri,start\na.mp4,soon\n", "soon"),
+        ("uri,movie_id\na.mp4,x\nb.mp4,x\n", "more than one source"),
+    ],
+)
+def test_a_broken_manifest_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        find_movies(str(tmp_path / "m.csv"))
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x1e"])
+def test_only_newlines_end_a_line(tmp_path: Path, separator: str) -> None:
+    name = f"a{separator}b.mp4"
+    touch(tmp_path, name)
+    row = {"uri": name, "group": f"A{separator}B"}
+    (tmp_path / "m.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n")
+    (tmp_path / "m.csv").write_text(f"uri,group\n{name},A{separator}B\n")
+    for manifest in ("m.jsonl", "m.csv"):
+        movie = _one(tmp_path / manifest)
+        assert (movie.name, movie.group) == (name, row["group"])
+        assert movie.num_bytes > 0
+
+
+def test_cells_with_commas_quotes_and_newlines(tmp_path: Path) -> None:
+    names = ["a, b.mp4", 'say "hi".mp4', "two\nlines.mp4"]
+    touch(tmp_path, *names)
+    lines = [
+        "uri,title",
+        '"a, b.mp4","The Good, the Bad"',
+        '"say ""hi"".mp4",x',
+        '"two\nlines.mp4",',
+    ]
+    (tmp_path / "m.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    movies = find_movies(str(tmp_path / "m.csv"))
+    assert sorted(movie.name for movie in movies) == sorted(names)
+    assert dict(movies[0].metadata) == {"title": "The Good, the Bad"}
+    assert all(movie.num_bytes > 0 for movie in movies)
+
+
+@pytest.mark.parametrize(("track", "wanted"), [("1.0", 1), ("3.0", 3), ("2", 2), ("", -1)])
+def test_whole_numbers_of_a_column_with_gaps(tmp_path: Path, track: str, wanted: int) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "m.csv").write_text(f"uri,audio_track,movie_id,end\na.mp4,{track},7.0,\n")
+    movie = _one(tmp_path / "m.csv")
+    assert (movie.audio_track, movie.movie_id, movie.end_seconds) == (wanted, "7", 0.0)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"start": [NAN], "end": [NAN]},
+        {"audio_track": [NAN], "language": [None], "group": [NAN]},
+        {"movie_id": [NAN], "title": [NAN], "end": pa.array([None], pa.float64())},
+    ],
+)
+def test_nan_and_null_are_not_given(tmp_path: Path, columns: dict[str, Any]) -> None:
+    touch(tmp_path, "a.mp4")
+    pq.write_table(pa.table({"uri": ["a.mp4"], **columns}), tmp_path / "m.parquet")
+    (tmp_path / "plain.csv").write_text("uri\na.mp4\n")
+    assert _one(tmp_path / "m.parquet") == _one(tmp_path / "plain.csv")
+
+
+def test_numbers_as_ids_and_groups_of_pandas(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    row = {"uri": ["a.mp4"], "movie_id": [12.0], "group": [2010.0], "audio_track": [1.0]}
+    pq.write_table(pa.table(row), tmp_path / "m.parquet")
+    movie = _one(tmp_path / "m.parquet")
+    assert (movie.movie_id, movie.group, movie.audio_track) == ("12", "2010", 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"end": float("inf")}, "not finite"),
+        ({"start": -1}, "not a valid time range"),
+        ({"audio_track": 1.5}, "not a valid stream index"),
+        ({"end": [1]}, "not a number"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "m.jsonl").write_text(json.dumps({"uri": "a.mp4", **row}))
+    with pytest.raises(InputError, match=rf"m\.jsonl, row 1: .*{message}"):
+        find_movies(str(tmp_path / "m.jsonl"))
+    (tmp_path / "list.jsonl").write_text('["a.mp4"]')
+    with pytest.raises(InputError, match="row 1: is not an object"):
+        find_movies(str(tmp_path / "list.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "50%.mp4", "què?.mp4", "a#b.mp4", os.fsdecode(b"bytes\xff.mp4")]
+)
+def test_file_uris_have_escapes_and_paths_have_none(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name)
+    uri = (tmp_path / name).as_uri()
+    for text in (uri, uri.replace("file://", "file://localhost")):
+        (tmp_path / "m.jsonl").write_text(json.dumps({"uri": text}))
+        movie = _one(tmp_path / "m.jsonl")
+        assert movie.num_bytes > 0
+        assert movie.uri == uri
+    if "\udcff" not in name:
+        for text in (name, str(tmp_path / name)):
+            (tmp_path / "m.jsonl").write_text(json.dumps({"uri": text}))
+            assert _one(tmp_path / "m.jsonl") == movie
+    assert [found.uri for found in find_movies(tmp_path.as_uri())] == [uri]
+
+
+def test_further_columns_are_kept_as_they_are(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    row = {"uri": "a.mp4", "title": "Å, b", "year": 1927, "score": 7.5, "is_public": False}
+    row |= {"genres": ["drama", "sf"], "ids": {"imdb": "tt1"}, "none": None}
+    (tmp_path / "m.jsonl").write_text(json.dumps(row))
+    metadata = dict(_one(tmp_path / "m.jsonl").metadata)
+    assert metadata == {
+        "title": "Å, b",
+        "year": 1927,
+        "score": 7.5,
+        "is_public": False,
+        "genres": ["drama", "sf"],
+        "ids": '{"imdb": "tt1"}',
+    }

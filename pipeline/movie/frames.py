@@ -1,4 +1,4 @@
-"""The picture halves of a movie's clips, put together from the grid frames of all its segments."""
+"""The video of a movie's clips, assembled from the grid frames of all its segments."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from shards_spec.sample import join_strip
 
 @dataclass(frozen=True)
 class VideoClip:
-    """The picture half of a clip."""
+    """What is known about the frames of a clip."""
 
     clip_number: int
     first_frame_pts_ns: int
     luma_mean: float
+    """0..255."""
     luma_std: float
     motion: float
+    """Mean absolute change of luma from frame to frame, 0..255."""
 
 
 class MovieFrames:
     """All decoded grid frames of a movie; clips are cut from them."""
 
     def __init__(
-        self,
-        plan: PlacedPlan,
-        segments: Sequence[tuple[VideoSegment, NDArray[np.uint8] | SpoolPart]],
+        self, plan: PlacedPlan, segments: Sequence[tuple[VideoSegment, SpoolPart]]
     ) -> None:
         """`segments` with their bytes, in the order of the movie; `plan` with its clips placed."""
         self._plan = plan
-        self._segments = [(found, data) for found, data in segments if len(found.pts_ns)]
+        self._segments = [(video, data) for video, data in segments if len(video.pts_ns)]
         self._head = self._segments[0][0].jpeg_head if self._segments else b""
-        founds = [found for found, _ in self._segments]
-        self._steps = _joined([f.first_step + np.arange(len(f.pts_ns)) for f in founds])
-        self._pts_ns = _joined([f.pts_ns for f in founds])
-        self._luma_sum = _joined([f.luma_sum for f in founds])
-        self._luma_square_sum = _joined([f.luma_square_sum for f in founds])
-        self._change_sum = _joined([f.change_sum for f in founds])
-        self._damaged = _joined([np.array(f.damaged_steps, np.int64) for f in founds])
+        videos = [video for video, _ in self._segments]
+        self._steps = _joined([v.first_step + np.arange(len(v.pts_ns)) for v in videos])
+        self._pts_ns = _joined([v.pts_ns for v in videos])
+        self._luma_sum = _joined([v.luma_sum for v in videos])
+        self._luma_square_sum = _joined([v.luma_square_sum for v in videos])
+        self._change_sum = _joined([v.change_sum for v in videos])
+        self._damaged = _joined([np.array(v.damaged_steps, np.int64) for v in videos])
 
     def clip(self, clip_number: int) -> VideoClip | None:
-        """The clip, or None when the stream had not all of its frames."""
-        begin, end = self._places(clip_number)
+        """The clip, or None if the stream did not have all of its frames."""
+        begin, end = self._frame_range(clip_number)
         count = end - begin
         if count != self._plan.recipe.num_frames:
             return None
-        # Where a broken clock jumps back, frames may be counted that come on screen only later.
+        # Where a clock jumps back, frames that are on screen only later may be among them.
         if self._pts_ns[begin] > self._plan.clip_start_ns(clip_number):
             return None
         pixels = self._plan.height * self._plan.width
-        # Whole numbers up to the last step: no order of summing changes the result.
+        # Integers up to the last operation: the order of summing cannot change the result.
         total, squares = (
             int(sums[begin:end].sum()) for sums in (self._luma_sum, self._luma_square_sum)
         )
@@ -70,29 +70,29 @@ class MovieFrames:
         )
 
     def is_damaged(self, clip_number: int) -> bool:
-        """Whether a decoder had to mend one of the clip's frames."""
+        """Whether one of the clip's frames is concealed or missing."""
         step = self._plan.clip_step(clip_number)
         last = step + self._plan.recipe.num_frames
         return bool(np.any((self._damaged >= step) & (self._damaged < last)))
 
     def strip(self, clip_number: int) -> bytes:
-        """The film strip of a clip that is there."""
-        begin, end = self._places(clip_number)
+        """The film strip (JPEG) of a clip that `clip` returned."""
+        begin, end = self._frame_range(clip_number)
         scans = [self._scan(int(step)) for step in self._steps[begin:end]]
         return join_strip(self._head, scans)
 
-    def _places(self, clip_number: int) -> tuple[int, int]:
-        """[begin, end) of the clip's frames among those that are there."""
+    def _frame_range(self, clip_number: int) -> tuple[int, int]:
+        """[begin, end) of the clip's frames among the decoded ones."""
         step = self._plan.clip_step(clip_number)
         begin, end = np.searchsorted(self._steps, [step, step + self._plan.recipe.num_frames])
         return int(begin), int(end)
 
     def _scan(self, step: int) -> bytes:
-        for found, data in self._segments:
-            place = step - found.first_step
-            if 0 <= place < len(found.scan_ends):
-                start = int(found.scan_ends[place - 1]) if place else 0
-                return data[start : int(found.scan_ends[place])].tobytes()
+        for video, data in self._segments:
+            index = step - video.first_step
+            if 0 <= index < len(video.scan_ends):
+                start = int(video.scan_ends[index - 1]) if index else 0
+                return data.read(start, int(video.scan_ends[index]))
         raise AssertionError(f"grid step {step} was not decoded")
 
 

@@ -1,8 +1,8 @@
-"""A movie's clip bytes on the writer's disk: filled part by part, read clip by clip.
+"""A temporary file with the decoded bytes of one movie: filled part by part, read clip by clip.
 
 Clips are written in an order that is spread over the whole movie, so any few of them need all
-parts. The parts come out of the object store one at a time, are appended to one nameless file, and
-are let go of; memory holds one part, however long the movie is.
+parts. The parts come out of the object store one at a time, are appended to one unnamed file, and
+are released; memory holds one part, however long the movie is.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO
+from typing import IO, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Name of the sound among the parts; the pictures have their segments' numbers.
-SOUND = -1
+#: The key of the audio among the parts.
+AUDIO_PART: Final = "audio"
+#: What a part is called: a video segment by its number, or `AUDIO_PART`.
+PartKey: TypeAlias = int | Literal["audio"]
 
 
 class Spool:
@@ -26,7 +28,7 @@ class Spool:
     def __init__(self) -> None:
         # Unlinked from the start; closed by `__exit__`.
         self._file = tempfile.TemporaryFile(prefix="reelshards-")  # noqa: SIM115
-        self._starts: dict[int, int] = {}
+        self._starts: dict[PartKey, int] = {}
         self._end = 0
 
     def __enter__(self) -> Spool:
@@ -40,29 +42,29 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def add(self, name: int, parts: Iterable[NDArray[np.uint8]]) -> None:
-        """Append the bytes (N,) uint8 of `SOUND` or of a segment, which may come in parts."""
-        self._starts[name] = self._end
+    def add(self, key: PartKey, pieces: Iterable[NDArray[np.uint8]]) -> None:
+        """Append a part, given as one or more arrays (N,) uint8."""
+        self._starts[key] = self._end
         self._file.seek(self._end)
-        for part in parts:
-            self._end += self._file.write(part.data)
+        for piece in pieces:
+            self._end += self._file.write(piece.data)
 
-    def part(self, name: int) -> SpoolPart:
-        """What was added under `name`."""
-        return SpoolPart(self._file, self._starts[name])
+    def part(self, key: PartKey) -> SpoolPart:
+        """The part that was added under `key`."""
+        return SpoolPart(self._file, self._starts[key])
 
 
 @dataclass(frozen=True)
 class SpoolPart:
-    """Bytes of a spool that are read when a slice of them is taken, as of an array."""
+    """One part of a spool."""
 
     file: IO[bytes]
-    start: int
+    offset: int
+    """Of the part's first byte in the file."""
 
-    def __getitem__(self, key: slice) -> NDArray[np.uint8]:
-        """(stop - start,) uint8 of a slice with both ends and no step."""
-        self.file.seek(self.start + key.start)
-        size = key.stop - key.start
-        data = np.frombuffer(self.file.read(size), np.uint8)
-        assert len(data) == size, (self.start, key)
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes [start, stop) of the part."""
+        self.file.seek(self.offset + start)
+        data = self.file.read(stop - start)
+        assert len(data) == stop - start, f"bytes [{start}, {stop}) are not in the spool"
         return data

@@ -1,10 +1,10 @@
-"""Black bars, found once per movie from frames spread over all of it.
+"""Finds black bars, once per movie, from frames spread over all of it.
 
-A row or column is picture when in some frames a good part of it is lit without break, or most of it
-is more than black. A dark scene therefore never crops a movie, and one that changes its aspect
-keeps its largest picture; but the letters of a subtitle, a logo, or noise in a bar light too little
-at a stretch. And a bar ends at a straight edge: where picture fades into black (a globe in space,
-titles on black) nothing is cropped.
+A row or column belongs to the active picture if in some frames a good part of it is lit without
+interruption, or most of it is brighter than black. A dark scene therefore never crops a movie, and
+one that changes its aspect keeps its largest active picture; the letters of a subtitle, a logo, or
+noise in a bar are lit in pieces that are too short. A bar must end at a straight edge: where the
+image fades into black (a globe in space, titles on black) nothing is cropped.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from pipeline.sources import Readable
 from pipeline.video.filters import upright
 from shards_spec.recipe import NANOSECONDS
 
-#: Frames that are looked at.
+#: Number of sampled frames.
 NUM_SAMPLES = 32
 #: A pixel brighter than this (0..255) is lit.
 LIT_LUMA = 28
-#: A line is black when the middle one of its pixels is at most this; black itself is 0.
+#: A line is black if the median of its pixels is at most this; black itself is 0.
 BLACK_LUMA = 16
-#: Lit pixels count in stretches of at least this share of the line: strokes of letters do not.
-MIN_STRETCH = 1 / 32
-#: A line is picture when this share of it is lit, in this share of the frames (at least one).
+#: Lit pixels count in runs of at least this share of the line: strokes of letters do not.
+MIN_RUN = 1 / 32
+#: A line is active if this share of it is lit, in this share of the frames (at least one).
 MIN_LIT = 0.15
 MIN_FRAMES = 0.06
-#: A side is a straight edge when over so short a way (share of the side, at least two lines) the
-#: share of a line that is ever lit grows by so much.
-EDGE_WAY = 0.007
+#: A side is a straight edge if, within this distance (share of the side, at least two lines), the
+#: share of a line that is ever lit grows by `MIN_EDGE`.
+EDGE_DISTANCE = 0.007
 MIN_EDGE = 0.35
-#: Bars left and right differ by this share of the width at most; above and below they may differ.
-MAX_LOPSIDED = 0.05
-#: Fewer rows or columns than this share of the side are an edge, not a bar; and so many lit lines
-#: between dark ones are an artefact, such as coded captions on the first line, not picture.
+#: Left and right bars differ by at most this share of the width; top and bottom bars may differ.
+MAX_ASYMMETRY = 0.05
+#: Fewer rows or columns than this share of the side are an edge, not a bar; and as few lit lines
+#: between dark ones are an artifact, such as encoded captions on the first line.
 MIN_BAR = 0.015
 
 _SAMPLE_SECONDS = 60.0
@@ -55,8 +55,8 @@ def find_crop(probe: Probe, source: Readable, what: str) -> Crop | None:
     for time_ns in _sample_times(probe):
         frame = _gray_frame(probe, source, what, time_ns)
         if frame is not None:
-            rows.append(shows_picture(frame))
-            columns.append(shows_picture(frame.T))
+            rows.append(active_rows(frame))
+            columns.append(active_rows(frame.T))
             num_lit += frame > LIT_LUMA
     if not rows:
         return None
@@ -65,17 +65,17 @@ def find_crop(probe: Probe, source: Readable, what: str) -> Crop | None:
     return crop and straight_sides(crop, num_lit >= least)
 
 
-def shows_picture(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def active_rows(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(H, W) luma -> (H,) whether each row shows more than black, letters, marks or noise."""
     lit = np.ascontiguousarray(luma > LIT_LUMA, dtype=np.uint8)
-    stretch = np.ones((1, max(2, round(MIN_STRETCH * luma.shape[1]))), np.uint8)
-    shares = cv2.morphologyEx(lit, cv2.MORPH_OPEN, stretch).mean(axis=1)
-    shown: NDArray[np.bool_] = (shares >= MIN_LIT) | (np.median(luma, axis=1) > BLACK_LUMA)
-    return shown
+    run = np.ones((1, max(2, round(MIN_RUN * luma.shape[1]))), np.uint8)
+    shares = cv2.morphologyEx(lit, cv2.MORPH_OPEN, run).mean(axis=1)
+    active: NDArray[np.bool_] = (shares >= MIN_LIT) | (np.median(luma, axis=1) > BLACK_LUMA)
+    return active
 
 
 def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:
-    """The crop less the sides that are no straight edge in (H, W) `lit`; None when none is left."""
+    """The crop without the sides that are not a straight edge in (H, W) `lit`; None if no side is left."""
     height, width = lit.shape
     left, top = crop.x, crop.y
     right, bottom = left + crop.width, top + crop.height
@@ -84,7 +84,7 @@ def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:
     bottom = bottom if _is_edge(rows[::-1], height - bottom) else height
     left = left if _is_edge(columns, left) else 0
     right = right if _is_edge(columns[::-1], width - right) else width
-    if abs(left - (width - right)) > MAX_LOPSIDED * width:
+    if abs(left - (width - right)) > MAX_ASYMMETRY * width:
         left, right = 0, width
     if (left, top, right, bottom) == (0, 0, width, height):
         return None
@@ -92,34 +92,34 @@ def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:
 
 
 def _is_edge(shares: NDArray[np.float64], first: int) -> bool:
-    """Whether the lit shares of lines jump at line `first`, the first of the picture."""
-    way = max(2, round(EDGE_WAY * len(shares)))
-    outside, inside = shares[max(0, first - way)], shares[first + way - 1]
+    """Whether the lit shares of lines jump at line `first`, the first active one."""
+    distance = max(2, round(EDGE_DISTANCE * len(shares)))
+    outside, inside = shares[max(0, first - distance)], shares[first + distance - 1]
     return bool(inside - outside >= MIN_EDGE)
 
 
 def crop_from_lit(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> Crop | None:
-    """Lit rows (H,) and columns (W,) of the upright frame -> the picture, or None for all of it."""
-    top, bottom = _picture_range(rows)
-    left, right = _picture_range(columns)
+    """Lit rows (H,) and columns (W,) of the upright frame -> active picture; None for all of it."""
+    top, bottom = _active_range(rows)
+    left, right = _active_range(columns)
     whole = (top, bottom, left, right) == (0, len(rows), 0, len(columns))
     return None if whole else Crop(right - left, bottom - top, left, top)
 
 
 def _sample_times(probe: Probe) -> Sequence[int]:
-    """Keyframes nearest to evenly spread times; the first and last 2 % of a movie are left out."""
-    wanted = np.linspace(0.02, 0.98, NUM_SAMPLES) * probe.duration_ns
+    """Keyframes nearest to evenly spread times, without the first and last 2 % of a movie."""
+    times = np.linspace(0.02, 0.98, NUM_SAMPLES) * probe.duration_ns
     keys = np.array(probe.keyframes_ns, dtype=np.int64)
     if len(keys) == 0:
-        return [int(time) for time in wanted]
-    nearest = keys[np.abs(keys[None, :] - wanted[:, None]).argmin(axis=1)]
+        return [int(time) for time in times]
+    nearest = keys[np.abs(keys[None, :] - times[:, None]).argmin(axis=1)]
     return [int(key) for key in np.unique(nearest)]
 
 
 def _gray_frame(
     probe: Probe, source: Readable, what: str, time_ns: int
 ) -> NDArray[np.uint8] | None:
-    """The upright luma of the frame at a keyframe, or None when it cannot be decoded."""
+    """The upright (H, W) luma of the frame at a keyframe, or None if it cannot be decoded."""
     video = probe.video
     width, height = video.upright_size
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
@@ -134,11 +134,11 @@ def _gray_frame(
     return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
 
 
-def _picture_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
-    """[first, last + 1) of the lit lines, moved inwards to even numbers; all when there is no bar.
+def _active_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
+    """[first, last + 1) of the lit lines, moved inwards to even numbers; all without a bar.
 
-    Nothing lit at all (a movie of black frames) keeps the whole picture, and so do lit lines that
-    are less than a quarter of the side: that is a dark movie, not a picture between bars.
+    Nothing lit at all (a movie of black frames) keeps the whole frame, and so do lit lines that
+    are less than a quarter of the side: that is a dark movie, not one with bars.
     """
     size = len(lit)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]]).astype(np.int8)))

@@ -1,9 +1,9 @@
-"""The picture: from decoded frames, as coded, to upright square pixels without bars.
+"""The filter graph from decoded frames, as coded, to upright square pixels without black bars.
 
-Everything is said explicitly (deinterlacing, orientation, crop, matrix, range), never left to what
-a build of ffmpeg does by itself, and `applied` puts it in words for the index.
+Everything is explicit (deinterlacing, orientation, crop, matrix, range), nothing is left to the
+defaults of an ffmpeg build, and `applied` describes it for the index.
 
-    coded frame -> nominal size -> one film frame of two fields -> grid frame -> upright -> cropped
+    coded frame -> nominal size -> progressive frame -> grid frame -> upright -> cropped
     -> RGB of the stored size, 8 bits, or 16 where `ToneMap` follows
 """
 
@@ -14,17 +14,17 @@ from typing import Any
 
 from pipeline.errors import DecodeError
 from pipeline.probe import Crop, Probe, VideoStream
-from pipeline.video.tone_mapping import colour_of
+from pipeline.video.tone_mapping import color_of
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
 
-#: Filters that turn a coded frame upright, by degrees clockwise.
-_TURNS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
+#: Filters that rotate a coded frame, by degrees clockwise.
+_ROTATIONS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 
 
 def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[int, int]:
-    """(height, width) of a stored frame: short side as wished, aspect kept, height 16 x n.
+    """(height, width) of a stored frame: the recipe's short side, aspect kept, height 16 x n.
 
-    Raises `DecodeError` for a picture so narrow that the film strip would exceed a JPEG.
+    Raises `DecodeError` for a frame so narrow that the film strip would exceed a JPEG.
     """
     width, height = (crop.width, crop.height) if crop else video.upright_size
     aspect = Fraction(width, height) * video.upright_sar
@@ -36,19 +36,19 @@ def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[i
     too_tall = size[0] * recipe.num_frames > MAX_JPEG_SIDE or size[1] > MAX_JPEG_SIDE
     if too_tall or size[0] // 16 * -(-size[1] // 16) > MAX_JPEG_BLOCKS:
         raise DecodeError(
-            f"a picture of aspect {float(aspect):.3f} does not fit in a film strip: "
+            f"a frame of aspect {float(aspect):.3f} does not fit into a film strip: "
             f"{recipe.num_frames} frames of {size[1]}x{size[0]}"
         )
     return size
 
 
 def progressive(stream: Any, probe: Probe) -> Any:
-    """Filter graph from coded frames to progressive frames of the nominal size, with equal times.
+    """Filter graph from coded frames to progressive frames of the nominal size, times unchanged.
 
-    A stream that changes its size goes on in the size that it began with. Of interlaced frames,
-    `fieldmatch` puts the two fields of one film frame together again (3:2 pulldown, or film stored
-    in fields), and what is still combed then was shot interlaced: `bwdif` keeps its earlier field
-    and interpolates the other. Doubled frames stay: the clip grid picks frames by time.
+    A stream that changes its size keeps the size that it began with. For interlaced frames,
+    `fieldmatch` rejoins the two fields of one progressive frame (3:2 pulldown, or progressive
+    frames stored as fields). What is still combed was shot interlaced: `bwdif` keeps its earlier
+    field and interpolates the other. Repeated frames stay: the clip grid picks frames by time.
     """
     video = probe.video
     stream = stream.filter("scale", video.width, video.height)
@@ -64,21 +64,21 @@ def upright(stream: Any, video: VideoStream) -> Any:
     """Filter graph that applies the display matrix, to the nearest quarter turn."""
     if video.mirrored:
         stream = stream.filter("hflip")
-    for turn in _TURNS[video.rotation]:
-        name, _, value = turn.partition("=")
+    for rotation in _ROTATIONS[video.rotation]:
+        name, _, value = rotation.partition("=")
         stream = stream.filter(name, *([value] if value else []))
     return stream
 
 
-def normalised(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, int]) -> Any:
+def normalized(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, int]) -> Any:
     """Filter graph from progressive coded frames to RGB frames of `size` (height, width)."""
     stream = upright(stream, probe.video)
     if crop is not None:
         stream = stream.filter("crop", crop.width, crop.height, crop.x, crop.y)
-    colour = colour_of(probe.video)
-    if colour.matrix:
-        said = {"colorspace": colour.matrix, "range": "full" if colour.full_range else "limited"}
-        stream = stream.filter("setparams", **said)
+    color = color_of(probe.video)
+    if color.matrix:
+        value_range = "full" if color.full_range else "limited"
+        stream = stream.filter("setparams", colorspace=color.matrix, range=value_range)
     height, width = size
     flags = "bicubic+accurate_rnd+full_chroma_int+bitexact"
     stream = stream.filter("scale", width, height, flags=flags).filter("setsar", 1)
@@ -86,12 +86,12 @@ def normalised(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, in
 
 
 def pixel_format(video: VideoStream) -> str:
-    """ffmpeg's name of what `normalised` gives: 16 bits where a tone map follows."""
-    return "rgb48le" if colour_of(video).needs_mapping else "rgb24"
+    """ffmpeg's name for the output of `normalized`: 16 bits where a tone map follows."""
+    return "rgb48le" if color_of(video).needs_mapping else "rgb24"
 
 
 def applied(probe: Probe, crop: Crop | None) -> str:
-    """What is done to the picture, in the order in which it is done, for the index."""
+    """What is done to the frames, in order, as text for the index."""
     video = probe.video
     steps = []
     if video.is_interlaced:
@@ -105,7 +105,7 @@ def applied(probe: Probe, crop: Crop | None) -> str:
         steps.append(f"crop {crop}")
     if video.sar != 1:
         steps.append(f"square pixels from {video.sar.numerator}:{video.sar.denominator}")
-    return "; ".join([*steps, str(colour_of(video))])
+    return "; ".join([*steps, str(color_of(video))])
 
 
 def _multiple(value: Fraction, step: int) -> int:

@@ -1,17 +1,17 @@
-"""The frames on the clip grid: one ffmpeg, one sequential pass, frames chosen by time.
+"""Reads the frames on the clip grid: one ffmpeg, one sequential pass, frames chosen by time.
 
-The filter graph keeps, for each step of the grid, the frame that is on screen at that instant (the
-last one with pts <= n / fps; ffmpeg's `fps` filter with `round=up` does just that). `-debug_ts`
-reports the pts of every decoded frame, so the true time of each chosen frame is known, and the step
-that each chosen frame stands for. (`showinfo` would write its lines piece by piece, and what the
-decoder says in between could not be told from them.)
+For each grid step the filter graph keeps the frame that is on screen at that time (the last one
+with pts <= n / fps; this is what ffmpeg's `fps` filter with `round=up` does). `-debug_ts` reports
+the pts of every decoded frame and the grid step of every chosen one, so the exact time of each
+chosen frame is known. (`showinfo` would write its lines in pieces, so that their order relative to
+the decoder's messages would be lost.)
 
     source frames   a     b     c     d     e     f        pts
     grid steps      |        |        |        |           n / fps
     chosen          a        b        d        e
 
-A run also knows where the decoder met damage; see `damage`. What a picture shows then depends on
-all that was decoded before, so `legs` decides which run counts for which steps.
+A reader also knows where the decoder met damage; see `decoder_log`. What a frame shows then depends
+on everything that was decoded before, so `restarts` decides which run provides which steps.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.decoder_log import DecoderLog
-from pipeline.video.filters import normalised, pixel_format, progressive
-from pipeline.video.tone_mapping import ToneMap, colour_of
+from pipeline.video.filters import normalized, pixel_format, progressive
+from pipeline.video.tone_mapping import ToneMap, color_of
 from shards_spec.recipe import NANOSECONDS
 
-#: What `-debug_ts` reports of a frame that was chosen: its pts is the grid step.
+#: What `-debug_ts` reports about a chosen frame: its pts is the grid step.
 _CHOSEN = re.compile(r"encoder <- .*?\b(?:frame_)?pts:(\d+) .*time_base:(\d+/\d+)")
 
-#: A frame that stays longer may do so because the next one's time is wrong.
+#: A frame that stays on screen longer than this may do so because the next one's time is wrong.
 STEADY_SECONDS = 1
 
 
-class GridRun:
-    """One decoding run over a part of a movie. Read `frames` first; the rest is known then."""
+class GridReader:
+    """One decoding run over part of a movie. Read `frames` first; the rest is known afterwards."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class GridRun:
         *,
         first_step: int,
         seek_ns: int | None,
-        early_ns: int = 0,
+        earlier_ns: int = 0,
         what: str,
     ) -> None:
         """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`.
 
-        ffmpeg is asked for a place `early_ns` before it.
+        ffmpeg seeks to `earlier_ns` before it. `what` names movie and segment in errors.
         """
-        self._early_ns = early_ns
+        self._earlier_ns = earlier_ns
         self.cpu_seconds = 0.0
         self._plan = plan
         self._source = source
@@ -73,71 +73,71 @@ class GridRun:
             is_vfr=plan.probe.is_vfr,
             entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
         )
-        self._late = False
-        colour = colour_of(plan.probe.video)
-        self._tone = ToneMap(colour, plan.probe.peak_nits) if colour.needs_mapping else None
+        self._started_late = False
+        color = color_of(plan.probe.video)
+        self._tone_map = ToneMap(color, plan.probe.peak_nits) if color.needs_mapping else None
 
     def frames(self, wall_seconds: float) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
         """(grid step, (H, W, 3) RGB frame) in order, from the step before the first one on.
 
-        Ends when the stream does, or at once when ffmpeg entered too late.
+        Ends with the stream, or at once if the run started too late.
 
         Raises:
             MovieError: ffmpeg failed before the first frame, or was stopped.
         """
-        command = _command(self._plan, self._asked_ns, self._source)
+        command = _command(self._plan, self._position_ns, self._source)
         run = FfmpegProcess(
             command,
             self._source,
             what=self._what,
             wall_seconds=wall_seconds,
-            on_line=self._note_report,
+            on_line=self._note_line,
         )
         try:
             with run:
                 for step, frame in self._raw_frames(run):
                     if step >= self._first_step - 1:
-                        yield step, self._tone(frame) if self._tone else frame
-                if not self._late:
-                    # A stream that breaks off keeps its intact clips; without a frame it is wrong.
+                        yield step, self._tone_map(frame) if self._tone_map else frame
+                if not self._started_late:
+                    # A stream that is cut off keeps its intact clips; one without a frame fails.
                     run.finish(tolerate_errors=True)
                     if not self._log.frames and self._seek_ns is None:
                         raise run.error("no frame was decoded")
         finally:
             self.cpu_seconds = run.cpu_seconds
 
-    def entered_well(self, end_step: int) -> bool:
-        """Whether decoding began early enough, at a picture that needs none before it.
+    def entry_is_clean(self, end_step: int) -> bool:
+        """Whether decoding began early enough, at a frame that needs none before it.
 
-        Nor may later ones: what a decoder shows for a picture that it lacks depends on all that it
-        decoded before, so that only the movie's start is a good entry then.
+        Later frames must not need any either: what a decoder shows in place of a missing reference
+        depends on everything it decoded before, so only the start of the movie is an entry then.
         """
         if self._seek_ns is None:
             return True
         first = self._log.first_intra_pts
-        if self._late or first is None:
+        if self._started_late or first is None:
             return False
         tick = self._plan.probe.video.time_base * NANOSECONDS
         is_early = (first - 1) * tick <= self._seek_ns
-        return is_early and not self._log.lacks_pictures(self._num_frames(end_step))
+        return is_early and not self._log.lacks_references(self._num_frames(end_step))
 
     @property
-    def is_late(self) -> bool:
-        """Whether decoding began behind what was asked for."""
-        return self._late
+    def started_late(self) -> bool:
+        """Whether decoding began after the requested position."""
+        return self._started_late
 
     @property
-    def _asked_ns(self) -> int | None:
-        return None if self._seek_ns is None else self._seek_ns - self._early_ns
+    def _position_ns(self) -> int | None:
+        return None if self._seek_ns is None else self._seek_ns - self._earlier_ns
 
     @property
-    def met_damage_first(self) -> bool:
-        """Whether the entry is a broken picture, where a whole one would do."""
-        return self._log.tells_broken_entry
+    def entry_is_corrupt(self) -> bool:
+        """Whether the entry is a corrupt frame; an intact one would be an entry."""
+        return self._log.entry_is_corrupt
 
-    def is_quiet(self, end_step: int) -> bool:
-        """Whether nothing was said against the film before `end_step`."""
-        return self._log.is_quiet(self._num_frames(end_step))
+    def has_no_errors(self, end_step: int) -> bool:
+        """Whether ffmpeg reported nothing suspicious before `end_step`."""
+        return self._log.has_no_errors(self._num_frames(end_step))
 
     def on_screen_ns(self, step: int) -> int:
         """Presentation time of the frame on screen at a grid step."""
@@ -145,16 +145,14 @@ class GridRun:
         return round(pts * self._plan.probe.video.time_base * NANOSECONDS)
 
     def damaged_steps(self, first_step: int, end_step: int) -> set[int]:
-        """Steps whose frames the decoder mended or left out, or that are made from such.
+        """Steps whose frames the decoder concealed or left out, or that are made from such frames.
 
-        What such a frame shows depends on all that was decoded before; the next keyframe that is
-        whole ends it. A deinterlacer looks at the frames beside it, too.
+        What such a frame shows depends on everything that was decoded before, up to the next intact
+        keyframe. A deinterlacer also uses the neighboring frames.
         """
-        if self.is_quiet(end_step):
+        if self.has_no_errors(end_step):
             return set()
-        margin = round(
-            Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
-        )
+        margin = round(Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base)
         damage = self._log.damage(self._num_frames(end_step))
         times = {step: self._ticks(step) for step in range(first_step, end_step)}
         return {
@@ -164,9 +162,9 @@ class GridRun:
         }
 
     def _num_frames(self, end_step: int) -> int:
-        """Frames that the pictures before a step are made from."""
+        """How many decoded frames affect the steps before `end_step`."""
         margin = Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
-        # One more: whether a picture was left out, the next frame tells.
+        # One more: only the next frame shows whether one is missing.
         return self._log.frames_until(int(self._ticks(end_step - 1) + margin)) + 1
 
     def _ticks(self, step: int) -> Fraction:
@@ -174,36 +172,36 @@ class GridRun:
         return Fraction(step) / (video.time_base * rate)
 
     def _raw_frames(self, run: FfmpegProcess) -> Iterator[tuple[int, NDArray[Any]]]:
-        """(grid step, frame as ffmpeg gives it), from where it entered the movie."""
+        """(grid step, frame as ffmpeg writes it), from where the run entered the movie."""
         shape = (self._plan.height, self._plan.width, 3)
-        kind = np.dtype(np.uint16 if self._tone else np.uint8)
-        size = int(np.prod(shape)) * kind.itemsize
+        dtype = np.dtype(np.uint16 if self._tone_map else np.uint8)
+        size = int(np.prod(shape)) * dtype.itemsize
         count = 0
         while (data := run.read_exactly(size)) is not None:
             count += 1
             run.wait_for_line(lambda: len(self._steps) >= count)  # noqa: B023
             step = self._steps[count - 1]
             if count == 1 and self._seek_ns is not None and step >= self._first_step:
-                self._late = True
+                self._started_late = True
                 return
-            yield step, np.frombuffer(data, dtype=kind).reshape(shape)
+            yield step, np.frombuffer(data, dtype=dtype).reshape(shape)
 
-    def _note_report(self, line: str) -> None:
+    def _note_line(self, line: str) -> None:
         self._log.note(line)
-        if "encoder <- " in line and (found := _CHOSEN.search(line)):
-            assert 1 / Fraction(found.group(2)) == self._plan.recipe.fps_fraction, line
-            self._steps.append(int(found.group(1)))
+        if "encoder <- " in line and (match := _CHOSEN.search(line)):
+            assert 1 / Fraction(match.group(2)) == self._plan.recipe.fps_fraction, line
+            self._steps.append(int(match.group(1)))
 
 
 def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str]:
     probe, recipe = plan.probe, plan.recipe
-    # A stream that changes its size or format goes on in the same graph: a new one would lose the
-    # frames that the old one holds.
+    # A stream that changes its size or format stays in the same graph: a new graph would lose the
+    # frames that the old one still holds.
     options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
     options["noautorotate"] = None
     if seek_ns is not None:
         seconds = Fraction(seek_ns + probe.start_ns, NANOSECONDS)
-        # Half a tick of slack: the keyframe itself must not be missed by rounding.
+        # Half a tick of slack: rounding must not miss the keyframe itself.
         slack = probe.video.time_base / 2
         options |= {
             "seek_timestamp": 1,
@@ -215,7 +213,7 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
     stream = progressive(stream, probe)
     rate = recipe.fps_fraction
     stream = stream.filter("fps", f"{rate.numerator}/{rate.denominator}", round="up")
-    stream = normalised(stream, probe, plan.crop, (plan.height, plan.width))
+    stream = normalized(stream, probe, plan.crop, (plan.height, plan.width))
     output = ffmpeg.output(
         stream,
         "pipe:1",

@@ -1,18 +1,18 @@
-"""Which run of the decoder counts for which leg of a film, so that clips depend on the file alone.
+"""Decides where the decoder is restarted, so that clips depend on the file alone.
 
-What a decoder makes of damage depends on all that it decoded before, and so on where it began.
-Hence one run counts for each leg (see `plan.cut_legs`): the one that enters at the leg's own
-keyframe. It goes on into the next legs as long as not a word was said against the film: then a new
-start would give the same. Behind damage the next leg is entered anew.
+What a decoder makes of damage depends on everything it decoded before, and so on where it started.
+Hence exactly one run provides each span of a segment: the one that enters at the span's own
+keyframe. It continues into the next spans as long as the decoder reported no error, because then a
+restart would give the same frames. After damage the next span gets a run of its own.
 
-    legs           |----|----|--!-|----|----|
+    spans          |----|----|--!-|----|----|
     runs           [============!=>
-                             [--!=>          not quiet: this leg by a run of its own
-                                  [========> and a new start behind it
+                             [--!=>          an error: this span by a run of its own
+                                  [========> and a restart after it
 
-Where a leg cannot be entered at its keyframe (flags that lie, a broken index, pictures that refer
-past it), the run from the movie's start counts. Where its keyframe is broken and the decoder does
-not mend, none does: the leg is blank, and marked as damaged.
+Where a span cannot be entered at its keyframe (wrong flags, a broken index, frames that refer past
+it), the run from the start of the movie provides it. Where its keyframe is corrupt and the decoder
+does not conceal errors, no run does: the span is blank and marked as damaged.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from math import ceil
 
 from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.sources import Readable
-from pipeline.video.encoded_frames import CodedLeg, Seen
-from pipeline.video.grid_reader import GridRun
+from pipeline.video.encoded_frames import EncodedSpan, FrameComparer
+from pipeline.video.grid_reader import GridReader
 from shards_spec.recipe import NANOSECONDS
 
-#: Transport streams are searched by the times of decoding, which may lie so much before those of
-#: presentation: when an entry came out too late, this much earlier is tried.
-EARLY_NS = NANOSECONDS
+#: Transport streams are searched by decoding time, which may precede the presentation time by this
+#: much: if a run started too late, the next one seeks this much earlier.
+EARLIER_SEEK_NS = NANOSECONDS
 
 
-class LegDecoder:
-    """Decodes the legs of a segment; `cpu_seconds` and `num_runs` tell what it took."""
+class SegmentDecoder:
+    """Decodes the spans of a segment; `cpu_seconds` and `num_runs` say at what cost."""
 
     def __init__(self, plan: MoviePlan, segment: Segment, source: Readable) -> None:
         self.cpu_seconds = 0.0
@@ -42,100 +42,103 @@ class LegDecoder:
         self._plan = plan
         self._source = source
         self._what = f"{plan.movie.name}, segment {segment.number}"
-        self._legs = deque(plan.spans_of(segment))
-        self._found: list[CodedLeg] = []
+        self._remaining = deque(plan.spans_of(segment))
+        self._encoded: list[EncodedSpan] = []
         self._from_start: list[Span] = []
-        """Legs that wait for a run from the movie's start, which is made once for all of them."""
+        """Spans that need a run from the start of the movie; one run serves all of them."""
 
-    def decode(self) -> list[CodedLeg]:
-        """All legs, in order; only the movie's last may lack frames at its end.
+    def decode(self) -> list[EncodedSpan]:
+        """All spans, in order; only the last span of the movie may lack frames at its end.
 
         Raises:
             MovieError: ffmpeg failed before the first frame, or was stopped.
         """
-        while self._legs:
-            self._enter()
+        while self._remaining:
+            self._decode_next()
         if self._from_start:
-            with contextlib.closing(self._run(self._from_start, None)) as found:
-                for coded, run in found:
-                    self._keep(coded, run)
-        return sorted(self._found, key=lambda coded: coded.leg.first_step)
+            with contextlib.closing(self._run(self._from_start, None)) as spans:
+                for encoded, reader in spans:
+                    self._keep(encoded, reader)
+        return sorted(self._encoded, key=lambda encoded: encoded.span.first_step)
 
-    def _enter(self) -> None:
-        """Take legs from one run, as many as it counts for; at least one."""
-        first = self._legs[0]
-        run = self._take(first)
-        if run and run.is_late and not run.met_damage_first:
-            run = self._take(first, EARLY_NS)
-        if run is None:
+    def _decode_next(self) -> None:
+        """Settle the first remaining span, and as many after it as the same run may provide."""
+        first = self._remaining[0]
+        failed = self._decode_from(first)
+        if failed and failed.started_late and not failed.entry_is_corrupt:
+            failed = self._decode_from(first, EARLIER_SEEK_NS)
+        if failed is None:
             return
-        self._legs.popleft()
-        if run.met_damage_first:
-            blank = CodedLeg(self._plan, first)
+        self._remaining.popleft()
+        if failed.entry_is_corrupt:
+            blank = EncodedSpan(self._plan, first)
             blank.fill()
-            self._found.append(blank)
+            self._encoded.append(blank)
         else:
             self._from_start.append(first)
 
-    def _take(self, first: Span, early_ns: int = 0) -> GridRun | None:
-        """Take legs from a run that enters at the first; gives it back when it did not do so."""
-        found = self._run(list(self._legs), first.seek_ns, early_ns)
-        with contextlib.closing(found):
-            for coded, run in found:
-                is_quiet = run.is_quiet(coded.leg.end_step)
-                if coded.leg is first and not run.entered_well(coded.leg.end_step):
-                    return run
-                if coded.leg is not first and not (is_quiet and self._is_whole(coded)):
+    def _decode_from(self, first: Span, earlier_ns: int = 0) -> GridReader | None:
+        """Keep spans from a run that enters at the first one.
+
+        Returns the run if its entry failed, so that it provides nothing.
+        """
+        spans = self._run(list(self._remaining), first.seek_ns, earlier_ns)
+        with contextlib.closing(spans):
+            for encoded, reader in spans:
+                has_no_errors = reader.has_no_errors(encoded.span.end_step)
+                if encoded.span is first and not reader.entry_is_clean(encoded.span.end_step):
+                    return reader
+                if encoded.span is not first and not (has_no_errors and self._is_whole(encoded)):
                     break
-                self._keep(coded, run)
-                self._legs.popleft()
-                if not is_quiet:
+                self._keep(encoded, reader)
+                self._remaining.popleft()
+                if not has_no_errors:
                     break
         return None
 
-    def _keep(self, coded: CodedLeg, run: GridRun) -> None:
-        coded.settle(run)
-        if not self._is_whole(coded):
-            coded.fill()
-        self._found.append(coded)
+    def _keep(self, encoded: EncodedSpan, reader: GridReader) -> None:
+        encoded.finish(reader)
+        if not self._is_whole(encoded):
+            encoded.fill()
+        self._encoded.append(encoded)
 
-    def _is_whole(self, coded: CodedLeg) -> bool:
-        """The last frames of a movie may be missing, as its packets tell no more than times."""
-        return coded.is_complete or coded.leg.end_step == self._plan.end_step
+    def _is_whole(self, encoded: EncodedSpan) -> bool:
+        """The last frames of a movie may be missing: its packets promise times, not frames."""
+        return encoded.is_complete or encoded.span.end_step == self._plan.end_step
 
     def _run(
-        self, legs: Sequence[Span], seek_ns: int | None, early_ns: int = 0
-    ) -> Generator[tuple[CodedLeg, GridRun]]:
-        """Each leg with its frames, when all that bears on it was decoded or the stream is over."""
+        self, spans: Sequence[Span], seek_ns: int | None, earlier_ns: int = 0
+    ) -> Generator[tuple[EncodedSpan, GridReader]]:
+        """Each span with its frames, once everything that affects it was decoded."""
         plan = self._plan
-        first, end = legs[0].first_step, legs[-1].end_step
-        run = GridRun(
+        first, end = spans[0].first_step, spans[-1].end_step
+        reader = GridReader(
             plan,
             self._source,
             first_step=first,
             seek_ns=seek_ns,
-            early_ns=early_ns,
+            earlier_ns=earlier_ns,
             what=self._what,
         )
         seconds = plan.recipe.grid_ns(end - (0 if seek_ns is None else first)) / NANOSECONDS
-        ahead = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
-        waiting = deque(CodedLeg(plan, leg) for leg in legs)
+        lookahead_steps = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
+        pending = deque(EncodedSpan(plan, span) for span in spans)
         self.num_runs += 1
-        seen = Seen(plan)
+        comparer = FrameComparer(plan)
         try:
-            with contextlib.closing(run.frames(600 + 60 * seconds)) as frames:
+            with contextlib.closing(reader.frames(600 + 60 * seconds)) as frames:
                 for step, frame in frames:
-                    luma = seen.look(frame)
-                    for coded in waiting:
-                        if coded.leg.first_step <= step < coded.leg.end_step:
-                            coded.add(frame, luma, seen)
+                    luma = comparer.compare(frame)
+                    for encoded in pending:
+                        if encoded.span.first_step <= step < encoded.span.end_step:
+                            encoded.add(frame, luma, comparer)
                             break
-                    seen.before = luma
-                    while waiting and step >= waiting[0].leg.end_step - 1 + ahead:
-                        yield waiting.popleft(), run
-                    if not waiting:
+                    comparer.previous = luma
+                    while pending and step >= pending[0].span.end_step - 1 + lookahead_steps:
+                        yield pending.popleft(), reader
+                    if not pending:
                         return
-            for coded in waiting:
-                yield coded, run
+            for encoded in pending:
+                yield encoded, reader
         finally:
-            self.cpu_seconds += run.cpu_seconds
+            self.cpu_seconds += reader.cpu_seconds

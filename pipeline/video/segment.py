@@ -1,4 +1,4 @@
-"""Decodes one segment of a movie into grid frames: one sequential pass, never one a clip."""
+"""Decodes one segment of a movie into grid frames, in one sequential pass."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from numpy.typing import NDArray
 
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Readable
-from pipeline.video.restarts import LegDecoder
+from pipeline.video.restarts import SegmentDecoder
 
 
 @dataclass(frozen=True)
 class VideoSegment:
-    """The N grid frames of a segment; their coded blocks travel beside it as one array of bytes.
+    """The N grid frames of a segment; their encoded bytes travel as a separate array.
 
     Arrays are (N,) int64.
     """
 
     number: int
     first_step: int
-    """Grid step of the first frame; the others follow without holes."""
+    """Grid step of the first frame; the others follow without gaps."""
     pts_ns: NDArray[np.int64]
     """Presentation time of the source frame that is on screen at the step."""
     luma_sum: NDArray[np.int64]
     """Over the pixels of the frame."""
     luma_square_sum: NDArray[np.int64]
     change_sum: NDArray[np.int64]
-    """Over the pixels: absolute change of luma from the step before; 0 where there is none."""
+    """Absolute change of luma since the previous step, over the pixels; 0 without a previous one.
+    """
     cut_steps: tuple[int, ...]
-    """Steps whose frames differ sharply from the one before, both undamaged."""
+    """Steps whose frames differ sharply from the previous ones, both undamaged."""
     damaged_steps: tuple[int, ...]
-    """Steps whose frames are not to be trusted; see `GridRun.damaged_steps`."""
+    """Steps whose frames cannot be trusted; see `GridReader.damaged_steps`."""
     scan_ends: NDArray[np.int64]
-    """Where the coded blocks of each frame end in the segment's bytes."""
+    """Where each frame's entropy-coded data ends in the segment's bytes."""
     jpeg_head: bytes
-    """JPEG headers that all frames share; empty without a frame."""
+    """JPEG headers, the same for all frames; empty without a frame."""
     num_runs: int
-    """Starts of ffmpeg that it took: one, but for damage and films that cannot be entered."""
+    """How often ffmpeg was started: once, unless there is damage or a keyframe is not an entry."""
     cpu_seconds: float
 
 
@@ -48,28 +49,28 @@ def decode_segment(
     """Decode a segment of an open movie.
 
     Returns:
-        The segment and (M,) uint8: its frames' coded blocks back to back.
+        The segment and (M,) uint8: the entropy-coded data of its frames, concatenated.
 
     Raises:
         MovieError: ffmpeg failed before the first frame, or was stopped.
     """
-    decoder = LegDecoder(plan, segment, source)
-    legs = decoder.decode()
-    sums = [frame for leg in legs for frame in leg.sums]
-    scans = [scan for leg in legs for scan in leg.scans]
+    decoder = SegmentDecoder(plan, segment, source)
+    spans = decoder.decode()
+    sums = [frame for span in spans for frame in span.sums]
+    scans = [scan for span in spans for scan in span.scans]
     luma_sum, luma_square_sum, change_sum = np.array(sums, np.int64).reshape(-1, 3).T
-    found = VideoSegment(
+    video = VideoSegment(
         number=segment.number,
         first_step=segment.first_step,
-        pts_ns=np.array([pts for leg in legs for pts in leg.pts_ns], np.int64),
+        pts_ns=np.array([pts for span in spans for pts in span.pts_ns], np.int64),
         luma_sum=luma_sum,
         luma_square_sum=luma_square_sum,
         change_sum=change_sum,
-        cut_steps=tuple(sorted(step for leg in legs for step in leg.cuts)),
-        damaged_steps=tuple(sorted(step for leg in legs for step in leg.damaged)),
+        cut_steps=tuple(sorted(step for span in spans for step in span.cuts)),
+        damaged_steps=tuple(sorted(step for span in spans for step in span.damaged)),
         scan_ends=np.cumsum([len(scan) for scan in scans], dtype=np.int64),
-        jpeg_head=next((leg.head for leg in legs if leg.head), b""),
+        jpeg_head=next((span.head for span in spans if span.head), b""),
         num_runs=decoder.num_runs,
         cpu_seconds=decoder.cpu_seconds,
     )
-    return found, np.frombuffer(b"".join(scans), dtype=np.uint8)
+    return video, np.frombuffer(b"".join(scans), dtype=np.uint8)

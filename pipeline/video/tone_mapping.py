@@ -1,11 +1,10 @@
-"""Colour: from what a stream holds to the BT.709 picture of an ordinary display.
+"""Color: from what a stream contains to the BT.709 frames of an ordinary display.
 
-Matrix and range are told to the scaler explicitly, because a stream that does not say gets other
-guesses from other programs. A stream that does not say has BT.601 below 720 lines and BT.709 from
-there on, and limited range.
+The scaler gets matrix and range explicitly, because programs guess differently where a stream does
+not declare them. Undeclared means BT.601 below 720 lines, BT.709 from there on, and limited range.
 
 High dynamic range and wide gamut are mapped here, in numpy on the small scaled frames, so that the
-result depends on no filter that a build of ffmpeg may lack:
+result does not depend on a filter that an ffmpeg build may lack:
 
     PQ or HLG code -> light, cd/m2 (ITU-R BT.2100) -> tone curve of BT.2390 (EETF) on the largest of
     R, G, B, down to reference white, 203 cd/m2 (BT.2408) -> BT.709 primaries (BT.2087), clipped
@@ -22,13 +21,13 @@ from numpy.typing import NDArray
 
 from pipeline.probe import VideoStream
 
-#: HDR reference white, cd/m2 (BT.2408): becomes the white of the stored picture.
+#: HDR reference white, cd/m2 (BT.2408): becomes the white of stored frames.
 REFERENCE_WHITE_NITS = 203.0
-#: Peak of an HDR master that does not tell its own, cd/m2.
+#: Peak of an HDR master that does not declare its own, cd/m2.
 DEFAULT_PEAK_NITS = 1000.0
-#: First height, pixels as coded, at which an untold matrix is BT.709.
+#: Smallest height, pixels as coded, at which an undeclared matrix is BT.709.
 HD_LINES = 720
-#: Exponent of the display that stored frames are made for (BT.1886).
+#: Exponent of the display for which frames are stored (BT.1886).
 DISPLAY_GAMMA = 2.4
 
 _RGB_FORMATS = ("gbr", "rgb", "bgr", "0rgb", "0bgr", "argb", "abgr", "pal", "x2rgb", "x2bgr", "xyz")
@@ -43,11 +42,11 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Colour:
-    """How the scaler is to read a stream, and what remains to be mapped."""
+class Color:
+    """How the scaler has to interpret a stream, and what remains to be mapped."""
 
     matrix: str
-    """ffmpeg's name of the YCbCr matrix; empty for RGB streams."""
+    """ffmpeg's name for the YCbCr matrix; empty for RGB streams."""
     full_range: bool
     transfer: str
     """`pq`, `hlg` or `sdr`."""
@@ -68,8 +67,8 @@ class Colour:
         return " ".join(parts)
 
 
-def colour_of(video: VideoStream) -> Colour:
-    """What the stream says of its colours, and the rules above where it is silent."""
+def color_of(video: VideoStream) -> Color:
+    """What the stream declares about its colors, completed by the rules above."""
     transfer = {"smpte2084": "pq", "arib-std-b67": "hlg"}.get(video.color_transfer, "sdr")
     matrix = video.color_matrix
     is_rgb = video.pixel_format.startswith(_RGB_FORMATS) or matrix == "gbr"
@@ -79,29 +78,29 @@ def colour_of(video: VideoStream) -> Colour:
         matrix = "bt2020nc"
     elif not matrix:
         matrix = "bt709" if video.height >= HD_LINES else "smpte170m"
-    untold_full = video.pixel_format.startswith("yuvj") or is_rgb
-    full = video.color_range == "pc" or (not video.color_range and untold_full)
+    defaults_to_full = video.pixel_format.startswith("yuvj") or is_rgb
+    full = video.color_range == "pc" or (not video.color_range and defaults_to_full)
     wide = video.color_primaries == "bt2020" or (transfer != "sdr" and not video.color_primaries)
-    return Colour(matrix, full, transfer, wide)
+    return Color(matrix, full, transfer, wide)
 
 
 class ToneMap:
     """Maps frames of 16-bit codes to 8-bit BT.709; built once, used for every frame of a movie."""
 
-    def __init__(self, colour: Colour, peak_nits: float) -> None:
-        """`peak_nits`: brightest light of the master; 0 when it is not known."""
+    def __init__(self, color: Color, peak_nits: float) -> None:
+        """`peak_nits`: peak luminance of the master; 0 if unknown."""
         codes = np.arange(65_536, dtype=np.float64) / 65_535
-        self._wide = colour.wide_gamut
-        self._is_hlg = colour.transfer == "hlg"
+        self._wide = color.wide_gamut
+        self._is_hlg = color.transfer == "hlg"
         peak = DEFAULT_PEAK_NITS if self._is_hlg else peak_nits or DEFAULT_PEAK_NITS
         peak = max(peak, REFERENCE_WHITE_NITS)
-        self._is_hdr = colour.transfer != "sdr"
+        self._is_hdr = color.transfer != "sdr"
         to_light: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
             "pq": pq_to_nits,
             "hlg": _hlg_to_scene,
             "sdr": lambda code: code**DISPLAY_GAMMA,
         }
-        self._light = to_light[colour.transfer](codes).astype(np.float32)
+        self._light = to_light[color.transfer](codes).astype(np.float32)
         # The curve as a factor on light, looked up by the PQ code of the brightest channel.
         nits = pq_to_nits(codes)
         mapped = pq_to_nits(_eetf(codes, nits_to_pq(peak)))

@@ -1,4 +1,4 @@
-"""Damaged films give the same clips whatever their segments, and damage is told where it is."""
+"""Damaged movies yield the same clips for any segments, and damage is found where it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ import pytest
 from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie import steps
-from pipeline.video.decoder_log import QUIET_FRAMES, DecoderLog, Frame, broken, mended
+from pipeline.video.decoder_log import (
+    QUIET_FRAMES,
+    DecodedFrame,
+    DecoderLog,
+    broken_ranges,
+    concealed_ranges,
+)
 from tests.support.films import damage as kinds
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import source_of
@@ -31,7 +37,7 @@ CODECS = {
     "mpeg2": ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "15"),
     "mpeg4": ("-c:v", "mpeg4", "-q:v", "3", "-g", "25"),
 }
-#: The rot that an HEVC decoder misses differs from run to run: see `pipeline.video.decoder_log`.
+#: What an HEVC decoder shows for rot that it misses differs from run to run: see `pipeline.video.decoder_log`.
 ROT = {"rot": (kinds.rot, (0.03, 0.15)), "flip": (kinds.flip, (0.02, 0.1))}
 LOSSES = {"lose": (kinds.lose, (0.02, 0.1)), "lose keys": (kinds.lose_keys, (0.2, 0.5))}
 TS_LOSSES = {
@@ -56,8 +62,9 @@ FEW = [
 def _many() -> list[tuple[str, str, str, int, int]]:
     """Every codec in every container with every class of damage, once.
 
-    What matters is who notices: the parser of the codec, that of the container, or none. Within a
-    class the kinds, and little or much damage, take turns from one codec and container to the next.
+    What matters is what notices the damage: the parser of the codec, that of the container, or
+    nothing. Within a class, the kinds and the amounts of damage alternate over codecs and
+    containers.
     """
     turns = {id(kinds): cycle(product((0, 1), kinds)) for kinds in (ROT, LOSSES, TS_LOSSES)}
     cases = []
@@ -120,27 +127,27 @@ def test_segments_change_nothing_in_many_kinds_of_damage(
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_whole_films_take_one_run(codec: str, folder: Path) -> None:
-    """Nothing is said against them, also where a group of pictures is entered that is open."""
+    """No error is logged for them, also where an open group of pictures is entered."""
     for suffix in (".mkv",) if codec == "mpeg4" else (".mkv", ".ts"):
         plan = plan_of(_whole(folder, codec, suffix), seconds=5.0)
         assert len(plan.segments) >= 2
         for segment in plan.segments:
             found, _ = steps.run_segment(plan, segment, source_of(plan))
-            # Keyframes of open groups of HEVC are decoded so long before they are shown that a
-            # transport stream is searched twice.
+            # Keyframes of open groups of HEVC are decoded so long before they are shown that
+            # seeking in a transport stream takes a second attempt.
             is_far = codec == "hevc open" and suffix == ".ts" and segment.number > 0
             assert found.num_runs == 1 or is_far
             assert found.damaged_steps == ()
 
 
 def test_what_a_transport_stream_lost_is_damage(folder: Path) -> None:
-    """One packet in the middle: clips around it are left out, all others are those of the film."""
+    """One packet in the middle: clips around it are dropped, all others are unchanged."""
     whole, path = _whole(folder, "hevc", ".ts"), folder / "one.ts"
     kinds.lose_one(whole, path, picture=150)
     plan, frames = decoded(plan_of(path))
     intact_plan, intact = decoded(plan_of(whole))
     if ffmpeg_version().startswith(("5.", "6.")):
-        pytest.skip("this ffprobe does not tell of broken packets")
+        pytest.skip("this ffprobe does not report broken packets")
     ((start, end),) = plan.probe.broken_ns
     assert start <= 6_000_000_000 < end < 8_000_000_000
     numbers = range(intact_plan.first_clip, intact_plan.end_clip)
@@ -151,34 +158,34 @@ def test_what_a_transport_stream_lost_is_damage(folder: Path) -> None:
         assert frames.strip(number) == intact.strip(number)
 
 
-def _frames(pattern: str) -> list[Frame]:
-    """`K` keyframes, `f` others, `k` and `m` the same mended; ten ticks apart."""
+def _frames(pattern: str) -> list[DecodedFrame]:
+    """`K` keyframes, `f` others, `k` and `c` the same but concealed; ten ticks apart."""
     return [
-        Frame(10 * place, letter in "Kk", letter in "Kk", letter in "km")
-        for place, letter in enumerate(pattern)
+        DecodedFrame(10 * index, letter in "Kk", letter in "Kk", letter in "kc")
+        for index, letter in enumerate(pattern)
     ]
 
 
-def test_mended_frames_last_to_the_next_whole_keyframe() -> None:
-    assert mended(_frames("KffKff")) == []
-    assert mended(_frames("KfmfffkfKffmfK")) == [(20, 80), (110, 130)]
-    assert mended(_frames("Kfm")) == [(20, 1 << 62)]
+def test_concealment_affects_frames_up_to_the_next_intact_keyframe() -> None:
+    assert concealed_ranges(_frames("KffKff")) == []
+    assert concealed_ranges(_frames("KfcfffkfKffcfK")) == [(20, 80), (110, 130)]
+    assert concealed_ranges(_frames("Kfc")) == [(20, 1 << 62)]
 
 
-def test_complaints_last_to_a_keyframe_well_behind() -> None:
+def test_errors_affect_frames_up_to_a_keyframe_well_after_them() -> None:
     far = "f" * QUIET_FRAMES
     frames = _frames("KffffKf" + far + "Kff")
-    # The keyframe at 50 may be what was meant: frames are held back.
+    # The keyframe at 50 may be the corrupt one: decoders hold frames back.
     key = 10 * (7 + QUIET_FRAMES)
-    assert broken(frames, []) == []
-    assert broken(frames, [4]) == [(31, key)]
-    assert broken(frames, [0, 4]) == [(-(1 << 62), key)]
-    assert broken(frames, [4, 7 + QUIET_FRAMES]) == [(31, 1 << 62)]
+    assert broken_ranges(frames, []) == []
+    assert broken_ranges(frames, [4]) == [(31, key)]
+    assert broken_ranges(frames, [0, 4]) == [(-(1 << 62), key)]
+    assert broken_ranges(frames, [4, 7 + QUIET_FRAMES]) == [(31, 1 << 62)]
 
 
 @pytest.fixture
 def log() -> Callable[..., DecoderLog]:
-    """Makes the log of lines as ffmpeg writes them: numbers are the times of frames."""
+    """Makes a log from lines as ffmpeg writes them; numbers are frame times."""
 
     def make(codec: str, *lines: int | str) -> DecoderLog:
         found = DecoderLog(codec, 0, Fraction(1000), is_vfr=False)
@@ -191,40 +198,40 @@ def log() -> Callable[..., DecoderLog]:
     return make
 
 
-def test_what_is_said_has_its_place(log: Callable[..., DecoderLog]) -> None:
+def test_messages_fall_between_frames(log: Callable[..., DecoderLog]) -> None:
     error = "[hevc @ 0x7f] [error] The cu_qp_delta 91 is outside the valid range [-26, 25]."
     found = log("hevc", 0, 40, error, 80, 120)
     assert found.frames_until(40) == 2
-    assert found.is_quiet(2)
-    assert not found.is_quiet(3)
+    assert found.has_no_errors(2)
+    assert not found.has_no_errors(3)
     assert found.damage(2) == []
     assert found.damage(3) == [(41, 1 << 62)]
 
 
-def test_what_stands_beside_the_pictures_is_no_damage(log: Callable[..., DecoderLog]) -> None:
+def test_broken_metadata_is_not_damage(log: Callable[..., DecoderLog]) -> None:
     found = log("hevc", 0, "[hevc @ 0x7f] [error] Invalid SEI message", 40)
     assert found.damage(2) == []
     found = log("hevc", 0, "[matroska,webm @ 0x7f] [error] Invalid track number 68", 40)
     assert found.damage(2) == []
-    assert not found.is_quiet(2)
+    assert not found.has_no_errors(2)
 
 
-def test_pictures_before_an_entry_are_none_of_it(log: Callable[..., DecoderLog]) -> None:
+def test_frames_before_an_entry_do_not_count(log: Callable[..., DecoderLog]) -> None:
     lacking = "[hevc @ 0x7f] [error] Could not find ref with POC 36"
     found = log("hevc", lacking, 0, 40)
-    assert found.is_quiet(2)
-    assert not found.tells_broken_entry
+    assert found.has_no_errors(2)
+    assert not found.entry_is_corrupt
     key = "[hevc @ 0x7f] [warning] Skipping invalid undecodable NALU: 20"
-    assert log("hevc", key, 40).tells_broken_entry
-    # But those behind it are, if it goes on.
+    assert log("hevc", key, 40).entry_is_corrupt
+    # Those after it do, if errors continue.
     assert log("hevc", lacking, 0, lacking, 40).damage(2) == [(-(1 << 62), 1 << 62)]
 
 
 @pytest.mark.parametrize("times", [(0, 40, 120), (0, 40, 40), (0, 40, 20), (0, 40, 2000)])
-def test_an_unsteady_clock_is_a_reason_to_look_again(
+def test_an_unsteady_clock_is_suspicious(
     times: tuple[int, ...], log: Callable[..., DecoderLog]
 ) -> None:
     found = log("h264", *times)
-    assert found.is_quiet(2)
-    assert not found.is_quiet(3)
+    assert found.has_no_errors(2)
+    assert not found.has_no_errors(3)
     assert found.damage(3) == []

@@ -15,7 +15,7 @@ from pipeline.plan import PlacedPlan
 from pipeline.video.filters import applied
 from pipeline.video.tone_mapping import (
     REFERENCE_WHITE_NITS,
-    Colour,
+    Color,
     ToneMap,
     nits_to_pq,
     pq_to_nits,
@@ -185,7 +185,7 @@ def _grey(tone: ToneMap, nits: float) -> int:
 
 def test_tone_curve() -> None:
     """Below the knee light is kept, the master's peak is white, and nothing turns back or tints."""
-    tone = ToneMap(Colour("bt2020nc", False, "pq", True), 1000.0)
+    tone = ToneMap(Color("bt2020nc", False, "pq", True), 1000.0)
     for nits in (1.0, 10.0, 50.0, 80.0):
         display = 255 * (nits / REFERENCE_WHITE_NITS) ** (1 / 2.4)
         assert _grey(tone, nits) == pytest.approx(display, abs=2)

@@ -33,8 +33,8 @@ _INT32, _UINT32, _FLOAT32 = {"arrow": pa.int32()}, {"arrow": pa.uint32()}, {"arr
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipRow:
-    """One clip. The `.json` member of its sample holds these columns less `PLACE_COLUMNS`."""
+class ClipContent:
+    """What is known about a clip before it has a position in a shard."""
 
     clip_id: str
     """`<movie_id>_<clip_number, 6 digits>`; also the key of the sample."""
@@ -42,14 +42,6 @@ class ClipRow:
     """`[a-z0-9_-]+`."""
     group: str
     """Show or franchise; the movie itself where the corpus names none."""
-    shard: str
-    """Key of the shard, relative to the dataset."""
-    tar_offset: int
-    """First byte of the sample's members in the shard."""
-    tar_bytes: int
-    """Bytes of the sample's members: headers, contents, padding."""
-    crc32c: int = field(metadata=_UINT32)
-    """CRC-32C (Castagnoli) of those bytes."""
     clip_number: int = field(metadata=_INT32)
     """Place on the movie's clip grid, from 0; dropped clips leave gaps."""
     start_ns: int
@@ -89,16 +81,38 @@ class ClipRow:
     filled_audio_ns: int
     """How much of the clip's audio was missing in the source and filled with silence."""
 
-    def to_member(self) -> bytes:
-        """The `.json` member: all columns that do not depend on the bytes themselves.
+    def at(self, shard: str, tar_offset: int, tar_bytes: int, crc32c: int) -> ClipRow:
+        """The index row of this clip at a position in a shard."""
+        content = {item.name: getattr(self, item.name) for item in dataclasses.fields(ClipContent)}
+        return ClipRow(
+            **content, shard=shard, tar_offset=tar_offset, tar_bytes=tar_bytes, crc32c=crc32c
+        )
 
-        Numbers are those that the index holds: float32 columns are rounded to float32 here too.
+    def to_member(self, shard: str) -> bytes:
+        """The `.json` member: all columns that do not depend on the bytes of the sample.
+
+        Numbers are those of the index: float32 columns are rounded to float32 here too.
         """
-        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in PLACE_COLUMNS}
+        names = [item.name for item in dataclasses.fields(ClipContent)]
+        values = {name: getattr(self, name) for name in names} | {"shard": shard}
         for name in _FLOAT32_COLUMNS:
             values[name] = float(np.float32(values[name]))
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return text.encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRow(ClipContent):
+    """One clip of the index. Its sample's `.json` has these columns except `PLACE_COLUMNS`."""
+
+    shard: str
+    """Key of the shard, relative to the dataset."""
+    tar_offset: int
+    """First byte of the sample's members in the shard."""
+    tar_bytes: int
+    """Bytes of the sample's members: headers, contents, padding."""
+    crc32c: int = field(metadata=_UINT32)
+    """CRC-32C (Castagnoli) of those bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,17 +207,23 @@ class MovieRow:
         return MovieRow(**{k: v for k, v in json.loads(text).items() if k in known})
 
 
-def _arrow_schema(row_type: type) -> pa.Schema:
+def _arrow_schema(row_type: type, first: Sequence[str] = ()) -> pa.Schema:
+    """The columns of a row type, those named in `first` before the others."""
     plain = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     hints = get_type_hints(row_type)
     fields = []
-    for item in dataclasses.fields(row_type):
+    for item in sorted(
+        dataclasses.fields(row_type),
+        key=lambda item: first.index(item.name) if item.name in first else len(first),
+    ):
         default = plain.get(hints[item.name], pa.string())
         fields.append(pa.field(item.name, item.metadata.get("arrow", default), nullable=False))
     return pa.schema(fields)
 
 
-CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow)
+_FIRST_CLIP_COLUMNS = ("clip_id", "movie_id", "group", "shard", *PLACE_COLUMNS)
+
+CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow, _FIRST_CLIP_COLUMNS)
 MOVIES_SCHEMA: pa.Schema = _arrow_schema(MovieRow)
 
 #: Columns that datasets made before they came do not have; rows have their defaults there.

@@ -6,7 +6,6 @@ of its movie lists its clips. Equal inputs give equal bytes: fixed tar headers, 
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import tempfile
 from collections.abc import Mapping
@@ -19,9 +18,7 @@ import webdataset
 from shards_spec import layout
 from shards_spec.errors import FormatError
 from shards_spec.sample import ROW
-from shards_spec.schema import (
-    ClipRow,
-)
+from shards_spec.schema import ClipContent, ClipRow
 from shards_spec.storage import Storage
 
 
@@ -59,18 +56,14 @@ class MovieWriter:
             self._shard.finish()
         self._folder.cleanup()
 
-    def add(self, row: ClipRow, members: Mapping[str, bytes]) -> None:
-        """Append one clip. `members` maps suffixes to bytes; the row's `.json` is added here.
-
-        The row's `shard`, `tar_offset`, `tar_bytes` and `crc32c` are set here, whatever they are.
-        """
-        if row.movie_id != self._movie_id:
-            raise FormatError(f"clip {row.clip_id} is not of movie {self._movie_id}")
+    def add(self, clip: ClipContent, members: Mapping[str, bytes]) -> None:
+        """Append one clip. `members` maps suffixes to bytes; the `.json` member is added here."""
+        if clip.movie_id != self._movie_id:
+            raise FormatError(f"clip {clip.clip_id} is not of movie {self._movie_id}")
         if self._shard is None:
             key = layout.shard_key(self._movie_id, self.num_shards)
             self._shard = _OpenShard(key, Path(self._folder.name) / "shard.tar")
-        placed = dataclasses.replace(row, shard=self._shard.key)
-        self.rows.append(self._shard.append(placed, members))
+        self.rows.append(self._shard.append(clip, members))
         if self._shard.num_bytes >= self._shard_bytes:
             self._finish_shard()
 
@@ -98,17 +91,12 @@ class _OpenShard:
         self._path = path
         self._file = path.open("wb")
 
-    def append(self, row: ClipRow, members: Mapping[str, bytes]) -> ClipRow:
-        data = tar_sample(row.clip_id, {**members, ROW: row.to_member()})
-        placed = dataclasses.replace(
-            row,
-            tar_offset=self.num_bytes,
-            tar_bytes=len(data),
-            crc32c=google_crc32c.value(data),
-        )
+    def append(self, clip: ClipContent, members: Mapping[str, bytes]) -> ClipRow:
+        data = tar_sample(clip.clip_id, {**members, ROW: clip.to_member(self.key)})
+        row = clip.at(self.key, self.num_bytes, len(data), google_crc32c.value(data))
         self._file.write(data)
         self.num_bytes += len(data)
-        return placed
+        return row
 
     def finish(self) -> Path:
         # End of archive: two zero blocks, and nothing more.

@@ -1,4 +1,4 @@
-"""Joins the picture and sound of a movie's clips, drops what is not worth keeping."""
+"""Joins the video and audio of a movie's clips, and drops clips by rules."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pipeline.plan import PlacedPlan
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
-from shards_spec.schema import ClipRow
+from shards_spec.schema import ClipContent
 
 DropReason = Literal["too_short", "damaged", "black", "frozen", "silent"]
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A clip that is kept."""
+class SelectedClip:
+    """A clip that is kept. Only the writer gives it a position in a shard."""
 
-    row: ClipRow
+    content: ClipContent
     audio: AudioClip
 
 
 def drop_reason(video: VideoClip, audio: AudioClip, recipe: Recipe) -> DropReason | None:
-    """The first rule that a clip falls to, or None when it stays."""
+    """The first rule that drops a clip, or None if it is kept."""
     if video.luma_mean < recipe.black_luma and video.luma_std < 5.0:
         return "black"
     if recipe.num_frames > 1 and video.motion < recipe.frozen_motion:
@@ -40,60 +40,56 @@ def drop_reason(video: VideoClip, audio: AudioClip, recipe: Recipe) -> DropReaso
     return None
 
 
-def join_clips(
+def select_clips(
     plan: PlacedPlan,
     frames: MovieFrames,
     audio: Sequence[AudioClip],
-) -> tuple[list[Clip], Counter[DropReason]]:
-    """The clips that stay, in the order of their shards, and how many fell to each rule.
+) -> tuple[list[SelectedClip], Counter[DropReason]]:
+    """The clips that are kept, in shard order, and how many each rule dropped.
 
     Args:
         plan: with its clips and cuts, by `place_clips`.
         frames: all decoded frames.
-        audio: all clips' sound.
+        audio: of all clips.
     """
-    sounds = {clip.clip_number: clip for clip in audio}
+    audio_clips = {clip.clip_number: clip for clip in audio}
     dropped: Counter[DropReason] = Counter()
     if plan.num_short_shots:
         dropped["too_short"] = plan.num_short_shots
-    kept: list[Clip] = []
+    kept: list[SelectedClip] = []
     for clip_number in range(plan.first_clip, plan.end_clip):
-        video, sound = frames.clip(clip_number), sounds.get(clip_number)
-        if video is None or sound is None:
+        video, audio_clip = frames.clip(clip_number), audio_clips.get(clip_number)
+        if video is None or audio_clip is None:
             dropped["too_short"] += 1
             continue
         if frames.is_damaged(clip_number):
             dropped["damaged"] += 1
             continue
-        reason = drop_reason(video, sound, plan.recipe)
+        reason = drop_reason(video, audio_clip, plan.recipe)
         if reason is None:
-            kept.append(Clip(_row(plan, video, sound), sound))
+            kept.append(SelectedClip(_content(plan, video, audio_clip), audio_clip))
         else:
             dropped[reason] += 1
     order = stratified_order(len(kept), order_seed(plan.recipe.seed, plan.movie.movie_id))
-    return [kept[place] for place in order], dropped
+    return [kept[index] for index in order], dropped
 
 
 def order_seed(seed: int, movie_id: str) -> int:
-    """Seed of one movie's clip order: movies must not share one order."""
+    """Seed of a movie's clip order; it differs between movies."""
     digest = hashlib.sha256(f"{seed} {movie_id}".encode()).digest()
     return int.from_bytes(digest[:8], "little")
 
 
-def _row(plan: PlacedPlan, video: VideoClip, audio: AudioClip) -> ClipRow:
+def _content(plan: PlacedPlan, video: VideoClip, audio: AudioClip) -> ClipContent:
     recipe, movie = plan.recipe, plan.movie
     number = video.clip_number
     first_step = plan.clip_step(number)
     last_step = first_step + recipe.num_frames - 1
     shot, last_shot = np.searchsorted(plan.cuts, [first_step, last_step], side="right")
-    return ClipRow(
+    return ClipContent(
         clip_id=layout.clip_id(movie.movie_id, number),
         movie_id=movie.movie_id,
         group=movie.group,
-        shard="",
-        tar_offset=0,
-        tar_bytes=0,
-        crc32c=0,
         clip_number=number,
         start_ns=plan.clip_start_ns(number),
         end_ns=plan.clip_end_ns(number),
@@ -117,5 +113,5 @@ def _row(plan: PlacedPlan, video: VideoClip, audio: AudioClip) -> ClipRow:
 
 
 def _float32(value: float) -> float:
-    """Rounded to what the index stores, so that a clip's JSON and its index row are equal."""
+    """Rounded to what the index stores, so that the clip's JSON and its index row are equal."""
     return float(np.float32(round(value, 4)))

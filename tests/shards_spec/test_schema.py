@@ -67,7 +67,7 @@ def test_missing_and_mistyped_columns_are_named(clip):
 
 def test_member_equals_the_index_row(clip):
     row = dataclasses.replace(clip, luma_mean=100.1)  # not a float32
-    member = json.loads(row.to_member())
+    member = json.loads(row.to_member(row.shard))
     indexed = clips_table([row]).to_pylist()[0]
     assert member == {name: value for name, value in indexed.items() if name not in PLACE_COLUMNS}
 

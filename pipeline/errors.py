@@ -105,8 +105,8 @@ class TimedOutError(MovieError):
 class LostError(MovieError):
     error_class = "lost"
 
-    def __init__(self, message: str, parts: tuple[int, ...] = ()) -> None:
-        """`parts` are those of a movie's clip bytes that went away, as `Spool` calls them."""
+    def __init__(self, message: str, parts: tuple[int | str, ...] = ()) -> None:
+        """`parts` are the keys of the lost clip bytes in the writer's `Spool`."""
         super().__init__(message)
         self.parts = parts
 

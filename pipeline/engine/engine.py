@@ -39,7 +39,7 @@ from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
-from pipeline.movie import steps
+from pipeline.movie import Cost, bare_row
 from pipeline.plan import MoviePlan
 from pipeline.sources import Movie
 from shards_spec import layout
@@ -220,7 +220,7 @@ class Engine:
     def _give_up(self, job: Job, error: MovieError) -> Event:
         status = failure_class(error).status
         row = replace(
-            steps.bare_row(job.movie, job.fingerprint, self._recipe, status, self._cost(job)),
+            bare_row(job.movie, job.fingerprint, self._recipe, status, self._cost(job)),
             error_class=error.error_class,
             error=shortened(redacted(str(error))),
             duration_ns=job.plan.probe.duration_ns if job.plan else 0,
@@ -268,5 +268,5 @@ class Engine:
             "resume"
         )
 
-    def _cost(self, job: Job) -> steps.Effort:
-        return steps.Effort(job.attempts, job.cpu_seconds, self._clock() - job.started)
+    def _cost(self, job: Job) -> Cost:
+        return Cost(job.attempts, job.cpu_seconds, self._clock() - job.started)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.audio import MovieAudio
-from pipeline.movie import SOUND
+from pipeline.movie import AUDIO_PART, PartKey
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment
@@ -38,11 +38,11 @@ class Unit:
     """Ray references to the parts of the unit's bytes in the object store."""
 
     @property
-    def part(self) -> int | None:
+    def part(self) -> PartKey | None:
         """Key of its bytes in the writer's `Spool`; None when it produces none."""
         if self.segment is not None:
             return self.segment.number
-        return SOUND if self.kind == "audio" else None
+        return AUDIO_PART if self.kind == "audio" else None
 
     @property
     def name(self) -> str:

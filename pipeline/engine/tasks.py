@@ -20,7 +20,7 @@ from pipeline.config import RunConfig
 from pipeline.engine.meter import CostMeter
 from pipeline.errors import DiskFullError, LostError, OutOfMemoryError
 from pipeline.ffmpeg import reaper
-from pipeline.movie import Spool, steps
+from pipeline.movie import Cost, PartKey, Spool, steps, write_movie
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie, Readable, delete_copy, open_source, require_unchanged
 from pipeline.video import VideoSegment
@@ -108,21 +108,21 @@ def audio(plan: MoviePlan, segments: list[VideoSegment], options: TaskOptions) -
 def write(
     plan: MoviePlan,
     storage: Storage,
-    cost: steps.Effort,
+    cost: Cost,
     audio: MovieAudio,
     segments: list[VideoSegment],
-    parts: dict[int, list[Any]],
+    parts: dict[PartKey, list[Any]],
 ) -> TaskResult:
     """Write shards and commit record; returns the `MovieRow`.
 
-    `parts` are references to the bytes of the audio (`SOUND`) and of each segment. As references
-    they are fetched one by one; as arguments they would all be in memory at the same time.
+    `parts` are references to the bytes of the audio (`AUDIO_PART`) and of each segment. References
+    are fetched one by one; as arguments they would all be in memory at the same time.
     """
     meter = CostMeter()
     with _machine_errors(plan.movie), reaper.own_folder() as folder, Spool() as spool:
         require_unchanged(plan.movie)
         _fetch_parts(spool, plan.movie, parts)
-        row = steps.write_movie(plan, storage, cost, audio, segments, spool, folder)
+        row = write_movie(plan, storage, cost, audio, segments, spool, folder)
         return _result(row, meter)
 
 
@@ -132,7 +132,7 @@ def delete_staged_copy(fingerprint: str) -> None:
     delete_copy(fingerprint)
 
 
-def _fetch_parts(spool: Spool, movie: Movie, parts: dict[int, list[Any]]) -> None:
+def _fetch_parts(spool: Spool, movie: Movie, parts: dict[PartKey, list[Any]]) -> None:
     """Copy the parts from the object store; `LostError` names all that were lost."""
     lost = []
     for name, refs in parts.items():

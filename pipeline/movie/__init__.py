@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.movie.spool import SOUND, Spool
+from pipeline.movie import steps
+from pipeline.movie.rows import Cost, bare_row
+from pipeline.movie.spool import AUDIO_PART, PartKey, Spool
 from pipeline.movie.steps import prepare
+from pipeline.movie.write import write_movie
 
 __all__ = [
-    "SOUND",
+    "AUDIO_PART",
+    "Cost",
+    "PartKey",
     "Spool",
+    "bare_row",
     "prepare",
+    "steps",
+    "write_movie",
 ]

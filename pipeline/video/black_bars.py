@@ -75,7 +75,7 @@ def active_rows(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:
-    """The crop without the sides that are not a straight edge in (H, W) `lit`; None if no side is left."""
+    """The crop without the sides that are not a straight edge in (H, W) `lit`; None without any."""
     height, width = lit.shape
     left, top = crop.x, crop.y
     right, bottom = left + crop.width, top + crop.height

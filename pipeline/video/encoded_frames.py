@@ -28,8 +28,7 @@ class FrameSource(Protocol):
 
 
 class EncodedSpan:
-    """Frames of steps [span.first_step, span.end_step), in order, without gaps from the first on.
-    """
+    """Frames of steps [span.first_step, span.end_step), in order, without gaps."""
 
     def __init__(self, plan: MoviePlan, span: Span) -> None:
         self.span = span
@@ -83,8 +82,7 @@ class EncodedSpan:
             self.damaged.add(step)
 
     def _broken_steps(self) -> set[int]:
-        """Steps at which the container itself reports damage, including the one before the first.
-        """
+        """Steps at which the container itself reports damage, from the one before the first on."""
         times = {
             step: self._plan.recipe.grid_ns(step)
             for step in range(max(0, self.span.first_step - 1), self.span.end_step)

@@ -152,7 +152,9 @@ class GridReader:
         """
         if self.has_no_errors(end_step):
             return set()
-        margin = round(Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base)
+        margin = round(
+            Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        )
         damage = self._log.damage(self._num_frames(end_step))
         times = {step: self._ticks(step) for step in range(first_step, end_step)}
         return {

@@ -74,4 +74,4 @@ def test_member_equals_the_index_row(clip):
 
 def test_member_rejects_numbers_that_json_has_no_form_for(clip):
     with pytest.raises(ValueError, match="JSON"):
-        dataclasses.replace(clip, motion=float("nan")).to_member()
+        dataclasses.replace(clip, motion=float("nan")).to_member("")

@@ -24,8 +24,7 @@ from pipeline.__main__ import main
 from pipeline.config import RunConfig
 from pipeline.engine import tasks
 from pipeline.errors import LostError
-from pipeline.movie import steps
-from pipeline.movie.spool import SOUND
+from pipeline.movie import AUDIO_PART, Cost, steps
 from pipeline.plan.movie_plan import Segment
 from pipeline.sources import find_movies
 from pipeline.video.segment import VideoSegment
@@ -142,12 +141,12 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
     # Smaller results come back with the answer and live in the driver.
     assert steps.run_segment(plan, second, source_of(plan))[1].nbytes > 100_000
     sound, data = decoded_audio(plan)
-    parts = {SOUND: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
+    parts = {AUDIO_PART: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
     cluster.remove_node(doomed, allow_graceful=False)
-    effort, out = steps.Effort(1, 0.0, 0.0), Storage(str(tmp_path))
+    cost, out = Cost(1, 0.0, 0.0), Storage(str(tmp_path))
     write: Any = tasks.write
     with pytest.raises(RayTaskError) as caught:
-        ray.get(write.remote(plan, out, effort, sound, [s for s, _ in found], parts))
+        ray.get(write.remote(plan, out, cost, sound, [s for s, _ in found], parts))
     error = tasks.failure(movie, caught.value)
     assert isinstance(error, LostError)
     assert error.parts == (second.number,)

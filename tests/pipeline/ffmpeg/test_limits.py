@@ -20,7 +20,7 @@ from pipeline.__main__ import main
 from pipeline.errors import MovieError, OutOfMemoryError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
 from pipeline.limits import Limits
-from pipeline.movie.steps import Effort, bare_row, prepare
+from pipeline.movie import Cost, bare_row, prepare
 from pipeline.redaction import redacted
 from pipeline.sources import Readable, find_movies, fingerprint, open_source
 from shards_spec.recipe import Recipe
@@ -146,7 +146,7 @@ def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
     make_film(tmp_path / "a.mkv", Film(seconds=1))
     (movie,) = find_movies(str(tmp_path / "a.mkv"))
     movie = dataclasses.replace(movie, uri="https://me:word@host/a.mkv")
-    row = bare_row(movie, "0" * 16, Recipe(), "failed", Effort(1, 0.0, 0.0))
+    row = bare_row(movie, "0" * 16, Recipe(), "failed", Cost(1, 0.0, 0.0))
     assert "word" not in row.to_json()
 
 

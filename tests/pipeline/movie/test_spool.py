@@ -10,7 +10,7 @@ import pytest
 from benchmarks import memory
 from pipeline.audio import clips as audio
 from pipeline.movie import steps
-from pipeline.movie.spool import SOUND, Spool
+from pipeline.movie.spool import AUDIO_PART, Spool
 from pipeline.sources import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, make_film
@@ -21,13 +21,13 @@ from tests.support.films.oracle import decoded_audio
 def test_parts_are_read_back_in_any_order() -> None:
     with Spool() as spool:
         spool.add(1, [np.frombuffer(b"abc", np.uint8), np.frombuffer(b"defg", np.uint8)])
-        assert spool.part(1)[2:5].tobytes() == b"cde"
-        spool.add(SOUND, iter([np.frombuffer(b"xyz", np.uint8)]))
+        assert spool.part(1).read(2, 5) == b"cde"
+        spool.add(AUDIO_PART, iter([np.frombuffer(b"xyz", np.uint8)]))
         spool.add(0, [])
-        assert spool.part(1)[0:7].tobytes() == b"abcdefg"
-        assert spool.part(SOUND)[1:3].tobytes() == b"yz"
+        assert spool.part(1).read(0, 7) == b"abcdefg"
+        assert spool.part(AUDIO_PART).read(1, 3) == b"yz"
         with pytest.raises(AssertionError):
-            spool.part(SOUND)[1:4]
+            spool.part(AUDIO_PART).read(1, 4)
 
 
 def test_the_sound_comes_in_as_many_parts_as_are_announced(
@@ -40,7 +40,7 @@ def test_the_sound_comes_in_as_many_parts_as_are_announced(
     whole, data = decoded_audio(plan)
     assert audio.num_audio_parts(plan) == 1
     monkeypatch.setattr(audio, "CLIPS_PER_PART", 2)
-    parts = list(audio.audio_parts(steps.placed(plan, []), source_of(plan)))
+    parts = list(audio.audio_parts(steps.with_clips(plan, []), source_of(plan)))
     assert len(parts) == audio.num_audio_parts(plan) == 4
     assert np.array_equal(np.concatenate(parts), data)
     assert len(whole.clips) == 7

@@ -16,8 +16,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
-from pipeline.movie import steps
-from pipeline.movie.spool import SOUND, Spool
+from pipeline.movie import AUDIO_PART, Cost, Spool, steps, write_movie
 from pipeline.sources import Movie, find_movies, identity, staged
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
@@ -146,12 +145,12 @@ def write_undisturbed(film: Path, out: Storage) -> None:
     sound, data = decoded_audio(plan)
     segments = []
     with Spool() as spool:
-        spool.add(SOUND, [data])
+        spool.add(AUDIO_PART, [data])
         for part in plan.segments:
             segment, data = steps.run_segment(plan, part, source_of(plan))
             segments.append(segment)
             spool.add(segment.number, [data])
-        steps.write_movie(plan, out, steps.Effort(1, 0.0, 0.0), sound, segments, spool)
+        write_movie(plan, out, Cost(1, 0.0, 0.0), sound, segments, spool)
 
 
 def test_a_listing_that_is_cut_short_is_asked_for_again(

@@ -16,7 +16,7 @@ import pytest
 from pipeline.audio.soundtrack import AudioReport
 from pipeline.errors import NoDecoderError, UnreadableError
 from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.movie.steps import Effort, movie_row
+from pipeline.movie.rows import Cost, movie_row
 from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.media import Film, ffmpeg, make_film, read_number
@@ -259,7 +259,7 @@ def test_a_clock_that_jumps_back(master: Path, tmp_path: Path) -> None:
     plan = plan_of(path)
     assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
     assert plan.probe.lost_ns == pytest.approx(12 * NANOSECONDS, abs=NANOSECONDS)
-    row = movie_row(plan, Effort(1, 0.0, 0.0), Counter(), AudioReport())
+    row = movie_row(plan, Cost(1, 0.0, 0.0), Counter(), AudioReport())
     assert row.video_lost_ns == plan.probe.lost_ns
     assert wrong_frames(plan, source_frames(first)) == 0
 

@@ -37,7 +37,7 @@ CODECS = {
     "mpeg2": ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "15"),
     "mpeg4": ("-c:v", "mpeg4", "-q:v", "3", "-g", "25"),
 }
-#: What an HEVC decoder shows for rot that it misses differs from run to run: see `pipeline.video.decoder_log`.
+#: What the HEVC decoder shows for undetected rot differs from run to run: see `decoder_log`.
 ROT = {"rot": (kinds.rot, (0.03, 0.15)), "flip": (kinds.flip, (0.02, 0.1))}
 LOSSES = {"lose": (kinds.lose, (0.02, 0.1)), "lose keys": (kinds.lose_keys, (0.2, 0.5))}
 TS_LOSSES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from pipeline.audio import MovieAudio
 from pipeline.movie import steps
 from pipeline.movie.frames import MovieFrames
-from pipeline.movie.selection import join_clips
+from pipeline.movie.selection import select_clips
+from pipeline.movie.spool import SpoolPart
 from pipeline.plan import MoviePlan, PlacedPlan
 from pipeline.sources import Readable, find_movies
 from pipeline.video import VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
-from shards_spec.schema import ClipRow
+from shards_spec.schema import ClipContent
 from tests.support.films.media import pixels_of, pts_of, read_number, shown_at
 from tests.support.films.opened import opened, source_of
 
@@ -32,14 +34,22 @@ Clips = dict[int, tuple[int, NDArray[np.uint8]]]
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
     """The plan of the movie at `path`, in segments of about `seconds`, placed without cuts."""
     (movie,) = find_movies(str(path))
-    return steps.placed(steps.prepare(movie, opened(movie), recipe, seconds), [])
+    return steps.with_clips(steps.prepare(movie, opened(movie), recipe, seconds), [])
 
 
 def decoded(plan: MoviePlan) -> tuple[PlacedPlan, MovieFrames]:
     """The plan with its clips placed, and all decoded frames."""
     segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
-    placed = steps.placed(plan, [segment for segment, _ in segments])
-    return placed, MovieFrames(placed, segments)
+    placed = steps.with_clips(plan, [segment for segment, _ in segments])
+    return placed, movie_frames(placed, segments)
+
+
+def movie_frames(
+    plan: PlacedPlan, segments: Sequence[tuple[VideoSegment, NDArray[np.uint8]]]
+) -> MovieFrames:
+    """Frames of decoded segments whose bytes are in memory."""
+    parts = [(video, SpoolPart(io.BytesIO(data.tobytes()), 0)) for video, data in segments]
+    return MovieFrames(plan, parts)
 
 
 def decoded_audio(
@@ -85,14 +95,14 @@ def _everything(plan: PlacedPlan, frames: MovieFrames) -> list[object]:
     return [plan.starts, plan.cuts, damaged, clips, strips]
 
 
-def clip_rows(plan: MoviePlan) -> tuple[list[ClipRow], dict[str, int]]:
+def clip_rows(plan: MoviePlan) -> tuple[list[ClipContent], dict[str, int]]:
     """The rows of a movie's clips in the order of time, and how many were dropped, by reason."""
     segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
     found = [segment for segment, _ in segments]
     audio, _ = decoded_audio(plan, found)
-    placed = steps.placed(plan, found)
-    clips, dropped = join_clips(placed, MovieFrames(placed, segments), audio.clips)
-    rows = sorted((clip.row for clip in clips), key=lambda row: row.start_ns)
+    placed = steps.with_clips(plan, found)
+    clips, dropped = select_clips(placed, movie_frames(placed, segments), audio.clips)
+    rows = sorted((clip.content for clip in clips), key=lambda row: row.start_ns)
     return rows, {str(reason): count for reason, count in dropped.items()}
 
 

@@ -1,0 +1,86 @@
+"""Writes the shards of one movie, and its commit record last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.audio import AudioClip, MovieAudio
+from pipeline.errors import AllDroppedError, SourceChangedError
+from pipeline.movie.frames import MovieFrames
+from pipeline.movie.rows import Cost, movie_row
+from pipeline.movie.selection import select_clips
+from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
+from pipeline.movie.steps import with_clips
+from pipeline.plan import MoviePlan
+from pipeline.sources import fingerprint
+from pipeline.video import VideoSegment
+from shards_spec import layout
+from shards_spec.commits import write_commit
+from shards_spec.sample import AUDIO, FRAMES, LOGMEL
+from shards_spec.schema import MovieRow
+from shards_spec.storage import Storage
+from shards_spec.writer import MovieWriter
+
+
+def write_movie(
+    plan: MoviePlan,
+    storage: Storage,
+    cost: Cost,
+    audio: MovieAudio,
+    segments: Sequence[VideoSegment],
+    spool: Spool,
+    folder: str | None = None,
+) -> MovieRow:
+    """Write a movie's shards, then its commit record; returns the movie's row.
+
+    `spool` holds the bytes of the audio and of all segments; shards are built in `folder`, by
+    default the system's folder for temporary files.
+
+    Raises `AllDroppedError` if no clip is left, `SourceChangedError` if the source has changed
+    since it was probed.
+    """
+    if fingerprint(plan.movie) != plan.source_fingerprint:
+        raise SourceChangedError(f"{plan.movie.name}: the file changed while it was read")
+    placed = with_clips(plan, segments)
+    frames = MovieFrames(placed, [(video, spool.part(video.number)) for video in segments])
+    clips, dropped = select_clips(placed, frames, audio.clips)
+    if not clips:
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+        raise AllDroppedError(
+            f"{plan.movie.name}: all {placed.num_clips} clips were dropped: {why}"
+        )
+    with MovieWriter(
+        storage, plan.movie.movie_id, plan.recipe.shard_bytes, folder=folder
+    ) as writer:
+        for clip in clips:
+            strip = frames.strip(clip.content.clip_number)
+            writer.add(clip.content, _members(strip, clip.audio, spool.part(AUDIO_PART)))
+    row = replace(
+        movie_row(plan, cost, dropped, audio.report),
+        num_clips=len(writer.rows),
+        num_shards=writer.num_shards,
+        shard_bytes=writer.num_bytes,
+    )
+    write_commit(storage, row, writer.rows)
+    _delete_leftovers(storage, plan.movie.movie_id, writer.num_shards)
+    return row
+
+
+def _members(strip: bytes, audio: AudioClip, part: SpoolPart) -> dict[str, bytes]:
+    logmel_end = audio.logmel_offset + audio.logmel_bytes
+    members = {
+        FRAMES: strip,
+        LOGMEL: part.read(audio.logmel_offset, logmel_end),
+    }
+    if audio.flac_bytes:
+        members[AUDIO] = part.read(logmel_end, logmel_end + audio.flac_bytes)
+    return members
+
+
+def _delete_leftovers(storage: Storage, movie_id: str, num_shards: int) -> None:
+    """Delete shards of an earlier, larger result that the new commit no longer lists."""
+    kept = {layout.shard_key(movie_id, number) for number in range(num_shards)}
+    for info in storage.list(layout.shards_prefix(movie_id)):
+        if info.key not in kept:
+            storage.delete(info.key)

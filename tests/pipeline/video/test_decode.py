@@ -207,7 +207,7 @@ def _broken(tmp_path: Path, kind: str) -> Path:
         ("empty", UnreadableError, "the file is broken or no movie"),
         ("playlist", UnreadableError, "playlist.mp4"),
         ("mute", NoAudioStreamError, "no audio stream"),
-        ("short", TooShortError, "hold no clip of 1.60 s"),
+        ("short", TooShortError, "contains no whole clip"),
     ],
 )
 def test_unusable_files_have_their_own_errors(

@@ -12,7 +12,7 @@ from pipeline.config import RunConfig
 from pipeline.engine import cluster, tasks
 from pipeline.engine.jobs import Job, Unit
 from pipeline.limits import GIB
-from pipeline.movie import SOUND, steps
+from pipeline.movie import AUDIO_PART, Cost
 from pipeline.sources import is_by_range, is_local
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
@@ -26,7 +26,7 @@ class Submission:
         self._recipe = recipe
         self._config = config
 
-    def submit(self, unit: Unit, cost: steps.Effort) -> Any:
+    def submit(self, unit: Unit, cost: Cost) -> Any:
         """Start a unit's task; returns the Ray reference to its `tasks.TaskResult`.
 
         `cost` is what the movie took so far.
@@ -68,7 +68,7 @@ class Submission:
             options["memory"] = min(memory, cluster.largest_memory())
         return options
 
-    def _submit_write(self, job: Job, cost: steps.Effort, options: dict[str, Any]) -> Any:
+    def _submit_write(self, job: Job, cost: Cost, options: dict[str, Any]) -> Any:
         units = {unit.part: unit for unit in job.units if unit.part is not None}
         return (
             cast(Any, tasks.write)
@@ -77,7 +77,7 @@ class Submission:
                 job.plan_ref,
                 self._storage,
                 cost,
-                units[SOUND].result,
+                units[AUDIO_PART].result,
                 results_of(job, "segment"),
                 {part: unit.payload for part, unit in units.items()},
             )

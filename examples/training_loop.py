@@ -6,9 +6,8 @@ Also under torchrun, where each rank gets its part of every global batch.
 import itertools
 import sys
 
-import torch
-
 import reelshards as rs
+import torch
 
 dataset = rs.open_dataset(sys.argv[1])
 model = torch.nn.Linear(dataset.recipe.n_mels, 3)

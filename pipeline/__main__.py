@@ -300,4 +300,4 @@ def _run(work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.end_process(main())

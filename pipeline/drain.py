@@ -3,6 +3,7 @@
 import sys
 
 from pipeline.__main__ import main
+from shards_spec.cli import end_process
 
 if __name__ == "__main__":
-    sys.exit(main(["drain", *sys.argv[1:]]))
+    end_process(main(["drain", *sys.argv[1:]]))

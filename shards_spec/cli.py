@@ -10,12 +10,14 @@ Heavy imports belong into `run`, so that `--help` and mistyped arguments answer 
 
 from __future__ import annotations
 
+import atexit
 import enum
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from typing import Annotated, Any, Protocol, Union
+from typing import Annotated, Any, NoReturn, Protocol, Union
 
 import tyro
 from rich.console import Console
@@ -100,6 +102,22 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to resume\n")
         return ExitCode.INTERRUPTED
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process with an exit code, without finalising the interpreter if Ray was used.
+
+    Ray keeps native threads after its shutdown. If one of them still runs while the interpreter and
+    the C++ libraries destroy their globals, a process that has done all of its work ends with a
+    segmentation fault (exit code 139). So exit handlers run and output is flushed as usual, and
+    then the operating system ends all threads at once.
+    """
+    if "ray" not in sys.modules:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def print_json(values: Any) -> None:

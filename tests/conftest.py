@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -10,8 +11,25 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from shards_spec.cli import end_process
 from shards_spec.reader import Dataset
 from tests.support.datasets import toy_dataset
+
+
+_session = pytest.StashKey[pytest.Session]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep the session, whose exit status is final only at the very end."""
+    session.config.stash[_session] = session
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End a process that used Ray before its native threads meet the end of the interpreter."""
+    session = config.stash.get(_session, None)
+    if session is not None and "ray" in sys.modules:
+        end_process(int(session.exitstatus))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

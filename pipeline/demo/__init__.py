@@ -1,8 +1,8 @@
-"""Toy movies with known truth: real H.264/AAC files made by numpy and ffmpeg, no download.
+"""Synthetic movies with known ground truth: H.264/AAC files made by numpy and ffmpeg, no downloads.
 
-Each movie has the three properties that make movies special. Many concepts stand in one movie
-(semantic diversity), they come back (reoccurrence), and one palette, grade and theme music lie
-over all of them (non-semantic consistency). Read `scenario` first, then `draw` and `sound`.
+Each movie has the three properties that make movies special: it contains many concepts (semantic
+diversity), they come back (reoccurrence), and one palette, grade and theme music cover all of them
+(non-semantic consistency). Read `scenario` first, then `drawing` and `sound`.
 """
 
 from pipeline.demo.config import DemoConfig

@@ -1,7 +1,7 @@
 """The catalogue of semantic classes, shared by all movies.
 
 A class is a figure with a place, a motion and a voice. `figures`, `places`, `motion` and `voices`
-each hold one function a class, under the class's name; nothing in them knows of movies.
+each have one function per class, under the class's name; none of them knows about movies.
 """
 
 from __future__ import annotations
@@ -37,4 +37,4 @@ CLASSES: tuple[SemanticClass, ...] = (
 )
 
 BLACK_LABEL = "black"
-"""Label of a stretch that shows nothing."""
+"""Label of a shot that shows nothing."""

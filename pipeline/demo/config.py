@@ -1,4 +1,4 @@
-"""The settings of the demo corpus. All of them change the films, so all stand in `corpus.json`."""
+"""Settings of the demo corpus. All of them affect the movies, so all are saved in `corpus.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shards_spec.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What the toy movies are like. The defaults take about a minute on two cores."""
+    """What the synthetic movies are like. The defaults take about a minute on two cores."""
 
     num_movies: int = 12
     """Movies to make, at least 1. Movie i is the same whatever this number is."""
@@ -21,27 +21,27 @@ class DemoConfig:
     max_seconds: float = 180.0
     """Longest movie, seconds; lengths are uniform between the two."""
     seed: int = 0
-    """Everything random follows from it. Same seed and settings, same bytes."""
+    """All randomness follows from it: the same seed and settings give the same bytes."""
     num_classes: int = len(CLASSES)
-    """Semantic classes shared by all movies: the first so many of the catalogue."""
+    """Semantic classes shared by all movies: the first ones of the catalogue."""
     classes_per_movie: int = 8
     """Cast of one movie: the classes that come back in it. Short movies have a smaller cast, so
     that each member can appear twice."""
     mean_shot_seconds: float = 6.0
     """Mean time between two cuts, seconds."""
     look_strength: float = 0.9
-    """Share of a shot's palette and grade that is the movie's, [0, 1]. 0: every shot has its own
-    look and colour says nothing about the movie; 1: all shots of a movie look alike."""
+    """Share of a shot's palette and grade that comes from the movie, [0, 1]. 0: every shot has its
+    own look, and colour says nothing about the movie; 1: all shots of a movie look alike."""
     score_strength: float = 0.8
     """Share of the music that is the movie's theme, [0, 1]. 0: every shot has its own music at
-    the same level; 1: one theme runs under the whole movie."""
+    the same level; 1: one theme plays through the whole movie."""
     sets: Literal["class", "movie"] = "class"
-    """Whose the ground pattern behind the figures is. The class's: one more sign of what is shown;
-    the movie's: one more sign of which movie it is, as a film's sets are."""
+    """What decides the background pattern. `class`: it is one more cue to what is shown; `movie`:
+    one more cue to which movie it is, as the sets of a movie are."""
     music_gain_db: float = 0.0
-    """Level of the music, added to what is drawn, dB, -60 to 30; voices stay as they are."""
+    """Added to the random level of the music, dB, -60 to 30; voices keep theirs."""
     room_gain_db: float = 0.0
-    """Level of the room tone, added to what is drawn, dB, -60 to 30."""
+    """Added to the random level of the room tone, dB, -60 to 30."""
     width: int = 320
     """Frame width in pixels, even, 64 to 1920."""
     height: int = 180

@@ -1,8 +1,8 @@
-"""A folder of toy movies: what is missing is made, in parallel; the truth is written last.
+"""A folder of synthetic movies: missing ones are made in parallel, the labels are written last.
 
 DIR/corpus.json      the settings, written before the first movie
 DIR/movie-000.mp4    ...
-DIR/labels.csv       source,start_seconds,end_seconds,label; written when all movies are there
+DIR/labels.csv       source,start_seconds,end_seconds,label; written when all movies exist
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.ffmpeg import ffmpeg_path
 from shards_spec.errors import InputError
 
 RECIPE_VERSION = 1
-"""Raise it when the same settings make other movies than before."""
+"""Increase it when the same settings no longer make the same movies."""
 SETTINGS_NAME = "corpus.json"
 LABELS_NAME = "labels.csv"
 
@@ -40,10 +40,11 @@ def make_demo_corpus(
 ) -> list[Path]:
     """Make the corpus in `directory` and return its movies in order.
 
-    Movies that are there with equal settings are kept, with other settings replaced. `on_movie`
-    gets each file name when the movie is done or found. `num_workers` 0 means one per core.
+    Existing movies with equal settings are kept, those with other settings are replaced.
+    `on_movie` is called with each file name once the movie exists. `num_workers` 0 means one per
+    core.
     """
-    ffmpeg_path()  # missing ffmpeg is one clear error here, not one per worker
+    ffmpeg_path()  # a missing ffmpeg is one clear error here instead of one per worker
     movies = plan_movies(config)
     _prepare(directory, config, movies)
     missing = []
@@ -66,7 +67,7 @@ def make_demo_corpus(
 
 
 def make_movie(directory: Path, config: DemoConfig, index: int) -> str:
-    """Make one movie of the corpus; gives its file name."""
+    """Make one movie of the corpus; returns its file name."""
     movie = plan_movie(config, index)
     encode_movie(
         directory / movie.name,
@@ -80,7 +81,7 @@ def make_movie(directory: Path, config: DemoConfig, index: int) -> str:
 
 
 def labels_csv(movies: list[DemoMovie]) -> str:
-    """The truth: one row a shot, half-open intervals, sorted by file and time."""
+    """The ground truth: one row per shot, half-open intervals, sorted by file and time."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["source", "start_seconds", "end_seconds", "label"])
@@ -113,7 +114,7 @@ def _make_in_parallel(
 
 
 def _prepare(directory: Path, config: DemoConfig, movies: list[DemoMovie]) -> None:
-    """Leave in `directory` only movies of these settings, and a record of them."""
+    """Keep only movies of these settings in `directory`, and record the settings."""
     settings = {"recipe_version": RECIPE_VERSION, **dataclasses.asdict(config)}
     record = {"settings": settings, "movies": [movie.name for movie in movies]}
     path = directory / SETTINGS_NAME
@@ -135,13 +136,13 @@ def _refuse_foreign_files(directory: Path, movies: list[DemoMovie]) -> None:
     for name in [LABELS_NAME, *(movie.name for movie in movies)]:
         if (directory / name).exists():
             raise InputError(
-                f"demo corpus: {directory / name} is there, but no {SETTINGS_NAME} that says it "
-                "was made here; choose another folder"
+                f"demo corpus: {directory / name} exists, but no {SETTINGS_NAME} that lists it, so "
+                "it is not a file of this command; choose another folder"
             )
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a small text file whole, unless it is already so."""
+    """Write a small text file atomically, unless it has this content already."""
     if path.exists() and path.read_text() == text:
         return
     scratch = path.with_name(f".{path.name}.tmp")

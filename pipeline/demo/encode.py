@@ -1,4 +1,4 @@
-"""Frames and sound into an H.264/AAC mp4: one ffmpeg a movie, frames through its standard input."""
+"""Encodes frames and audio as H.264/AAC mp4: one ffmpeg per movie, frames through its stdin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shards_spec.errors import ReelshardsError
 KEYFRAME_SECONDS = 5
 EXIT_TIMEOUT_SECONDS = 120.0
 _BT709 = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-# One thread and no version strings or dates: the same bytes from the same ffmpeg, on any machine.
+# One thread, no version strings and no dates: the same ffmpeg makes the same bytes on any machine.
 _VIDEO = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "24", "-pix_fmt", "yuv420p"]
 _AUDIO = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "80k"]
 _BITEXACT = ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]
@@ -38,12 +38,12 @@ def encode_movie(
     width: int,
     height: int,
 ) -> None:
-    """Write the movie under a temporary name and rename it: `target` is whole or absent."""
+    """Write the movie under a temporary name and rename it: `target` is complete or absent."""
     with tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as scratch:
-        wav, made = Path(scratch, "sound.wav"), Path(scratch, target.name)
+        wav, encoded = Path(scratch, "sound.wav"), Path(scratch, target.name)
         _write_wav(wav, sound)
         with Path(scratch, "ffmpeg.log").open("w+b") as log:
-            command = _command(wav, made, fps, width, height)
+            command = _command(wav, encoded, fps, width, height)
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
             )
@@ -57,10 +57,10 @@ def encode_movie(
                 log.seek(0)
                 reason = log.read(2000).decode(errors="replace").strip()
                 raise ReelshardsError(f"ffmpeg could not write {target} (exit {status}): {reason}")
-        os.replace(made, target)
+        os.replace(encoded, target)
 
 
-def _command(wav: Path, made: Path, fps: Fraction, width: int, height: int) -> list[str]:
+def _command(wav: Path, encoded: Path, fps: Fraction, width: int, height: int) -> list[str]:
     rate = f"{fps.numerator}/{fps.denominator}"
     source = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}"]
     return [
@@ -68,7 +68,7 @@ def _command(wav: Path, made: Path, fps: Fraction, width: int, height: int) -> l
         *(*source, *_BT709, "-color_range", "tv", "-framerate", rate, "-i", "pipe:0"),
         *("-i", str(wav), "-map", "0:v", "-map", "1:a"),
         *(*_VIDEO, *_BT709, "-g", str(round(KEYFRAME_SECONDS * fps))),
-        *(*_AUDIO, *_BITEXACT, str(made)),
+        *(*_AUDIO, *_BITEXACT, str(encoded)),
     ]
 
 
@@ -78,7 +78,7 @@ def _feed(process: subprocess.Popen[bytes], frames: Iterable[ByteArray]) -> None
         for frame in frames:
             process.stdin.write(frame.data)
     except BrokenPipeError:
-        pass  # ffmpeg has given up; its exit status and log say why
+        pass  # ffmpeg gave up; its exit status and log say why
     finally:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()

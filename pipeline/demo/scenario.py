@@ -1,10 +1,10 @@
-"""Seed -> movies -> shots: what happens, when and how it looks and sounds. Pure, no I/O.
+"""Seed -> movies -> shots: what happens when, and how it looks and sounds. Pure, no I/O.
 
     movie   |black |ball     |ghost    |robot  |ball    |ghost  |robot    |ball (silent)|
     frame   0      96        ...                                                  num_frames
 
-Shots tile `[0, num_frames)` without gap or overlap. Movie i depends on the settings and i alone.
-Where movies shall differ in kind (bars, frame rate), every block of four has each kind once.
+Shots tile `[0, num_frames)` without gaps or overlaps. Movie i depends only on the settings and i.
+Where movies come in kinds (black bars, frame rate), every block of four has each kind once.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FRAME_RATES = (Fraction(24), Fraction(25), Fraction(30), Fraction(24000, 1001))
 OPENING_BLACK_SECONDS = 4.0
 SILENT_END_SECONDS = 7.0
 LEAST_SECONDS_FOR_EXTRAS = 30.0
-"""Shorter movies get neither a black opening nor a silent end."""
+"""Shorter movies have neither a black opening nor a silent ending."""
 MOST_FIGURES = 3
 LETTERBOX_ASPECT = 2.35
 PILLARBOX_ASPECT = 4 / 3
 GOLDEN_TURN = 0.618034
-"""Hues of consecutive movies lie this far apart, so that few movies resemble each other."""
+"""Distance between the hues of consecutive movies, so that few movies resemble each other."""
 
 Extra = Literal["letterbox", "black_opening", "silent_end", "plain"]
 EXTRAS: tuple[Extra, ...] = ("letterbox", "black_opening", "silent_end", "plain")
@@ -38,7 +38,7 @@ EXTRAS: tuple[Extra, ...] = ("letterbox", "black_opening", "silent_end", "plain"
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """A stretch between two cuts: one class, at its place, with the traits of this occasion."""
+    """What lies between two cuts: one class at its place, with properties of its own."""
 
     start_frame: int
     """First frame, inclusive."""
@@ -47,45 +47,45 @@ class Shot:
     label: str
     """Name of the class, or `BLACK_LABEL`."""
     audible: bool
-    """False: no sound at all, not even music."""
+    """False: silence, not even music."""
     size: float
-    """Size of the figures relative to the class's, about [0.75, 1.3]; pitch goes the other way."""
+    """Size of the figures relative to the class's, about [0.75, 1.3]; larger ones sound lower."""
     beats_per_second: float
-    """Events a second, Hz: of the motion and of the voice."""
+    """Events per second of the motion and of the voice, Hz."""
     first_beat: float
     """Beat number at the shot's start, in beats; an event falls on every whole beat."""
     num_figures: int
-    """Figures in the troupe, 1 to 3; every event has as many notes."""
+    """Figures, 1 to 3; every event has one note per figure."""
     look: Look
-    """Palette and grade: the movie's and the shot's own, mixed by `look_strength`."""
+    """Palette and grade: a mix of the movie's and the shot's own by `look_strength`."""
     place: str
-    """Name of the class whose ground pattern is behind the figures."""
+    """Name of the class whose pattern is the background."""
     cue: Score
-    """The shot's own music, mixed with the movie's theme by `score_strength`."""
+    """The shot's own music, which `score_strength` mixes with the movie's theme."""
     seed: int
     """For texture details."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoMovie:
-    """One toy movie, fully decided."""
+    """One synthetic movie in every detail."""
 
     name: str
     """File name."""
     fps: Fraction
-    """Frames a second."""
+    """Frames per second."""
     num_frames: int
     """Length in frames."""
-    picture_width: int
-    """Width inside the bars, pixels, even; the frame's own without pillarbox."""
-    picture_height: int
-    """Height inside the bars, pixels, even; the frame's own without letterbox."""
+    active_width: int
+    """Width inside the black bars, pixels, even; that of the frame without pillarbox."""
+    active_height: int
+    """Height inside the black bars, pixels, even; that of the frame without letterbox."""
     theme: Score
     """The theme music."""
     peak_dbfs: float
-    """Peak of the sound track before encoding, dBFS."""
+    """Peak of the audio before encoding, dBFS."""
     shots: tuple[Shot, ...]
-    """In order of time; they tile `[0, num_frames)`."""
+    """In order of time, tiling `[0, num_frames)`."""
 
     def seconds(self, frame: int) -> float:
         """Presentation time of a frame, in seconds."""
@@ -104,13 +104,13 @@ def plan_movie(config: DemoConfig, index: int) -> DemoMovie:
     extra = EXTRAS[_kind_in_block(config, index, 2)]
     num_frames = round(rng.uniform(config.min_seconds, config.max_seconds) * fps)
     first_hue = _rng(config, 0, 3).uniform()
-    width, height = _picture_size(config, extra, index)
+    width, height = _active_size(config, extra, index)
     return DemoMovie(
         name=f"movie-{index:03d}.mp4",
         fps=fps,
         num_frames=num_frames,
-        picture_width=width,
-        picture_height=height,
+        active_width=width,
+        active_height=height,
         theme=_mix(config, draw_score(rng)),
         peak_dbfs=float(rng.uniform(-8.0, -3.0)),
         shots=_plan_shots(
@@ -120,7 +120,7 @@ def plan_movie(config: DemoConfig, index: int) -> DemoMovie:
             fps,
             extra,
             draw_look(rng, first_hue + index * GOLDEN_TURN),
-            # A generator of its own, so that whose the sets are changes nothing else.
+            # A generator of its own, so that the setting `sets` changes nothing else.
             CLASSES[_rng(config, index, 4).integers(config.num_classes)].name,
         ),
     )
@@ -129,7 +129,7 @@ def plan_movie(config: DemoConfig, index: int) -> DemoMovie:
 def event_seconds(shot: Shot, fps: Fraction) -> list[float]:
     """Times of the shot's events, in seconds from the start of the movie.
 
-    A whole beat is an event: the figure lands, turns or swells, and its voice strikes.
+    Every whole beat is an event: the figure lands, turns or swells, and its voice sounds.
     """
     start, stop = float(shot.start_frame / fps), float(shot.stop_frame / fps)
     first = np.ceil(shot.first_beat)
@@ -146,7 +146,7 @@ def _kind_in_block(config: DemoConfig, index: int, stream: int) -> int:
     return int(_rng(config, block, stream).permutation(4)[place])
 
 
-def _picture_size(config: DemoConfig, extra: Extra, index: int) -> tuple[int, int]:
+def _active_size(config: DemoConfig, extra: Extra, index: int) -> tuple[int, int]:
     if extra == "letterbox":
         return config.width, min(config.height, _even(config.width / LETTERBOX_ASPECT))
     if extra == "plain" and index < 4:  # one pillarboxed movie in a corpus
@@ -194,7 +194,7 @@ def _plan_shots(
 
 
 def _shot_lengths(rng: np.random.Generator, seconds: float, mean_seconds: float) -> list[float]:
-    """Lengths that add up to `seconds`, each about 0.65 to 1.5 times the mean."""
+    """Lengths that sum to `seconds`, each about 0.65 to 1.5 times the mean."""
     weights = rng.uniform(0.65, 1.5, size=max(1, round(seconds / mean_seconds)))
     return [float(weight) for weight in weights / weights.sum() * seconds]
 
@@ -205,7 +205,7 @@ def _draw_cast(config: DemoConfig, rng: np.random.Generator, num_shots: int) -> 
 
 
 def _order_of_appearance(rng: np.random.Generator, cast: list[int], num_shots: int) -> list[int]:
-    """Rounds in which every member appears once; no member meets itself across a cut."""
+    """Rounds in which every member appears once; neighbouring shots have different members."""
     order: list[int] = []
     while len(order) < num_shots:
         lap = [int(member) for member in rng.permutation(cast)]
@@ -216,7 +216,7 @@ def _order_of_appearance(rng: np.random.Generator, cast: list[int], num_shots: i
 
 
 def _mix(config: DemoConfig, score: Score) -> Score:
-    """The score at the levels that the settings ask for."""
+    """The score with the gains of the settings."""
     return dataclasses.replace(
         score,
         music_dbfs=score.music_dbfs + config.music_gain_db,

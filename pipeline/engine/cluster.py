@@ -1,4 +1,4 @@
-"""The Ray under a run: connecting, starting, stopping, and what it has to offer."""
+"""The Ray cluster of a run: connecting, starting, stopping, and its resources."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shards_spec.errors import InputError
 
 
 def start_ray(config: RunConfig) -> bool:
-    """Connect to a cluster, or start Ray on this machine; a Ray that is there already is used.
+    """Connect to a cluster, or start Ray on this machine; a running Ray of this process is used.
 
     Returns whether Ray was started here. Raises `InputError` when that fails.
     """
     if ray.is_initialized():
         return False
     _require_reachable(config.address)
-    # Ray gives its node 30 s to come up; a busy laptop may need longer.
+    # Ray gives its node 30 s to start; a busy laptop may need longer.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if config.address:
@@ -56,7 +56,7 @@ def num_nodes() -> int:
 
 
 def largest_memory() -> int:
-    """Bytes that the largest node offers to tasks: what asks for more would wait for ever."""
+    """Task memory of the largest node, bytes; a task that asks for more would wait forever."""
     nodes: list[dict[str, Any]] = cast(Any, ray).nodes()
     return max((int(n["Resources"].get("memory", 0)) for n in nodes if n["Alive"]), default=0)
 
@@ -67,13 +67,13 @@ def live_nodes() -> set[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, without its traceback."""
+    """The message of an exception without a traceback."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _require_reachable(address: str) -> None:
-    """Raise `InputError` when nothing answers at host:port: Ray itself would wait five minutes."""
+    """Raise `InputError` when nothing listens at host:port; Ray itself would wait five minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return

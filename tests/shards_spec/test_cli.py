@@ -102,3 +102,29 @@ def test_the_command_line_itself_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not {"torch", "ray", "librosa", "cv2", "pyarrow"} & set(modules)
+
+
+ENDING = """
+import atexit, ctypes, sys, threading
+from shards_spec import cli
+
+sys.modules["ray"] = sys  # as if Ray had been imported
+atexit.register(print, "handled")
+# Runs when the C++ libraries destroy their globals, as native threads of Ray may.
+crash = ctypes.CDLL(None).abort
+ctypes.CDLL(None).__cxa_atexit(crash, None, None)
+sys.stdout.write("said ")
+{end}(3)
+"""
+
+
+def test_a_process_that_used_ray_ends_before_native_globals_do() -> None:
+    """The same ending by `sys.exit` dies of a signal, so the test can fail."""
+    endings = {}
+    for end in ("cli.end_process", "sys.exit"):
+        run = subprocess.run(
+            [sys.executable, "-c", ENDING.format(end=end)], capture_output=True, text=True
+        )
+        endings[end] = (run.returncode, run.stdout)
+    assert endings["cli.end_process"] == (3, "said handled\n")
+    assert endings["sys.exit"][0] < 0

@@ -1,8 +1,8 @@
-"""The frames of a movie, drawn straight as yuv420p: luma in full size, chroma in half.
+"""The frames of a movie, drawn directly as yuv420p: luma in full size, chroma in half.
 
-    ground (panned view)  +  figures (sampled from a sprite)  ->  vignette  ->  grain  ->  bars
+    background (panned view)  +  figures (sampled from a sprite)  ->  vignette  ->  grain  ->  bars
 
-Whatever stays the same in a shot is drawn once; a frame costs a few passes over uint8 arrays.
+What does not change within a shot is drawn once; a frame costs a few passes over uint8 arrays.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pipeline.demo.scenario import DemoMovie, Shot
 from pipeline.demo.sound.render import ECHO_SECONDS
 
 PAN_SHARE = 0.12
-"""The ground is larger than the frame by this share, room for the camera's pan."""
+"""Relative excess of the background over the frame, which gives the camera room to pan."""
 RADIUS_SHARE = 0.35
-"""Radius of a lone figure of size 1, in picture heights."""
+"""Radius of a single figure of size 1, in active heights."""
 TROUPE_SCALE = (1.0, 0.8, 0.66)
 TROUPE_SPREAD = (0.0, 0.21, 0.28)
-"""Distance of the outer figures from the middle, in picture widths, by size of the troupe."""
+"""Distance of the outer figures from the centre, in active widths, by number of figures."""
 FLASH_LUMA = 40
 BLACK_LUMA = 16
 NEUTRAL_CHROMA = 128
@@ -36,14 +36,14 @@ MOST_GRAIN = 9
 
 @dataclass(frozen=True)
 class Canvas:
-    """A frame in memory, and the views of it that lie inside the bars."""
+    """A frame in memory, and views of the part inside the black bars."""
 
     frame: ByteArray
-    """`(3 / 2 * H * W,)` uint8: the bytes ffmpeg gets."""
+    """`(3 / 2 * H * W,)` uint8: the bytes for ffmpeg."""
     luma: ByteArray
     """`(h, w)` view."""
     blue: ByteArray
-    """`(h / 2, w / 2)` view, and so is `red`."""
+    """`(h / 2, w / 2)` view, like `red`."""
     red: ByteArray
 
 
@@ -60,7 +60,7 @@ class _Pose:
 
 
 def draw_frames(movie: DemoMovie, width: int, height: int) -> Iterator[ByteArray]:
-    """Every frame of the movie in turn, in one buffer that the next frame overwrites."""
+    """All frames of the movie in order, in one buffer that the next frame overwrites."""
     canvas = _new_canvas(movie, width, height)
     for number, shot in enumerate(movie.shots):
         if shot.label == BLACK_LABEL:
@@ -75,8 +75,8 @@ def _new_canvas(movie: DemoMovie, width: int, height: int) -> Canvas:
     frame = np.empty(width * height * 3 // 2, np.uint8)
     luma, blue, red = np.split(frame, [width * height, width * height * 5 // 4])
     luma[:], blue[:], red[:] = BLACK_LUMA, NEUTRAL_CHROMA, NEUTRAL_CHROMA
-    top, left = (height - movie.picture_height) // 4, (width - movie.picture_width) // 4
-    rows, columns = movie.picture_height // 2, movie.picture_width // 2
+    top, left = (height - movie.active_height) // 4, (width - movie.active_width) // 4
+    rows, columns = movie.active_height // 2, movie.active_width // 2
     chroma = (slice(top, top + rows), slice(left, left + columns))
     return Canvas(
         frame=frame,
@@ -115,7 +115,7 @@ def _draw_shot(
             _paint_figure(canvas, sprite, pose)
         shaded = np.multiply(canvas.luma, vignette, dtype=np.uint16) >> 8
         top, left = rng.integers(0, (grain.shape[0] - height + 1, grain.shape[1] - width + 1))
-        # Wraps around on purpose: two's complement grain, and luma stays far from 0 and 255.
+        # Wraps around intentionally: the grain is two's complement, and luma is far from 0 and 255.
         canvas.luma[:] = shaded.astype(np.uint8) + grain[top : top + height, left : left + width]
         yield canvas.frame
 
@@ -127,14 +127,14 @@ def _vignette(look: Look, width: int, height: int) -> ByteArray:
 
 
 def _grain(shot: Shot, width: int, height: int) -> ByteArray:
-    """Noise a little larger than the frame, as uint8 that wraps around."""
+    """Noise slightly larger than the frame, as uint8 that wraps around."""
     rng = np.random.default_rng([shot.seed, 1])
     noise = rng.standard_normal((height + 16, width + 16), np.float32) * shot.look.grain
     return np.clip(np.round(noise), -MOST_GRAIN, MOST_GRAIN).astype(np.int8).view(np.uint8)
 
 
 def _poses(shot: Shot, beat: Floats, width: int, height: int) -> list[list[_Pose]]:
-    """The troupe in every frame; each member follows the one before by an echo."""
+    """The figures of every frame; each one follows the previous one like an echo."""
     members = shot.num_figures
     radius = RADIUS_SHARE * height * shot.size * TROUPE_SCALE[members - 1]
     spread = TROUPE_SPREAD[members - 1] * width
@@ -183,7 +183,7 @@ def _paint_figure(canvas: Canvas, sprite: Sprite, pose: _Pose) -> None:
 
 
 def _even_span(middle: float, reach: float, size: int) -> tuple[int, int]:
-    """The even-sized, clipped range of pixels around a middle."""
+    """The even-sized, clipped range of pixels around a centre."""
     return max(0, 2 * math.floor((middle - reach) / 2)), min(
         size, 2 * math.ceil((middle + reach) / 2)
     )
@@ -192,7 +192,7 @@ def _even_span(middle: float, reach: float, size: int) -> tuple[int, int]:
 def _sample_sprite(
     pose: _Pose, left: int, right: int, top: int, bottom: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-    """Index into the sprite for each pixel of the range: the inverse of turn and scale."""
+    """Index into the sprite for each pixel of the range: rotation and scale inverted."""
     x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(pose.x)
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(pose.y)
     cosine, sine = math.cos(pose.angle), math.sin(pose.angle)

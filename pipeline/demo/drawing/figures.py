@@ -1,8 +1,8 @@
-"""The figures: one silhouette and one surface mark a class, and eyes for all.
+"""The figures: one silhouette and one surface mark per class, and eyes for all.
 
 A silhouette is a function of `(u, v)`, coordinates in [-1.1, 1.1] with v downwards, to a depth
-that is positive inside and roughly a distance near the edge. Whatever the palette, shape and mark
-tell the class.
+that is positive inside and roughly a distance near the edge. Shape and mark
+identify the class, whatever the palette.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.demo.drawing.look import FloatArray, Palette, to_yuv
 
 SPRITE_SIDE = 192
-"""Pixels a side of a drawn figure; frames sample it, so it is larger than on screen."""
+"""Side of a drawn figure in pixels; larger than on screen, because frames sample it."""
 SPRITE_EXTENT = 1.1
 """The sprite spans [-1.1, 1.1] in both coordinates."""
 EDGE = 0.03
@@ -28,10 +28,10 @@ Shape = Callable[[FloatArray, FloatArray], FloatArray]
 
 @dataclass(frozen=True)
 class Sprite:
-    """A figure to be placed, turned and scaled. All arrays `(SPRITE_SIDE ** 2,)` uint8."""
+    """A figure to be moved, rotated and scaled. All arrays `(SPRITE_SIDE ** 2,)` uint8."""
 
     alpha: ByteArray
-    """Cover, 0 to 128."""
+    """Opacity, 0 to 128."""
     luma: ByteArray
     blue: ByteArray
     red: ByteArray
@@ -42,7 +42,7 @@ class _Figure:
     silhouette: Shape
     mark: Shape
     eyes_at: tuple[float, float]
-    """Middle between the eyes, (u, v)."""
+    """Point between the eyes, (u, v)."""
 
 
 def draw_figure(label: str, colours: Palette) -> Sprite:

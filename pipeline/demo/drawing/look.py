@@ -1,4 +1,4 @@
-"""Palette and grade: the part of a picture that tells the movie and means nothing."""
+"""Palette and grade: the part of a frame that identifies the movie and has no meaning."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Look:
     """Palette, colour cast, contrast and texture of the film stock."""
 
     hue: float
-    """Hue of the grounds, turns; only its fraction counts."""
+    """Hue of the backgrounds, turns; only its fraction matters."""
     accent: float
-    """Distance from the grounds' hue to the figures', turns."""
+    """Distance from the backgrounds' hue to the figures', turns."""
     saturation: float
     """Colourfulness, 0 (grey) to about 1."""
     key: float
-    """Lightness of the grounds, about 0.7 (low key) to 1.5 (high key)."""
+    """Lightness of the backgrounds, about 0.7 (low key) to 1.5 (high key)."""
     contrast: float
     """Gain about middle grey, about 0.85 to 1.15."""
     warmth: float
@@ -50,7 +50,7 @@ class Palette:
 
 
 def draw_look(rng: np.random.Generator, hue: float) -> Look:
-    """A random look on the given hue (turns)."""
+    """A random look with the given hue (turns)."""
     return Look(
         hue=float(hue),
         accent=float(rng.uniform(0.3, 0.7)),

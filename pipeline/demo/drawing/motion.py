@@ -1,7 +1,7 @@
-"""The motions: one path a class, as a function of the beat.
+"""The motions: one path per class, as a function of the beat.
 
-`beat` counts up with time; on every whole beat there is an event that can be seen (landing, turn,
-swell) and, in `voices`, heard.
+`beat` counts up with time; every whole beat is an event that is visible (landing, turn, swell)
+and, in `voices`, audible.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 FLASH_PER_BEAT = 6.0
-"""Decay of the light that flares on an event, 1 / beat."""
+"""Decay of the flash on an event, 1 / beat."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """Where a figure is and how it stands; each field `(F,)` or a number, F frames."""
+    """Position and shape of a figure; each field `(F,)` or a number, F frames."""
 
     x: Floats | float = 0.0
-    """Across, -1 (left) to 1 (right) of the room it has."""
+    """Horizontal, -1 (left) to 1 (right) of its range."""
     y: Floats | float = 0.0
-    """Down, -1 (top) to 1 (bottom) of the room it has."""
+    """Vertical, -1 (top) to 1 (bottom) of its range."""
     angle: Floats | float = 0.0
-    """Turn, radians."""
+    """Rotation, radians."""
     stretch: Floats | float = 0.0
     """Taller and thinner above 0, flatter and wider below; about [-0.3, 0.3]."""
     swell: Floats | float = 0.0
@@ -39,17 +39,17 @@ def move(label: str, beat: Floats) -> Path:
 
 
 def flash(beat: Floats) -> Floats:
-    """Light on the figure, [0, 1]: 1 on a whole beat, then dying away."""
+    """Brightness of the flash, [0, 1]: 1 on a whole beat, then decaying."""
     return np.exp(-FLASH_PER_BEAT * (beat % 1.0))
 
 
 def _triangle(beat: Floats, period: float) -> Floats:
-    """-1 at 0, 1 at half a period, straight between."""
+    """-1 at 0, 1 at half a period, linear in between."""
     return 1.0 - 2.0 * np.abs(2.0 * ((beat / period) % 1.0) - 1.0)
 
 
 def _eased(beat: Floats, share: float) -> Floats:
-    """A staircase that climbs by one on each whole beat, within `share` of the beat."""
+    """A staircase that rises by one on each whole beat, within `share` of the beat."""
     rise = np.clip((beat % 1.0) / share, 0.0, 1.0)
     return np.asarray(np.floor(beat) + rise * rise * (3.0 - 2.0 * rise))
 

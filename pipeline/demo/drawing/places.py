@@ -1,8 +1,8 @@
-"""The places: one ground pattern a class, in two tones of the movie's palette.
+"""The places: one background pattern per class, in two tones of the movie's palette.
 
 A pattern is a function of `(x, y)`, in frame heights with y downwards from the top of the frame,
-and of a random generator for small things such as where stars stand; its value in [0, 1] goes from
-the dark tone to the light one.
+and of a random generator for details such as the positions of stars; its value in [0, 1] ranges
+from the dark tone to the light one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Ground:
     luma: ByteArray
     """`(H, W)` uint8."""
     blue: ByteArray
-    """`(H / 2, W / 2)` uint8, and so is `red`."""
+    """`(H / 2, W / 2)` uint8, like `red`."""
     red: ByteArray
 
 
@@ -36,7 +36,7 @@ def draw_ground(label: str, colours: Palette, width: int, height: int, seed: int
     rows = np.arange(height, dtype=np.float32)[:, None] / height
     columns = np.arange(width, dtype=np.float32)[None, :] / height
     x, y = np.broadcast_arrays(columns + np.float32(rng.uniform(0, 4)), rows)
-    tone = _PATTERNS[label](x, y, rng) * (0.9 - 0.25 * y)  # a little light from above
+    tone = _PATTERNS[label](x, y, rng) * (0.9 - 0.25 * y)  # slightly lit from above
     span = colours.ground_light - colours.ground_dark
     yuv = to_yuv(colours.ground_dark + span * tone.astype(np.float32)[..., None])
     return Ground(

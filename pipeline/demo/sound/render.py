@@ -1,4 +1,4 @@
-"""The sound track of a movie: voices on the beat, music under them."""
+"""The audio of a movie: voices on the beat, music below them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pipeline.demo.sound.tones import SAMPLE_RATE_HZ, level, num_samples, swell
 from pipeline.demo.sound.voices import sing
 
 ECHO_SECONDS = 0.13
-"""Between the notes of a troupe, and between its members' moves."""
+"""Delay between the notes of several figures, and between their moves."""
 ECHO_GAINS = (1.0, 0.8, 0.7)
 CUT_FADE_SECONDS = 0.02
 PITCH_PER_SIZE = 1.3
-"""Exponent: a figure twice as large sings 1.3 octaves lower."""
+"""Exponent: a figure twice as large sounds 1.3 octaves lower."""
 _PITCHES_HZ = {semantic.name: semantic.pitch_hz for semantic in CLASSES}
 
 
 def render_sound(movie: DemoMovie, score_strength: float) -> FloatArray:
-    """The whole track, mono float32 at `SAMPLE_RATE_HZ`, peak at the movie's level."""
+    """The whole track, mono float32 at `SAMPLE_RATE_HZ`, with the movie's peak level."""
     count = round(Fraction(movie.num_frames * SAMPLE_RATE_HZ) / movie.fps)
     track = np.float32(math.sqrt(score_strength)) * play_score(movie.theme, count)
     for shot in movie.shots:

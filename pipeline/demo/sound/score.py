@@ -1,6 +1,6 @@
-"""Theme music and room tone: the part of the sound that tells the movie and means nothing.
+"""Theme music and room tone: the part of the audio that identifies the movie and has no meaning.
 
-A score is a loop of four chords: a soft pad, an arpeggio on top, and the hum of the room. It keeps
+A score is a loop of four chords: a soft pad, an arpeggio on top, and the hum of the room. It stays
 below about 1.5 kHz, under the voices.
 """
 
@@ -29,7 +29,7 @@ PROGRESSIONS: tuple[tuple[int, int, int, int], ...] = (
     (0, 6, 5, 4),
     (0, 4, 5, 2),
 )
-"""Degrees of the scale on which the four chords stand."""
+"""Degrees of the scale on which the four chords are built."""
 SCALES: tuple[tuple[int, ...], ...] = (
     (0, 2, 4, 5, 7, 9, 11),
     (0, 2, 3, 5, 7, 8, 10),
@@ -49,13 +49,13 @@ class Score:
     scale: tuple[int, ...]
     """Semitones of the seven degrees."""
     progression: tuple[int, int, int, int]
-    """Degrees on which the chords stand."""
+    """Degrees on which the chords are built."""
     tempo_hz: float
-    """Beats a second."""
+    """Beats per second."""
     brightness: float
     """Weight of each harmonic relative to the one below, [0.2, 0.75]."""
     hollow: bool
-    """Odd harmonics only, as a clarinet."""
+    """Odd harmonics only, like a clarinet."""
     arpeggio: tuple[int, ...]
     """Chord tone of each half beat, 0 to 3."""
     arpeggio_gain: float
@@ -63,7 +63,7 @@ class Score:
     music_dbfs: float
     """RMS of the music, dBFS."""
     room_hz: float
-    """Middle of the room tone's octave, Hz."""
+    """Centre of the room tone's octave, Hz."""
     room_dbfs: float
     """RMS of the room tone, dBFS."""
 
@@ -86,7 +86,7 @@ def draw_score(rng: np.random.Generator) -> Score:
 
 
 def play_score(score: Score, count: int) -> FloatArray:
-    """The first `count` samples of the music on its room tone."""
+    """The first `count` samples of the music with its room tone."""
     music = _loop(score, count)
     room = band_noise(
         num_samples(ROOM_LOOP_SECONDS), score.room_hz / 1.4, score.room_hz * 1.4, seed=0

@@ -11,7 +11,7 @@ TABLE_SIZE = 4096
 
 
 def num_samples(seconds: float) -> int:
-    """Samples in a stretch of time, at least one."""
+    """Samples in a duration, at least one."""
     return max(1, round(seconds * SAMPLE_RATE_HZ))
 
 
@@ -37,7 +37,7 @@ def play_table(table: FloatArray, hz: float, count: int) -> FloatArray:
 
 
 def glide(hz: FloatArray) -> FloatArray:
-    """A sine whose frequency follows `hz`, one value a sample."""
+    """A sine whose frequency follows `hz`, one value per sample."""
     turns = np.cumsum(hz, dtype=np.float64) / SAMPLE_RATE_HZ
     return np.sin(2 * np.pi * (turns % 1.0)).astype(np.float32)
 

@@ -1,7 +1,7 @@
 """The voices: how one event of a class sounds.
 
-A voice is a function of pitch (Hz) and the length of a beat (seconds) to the samples of one note.
-Timbre and contour tell the class; pitch and rhythm tell the occasion, and both can be seen too.
+A voice is a function from pitch (Hz) and the length of a beat (seconds) to the samples of one note.
+Timbre and contour identify the class; pitch and rhythm vary by shot, and both are visible too.
 """
 
 from __future__ import annotations

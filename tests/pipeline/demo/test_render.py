@@ -36,8 +36,8 @@ def _movie_of(label: str) -> DemoMovie:
         movie,
         fps=Fraction(24),
         num_frames=48,
-        picture_width=160,
-        picture_height=90,
+        active_width=160,
+        active_height=90,
         shots=(shot,),
     )
 
@@ -73,7 +73,7 @@ def test_events_can_be_seen(label: str) -> None:
 
 
 def test_bars_are_black_and_the_picture_is_not() -> None:
-    movie = dataclasses.replace(plan_movie(TINY, 0), picture_width=160, picture_height=66)
+    movie = dataclasses.replace(plan_movie(TINY, 0), active_width=160, active_height=66)
     luma = next(draw_frames(movie, 160, 90))[: 160 * 90].reshape(90, 160)
     assert (luma[:12] == 16).all()
     assert (luma[78:] == 16).all()

@@ -49,8 +49,8 @@ def test_every_class_is_in_several_movies() -> None:
 
 def test_kinds_are_spread_over_the_movies() -> None:
     assert Counter(movie.fps for movie in DEFAULT_MOVIES) == dict.fromkeys(FRAME_RATES, 3)
-    assert sum(movie.picture_height < 180 for movie in DEFAULT_MOVIES) == 3
-    assert sum(movie.picture_width < 320 for movie in DEFAULT_MOVIES) == 1
+    assert sum(movie.active_height < 180 for movie in DEFAULT_MOVIES) == 3
+    assert sum(movie.active_width < 320 for movie in DEFAULT_MOVIES) == 1
     assert sum(movie.shots[0].label == "black" for movie in DEFAULT_MOVIES) == 3
     assert sum(not shot.audible for movie in DEFAULT_MOVIES for shot in movie.shots) == 3
 

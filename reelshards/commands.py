@@ -31,6 +31,7 @@ COMMANDS = {
     "report": Command("pipeline", "describe a dataset: movies, drops, streams, failures"),
     "check-sync": Command("pipeline", "show how audio and video of one movie fit together"),
     "demo-corpus": Command("pipeline", "make synthetic movies with known ground truth"),
+    "drain": Command("pipeline", "ask the runs on this machine to stop, and wait for them"),
     "validate": Command("shards_spec", "check a dataset against the shard format"),
     "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),

@@ -15,7 +15,6 @@ from shards_spec.cli import end_process
 from shards_spec.reader import Dataset
 from tests.support.datasets import toy_dataset
 
-
 _session = pytest.StashKey[pytest.Session]()
 
 

@@ -118,7 +118,7 @@ def movie_table(movie: int, num_clips: int, generator: np.random.Generator) -> p
 
 def measure(folder: str, reads: int) -> dict[str, float]:
     """Open, index, plan, and look up batches; seconds and bytes."""
-    from trainer.plan import BatchPolicy, ClipIndex, plan_epoch, rank_slice
+    from trainer.plan import BatchPolicy, ClipIndex, plan_epoch
     from trainer.plan_report import describe
     from trainer.stream import open_for_training
 
@@ -136,14 +136,14 @@ def measure(folder: str, reads: int) -> dict[str, float]:
     steps = np.random.default_rng(0).integers(plan.num_steps, size=1000).tolist()
     begin = time.perf_counter()
     for step in steps:
-        rank_slice(plan, step, 0, 1)
+        plan.for_rank(step, 0, 1)
     lookup = (time.perf_counter() - begin) / len(steps)
     opened, indexed, planned = np.diff(times).tolist()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     num_steps = plan.num_steps
     del plan
     begin = time.perf_counter()
-    described = describe(index, policy, seed=0, epoch=0)
+    described = describe(index, seed=0, epoch=0)
     reported = time.perf_counter() - begin
     assert described.num_eligible == index.num_eligible
     return {

@@ -165,7 +165,7 @@ def plan_report(
     """
     opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
     index = attribute("trainer.plan", "ClipIndex").from_dataset(opened, policy)
-    report: PlanReport = attribute("trainer.plan_report", "describe")(index, policy, seed, epoch)
+    report: PlanReport = attribute("trainer.plan_report", "describe")(index, seed, epoch)
     return report
 
 

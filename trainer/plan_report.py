@@ -1,9 +1,8 @@
-"""What a batch policy gives on a dataset, before anyone spends a GPU on it."""
+"""Describes the batches that a policy yields on a dataset, before any GPU time is spent."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,44 +15,42 @@ from rich.table import Table
 
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
-from trainer.fetch import MAX_READ_BYTES
+from trainer.fetch import merged_totals
 from trainer.loader import StreamConfig
 from trainer.plan import (
     BatchPlan,
     BatchPolicy,
     ClipIndex,
-    Ints,
-    Unused,
     dump_epochs,
-    naming_phase,
     plan_epoch,
+    plan_phases,
 )
 from trainer.randomness import rng
 from trainer.stream import open_for_training
 
-#: Later epochs that the report looks at for pairs of clips that meet again.
+#: Number of later epochs in which the report looks for pairs of clips that meet again.
 LATER_EPOCHS = 3
 
-#: Pairs of clips that are followed into the later epochs, of each kind.
+#: Pairs of clips followed into the later epochs, of each kind.
 NUM_PAIRS = 100_000
 
-#: Names of capped movies that the table spells out.
+#: Names of capped movies listed in the table.
 _MAX_NAMES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeetAgain:
-    """How often two clips that meet in a batch meet again in an epoch soon after."""
+    """How often two clips that meet in a batch meet again in one of the next epochs."""
 
     share: float
-    """Measured, of pairs that were drawn at random from the first epoch."""
+    """Measured share of random pairs of the first epoch."""
     share_random: float
-    """Of the same pairs, if every epoch drew its batches anew at random."""
+    """Expected share if every epoch drew its batches at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport:
-    """One epoch of a policy in figures."""
+    """One epoch of a policy in numbers."""
 
     epoch: int
     num_steps: int
@@ -61,31 +58,33 @@ class PlanReport:
     clips_per_movie: int
     batch_size: int
     rho: float
-    """Share of a clip's negatives that are of its own movie."""
+    """Share of a clip's negatives that come from its own movie."""
     num_groups: int
     """Movies (or groups) with eligible clips."""
     num_rows: int
     """Clips of the dataset."""
     num_eligible: int
     num_used: int
-    unused: Unused
+    unused: dict[str, int]
+    """Eligible clips left out of the epoch, by reason."""
     capped_groups: tuple[str, ...]
     reads_per_step: float
     """Ranged reads of a global batch, on average."""
     bytes_per_step: float
-    """Bytes of these reads, holes included, on average."""
+    """Bytes of these reads, including gaps, on average."""
     gap_seconds_least: float
-    """Least time between the starts of two clips of one movie in any batch; 0 when k = 1."""
+    """Minimum over all batches of the time between the starts of two clips of one movie; 0 when
+    k = 1."""
     gap_seconds_median: float
-    """Median over batches and movies of that least time."""
+    """Median over batches and movies of the minimum time."""
     within: MeetAgain
     """Pairs of clips of one movie."""
     across: MeetAgain
     """Pairs of clips of different movies."""
     world_sizes: tuple[int, ...]
-    """Numbers of ranks that can share every batch, whole movies on each."""
+    """Numbers of ranks among which every batch can be divided without splitting a movie."""
     phases: tuple[str, ...]
-    """What the policy's schedule changes, and when; empty without one."""
+    """One line per phase of the policy's schedule; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -94,19 +93,18 @@ class PlanReport:
 
 def describe(
     index: ClipIndex,
-    policy: BatchPolicy,
     seed: int,
     epoch: int,
-    max_hole_bytes: int = StreamConfig().max_hole_bytes,
+    max_gap_bytes: int = StreamConfig().max_gap_bytes,
 ) -> PlanReport:
-    """Plan an epoch and the few after it, and measure them. Raises `PolicyError` as the plan."""
-    phases = _phases(index, policy, seed, epoch)
-    world_sizes = _world_sizes(policy)
-    policy = policy.at_step(0)
+    """Plan an epoch and the next few, and measure them. Raises `PolicyError` as `plan_epoch`."""
+    phases = _phases(index, seed, epoch)
+    world_sizes = _world_sizes(index.policy)
+    policy = index.policy.at_step(0)
     plan = plan_epoch(index, policy, seed, epoch)
-    places = index.places(plan.clips)
-    num_reads, num_bytes = _reads(index, places, max_hole_bytes)
-    gaps = _least_gaps_ns(index, places) / NANOSECONDS
+    positions = index.positions(plan.clips)
+    num_reads, num_bytes = _reads(index, positions, max_gap_bytes)
+    gaps = _smallest_gaps_ns(index, positions) / NANOSECONDS
     later = [plan_epoch(index, policy, seed, epoch + n + 1) for n in range(LATER_EPOCHS)]
     within, across = _meet_again(index, plan, later)
     return PlanReport(
@@ -120,7 +118,7 @@ def describe(
         num_rows=index.num_rows,
         num_eligible=index.num_eligible,
         num_used=plan.clips.size,
-        unused=plan.unused,
+        unused=dataclasses.asdict(plan.unused),
         capped_groups=plan.capped_groups,
         reads_per_step=num_reads / plan.num_steps,
         bytes_per_step=num_bytes / plan.num_steps,
@@ -133,24 +131,20 @@ def describe(
     )
 
 
-def _phases(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> tuple[str, ...]:
-    """A line for each phase of the schedule. Raises `PolicyError` when one is impossible."""
-    if not policy.schedule:
+def _phases(index: ClipIndex, seed: int, epoch: int) -> tuple[str, ...]:
+    """A line per phase of the schedule. Raises `PolicyError` when one is impossible."""
+    if not index.policy.schedule:
         return ()
-    lines = []
-    for step, one in policy.phases().items():
-        with naming_phase(policy, step):
-            num_steps = plan_epoch(index, one, seed, epoch).num_steps
-        lines.append(
-            f"from step {step:,}: {one.movies_per_batch} x {one.clips_per_movie}, rho "
-            f"{one.rho:.4f}, {num_steps:,} steps per epoch"
-        )
-    return tuple(lines)
+    return tuple(
+        f"from step {step:,}: {phase.movies_per_batch} x {phase.clips_per_movie}, rho "
+        f"{phase.rho:.4f}, {plan.num_steps:,} steps per epoch"
+        for step, phase, plan in plan_phases(index, seed, epoch)
+    )
 
 
 def _world_sizes(policy: BatchPolicy) -> tuple[int, ...]:
-    """The numbers of ranks that divide m, in every phase of the schedule."""
-    m = math.gcd(*(one.movies_per_batch for one in policy.phases().values()))
+    """The numbers of ranks that divide m in every phase of the schedule."""
+    m = math.gcd(*(phase.movies_per_batch for phase in policy.phases().values()))
     return tuple(size for size in range(1, m + 1) if m % size == 0)
 
 
@@ -159,14 +153,16 @@ def plan_command(
 ) -> int:
     """`python -m trainer plan`: print the report of epoch 0; dump `epochs` epochs to a file.
 
-    Returns the exit code; bad input raises `InputError`.
+    Returns the exit code. Raises `InputError` on unusable input.
     """
     if epochs < 1 or (epochs > 1 and not dump):
-        raise InputError(f"epochs = {epochs}: at least 1, and more only with a file to --dump to")
+        raise InputError(
+            f"epochs = {epochs}: must be at least 1, and more than 1 needs --dump FILE"
+        )
     index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
-    report = describe(index, policy, seed, 0)
+    report = describe(index, seed, 0)
     if dump:
-        dump_epochs(index, policy, seed, epochs, Path(dump))
+        dump_epochs(index, seed, epochs, Path(dump))
     console = Console()
     if json:
         console.print_json(data=report.to_json())
@@ -176,7 +172,7 @@ def plan_command(
 
 
 def render(report: PlanReport) -> Table:
-    """The report as a table for people."""
+    """The report as a table."""
     table = Table(title=f"Batch plan of epoch {report.epoch}", show_header=False)
     used = report.num_used / report.num_eligible
     rows = {
@@ -191,8 +187,8 @@ def render(report: PlanReport) -> Table:
         "capped movies": _names(report.capped_groups),
         "read per step": f"{report.reads_per_step:,.1f} reads, "
         f"{report.bytes_per_step / 1e6:,.1f} MB",
-        "time between clips": f"least {report.gap_seconds_least:.1f} s, "
-        f"median of least {report.gap_seconds_median:.1f} s (same movie, same batch)",
+        "time between clips": f"minimum {report.gap_seconds_least:.1f} s, median "
+        f"{report.gap_seconds_median:.1f} s (closest pair of a movie in a batch)",
         "numbers of ranks": ", ".join(map(str, report.world_sizes)),
         "meet again, same movie": _again(report.within),
         "meet again, other movie": _again(report.across),
@@ -204,43 +200,31 @@ def render(report: PlanReport) -> Table:
     return table
 
 
-def _reads(index: ClipIndex, places: Ints, max_hole_bytes: int) -> tuple[int, int]:
-    """Ranged reads of a plan and their bytes, merged by `trainer.fetch.ranges.join_reads`."""
-    clips = np.sort(places.reshape(-1, places.shape[-1]), axis=-1).T
-    start = index.offset[clips[0]]
-    end = start + index.num_bytes[clips[0]]
-    num_reads, num_bytes = clips.shape[1], 0
-    for last, clip in itertools.pairwise(clips):
-        first, stop = index.offset[clip], index.offset[clip] + index.num_bytes[clip]
-        is_joined = (
-            (index.shard[clip] == index.shard[last])
-            & (first - end <= max_hole_bytes)
-            & (stop - start <= MAX_READ_BYTES)
-        )
-        num_reads += int((~is_joined).sum())
-        num_bytes += int((end - start)[~is_joined].sum())
-        start, end = np.where(is_joined, start, first), stop
-    return num_reads, num_bytes + int((end - start).sum())
+def _reads(index: ClipIndex, positions: NDArray[np.int64], max_gap_bytes: int) -> tuple[int, int]:
+    """Number of ranged reads of a plan and their bytes."""
+    clips = np.sort(positions.reshape(-1, positions.shape[-1]), axis=-1)
+    columns = (index.shard[clips], index.offset[clips], index.num_bytes[clips])
+    return merged_totals(*columns, max_gap_bytes)
 
 
-def _least_gaps_ns(index: ClipIndex, places: Ints) -> Ints:
-    """For each movie of each batch that has two clips or more, the least time between starts."""
-    if places.shape[-1] < 2:
+def _smallest_gaps_ns(index: ClipIndex, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each movie of each batch with at least two clips, the smallest time between starts."""
+    if positions.shape[-1] < 2:
         return np.empty(0, dtype=np.int64)
-    movie, start = index.movie[places], index.start_ns[places]
+    movie, start = index.movie[positions], index.start_ns[positions]
     order = np.lexsort((start, movie), axis=-1)
     movie = np.take_along_axis(movie, order, axis=-1)
     gap = np.diff(np.take_along_axis(start, order, axis=-1), axis=-1)
-    # With group_by = group neighbours in a batch may be of different movies: no gap between them.
+    # With group_by = group, neighbors may belong to different movies, which have no gap.
     gap[np.diff(movie, axis=-1) != 0] = np.iinfo(np.int64).max
-    least: Ints = gap.min(axis=-1).ravel()
-    return least[least < np.iinfo(np.int64).max]
+    smallest: NDArray[np.int64] = gap.min(axis=-1).ravel()
+    return smallest[smallest < np.iinfo(np.int64).max]
 
 
 def _meet_again(
     index: ClipIndex, plan: BatchPlan, later: list[BatchPlan]
 ) -> tuple[MeetAgain, MeetAgain]:
-    """Follow random pairs of one epoch, of one movie and of two, into later epochs."""
+    """Follow random pairs of one epoch, within and across movies, into later epochs."""
     steps, m, k = plan.clips.shape
     generator = rng(plan.seed, plan.epoch, "report")
     step = generator.integers(steps, size=NUM_PAIRS)
@@ -258,7 +242,7 @@ def _meet_again(
         else:
             other = (clip + generator.integers(1, k, size=NUM_PAIRS)) % k
             right = plan.clips[step, first, other]
-        shares = [_share(index, coming, left, right) for coming in later]
+        shares = [_share(index, plan, left, right) for plan in later]
         results.append(
             MeetAgain(
                 share=float(np.mean([share for share, _ in shares])),
@@ -268,11 +252,14 @@ def _meet_again(
     return results[0], results[1]
 
 
-def _share(index: ClipIndex, plan: BatchPlan, left: Ints, right: Ints) -> tuple[float, float]:
-    """Share of pairs that are in one batch of `plan`, and what chance would give.
+def _share(
+    index: ClipIndex, plan: BatchPlan, left: NDArray[np.int64], right: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Share of pairs that are in the same batch of `plan`, and the share expected by chance.
 
-    By chance, a movie with n used clips has n / k of the S steps, drawn at random: a pair of one
-    movie shares its step with probability (k - 1) / (n - 1); a pair of two movies with 1 / S.
+    By chance, a movie with n used clips takes part in n / k of the S steps, drawn at random: a pair
+    within a movie shares its step with probability (k - 1) / (n - 1), a pair across movies with
+    1 / S.
     """
     steps, m, k = plan.clips.shape
     at = np.full(index.num_rows, -1, dtype=np.int64)
@@ -281,20 +268,18 @@ def _share(index: ClipIndex, plan: BatchPlan, left: Ints, right: Ints) -> tuple[
     if not both.any():
         return 0.0, 0.0
     left, right = left[both], right[both]
-    group = index.group[index.places(plan.clips[:, :, 0])].ravel()
+    group = index.group[index.positions(plan.clips[:, :, 0])].ravel()
     used = np.bincount(group, minlength=len(index.group_names)) * k
-    groups = [index.group[index.places(side)] for side in (left, right)]
+    groups = [index.group[index.positions(side)] for side in (left, right)]
     same: NDArray[np.bool_] = groups[0] == groups[1]
     chance = np.where(same, (k - 1) / np.maximum(used[groups[0]] - 1, 1), 1 / steps)
     return float((at[left] == at[right]).mean()), float(chance.mean())
 
 
-def _unused(unused: Unused) -> str:
-    reasons = {
-        name.replace("_", " "): count for name, count in dataclasses.asdict(unused).items() if count
-    }
+def _unused(unused: dict[str, int]) -> str:
+    reasons = {name.replace("_", " "): count for name, count in unused.items() if count}
     listed = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
-    return f"{unused.total:,} clips" + (f" ({listed})" if listed else "")
+    return f"{sum(unused.values()):,} clips" + (f" ({listed})" if listed else "")
 
 
 def _names(names: tuple[str, ...]) -> str:

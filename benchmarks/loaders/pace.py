@@ -24,7 +24,7 @@ from benchmarks.loaders.peers import FRAME_SIZE, NUM_FRAMES
 from benchmarks.support import tree_cpu_seconds
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_logmel
-from trainer.loader import cached_memory
+from trainer.loader import cacheable_array
 
 Result = dict[str, float]
 
@@ -58,7 +58,7 @@ class Places:
         """Decode and crop a clip; gives 1."""
         memory = getattr(self._scratch, "memory", None)
         if memory is None:
-            memory = self._scratch.memory = cached_memory((NUM_FRAMES, HEIGHT, WIDTH, 3))
+            memory = self._scratch.memory = cacheable_array((NUM_FRAMES, HEIGHT, WIDTH, 3))
         simplejpeg.decode_jpeg(strip, "RGB", fastupsample=True, buffer=memory.reshape(-1))
         top, left = (HEIGHT - FRAME_SIZE) // 2, (WIDTH - FRAME_SIZE) // 2
         self._frames[number] = memory[:, top : top + FRAME_SIZE, left : left + FRAME_SIZE]

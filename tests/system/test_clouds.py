@@ -28,8 +28,9 @@ from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.rays import running
 from tests.support.stores import clouds
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -74,7 +74,7 @@ def test_other_flags_for_a_run_are_refused(
     [
         (["--data", "/no/such/place"], "does not exist"),
         (["--data", "ftp://host/data"], "unknown scheme 'ftp'"),
-        (["--policy.movies-per-batch", "99"], "a batch wants 99 movies"),
+        (["--policy.movies-per-batch", "99"], "a batch needs 99 movies"),
         (["--stream.frame-size", "512"], "frame_size = 512"),
         (["--policy.where", "no_such > 1"], "no_such"),
     ],

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-import trainer.fetch.ranges
-import trainer.plan_report
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.fetch.clip_location import take_places
+from trainer.fetch import ranges
+from trainer.fetch.clip_location import ClipLocation
 from trainer.loader.config import StreamConfig
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.epoch_plan import plan_epoch
@@ -54,12 +53,12 @@ def test_an_unknown_column_comes_with_all_there_are_and_the_nearest(dataset: Dat
 def test_clips_per_movie_beyond_any_movie_are_refused_at_once(dataset: Dataset) -> None:
     # As an array, one chunk of it would not fit in memory.
     message = refused(dataset, clips_per_movie=10**13)
-    assert "0 of the 6 movies" in message
+    assert "only 0 of 6 movies" in message
     assert "more or longer movies" in message
 
 
 def test_movies_that_fail_by_their_cuts_alone_are_told_from_short_ones(dataset: Dataset) -> None:
-    # 17 clips give three chunks of 5, and a batch wants four; at 20 places any 16 clips do.
+    # 17 clips give three chunks of 5, and a batch needs four; at 20 places any 16 clips do.
     message = refused(dataset, clips_per_movie=20, reads_per_movie=4)
     assert "raise reads_per_movie" not in message
     small = dataclasses.replace(POLICY, clips_per_movie=16, reads_per_movie=2)
@@ -68,7 +67,7 @@ def test_movies_that_fail_by_their_cuts_alone_are_told_from_short_ones(dataset: 
     place = table.schema.get_field_index("shard")
     table = table.set_column(place, "shard", [shards])
     index = ClipIndex.from_table(table, small, "toy")
-    with pytest.raises(PolicyError, match=r"raise reads_per_movie = 2, .* parts of 8 clips"):
+    with pytest.raises(PolicyError, match=r"raise reads_per_movie = 2, .* chunks of 8 clips"):
         plan_epoch(index, small, 0, 0)
     assert plan_epoch(index, dataclasses.replace(small, reads_per_movie=16), 0, 0).num_steps == 1
 
@@ -90,39 +89,37 @@ def test_schedules_that_say_a_step_twice_or_none_are_refused(schedule: str) -> N
 
 def test_the_impossible_phase_of_a_schedule_is_named(dataset: Dataset) -> None:
     policy = dataclasses.replace(POLICY, schedule="5:16 9:1")
-    index = ClipIndex.from_dataset(dataset, policy)
     wide = dataclasses.replace(policy, schedule="5:1")
-    with pytest.raises(PolicyError, match=r"from step 5 on: a batch wants 16 movies"):
-        describe(index, wide, 0, 0)
+    with pytest.raises(PolicyError, match=r"from step 5 on: a batch needs 16 movies"):
+        describe(ClipIndex.from_dataset(dataset, wide), 0, 0)
     config = StreamConfig(frame_size=16, num_processes=0, num_threads=1)
-    with pytest.raises(PolicyError, match=r"from step 5 on: a batch wants 16 movies"):
+    with pytest.raises(PolicyError, match=r"from step 5 on: a batch needs 16 movies"):
         ClipStream(dataset, wide, config, seed=0)
-    with pytest.raises(PolicyError, match=r"from step 5 on: movies_per_batch = 1 cannot be shared"):
+    with pytest.raises(PolicyError, match=r"from step 5 on: movies_per_batch = 1 cannot be div"):
         ClipStream(dataset, policy, config, seed=0, world_size=2)
 
 
 def test_the_report_says_which_numbers_of_ranks_can_share_a_batch(dataset: Dataset) -> None:
     policy = dataclasses.replace(POLICY, movies_per_batch=6)
     index = ClipIndex.from_dataset(dataset, policy)
-    assert describe(index, policy, 0, 0).world_sizes == (1, 2, 3, 6)
+    assert describe(index, 0, 0).world_sizes == (1, 2, 3, 6)
     scheduled = dataclasses.replace(policy, clips_per_movie=2, schedule="4:3")
-    assert describe(index, scheduled, 0, 0).world_sizes == (1, 2)
+    assert describe(ClipIndex.from_dataset(dataset, scheduled), 0, 0).world_sizes == (1, 2)
 
 
-@pytest.mark.parametrize(("max_hole", "max_read"), [(0, 10**9), (10**9, 10**9), (10**9, 12_000)])
+@pytest.mark.parametrize(("max_gap", "max_read"), [(0, 10**9), (10**9, 10**9), (10**9, 12_000)])
 def test_reads_of_the_report_are_those_of_the_stream(
-    dataset: Dataset, max_hole: int, max_read: int, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, max_gap: int, max_read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (trainer.fetch.ranges, trainer.plan_report):
-        monkeypatch.setattr(module, "MAX_READ_BYTES", max_read)
+    monkeypatch.setattr(ranges, "MAX_READ_BYTES", max_read)
     policy = dataclasses.replace(POLICY, clips_per_movie=8, reads_per_movie=2)
     index = ClipIndex.from_dataset(dataset, policy)
-    report = describe(index, policy, 0, 0, max_hole_bytes=max_hole)
+    report = describe(index, 0, 0, max_gap_bytes=max_gap)
     plan = plan_epoch(index, policy, 0, 0)
     num_reads = num_bytes = 0
     for rows in plan.clips.reshape(-1, 8):
-        clips = take_places(dataset.clips, rows)
-        reads = trainer.fetch.ranges.join_reads(clips, max_hole)
+        clips = ClipLocation.take(dataset.clips, rows)
+        reads = ranges.merge_ranges(clips, max_gap)
         num_reads += len(reads)
         num_bytes += sum(read.length for read in reads)
     assert report.reads_per_step * plan.num_steps == pytest.approx(num_reads)

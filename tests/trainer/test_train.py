@@ -174,7 +174,7 @@ def test_too_few_movies_leave_no_folder(
 ) -> None:
     policy = dataclasses.replace(tiny_config.policy, movies_per_batch=50)
     run = tmp_path / "run"
-    with pytest.raises(PolicyError, match="a batch wants 50 movies"):
+    with pytest.raises(PolicyError, match="a batch needs 50 movies"):
         train(toy_data.storage.uri, run, dataclasses.replace(tiny_config, policy=policy))
     assert not run.exists()
 

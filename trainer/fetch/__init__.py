@@ -1,29 +1,25 @@
-"""Bytes of clips from a store (no torch)."""
+"""From clip locations to the bytes of clips: ranged reads, retries, cache, counters. No torch.
+
+More than six names: the counters of the whole stream are kept here, in its lowest room.
+"""
 
 from __future__ import annotations
 
-from trainer.fetch.buffer_pool import Bytes, ReadBytes
 from trainer.fetch.cache import ClipCache
-from trainer.fetch.clip_location import COLUMNS, ClipPlace, take_places
+from trainer.fetch.clip_location import ClipLocation
 from trainer.fetch.counters import Counters, Occupancy, StreamStats
-from trainer.fetch.fetcher import Fetcher
-from trainer.fetch.ranges import MAX_READ_BYTES, Read, join_reads
-from trainer.fetch.threads import Countdown, Threads
+from trainer.fetch.ranges import merged_totals
+from trainer.fetch.reader import ClipReader, FetchedClips
+from trainer.fetch.threads import DaemonPool
 
 __all__ = [
-    "COLUMNS",
-    "MAX_READ_BYTES",
-    "Bytes",
     "ClipCache",
-    "ClipPlace",
-    "Countdown",
+    "ClipLocation",
+    "ClipReader",
     "Counters",
-    "Fetcher",
+    "DaemonPool",
+    "FetchedClips",
     "Occupancy",
-    "Read",
-    "ReadBytes",
     "StreamStats",
-    "Threads",
-    "join_reads",
-    "take_places",
+    "merged_totals",
 ]

@@ -1,6 +1,7 @@
-"""Memory that reads arrive in, used again and again.
+"""Reusable memory for reads.
 
-A clip's bytes in fresh memory cost a page fault for every 4 KiB, a twentieth of its decoding.
+Reading a clip into fresh memory costs a page fault for every 4 KiB, a twentieth of the time that
+decoding it takes.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-#: More than this is not kept while nobody uses it.
+#: The pool keeps at most this many unused bytes.
 MAX_FREE_BYTES = 64 * 1024 * 1024
 
 
-class ReadBuffers:
-    """A pool of buffers; may be used from any thread. What is not given back is simply freed."""
+class BufferPool:
+    """A thread-safe pool of buffers. A buffer that is not returned is simply freed."""
 
     def __init__(self, max_free_bytes: int = MAX_FREE_BYTES) -> None:
         self._max_free_bytes = max_free_bytes
@@ -27,7 +28,7 @@ class ReadBuffers:
         self._lock = threading.Lock()
 
     def take(self, num_bytes: int) -> Bytes:
-        """A buffer of at least so many bytes (1-D uint8); they are what they were before."""
+        """A buffer of at least `num_bytes` (1-D uint8); its content is undefined."""
         size = 1 << max(0, num_bytes - 1).bit_length()
         with self._lock:
             if self._free[size]:
@@ -36,22 +37,22 @@ class ReadBuffers:
         return np.empty(size, dtype=np.uint8)
 
     def give_back(self, buffer: Bytes) -> None:
-        """Let a buffer be used again; nothing may look at it any more."""
+        """Return a buffer for reuse; nobody may access it afterwards."""
         with self._lock:
             if self._free_bytes + buffer.size <= self._max_free_bytes:
                 self._free_bytes += buffer.size
-                # The last one is taken first: it may still be in the processor's cache.
+                # The last one is reused first: it may still be in the CPU cache.
                 self._free[buffer.size].append(buffer)
 
 
-class ReadBytes:
-    """The bytes of a read."""
+class RangeBytes:
+    """The bytes of one ranged read."""
 
-    def __init__(self, buffer: Bytes, length: int, pool: ReadBuffers) -> None:
+    def __init__(self, buffer: Bytes, length: int, pool: BufferPool) -> None:
         self.data = buffer[:length]
-        """(length,)."""
+        """(length,) uint8."""
         self._buffer, self._pool = buffer, pool
 
     def give_back(self) -> None:
-        """Let the memory be used again; nothing may look at `data` any more."""
+        """Return the memory for reuse; nobody may access `data` afterwards."""
         self._pool.give_back(self._buffer)

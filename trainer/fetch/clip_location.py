@@ -1,4 +1,4 @@
-"""Where a clip's bytes lie and what they must be: all that loading needs to know of it."""
+"""Where the bytes of a clip are and what they must contain: everything that loading needs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 
-class ClipPlace(NamedTuple):
+class ClipLocation(NamedTuple):
     """Columns of the table of clips; see `shards_spec.schema.ClipRow`.
 
-    A tuple, as every one is made, sent to a loader process and made there again: a frozen dataclass
+    A tuple, because every instance is pickled to a worker and rebuilt there: a frozen dataclass
     takes five times as long.
     """
 
@@ -27,28 +27,26 @@ class ClipPlace(NamedTuple):
     start_ns: int
     shot_id: int
 
+    @staticmethod
+    def take(clips: pa.Table, rows: NDArray[np.int64]) -> list[ClipLocation]:
+        """The given rows (at least one) of the table of clips, in the given order.
 
-COLUMNS = ClipPlace._fields
-
-
-def take_places(clips: pa.Table, rows: NDArray[np.int64]) -> list[ClipPlace]:
-    """The given rows (at least one) of the table of clips.
-
-    Slices are cut from the table, as `Table.take` touches every chunk of a large table (0.1 s).
-    """
-    order = np.argsort(rows, kind="stable")
-    ascending = rows[order]
-    firsts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
-    lasts = np.append(firsts[1:], len(rows))
-    wanted = clips.select(COLUMNS)
-    pieces = [
-        wanted.slice(int(ascending[first]), int(last - first))
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
-    # By way of numpy, which makes Python values several times faster.
-    columns = [column.to_numpy().tolist() for column in pa.concat_tables(pieces).columns]
-    found = [ClipPlace(*values) for values in zip(*columns, strict=True)]
-    result = list(found)
-    for place, clip in zip(order.tolist(), found, strict=True):
-        result[place] = clip
-    return result
+        They are cut out as slices, because `Table.take` touches every chunk of a large table,
+        which takes 0.1 s.
+        """
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        firsts = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
+        stops = np.append(firsts[1:], len(rows))
+        columns = clips.select(ClipLocation._fields)
+        slices = [
+            columns.slice(int(ascending[first]), int(stop - first))
+            for first, stop in zip(firsts, stops, strict=True)
+        ]
+        # By way of numpy, which creates Python values several times faster.
+        values = [column.to_numpy().tolist() for column in pa.concat_tables(slices).columns]
+        in_order = [ClipLocation(*row) for row in zip(*values, strict=True)]
+        locations = list(in_order)
+        for index, location in zip(order.tolist(), in_order, strict=True):
+            locations[index] = location
+        return locations

@@ -1,4 +1,4 @@
-"""What the stream has done: counters, snapshots, and which stage limits it."""
+"""What the stream has done: counters, snapshots, and which stage is the bottleneck."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from dataclasses import dataclass
 
 from shards_spec.errors import FormatError
 
-#: Waiting for less than this share of the time is not worth a name.
+#: Below this share of time spent waiting, there is no bottleneck.
 MIN_WAIT = 0.02
 
-#: A stage that is busy for less than this share of the time limits nothing.
+#: A stage that is busy for less than this share of the time is not the bottleneck.
 MIN_BUSY = 0.2
 
-#: The rate of bad clips is judged against at least so many, so that the first one ends no run.
+#: The share of bad clips is taken of at least this many, so that one early clip does not end a run.
 MIN_JUDGED_CLIPS = 1000
 
 
 @dataclass(frozen=True)
 class StreamStats:
-    """What a stream has done so far."""
+    """Totals of a stream so far."""
 
     num_batches: int
-    """Batches handed out."""
+    """Batches returned."""
     num_clips: int
-    """Clips handed out."""
+    """Clips returned."""
     bytes_read: int
     num_requests: int
-    """Reads that were sent, the repeated ones too."""
+    """Requests sent, retries included."""
     num_retries: int
-    """Reads that were repeated, after a failure or a wrong checksum."""
-    bytes_kept: int
-    """Bytes of failed reads that had arrived and were not asked for again."""
+    """Reads repeated after a failure or a wrong checksum."""
+    bytes_reused: int
+    """Bytes that had arrived before a read failed and were not requested again."""
     num_hedges: int
-    """Second requests beside slow ones."""
+    """Second requests sent because the first one was slow."""
     num_cache_hits: int
-    """Clips that the cache had."""
+    """Clips read from the cache."""
     bad_clips: Mapping[str, int]
     """Unreadable clips by reason: `checksum`, `format`."""
     wait_seconds: float
-    """Time that the consumer waited for batches."""
+    """Time the consumer waited for batches."""
     read_seconds: float
-    """Time that reading threads spent on reads, of the store or the cache, summed over them."""
+    """Time spent reading from storage or cache, summed over reading threads."""
     decode_seconds: float
-    """Time that decoding threads spent on clips, summed over them."""
+    """Time spent decoding, summed over decoding threads."""
     queue_depth: int
     """Batches that are ready."""
 
     @staticmethod
     def none() -> StreamStats:
-        """Of a stream that has done nothing."""
+        """The totals of a stream that has done nothing yet."""
         return Counters().snapshot(0)
 
     def occupancy(
@@ -66,21 +66,21 @@ class StreamStats:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Shares of a stretch of time."""
+    """Shares of a time interval, [0, 1]."""
 
     wait: float
-    """In which the consumer waited for a batch."""
+    """Share in which the consumer waited for a batch."""
     read: float
-    """In which a reading thread had a read under way, on average."""
+    """Mean share in which a reading thread was reading."""
     decode: float
-    """In which a decoding thread worked on a clip, on average."""
+    """Mean share in which a decoding thread was decoding."""
 
     @property
-    def limit(self) -> str:
-        """What to look at first: `none` while data is in time, else the busier stage.
+    def bottleneck(self) -> str:
+        """What to look at first: `none` while batches are in time, else the busier stage.
 
-        `network` is the store and the way to it; `decode` the cores that decode; `copy` what is
-        left when neither was busy: handing over and planning, in the training process itself.
+        `network` means storage and the connection to it, `decode` the cores that decode. `copy` is
+        what remains when neither was busy: planning and hand-over, in the training process itself.
         """
         if self.wait < MIN_WAIT:
             return "none"
@@ -90,7 +90,7 @@ class Occupancy:
 
 
 class Counters:
-    """The counts behind `StreamStats`; safe to change from any thread."""
+    """The mutable counts that `StreamStats` is a snapshot of; thread-safe."""
 
     def __init__(self) -> None:
         self.bad_clips: Counter[str] = Counter()
@@ -99,36 +99,36 @@ class Counters:
         self._lock = threading.Lock()
 
     def add(self, **amounts: float) -> None:
-        """Add to counts by name: `num_clips=8`."""
+        """Add to counts by name, such as `num_clips=8`."""
         with self._lock:
             for name, amount in amounts.items():
                 self._counts[name] += amount
 
     def take(self) -> dict[str, float]:
-        """The counts since the last call, to be added to another process's."""
+        """The counts since the last call, for adding to those of another process."""
         with self._lock:
             counts, self._counts = self._counts, defaultdict(float)
             return dict(counts)
 
     def add_bad(self, reason: str) -> int:
-        """Count a bad clip; returns how many there are now."""
+        """Count a bad clip; returns the new total."""
         with self._lock:
             self.bad_clips[reason] += 1
             return self.bad_clips.total()
 
     def check_bad(self, max_fraction: float, uri: str, last: str) -> None:
-        """Raise `FormatError` when too many clips are bad."""
+        """Raise `FormatError` when more than this share of the clips are bad."""
         num_bad, num_clips = self.bad_clips.total(), int(self._counts["num_clips"])
         if num_bad > max_fraction * max(num_clips, MIN_JUDGED_CLIPS):
             reasons = ", ".join(f"{count} {name}" for name, count in sorted(self.bad_clips.items()))
             raise FormatError(
                 f"{uri}: {num_bad} of the first {num_clips + num_bad} clips are unreadable "
-                f"({reasons}), more than max_bad_fraction = {max_fraction:g}; the last: {last}; "
+                f"({reasons}), more than max_bad_fraction = {max_fraction:g}; most recent: {last}; "
                 f"check the dataset with: python -m shards_spec validate {uri}"
             )
 
     def snapshot(self, queue_depth: int) -> StreamStats:
-        """The counts as they stand."""
+        """The counts now."""
         with self._lock:
             return StreamStats(
                 num_batches=int(self._counts["num_batches"]),
@@ -136,7 +136,7 @@ class Counters:
                 bytes_read=int(self._counts["bytes_read"]),
                 num_requests=int(self._counts["num_requests"]),
                 num_retries=int(self._counts["num_retries"]),
-                bytes_kept=int(self._counts["bytes_kept"]),
+                bytes_reused=int(self._counts["bytes_reused"]),
                 num_hedges=int(self._counts["num_hedges"]),
                 num_cache_hits=int(self._counts["num_cache_hits"]),
                 bad_clips=dict(self.bad_clips),

@@ -1,7 +1,7 @@
-"""Threads that do jobs and never keep a process alive.
+"""Thread pools that never keep a process alive.
 
-The standard pool waits for its threads when the interpreter ends; a read that hangs in the network
-would hang the program with it.
+The standard pool waits for its threads when the interpreter exits, so that a read that hangs in the
+network would hang the program too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-#: How long `close` waits for jobs that have begun, seconds.
+#: How long `close` waits for running jobs, seconds.
 CLOSE_SECONDS = 2.0
 
 
@@ -21,8 +21,8 @@ _T = TypeVar("_T")
 _Job = tuple[Callable[[], Any], Future[Any]]
 
 
-class Threads:
-    """A fixed number of daemon threads that take jobs in order; jobs must not raise."""
+class DaemonPool:
+    """A fixed number of daemon threads that run jobs in order; jobs must not raise."""
 
     def __init__(self, num_threads: int, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -35,11 +35,11 @@ class Threads:
             thread.start()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Have a job done; after `close` it is dropped."""
+        """Queue a job; after `close` it is dropped."""
         self._jobs.put(job)
 
     def close(self) -> None:
-        """Drop the jobs that have not begun; wait a moment for those that have."""
+        """Drop queued jobs; wait up to `CLOSE_SECONDS` for running ones."""
         self._closed.set()
         for _ in self._threads:
             self._jobs.put(None)
@@ -55,15 +55,15 @@ class Threads:
                 return
             if not self._closed.is_set():
                 job()
-            # A waiting thread must not hold a job's batch: its memory could not be used again.
+            # A waiting thread must not keep a reference to a job's batch: its memory is reused.
             del job
 
 
-class SpareThreads:
-    """A thread for every job, at once: one that is idle, else a new one.
+class ElasticPool:
+    """Starts every job at once, in an idle thread if there is one, else in a new one.
 
-    However many jobs hang, the next one has a thread that runs it. `close` ends the idle ones, and
-    the others when their job is over.
+    So jobs that hang never delay the next one. `close` stops idle threads at once and the others
+    when their job ends.
     """
 
     def __init__(self, name: str) -> None:
@@ -73,7 +73,7 @@ class SpareThreads:
         self._lock = threading.Lock()
 
     def run(self, job: Callable[[], _T]) -> Future[_T]:
-        """Do a job; the future has its result or what it raised."""
+        """Start a job; the future holds its result or exception."""
         done: Future[_T] = Future()
         with self._lock:
             queue = self._idle.pop() if self._idle else None
@@ -84,7 +84,7 @@ class SpareThreads:
         return done
 
     def close(self) -> None:
-        """End the threads; does not wait for jobs that have begun."""
+        """Stop the threads; does not wait for running jobs."""
         with self._lock:
             self._is_closed = True
             for queue in self._idle:
@@ -92,41 +92,27 @@ class SpareThreads:
             self._idle.clear()
 
     def _work(self, queue: SimpleQueue[_Job | None]) -> None:
-        while (given := queue.get()) is not None:
-            self._do(*given, queue)
-            # An idle thread holds nothing of its last job.
-            del given
+        while (item := queue.get()) is not None:
+            self._run(*item, queue)
+            # An idle thread must not keep references to its last job.
+            del item
 
-    def _do(
+    def _run(
         self, job: Callable[[], Any], done: Future[Any], queue: SimpleQueue[_Job | None]
     ) -> None:
-        # Idle before the result is known: whoever waits for it may have the next job.
+        # Idle before the result is published, because its receiver may submit the next job.
         try:
             result = job()
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
-            self._keep(queue)
+        except BaseException as error:  # noqa: BLE001 - passed on through the future
+            self._release(queue)
             done.set_exception(error)
         else:
-            self._keep(queue)
+            self._release(queue)
             done.set_result(result)
 
-    def _keep(self, queue: SimpleQueue[_Job | None]) -> None:
+    def _release(self, queue: SimpleQueue[_Job | None]) -> None:
         with self._lock:
             if self._is_closed:
                 queue.put(None)
             else:
                 self._idle.append(queue)
-
-
-class Countdown:
-    """Counts down to 0, from any thread."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._lock = threading.Lock()
-
-    def count(self) -> bool:
-        """Count one; whether it was the last."""
-        with self._lock:
-            self._number -= 1
-            return self._number == 0

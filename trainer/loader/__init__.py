@@ -1,26 +1,26 @@
-"""From bytes to the memory of a batch (no torch)."""
+"""From bytes to decoded clips in the memory of a batch. No torch: loader workers import it.
+
+More than six names: a loader and its caller share the vocabulary of a batch's memory.
+"""
 
 from __future__ import annotations
 
+from trainer.loader.batch_memory import BatchArrays, BatchShape, SharedBuffer
 from trainer.loader.config import StreamConfig
-from trainer.loader.decode import cached_memory
-from trainer.loader.loader import BatchShape, Loader, Problem, Problems, Slots, Work
-from trainer.loader.messages import receive_message, send_message
-from trainer.loader.worker import Answer, Forget, Order, Setup
+from trainer.loader.decode import cacheable_array
+from trainer.loader.jobs import FillJob, Loader, Problem
+from trainer.loader.loader import ThreadLoader
+from trainer.loader.worker_handle import LoaderWorker
 
 __all__ = [
-    "Answer",
+    "BatchArrays",
     "BatchShape",
-    "Forget",
+    "FillJob",
     "Loader",
-    "Order",
+    "LoaderWorker",
     "Problem",
-    "Problems",
-    "Setup",
-    "Slots",
+    "SharedBuffer",
     "StreamConfig",
-    "Work",
-    "cached_memory",
-    "receive_message",
-    "send_message",
+    "ThreadLoader",
+    "cacheable_array",
 ]

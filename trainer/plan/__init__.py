@@ -1,38 +1,27 @@
-"""Which clips meet in a batch (numpy only)."""
+"""Which clips meet in a batch: policy, index, epoch plan, position. numpy only, no torch.
+
+More than six names, because the training stream, the report and the study all work on plans: they
+share these nouns and nothing else of this room.
+"""
 
 from __future__ import annotations
 
-from trainer.plan.clip_index import ClipIndex, Ints, movie_numbers
+from trainer.plan.clip_index import ClipIndex
 from trainer.plan.dump import dump_epochs
-from trainer.plan.epoch_plan import (
-    BatchPlan,
-    Unused,
-    movies_per_rank,
-    naming_phase,
-    plan_epoch,
-    rank_slice,
-)
-from trainer.plan.lookahead import PlanAhead
+from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
+from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
-from trainer.plan.row_filter import check_columns, columns_of
-from trainer.plan.substitutes import replacements
+from trainer.plan.substitutes import substitute_rows
 
 __all__ = [
     "BatchPlan",
     "BatchPolicy",
     "ClipIndex",
-    "Ints",
-    "PlanAhead",
+    "PlanLookahead",
     "PlanState",
-    "Unused",
-    "check_columns",
-    "columns_of",
     "dump_epochs",
-    "movie_numbers",
-    "movies_per_rank",
-    "naming_phase",
     "plan_epoch",
-    "rank_slice",
-    "replacements",
+    "plan_phases",
+    "substitute_rows",
 ]

@@ -1,7 +1,8 @@
-"""The clips that a policy may use, as flat arrays: all that a batch plan needs to know of them.
+"""The clips that a policy may use, as flat arrays: everything that a batch plan needs.
 
-Two numberings: a clip's *row* is its row in the dataset's table of clips; its *place* is its number
-among the eligible clips, in the same order. Plans are made of places and speak in rows.
+Clips are numbered in two ways: a clip's *row* is its row in the dataset's table of clips; its
+*position* is its index among the eligible clips, in the same order. Planning computes with
+positions; finished plans contain rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.plan.policy import BatchPolicy, heldout
-from trainer.plan.row_filter import select
+from trainer.plan.row_filter import matching_rows
 
 Ints = NDArray[np.int64]
 
@@ -25,53 +26,58 @@ _Array = TypeVar("_Array", Ints, NDArray[np.int32])
 
 @dataclass(frozen=True, eq=False)
 class ClipIndex:
-    """The eligible clips of a dataset under a policy, ordered as in its shards.
+    """The eligible clips of a dataset under a policy, in the order of its shards.
 
-    E is the number of eligible clips. The arrays are (E,) and must not be changed.
+    E is the number of eligible clips. The arrays have shape (E,) and must not be modified.
     """
 
     row: Ints
-    """Row in the table of clips; ascending."""
+    """Row in the table of clips, ascending."""
     movie: NDArray[np.int32]
-    """Number of the movie in order of first appearance in the whole table; ascending."""
+    """Number of the movie by first appearance in the whole table, ascending."""
     group: NDArray[np.int32]
-    """Number of the group likewise; equal to `movie` unless the policy groups by `group`."""
+    """Number of the group, likewise; equal to `movie` unless the policy groups by `group`."""
     shard: NDArray[np.int32]
-    """Number of the shard; ascending."""
+    """Number of the shard, ascending."""
     offset: Ints
-    """First byte in the shard."""
+    """First byte within the shard."""
     num_bytes: Ints
-    """Bytes in the shard."""
+    """Length within the shard, bytes."""
     start_ns: Ints
-    """Start on the movie timeline."""
+    """Start on the movie timeline, nanoseconds."""
     end_ns: Ints
-    """End on the movie timeline, exclusive."""
+    """End on the movie timeline, nanoseconds, exclusive."""
     group_names: tuple[str, ...]
     """Name of each group number."""
     clip_ids: pa.ChunkedArray
     """(num_rows,) clip ids of the whole table."""
     policy: BatchPolicy
-    """The policy that chose the clips."""
+    """The policy that selected the clips."""
     fingerprint: str
-    """Of the dataset's index, whatever the policy."""
+    """Fingerprint of the dataset's index, independent of the policy."""
 
     @property
     def num_rows(self) -> int:
-        """Clips of the dataset, eligible or not."""
+        """Number of clips in the dataset, eligible or not."""
         return len(self.clip_ids)
 
     @property
     def num_eligible(self) -> int:
-        """E."""
+        """E, the number of eligible clips."""
         return len(self.row)
 
-    def places(self, rows: Ints) -> Ints:
-        """Places of eligible rows, in the shape of `rows`."""
+    def positions(self, rows: Ints) -> Ints:
+        """Positions of eligible rows, in the shape of `rows`."""
         if rows.size < len(self.row) // 100:
             return np.searchsorted(self.row, rows)
-        place = np.full(self.num_rows, -1, dtype=np.int64)
-        place[self.row] = np.arange(len(self.row))
-        return place[rows]
+        position = np.full(self.num_rows, -1, dtype=np.int64)
+        position[self.row] = np.arange(len(self.row))
+        return position[rows]
+
+    @staticmethod
+    def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
+        """(num_rows,) number of each row's movie in a table of clips, by first appearance."""
+        return _numbers(clips["movie_id"])[0]
 
     def __repr__(self) -> str:
         return f"ClipIndex({self.num_eligible} of {self.num_rows} clips, {self.fingerprint})"
@@ -81,14 +87,14 @@ class ClipIndex:
         """The clips of `dataset` that `policy` allows.
 
         Raises:
-            InputError: the filter names an unknown column or compares unlike types.
+            InputError: the filter names an unknown column or compares incompatible types.
             PolicyError: no clip is eligible.
         """
         return ClipIndex.from_table(dataset.clips, policy, dataset.fingerprint)
 
     @staticmethod
     def from_table(clips: pa.Table, policy: BatchPolicy, fingerprint: str) -> ClipIndex:
-        """The same from a table of clips; only the columns that are used need to be there."""
+        """The same from a table of clips, which needs only the columns that are read."""
         movie, movie_names = _numbers(clips["movie_id"])
         group, group_names = movie, movie_names
         if policy.group_by == "group":
@@ -96,18 +102,18 @@ class ClipIndex:
         shard, _ = _numbers(clips["shard"])
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
-        keep = select(clips, policy.where)
-        keep &= _side(group_names, policy)[group]
+        keep = matching_rows(clips, policy.where)
+        keep &= _on_side(group_names, policy)[group]
         row = np.flatnonzero(keep).astype(np.int64)
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
         return ClipIndex(
             row=row,
-            movie=_taken(movie, row),
-            group=_taken(group, row),
-            shard=_taken(shard, row),
+            movie=_select(movie, row),
+            group=_select(group, row),
+            shard=_select(shard, row),
             **{
-                name: _taken(_column(clips, column), row)
+                name: _select(_column(clips, column), row)
                 for name, column in (
                     ("offset", "tar_offset"),
                     ("num_bytes", "tar_bytes"),
@@ -134,22 +140,17 @@ def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> Po
     )
 
 
-def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
-    """(num_rows,) number of each clip's movie, in order of first appearance."""
-    return _numbers(clips["movie_id"])[0]
-
-
-def _side(group_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
-    """(num_groups,) bool: the groups (movies, by default) on the policy's side of the split."""
+def _on_side(group_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
+    """(num_groups,) bool: the groups (by default movies) on the policy's side of the split."""
     if policy.split == "all":
         return np.ones(len(group_names), dtype=bool)
-    # Judged by all movies of the dataset, so that a filter never changes who is held out.
-    out = heldout(group_names, policy.heldout_fraction)
-    return out if policy.split == "heldout" else ~out
+    # From all movies of the dataset, so that a filter never changes what is held out.
+    is_heldout = heldout(group_names, policy.heldout_fraction)
+    return is_heldout if policy.split == "heldout" else ~is_heldout
 
 
 def _numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Equal texts as equal numbers, in order of first appearance, and the texts."""
+    """A number per distinct text, by first appearance, and the texts."""
     encoded: Any = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()
@@ -160,6 +161,6 @@ def _column(clips: pa.Table, name: str) -> Ints:
     return np.asarray(clips[name].to_numpy(), dtype=np.int64)
 
 
-def _taken(column: _Array, row: Ints) -> _Array:
-    """`column[row]`, without a copy when that is all of it."""
+def _select(column: _Array, row: Ints) -> _Array:
+    """`column[row]`, without a copy when every row is selected."""
     return column if len(row) == len(column) else column[row]

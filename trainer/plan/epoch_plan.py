@@ -1,32 +1,31 @@
 """The batch plan: a pure function of index, policy, seed and epoch that lists every global batch.
 
-Guaranteed, for every epoch:
+Guarantees for every epoch:
 
-- a step holds exactly m distinct groups (movies, by default) and k distinct clips of each; two of
-  its clips that are of one movie never overlap and start at least `min_gap_seconds` apart;
-- no clip is used twice, whatever the weighting; those that are not used are counted, by reason, in
-  `Unused`;
-- all ranks have the same number of steps, and k clips of a group stay on one rank;
-- a group's clips come from r chunks (see `chunks.py`), each a neighbourhood of one shard.
+- a step has exactly m distinct groups (by default movies) and k distinct clips of each; two clips
+  of one movie in a step never overlap and start at least `min_gap_seconds` apart;
+- no clip is used twice, whatever the weighting; unused clips are counted by reason in `Unused`;
+- all ranks have the same number of steps, and the k clips of a group stay on one rank;
+- a group's clips come from r chunks (see `chunks.py`), each of consecutive clips of one shard.
 
-How: the chunks become *units*, a group's k clips for one step. The units are laid out group by
-group in random order and dealt in turn to S steps: a group of at most S units never meets itself.
+Method: the chunks become *units*, the k clips of a group for one step. The units are laid out group
+by group in random order and dealt in turn to S steps, so a group of at most S units never meets
+itself.
 
     units   a a a a b b b c c c c d d      S = 4, m = 3
     step    0 1 2 3 0 1 2 3 0 1 2 3 -      the last one is left over
 
 With `weighting_exponent` a below 1, a group of u units keeps min(u, median * (u / median)^a) of
-them, others in each epoch: groups longer than the median are shortened, no clip is ever repeated.
+them, different ones in each epoch: groups longer than the median get fewer units.
 
 S is the largest number for which this works: a group with more than S units is capped at S. The
-steps are permuted, and so are the groups inside a step.
+steps are permuted, and so are the groups within a step.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,19 +33,8 @@ import numpy as np
 from shards_spec.errors import PolicyError
 from trainer.plan.chunks import Timeline, bundle, cut, repair, shuffled
 from trainer.plan.clip_index import ClipIndex, Ints
-from trainer.plan.policy import BatchPolicy
-from trainer.plan.position import PlanState
+from trainer.plan.policy import BatchPolicy, naming_phase
 from trainer.randomness import rng
-
-__all__ = [
-    "BatchPlan",
-    "ClipIndex",
-    "PlanState",
-    "Unused",
-    "naming_phase",
-    "plan_epoch",
-    "rank_slice",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +42,21 @@ class Unused:
     """Eligible clips that an epoch leaves out, by reason."""
 
     shard_ends: int
-    """Left over when a shard was cut into chunks, or in a shard smaller than a chunk."""
+    """Left over when a shard is cut into chunks, or in a shard smaller than a chunk."""
     gap: int
     """In chunks or units whose clips overlap or are closer than `min_gap_seconds`."""
     odd_chunks: int
-    """In chunks left over when those of a group were joined by `reads_per_movie`."""
+    """In chunks left over when the chunks of a group are joined by `reads_per_movie`."""
     weighting: int
-    """In units that longer groups do not get under `weighting_exponent`."""
+    """In units that longer groups give up under `weighting_exponent`."""
     capped: int
-    """Of groups that have more clips than there are steps for them."""
+    """Of groups that have more units than the epoch has steps."""
     last_step: int
-    """In units that no longer fill a step."""
+    """In units that are too few to fill another step."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Sum over all reasons."""
         return sum(dataclasses.astuple(self))
 
 
@@ -82,7 +70,7 @@ class BatchPlan:
     seed: int
     num_eligible: int
     unused: Unused
-    """Together with the clips of the plan these are all eligible ones."""
+    """Together with the clips of the plan, these are all eligible clips."""
     capped_groups: tuple[str, ...]
     """Names of the groups that were capped."""
 
@@ -90,6 +78,14 @@ class BatchPlan:
     def num_steps(self) -> int:
         """Steps of the epoch, the same on every rank."""
         return len(self.clips)
+
+    def for_rank(self, step: int, rank: int, world_size: int) -> Ints:
+        """(m / world_size, k) rows: one rank's part of a global batch; `world_size` divides m."""
+        if not 0 <= rank < world_size:
+            raise ValueError(f"{rank = } is not in [0, {world_size})")
+        share = self.clips.shape[1] // world_size
+        part: Ints = self.clips[step, rank * share : (rank + 1) * share]
+        return part
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.clips.shape))
@@ -101,12 +97,12 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
 
     `policy` is the one that the index was made with, or a phase of its schedule.
 
-    Raises `PolicyError` when fewer than m groups can give k clips: the message has the counts.
+    Raises `PolicyError` with the counts when fewer than m groups can provide k clips.
     """
     k = policy.clips_per_movie
-    found = _units(index, policy, seed, epoch)
-    units, group = found.places, found.group
-    _check_enough(index, policy, group, found.gap)
+    every = _units(index, policy, seed, epoch)
+    units, group = every.positions, every.group
+    _check_enough(index, policy, group, every.gap)
     if policy.weighting_exponent < 1.0:
         kept = _weigh(group, policy.weighting_exponent, rng(seed, epoch, "weigh"))
         units, group = units[kept], group[kept]
@@ -119,10 +115,10 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
         seed=seed,
         num_eligible=index.num_eligible,
         unused=Unused(
-            shard_ends=found.shard_ends,
-            gap=found.gap,
-            odd_chunks=found.odd_chunks,
-            weighting=(len(found.places) - len(units)) * k,
+            shard_ends=every.shard_ends,
+            gap=every.gap,
+            odd_chunks=every.odd_chunks,
+            weighting=(len(every.positions) - len(units)) * k,
             capped=num_capped * k,
             last_step=(len(group) - num_capped - dealt.size) * k,
         ),
@@ -130,11 +126,28 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
     )
 
 
+def plan_phases(
+    index: ClipIndex, seed: int, epoch: int, *, after_step: int = -1
+) -> Iterator[tuple[int, BatchPolicy, BatchPlan]]:
+    """The plan of an epoch in the phases of the schedule: (first step, policy, plan).
+
+    Only phases that begin after step `after_step` of the run are planned.
+
+    Raises `PolicyError`, naming the phase, for the first phase that the dataset cannot serve.
+    """
+    for step, phase in index.policy.phases().items():
+        if step <= after_step:
+            continue
+        with naming_phase(index.policy, step):
+            plan = plan_epoch(index, phase, seed, epoch)
+        yield step, phase, plan
+
+
 @dataclass(frozen=True, eq=False)
 class _Units:
-    """Everything that could be a movie's part of a step, and the clips that could not."""
+    """All units of an epoch, and counts of the clips that are in none."""
 
-    places: Ints
+    positions: Ints
     """(U, k)."""
     group: Ints
     """(U,)."""
@@ -162,42 +175,8 @@ def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Uni
     return _Units(units, group, shard_ends, gap, odd_chunks)
 
 
-def rank_slice(plan: BatchPlan, step: int, rank: int, world_size: int) -> Ints:
-    """(m / world_size, k) rows: one rank's part of a global batch.
-
-    Raises `PolicyError` unless `world_size` divides m.
-    """
-    share = movies_per_rank(plan.clips.shape[1], world_size)
-    if not 0 <= rank < world_size:
-        raise ValueError(f"{rank = } is not in [0, {world_size})")
-    part: Ints = plan.clips[step, rank * share : (rank + 1) * share]
-    return part
-
-
-def movies_per_rank(movies_per_batch: int, world_size: int) -> int:
-    """m / world_size. Raises `PolicyError` unless it is whole."""
-    if world_size < 1 or movies_per_batch % world_size:
-        raise PolicyError(
-            f"movies_per_batch = {movies_per_batch} cannot be shared equally by {world_size} "
-            "ranks; set it to a multiple of their number"
-        )
-    return movies_per_batch // world_size
-
-
-@contextmanager
-def naming_phase(policy: BatchPolicy, step: int) -> Iterator[None]:
-    """A `PolicyError` inside says that it is of the phase of the schedule that begins at `step`."""
-    try:
-        yield
-    except PolicyError as error:
-        if not policy.schedule:
-            raise
-        named = f"schedule = {policy.schedule!r}, from step {step} on: {error}"
-        raise PolicyError(named) from error
-
-
 def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
-    """Numbers of the units that stay, ascending: a random part of the units of longer groups."""
+    """Numbers of the units that are kept, ascending: a random subset for longer groups."""
     count = np.bincount(group)
     median = float(np.median(count[count > 0]))
     share = median * (np.maximum(count, 1) / median) ** exponent
@@ -207,12 +186,12 @@ def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints
 
 
 def _deal(group: Ints, per_step: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    """Units to steps: (S, per_step) numbers of units, and the groups that were capped."""
+    """Assign units to steps: (S, per_step) numbers of units, and the groups that were capped."""
     count = np.bincount(group)
     steps = _num_steps(count, per_step)
-    # Groups in random order, their units in random order: the layout of the module docstring.
-    place = generator.permutation(len(count))
-    order, number, _ = shuffled(place[group], generator)
+    # Groups in random order, each with its units in random order, as in the module docstring.
+    group_order = generator.permutation(len(count))
+    order, number, _ = shuffled(group_order[group], generator)
     order = order[number < steps][: steps * per_step]
     dealt = order.reshape(per_step, steps).T
     dealt = generator.permuted(dealt[generator.permutation(steps)], axis=1)
@@ -222,7 +201,7 @@ def _deal(group: Ints, per_step: int, generator: np.random.Generator) -> tuple[I
 def _num_steps(count: Ints, per_step: int) -> int:
     """The largest S with sum(min(count, S)) >= per_step * S.
 
-    That sum less per_step * S is concave in S and 0 at 0, so the S that do are 0..largest.
+    That sum minus per_step * S is concave in S and 0 at 0, so exactly 0..largest satisfy it.
     """
     low, high = 0, int(count.sum()) // per_step
     while low < high:
@@ -235,24 +214,26 @@ def _num_steps(count: Ints, per_step: int) -> int:
 
 
 def _check_enough(index: ClipIndex, policy: BatchPolicy, group: Ints, gap: int) -> None:
-    """Raise `PolicyError` when the units are of fewer than m groups."""
+    """Raise `PolicyError` when fewer than m groups have a unit."""
     m, k, r = policy.movies_per_batch, policy.clips_per_movie, policy.reads_per_movie
-    able = len(np.unique(group))
-    if able >= m:
+    num_able = len(np.unique(group))
+    if num_able >= m:
         return
     sizes = np.bincount(index.group)
     noun = "movies" if policy.group_by == "movie_id" else "groups"
-    places = "" if r == 1 else f" at {r} places of {k // r}"
-    advice = [f"lower movies_per_batch to at most {able}"] if able else []
+    reads = "" if r == 1 else f" ({r} reads of {k // r})"
+    advice = [f"lower movies_per_batch to at most {num_able}"] if num_able else []
     advice += ["lower clips_per_movie"] if k > 1 else []
     advice += [f"loosen where = {policy.where!r}"] if policy.where else []
     advice += [f"lower min_gap_seconds = {policy.min_gap_seconds:g}"] if gap else []
-    if k > r and not gap and able < int((sizes >= k).sum()):
-        advice += [f"raise reads_per_movie = {r}, as shards are cut into parts of {k // r} clips"]
+    if k > r and not gap and num_able < int((sizes >= k).sum()):
+        advice += [
+            f"raise reads_per_movie = {r}, because shards are cut into chunks of {k // r} clips"
+        ]
     advice += ["preprocess more or longer movies"]
     raise PolicyError(
-        f"a batch wants {m} {noun} with {k} clips each{places}, and {able} of the "
-        f"{int((sizes > 0).sum())} {noun} with eligible clips can give them (the largest has "
-        f"{int(sizes.max())} eligible clips; {gap} clips are too close in time or overlap); "
+        f"a batch needs {m} {noun} with {k} clips each{reads}, but only {num_able} of "
+        f"{int((sizes > 0).sum())} {noun} with eligible clips can provide them (the largest has "
+        f"{int(sizes.max())} eligible clips; {gap} clips overlap or are too close in time); "
         f"{', or '.join(advice)}"
     )

@@ -1,11 +1,12 @@
-"""What a batch is made of. The numbers are settings of ours; none is taken from a paper."""
+"""What a batch consists of. All defaults are our own and configurable; none comes from a paper."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -13,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.errors import require
+from shards_spec.errors import PolicyError, require
 from shards_spec.recipe import NANOSECONDS
-from trainer.plan.row_filter import check_where
+from trainer.plan.row_filter import check_columns, check_where, columns_of
 
 _require = partial(require, "batch policy")
 
@@ -30,66 +31,70 @@ class BatchPolicy:
     """k: distinct clips of each movie in a batch; 1 gives the baseline without within-movie
     negatives."""
     reads_per_movie: int = 1
-    """r: places of a movie that its k clips are read from, k / r neighbours in storage at each.
-    More reads mix better and cost more requests: `trainer plan` shows how many pairs meet again;
-    the recipes use 4. Must divide clips_per_movie."""
+    """r: ranged reads that a movie's k clips come from, k / r consecutive clips each. More reads
+    mix clips better and cost more requests: `trainer plan` shows how many pairs meet again; the
+    recipes use 4. Must divide clips_per_movie."""
     min_gap_seconds: float = 0.0
-    """Least time between the starts of two clips of one movie in a batch; at 0 they only must not
-    overlap."""
+    """Minimum time between the starts of two clips of one movie in a batch; at 0 they merely must
+    not overlap."""
     schedule: str = ""
-    """k over training, as steps and values: "1000:4 5000:16" sets clips_per_movie to 4 from step
-    1000 on, and to 16 from step 5000 on; empty keeps it. A change begins a new epoch."""
+    """Changes of k during training as STEP:K pairs: "1000:4 5000:16" sets clips_per_movie to 4 from
+    step 1000 on and to 16 from step 5000 on; empty for none. A change begins a new epoch."""
     schedule_keeps: Literal["batch", "movies"] = "batch"
-    """What stays when k changes: the clips of a batch, so that m changes too, or m."""
+    """What stays constant when k changes: the number of clips in a batch (m changes too), or m."""
     weighting_exponent: float = 1.0
-    """How much more of an epoch longer movies get: 1 by clips, each is used once; 0 by film, none
-    gets more than the median one; between them tempered. What is left out changes from epoch to
-    epoch, and never is a clip used twice in one."""
+    """How the share of a movie in an epoch grows with its length: 1 uses each of its clips once; 0
+    gives no movie more clips than the median movie has; values between interpolate. Which clips are
+    left out changes from epoch to epoch; no clip is used twice in an epoch."""
     where: str = ""
-    """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty for all
-    clips."""
+    """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty selects
+    all clips."""
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     heldout_fraction: float = 0.0
-    """Share of movies (or groups) kept from training, chosen by a hash of their ids, so that none
-    changes sides as the dataset grows; a group is kept whole."""
+    """Share of movies (or groups) withheld from training, chosen by a hash of their ids, so that
+    none changes sides as the dataset grows; groups are not split."""
     split: Literal["all", "train", "heldout"] = "all"
-    """Which side of that division to take."""
+    """Which side of that split to use."""
 
     def __post_init__(self) -> None:
         for name in ("movies_per_batch", "clips_per_movie", "reads_per_movie"):
             value = getattr(self, name)
-            _require(value >= 1, f"{name} = {value}: at least 1")
+            _require(value >= 1, f"{name} = {value}: must be at least 1")
         k, r = self.clips_per_movie, self.reads_per_movie
         _require(k % r == 0, f"reads_per_movie = {r} must divide clips_per_movie = {k}")
         gap = self.min_gap_seconds
-        _require(0.0 <= gap < 1e6, f"min_gap_seconds = {gap}: at least 0 seconds")
+        _require(0.0 <= gap < 1e6, f"min_gap_seconds = {gap}: must be at least 0 seconds")
         exponent = self.weighting_exponent
-        _require(0.0 <= exponent <= 1.0, f"weighting_exponent = {exponent}: between 0 and 1")
+        _require(
+            0.0 <= exponent <= 1.0, f"weighting_exponent = {exponent}: must be between 0 and 1"
+        )
         _require(
             self.group_by in ("movie_id", "group"),
-            f"group_by = {self.group_by!r}: movie_id or group",
+            f"group_by = {self.group_by!r}: must be movie_id or group",
         )
         _require(
             self.split in ("all", "train", "heldout"),
-            f"split = {self.split!r}: all, train or heldout",
+            f"split = {self.split!r}: must be all, train or heldout",
         )
         fraction = self.heldout_fraction
-        _require(0.0 <= fraction < 1.0, f"heldout_fraction = {fraction}: at least 0, less than 1")
+        _require(
+            0.0 <= fraction < 1.0, f"heldout_fraction = {fraction}: must be at least 0 and below 1"
+        )
         _require(
             self.split != "heldout" or fraction > 0.0,
             "split = 'heldout' needs a heldout_fraction above 0",
         )
         _require(
             self.schedule_keeps in ("batch", "movies"),
-            f"schedule_keeps = {self.schedule_keeps!r}: batch or movies",
+            f"schedule_keeps = {self.schedule_keeps!r}: must be batch or movies",
         )
         self.phases()
         check_where(self.where)
 
     def phases(self) -> dict[int, BatchPolicy]:
-        """The policies without schedule that hold from a step on, in order; the first from 0."""
-        found = {0: dataclasses.replace(self, schedule="") if self.schedule else self}
+        """First step -> the policy (without schedule) from that step on, in order, from step 0."""
+        phases = {0: dataclasses.replace(self, schedule="") if self.schedule else self}
         last = -1
         for item in self.schedule.split():
             step, _, k = item.partition(":")
@@ -97,33 +102,33 @@ class BatchPolicy:
                 step.isdecimal() and k.isdecimal(),
                 f"schedule: {item!r} is not of the form STEP:K",
             )
-            _require(int(step) > last, f"schedule: step {step} does not come after step {last}")
+            _require(int(step) > last, f"schedule: step {step} is not after step {last}")
             last = int(step)
-            found[last] = self._with_k(int(k))
-        return found
+            phases[last] = self._with_k(int(k))
+        return phases
 
     def at_step(self, steps_done: int) -> BatchPolicy:
-        """The policy without schedule of the step after so many steps of the run."""
+        """The policy (without schedule) of the next step after `steps_done` steps of the run."""
         if not self.schedule:
             return self
         phases = self.phases()
         return phases[max(step for step in phases if step <= steps_done)]
 
     def changes_at(self, steps_done: int) -> bool:
-        """Whether the schedule begins a new phase after so many steps."""
+        """Whether the schedule begins a new phase after `steps_done` steps of the run."""
         return steps_done > 0 and bool(self.schedule) and steps_done in self.phases()
 
     def _with_k(self, k: int) -> BatchPolicy:
-        _require(k >= 1, f"schedule: {k} clips of each movie: at least 1")
+        _require(k >= 1, f"schedule: k = {k}: must be at least 1")
         m = self.movies_per_batch
         if self.schedule_keeps == "batch":
             _require(
                 self.batch_size % k == 0,
-                f"schedule: a batch of {self.batch_size} clips is no multiple of k = {k}; choose "
-                "another k, or schedule_keeps = movies",
+                f"schedule: the batch of {self.batch_size} clips is not a multiple of k = {k}; "
+                "choose another k, or set schedule_keeps = movies",
             )
             m = self.batch_size // k
-        # A chunk must not be split: as many reads as asked for, or the next number that divides k.
+        # reads_per_movie must divide k: use the largest divisor that it has in common with k.
         reads = math.gcd(self.reads_per_movie, k)
         return dataclasses.replace(
             self, schedule="", movies_per_batch=m, clips_per_movie=k, reads_per_movie=reads
@@ -136,12 +141,12 @@ class BatchPolicy:
 
     @property
     def rho(self) -> float:
-        """Share of a clip's negatives that are of its own movie, (k - 1) / (m k - 1)."""
+        """Share of a clip's negatives that come from its own movie, (k - 1) / (m k - 1)."""
         return (self.clips_per_movie - 1) / max(1, self.batch_size - 1)
 
     @property
     def chunk_clips(self) -> int:
-        """Clips of a chunk, the unit that is read at one place: k / r."""
+        """Clips of a chunk, which one ranged read covers: k / r."""
         return self.clips_per_movie // self.reads_per_movie
 
     @property
@@ -149,36 +154,72 @@ class BatchPolicy:
         """`min_gap_seconds` in nanoseconds."""
         return round(self.min_gap_seconds * NANOSECONDS)
 
+    def movies_per_rank(self, world_size: int) -> int:
+        """m / world_size. Raises `PolicyError` unless it is an integer."""
+        if world_size < 1 or self.movies_per_batch % world_size:
+            raise PolicyError(
+                f"movies_per_batch = {self.movies_per_batch} cannot be divided equally among "
+                f"{world_size} ranks; set it to a multiple of {world_size}"
+            )
+        return self.movies_per_batch // world_size
+
+    def check_world_size(self, world_size: int) -> None:
+        """Raise `PolicyError` unless every phase's movies can be divided among the ranks."""
+        for step, phase in self.phases().items():
+            with naming_phase(self, step):
+                phase.movies_per_rank(world_size)
+
+    @property
+    def where_columns(self) -> list[str]:
+        """Names of the index columns that `where` reads, sorted."""
+        return columns_of(self.where)
+
+    def check_where_columns(self, names: Sequence[str]) -> None:
+        """Raise `InputError` for the first column of `where` that is not among `names`."""
+        check_columns(self.where, names)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, in field order."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> BatchPolicy:
-        """Inverse of `to_json`; fields that this version does not know are refused."""
+        """Inverse of `to_json`. Raises `InputError` on fields unknown to this version."""
         known = {field.name for field in dataclasses.fields(BatchPolicy)}
         unknown = sorted(set(values) - known)
-        _require(not unknown, f"unknown settings {unknown}; a newer reelshards wrote them")
+        _require(not unknown, f"unknown settings {unknown}, written by a newer reelshards")
         return BatchPolicy(**values)
+
+
+@contextmanager
+def naming_phase(policy: BatchPolicy, step: int) -> Iterator[None]:
+    """Prefix a `PolicyError` raised inside with the phase of the schedule that starts at `step`."""
+    try:
+        yield
+    except PolicyError as error:
+        if not policy.schedule:
+            raise
+        named = f"schedule = {policy.schedule!r}, from step {step} on: {error}"
+        raise PolicyError(named) from error
 
 
 def heldout(movie_ids: Sequence[str], fraction: float) -> NDArray[np.bool_]:
     """(len(movie_ids),) bool: the movies that are held out.
 
-    A movie is held out when the hash of its id, a number in [0, 1), is below `fraction`: that needs
-    no knowledge of other movies. Where no movie qualifies, the one of least hash is held out, so
-    that there is always something to evaluate; this one may change while a dataset is that small.
+    A movie is held out when the hash of its id, a number in [0, 1), is below `fraction`, which does
+    not depend on other movies. If no movie qualifies, the one with the smallest hash is held out so
+    that there is something to evaluate; that choice may change while the dataset is so small.
     """
     if fraction <= 0.0 or not movie_ids:
         return np.zeros(len(movie_ids), dtype=bool)
     hashes = np.array([_unit_hash(movie_id) for movie_id in movie_ids])
-    chosen: NDArray[np.bool_] = hashes < fraction
-    if not chosen.any():
-        chosen[np.argmin(hashes)] = True
-    return chosen
+    is_heldout: NDArray[np.bool_] = hashes < fraction
+    if not is_heldout.any():
+        is_heldout[np.argmin(hashes)] = True
+    return is_heldout
 
 
 def _unit_hash(text: str) -> float:
     digest = hashlib.sha256(text.encode()).digest()
-    # 53 bits fit a float exactly, so the number is below 1.
+    # A float represents 53 bits exactly, so the result is below 1.
     return (int.from_bytes(digest[:8], "big") >> 11) / float(1 << 53)

@@ -1,4 +1,4 @@
-"""Where a run stands in its data: a few integers, a policy and a fingerprint. Nothing else."""
+"""A run's position in its data: a few integers, a policy and a fingerprint, nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.plan.policy import BatchPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class PlanState:
-    """The next batch to read. The same on every rank, and for any number of ranks and loaders."""
+    """The next batch to read. It is the same on every rank and for any number of ranks."""
 
     epoch: int
     step: int
@@ -22,7 +22,7 @@ class PlanState:
     """`ClipIndex.fingerprint`."""
     policy: BatchPolicy
     steps_done: int = 0
-    """Steps of the run before it; the policy's schedule goes by it."""
+    """Steps of the run before this position; the policy's schedule depends on it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -30,29 +30,29 @@ class PlanState:
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> PlanState:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`. Raises `InputError` on missing or unknown values."""
         try:
             return PlanState(**{**values, "policy": BatchPolicy.from_json(values["policy"])})
         except (KeyError, TypeError) as error:
-            raise InputError(f"saved position in the data is broken: {error!r}") from error
+            raise InputError(f"the saved position in the data is corrupt: {error!r}") from error
 
     def on_grown(self, index_fingerprint: str) -> PlanState:
-        """The same position on a dataset that has grown since.
+        """The same position in a dataset to which movies were appended since.
 
-        The rule: an epoch is planned on one index. The one that was under way ends here, its clips
-        that no step has used wait for later epochs, and the next epoch begins with all clips.
+        An epoch is planned on one index. So the current epoch ends here, its remaining clips wait
+        for later epochs, and the next epoch starts with all clips.
         """
         if index_fingerprint == self.index_fingerprint:
             return self
         epoch = self.epoch + (self.step > 0)
         return dataclasses.replace(self, epoch=epoch, step=0, index_fingerprint=index_fingerprint)
 
-    def check(self, other: PlanState) -> None:
-        """Raise `InputError` unless `other` reads the same batches; epoch and step may differ.
+    def check(self, current: PlanState) -> None:
+        """Raise `InputError` unless `current` reads the same batches; epoch and step may differ.
 
-        `self` is the saved state, `other` the one of the run at hand; each difference is named.
+        `self` is the saved state, `current` the one of this run. The message names each difference.
         """
-        saved, now = _flat(self), _flat(other)
+        saved, now = _flat(self), _flat(current)
         differences = [
             f"{name} was {saved[name]!r}, is {now[name]!r}"
             for name in saved
@@ -60,9 +60,9 @@ class PlanState:
         ]
         if differences:
             raise InputError(
-                f"this run cannot go on where the saved one stopped: {'; '.join(differences)}; "
-                "restore these settings and the dataset, start a new run, or, if the dataset has "
-                "only grown, set --accept-grown"
+                f"cannot resume with other data settings: {'; '.join(differences)}; restore these "
+                "settings and the dataset, start a new run, or, if movies were only appended to "
+                "the dataset, set --accept-grown"
             )
 
 

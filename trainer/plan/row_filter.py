@@ -3,10 +3,10 @@
     motion > 1 and audio_rms_dbfs > -50
     -40 < audio_rms_dbfs <= -10 and not movie_id in ('trailer', 'making-of')
 
-A condition compares columns, numbers and texts with < <= > >= == !=, tests `in` and `not in` a list
-of values, or names a true-or-false column; `and`, `or`, `not` and parentheses combine conditions.
-The text is parsed with Python's own parser, and every kind of node that is not listed here is
-refused. A missing value fulfils no condition.
+A condition compares columns, numbers and strings with < <= > >= == !=, tests `in` and `not in` a
+list of values, or names a boolean column; `and`, `or`, `not` and parentheses combine conditions.
+The text is parsed with Python's own parser; every kind of syntax node that is not listed here is
+refused. A missing value satisfies no condition.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
 
 
 def check_where(text: str) -> None:
-    """Raise `InputError` unless `text` is empty or a well-formed filter; columns are not looked up.
+    """Raise `InputError` unless `text` is empty or a well-formed filter; columns are not checked.
 
-    The message points at the place.
+    The message gives the position of the error.
     """
     if text.strip():
         _check(_parse(text), text)
@@ -61,10 +61,10 @@ def check_columns(text: str, names: Sequence[str]) -> None:
             _check_column(node, names, text)
 
 
-def select(table: pa.Table, text: str) -> NDArray[np.bool_]:
-    """(table.num_rows,) bool: the rows that fulfil the filter; all of them when it is empty.
+def matching_rows(table: pa.Table, text: str) -> NDArray[np.bool_]:
+    """(table.num_rows,) bool: the rows that satisfy the filter; all rows when it is empty.
 
-    Raises `InputError` for an unknown column or a comparison of unlike types, pointing at it.
+    Raises `InputError`, with the position, for an unknown column or incompatible types.
     """
     if not text.strip():
         return np.ones(table.num_rows, dtype=bool)
@@ -80,12 +80,12 @@ def _parse(text: str) -> ast.expr:
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"where has {len(text)} characters; at most {MAX_CHARACTERS} are allowed")
     try:
-        # Brackets allow line breaks and leading spaces; a text that closes them is no single item.
+        # Brackets allow line breaks and leading spaces; a text that closes them has several items.
         root = ast.parse(f"[{text}\n]", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line, offset = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
-        place = _index(text, line, offset - 1)
-        raise _refusal(text, place, "is no condition") from error
+        position = _position(text, line, offset - 1)
+        raise _refusal(text, position, "is not a condition") from error
     if not isinstance(root, ast.List) or len(root.elts) != 1:
         raise _refusal(text, 0, "is not one condition")
     return root.elts[0]
@@ -106,7 +106,7 @@ def _check(node: ast.expr, text: str) -> None:
         case ast.Name() | ast.Constant(value=bool()):
             pass
         case _:
-            raise _refusal(text, node, "is no condition")
+            raise _refusal(text, node, "is not a condition")
 
 
 def _check_right(op: ast.cmpop, right: ast.expr, text: str) -> None:
@@ -118,7 +118,7 @@ def _check_right(op: ast.cmpop, right: ast.expr, text: str) -> None:
     elif type(op) in _COMPARE:
         _check_value(right, text)
     else:
-        raise _refusal(text, right, "is compared with an operator that is not one of < > == != in")
+        raise _refusal(text, right, "is compared with an operator other than < <= > >= == != in")
 
 
 def _check_value(node: ast.expr, text: str) -> None:
@@ -127,14 +127,14 @@ def _check_value(node: ast.expr, text: str) -> None:
 
 
 def _constant(node: ast.expr, text: str) -> float | int | str | bool:
-    """A number (perhaps negative), a text or a truth value."""
+    """A number (possibly negative), a string or a boolean."""
     match node:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
         case ast.Constant(value=int() | float() | str() as value):
             return value
         case _:
-            raise _refusal(text, node, "is neither a column nor a number or text")
+            raise _refusal(text, node, "is not a column, a number or a string")
 
 
 def _evaluate(node: ast.expr, table: pa.Table, text: str) -> Any:
@@ -157,7 +157,8 @@ def _evaluate(node: ast.expr, table: pa.Table, text: str) -> Any:
         case _:
             column = _value(node, table, text)
             if column.type != pa.bool_():
-                raise _refusal(text, node, f"is {column.type}, not true or false: compare it")
+                problem = f"is of type {column.type}, not boolean: compare it with a value"
+                raise _refusal(text, node, problem)
             return column
 
 
@@ -167,12 +168,12 @@ def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table, te
         if isinstance(op, ast.In | ast.NotIn):
             assert isinstance(right, ast.List | ast.Tuple | ast.Set)
             values = pa.array([_constant(item, text) for item in right.elts])
-            found = pc.is_in(first, value_set=values.cast(first.type))
-            return pc.invert(found) if isinstance(op, ast.NotIn) else found
+            is_in = pc.is_in(first, value_set=values.cast(first.type))
+            return pc.invert(is_in) if isinstance(op, ast.NotIn) else is_in
         return _COMPARE[type(op)](first, _value(right, table, text))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         problem = f"cannot be compared with {ast.unparse(right)}"
-        raise _refusal(text, left, f"is {first.type} and {problem}") from error
+        raise _refusal(text, left, f"is of type {first.type} and {problem}") from error
 
 
 def _value(node: ast.expr, table: pa.Table, text: str) -> Any:
@@ -187,11 +188,11 @@ def _check_column(node: ast.Name, names: Sequence[str], text: str) -> None:
         near = difflib.get_close_matches(node.id, names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         known = ", ".join(names)
-        raise _refusal(text, node, f"is no column of the index; it has: {known}{hint}")
+        raise _refusal(text, node, f"is not a column of the index, which has: {known}{hint}")
 
 
-def _index(text: str, line: int, column: int) -> int:
-    """Place in `text` of a parser position; the parser saw one more character in line 1."""
+def _position(text: str, line: int, column: int) -> int:
+    """Index in `text` of a parser position; the parser saw one more character in line 1."""
     lines = text.split("\n")
     before = sum(len(item) + 1 for item in lines[: line - 1])
     return min(max(0, before + column - (line == 1)), len(text))
@@ -199,13 +200,13 @@ def _index(text: str, line: int, column: int) -> int:
 
 def _refusal(text: str, node: ast.expr | int, problem: str) -> InputError:
     if isinstance(node, int):
-        place, what = node, text[node : node + 20].strip() or "the end"
+        position, what = node, text[node : node + 20].strip() or "the end"
     else:
-        # Columns of the parser count UTF-8 bytes.
+        # The parser's columns count UTF-8 bytes.
         line = f"[{text}\n]".split("\n")[node.lineno - 1]
         column = len(line.encode()[: node.col_offset].decode(errors="replace"))
-        place, what = _index(text, node.lineno, column), ast.unparse(node)
+        position, what = _position(text, node.lineno, column), ast.unparse(node)
     return InputError(
-        f"where: at character {place + 1} of {text!r}: {what!r} {problem}; "
+        f"where: at character {position + 1} of {text!r}: {what!r} {problem}; "
         "write conditions such as: motion > 1 and movie_id != 'x'"
     )

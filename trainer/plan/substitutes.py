@@ -1,4 +1,4 @@
-"""Which clips may take the place of a bad one: a pure function of index, batch, seed and epoch."""
+"""Which clips may replace an unreadable one: a pure function of index, batch, seed and epoch."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from trainer.plan.clip_index import ClipIndex
 from trainer.randomness import rng
 
 
-def replacements(
+def substitute_rows(
     index: ClipIndex, row: int, others: NDArray[np.int64], seed: int, epoch: int
 ) -> Iterator[int]:
-    """Rows of other eligible clips of the bad clip's movie, in the order to try them.
+    """Rows of eligible clips of the same movie that may replace a clip, in order of preference.
 
-    None is in the batch or overlaps a clip of its movie there. Those that keep the policy's least
-    gap come first; a movie that has no more of them still gives the rest.
+    No substitute is in the batch already or overlaps a clip of its movie there. Clips that keep the
+    policy's minimum gap come first, then the others.
 
     Args:
         index: the eligible clips.
-        row: of the bad clip.
-        others: rows of the other clips of the movie (or group) in the batch.
-        seed: of the plan.
-        epoch: of the batch.
+        row: the clip to replace.
+        others: rows of the other clips of its movie (or group) in the batch.
+        seed: seed of the plan.
+        epoch: epoch of the batch.
     """
-    place = int(np.searchsorted(index.row, row))
-    movie = index.movie[place]
-    low, high = np.searchsorted(index.movie, [movie, movie + 1])
-    places = rng(seed, epoch, "replace", index.clip_ids[row].as_py()).permutation(
-        np.arange(low, high)
-    )
-    taken = np.searchsorted(index.row, others)
-    places = places[(places != place) & ~np.isin(places, taken)]
-    taken = taken[index.movie[taken] == movie]
-    start, end = index.start_ns[places][:, None], index.end_ns[places][:, None]
-    apart = (start >= index.end_ns[taken]) | (end <= index.start_ns[taken])
-    near = np.abs(start - index.start_ns[taken]) < index.policy.min_gap_ns
-    sound, gapped = apart.all(axis=1), ~near.any(axis=1)
-    for choice in (sound & gapped, sound & ~gapped):
-        yield from (int(found) for found in index.row[places[choice]])
+    position = int(np.searchsorted(index.row, row))
+    movie = index.movie[position]
+    first, stop = np.searchsorted(index.movie, [movie, movie + 1])
+    generator = rng(seed, epoch, "replace", index.clip_ids[row].as_py())
+    positions = generator.permutation(np.arange(first, stop))
+    used = np.searchsorted(index.row, others)
+    positions = positions[(positions != position) & ~np.isin(positions, used)]
+    used = used[index.movie[used] == movie]
+    start, end = index.start_ns[positions][:, None], index.end_ns[positions][:, None]
+    is_apart = ((start >= index.end_ns[used]) | (end <= index.start_ns[used])).all(axis=1)
+    is_close = (np.abs(start - index.start_ns[used]) < index.policy.min_gap_ns).any(axis=1)
+    for choice in (is_apart & ~is_close, is_apart & is_close):
+        yield from (int(substitute) for substitute in index.row[positions[choice]])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from trainer.plan import movie_numbers
+from trainer.plan import ClipIndex
 
 #: Movies that a message names.
 _MAX_NAMES = 5
@@ -23,7 +23,7 @@ def movie_digests(clips: pa.Table) -> dict[str, str]:
 
     Reads the columns `movie_id`, `clip_id`, `tar_bytes` and `crc32c`.
     """
-    number = movie_numbers(clips)
+    number = ClipIndex.movie_numbers(clips)
     firsts = np.flatnonzero(np.diff(number, prepend=-1))
     lasts = np.append(firsts[1:], len(number))
     sizes = np.asarray(clips["tar_bytes"].to_numpy(), dtype="<i8")

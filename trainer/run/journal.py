@@ -102,7 +102,7 @@ class Journal:
         }
         self.restart_clock(stream)
         if self._log is not None:
-            say(_line(steps_done, self._config.steps, values, supply.occupancy.limit))
+            say(_line(steps_done, self._config.steps, values, supply.occupancy.bottleneck))
         return values
 
     def restart_clock(self, stream: ClipStream) -> None:

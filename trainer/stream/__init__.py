@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from trainer.stream.batch import Batch
+from trainer.stream.one_pass import read_all
 from trainer.stream.open_dataset import open_for_training
-from trainer.stream.stream import ClipStream, read_all
+from trainer.stream.stream import ClipStream
 
-__all__ = [
-    "Batch",
-    "ClipStream",
-    "open_for_training",
-    "read_all",
-]
+__all__ = ["Batch", "ClipStream", "open_for_training", "read_all"]

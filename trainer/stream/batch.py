@@ -1,4 +1,4 @@
-"""What the stream hands to the model: one rank's part of one global batch."""
+"""What the stream returns: one rank's part of one global batch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's clips of one step, movie by movie: the k clips of a movie are neighbours.
+    """One rank's clips of one step, movie by movie: the k clips of a movie are neighbors.
 
     B is (movies on this rank) * k; T, S are frames per clip and the side of the square crop.
     """
 
     frames: torch.Tensor
-    """(B, T, S, S, 3) uint8 RGB; pinned when the stream was asked to pin."""
+    """(B, T, S, S, 3) uint8 RGB; page-locked if the stream was configured so."""
     logmel: torch.Tensor
-    """(B, n_mels, num_mel_frames) float16, natural log of mel power."""
+    """(B, n_mels, num_mel_frames) float16, natural logarithm of mel power."""
     clip: torch.Tensor
-    """(B,) int64, row of each clip in the index."""
+    """(B,) int64, row of each clip in the table of clips."""
     group: torch.Tensor
     """(B,) int64, number of each clip's group: its movie, unless the policy groups by `group`.
     Clips with equal numbers are within-movie negatives of each other."""

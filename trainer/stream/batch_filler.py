@@ -1,6 +1,6 @@
-"""Batches under way: their memory, who fills it, and waiting for them.
+"""Batches in progress: their memory, the loaders that fill it, and waiting for them.
 
-`Filler` hides whether threads of this process or loader processes fill a batch.
+`BatchFiller` hides whether threads of this process or loader workers fill a batch.
 """
 
 from __future__ import annotations
@@ -16,44 +16,43 @@ import torch
 from numpy.typing import NDArray
 
 from shards_spec.reader import Dataset
-from trainer.fetch import ClipPlace, Counters, take_places
+from trainer.fetch import ClipLocation, Counters
 from trainer.loader import (
+    BatchArrays,
     BatchShape,
+    FillJob,
     Loader,
+    LoaderWorker,
     Problem,
-    Problems,
-    Slots,
     StreamConfig,
-    Work,
+    ThreadLoader,
 )
-from trainer.stream.shared_memory import Segment, SegmentPool
-from trainer.stream.workers import LoaderProcess
+from trainer.stream.batch import Batch
+from trainer.stream.shared_memory import BufferPool
 
 
 @dataclass(frozen=True, eq=False)
-class Buffers:
+class BatchBuffers:
     """A batch that is being filled. B slots."""
 
     rows: NDArray[np.int64]
     """(B,) rows of the table of clips."""
-    clips: list[ClipPlace]
+    clips: list[ClipLocation]
     """By slot."""
     frames: torch.Tensor
     """(B, T, S, S, 3) uint8."""
     logmel: torch.Tensor
     """(B, n_mels, num_mel_frames) float16."""
-    slots: Slots
+    arrays: BatchArrays
     """The memory of both."""
-    segment: Segment
-    """Where that memory lies, shared with loader processes."""
     seed: int
-    """With epoch and clip id it decides the crop."""
+    """Determines the random crop, together with epoch and clip id."""
     epoch: int
-    problems: Problems
+    problems: dict[int, Problem]
     """By slot; complete when the batch is."""
 
-    def without_problems(self) -> Buffers:
-        """The slots that hold a clip, close together; `self` when all do."""
+    def without_problems(self) -> BatchBuffers:
+        """Only the slots that have a clip; `self` when all do."""
         if not self.problems:
             return self
         keep = [slot for slot in range(len(self.rows)) if slot not in self.problems]
@@ -66,16 +65,32 @@ class Buffers:
             problems={},
         )
 
+    def to_batch(self, group: NDArray[np.int32], movie: NDArray[np.int32], step: int) -> Batch:
+        """The finished batch; `group` and `movie` are the (B,) numbers of each clip's."""
+        times = [(clip.shot_id, clip.start_ns) for clip in self.clips]
+        shot, start_ns = torch.tensor(times, dtype=torch.int64).T
+        return Batch(
+            frames=self.frames,
+            logmel=self.logmel,
+            clip=torch.from_numpy(self.rows),
+            group=torch.from_numpy(group.astype(np.int64)),
+            movie=torch.from_numpy(movie.astype(np.int64)),
+            shot=shot,
+            start_ns=start_ns,
+            epoch=self.epoch,
+            step=step,
+        )
 
-class Pending:
-    """A batch under way."""
 
-    def __init__(self, buffers: Buffers, parts: Sequence[Future[Problems]]) -> None:
+class BatchFuture:
+    """A batch in progress."""
+
+    def __init__(self, buffers: BatchBuffers, parts: Sequence[Future[dict[int, Problem]]]) -> None:
         self._buffers = buffers
         self._parts = parts
 
-    def wait(self) -> Buffers:
-        """The buffers once every slot is filled or has its problem.
+    def wait(self) -> BatchBuffers:
+        """The buffers once every slot is filled or has a problem.
 
         Raises `StorageError` or `LoaderDiedError`.
         """
@@ -85,86 +100,77 @@ class Pending:
 
     @property
     def ready(self) -> bool:
-        """Whether `wait` would not wait."""
+        """Whether `wait` would return at once."""
         return all(part.done() for part in self._parts)
 
 
-class Filler:
-    """Fills batches with clips of a dataset; `close` ends its threads and processes."""
+class BatchFiller:
+    """Fills batches with clips of a dataset; `close` stops its threads and workers."""
 
     def __init__(
         self, dataset: Dataset, config: StreamConfig, counters: Counters, max_slots: int
     ) -> None:
         config.check(dataset.recipe)
-        # A shape takes exact fractions of seconds to work out.
+        # Computing a shape involves exact fractions of seconds, so shapes are cached.
         self._shape = functools.cache(functools.partial(BatchShape.of, dataset.recipe, config))
-        self._max_bytes = self._shape(max_slots).num_bytes
-        self._clips, self._config = dataset.clips, config
-        self._processes = [
-            LoaderProcess(dataset, config, counters) for _ in range(config.num_processes)
-        ]
-        self._threads = (
-            None
-            if config.num_processes
-            else Loader(dataset.storage, dataset.recipe, config, counters)
+        self._clips = dataset.clips
+        setup = (dataset.storage, dataset.recipe, config, counters)
+        self._loaders: list[Loader] = [LoaderWorker(*setup) for _ in range(config.num_processes)]
+        if not config.num_processes:
+            self._loaders = [ThreadLoader(*setup)]
+        self._pool = BufferPool(
+            self._shape(max_slots).num_bytes, config.prefetch_batches, pin_memory=config.pin_memory
         )
-        self._pool: SegmentPool | None = None
-        self._num_works = 0
+        self._num_jobs = 0
 
     def close(self) -> None:
-        """Drop what is under way and end all helpers."""
-        if self._threads is not None:
-            self._threads.close()
-        for process in self._processes:
-            process.begin_close()
-        for process in self._processes:
-            process.close()
+        """Drop batches in progress and stop all loaders."""
+        for loader in self._loaders:
+            loader.begin_close()
+        for loader in self._loaders:
+            loader.close()
 
     def batch_bytes(self, num_slots: int) -> int:
-        """Bytes of a batch of so many clips."""
+        """Bytes of a batch of `num_slots` clips."""
         return self._shape(num_slots).num_bytes
 
-    def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> Pending:
-        """Begin to load `rows`, (G, k): the k clips of each of G movies, which stand together."""
-        shape = self._shape(rows.size)
-        segment, slots = self._memory(shape)
-        frames, logmel = torch.from_numpy(slots.frames), torch.from_numpy(slots.logmel)
-        clips = take_places(self._clips, rows.ravel())
-        buffers = Buffers(
-            rows.ravel().copy(), clips, frames, logmel, slots, segment, seed, epoch, {}
+    def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> BatchFuture:
+        """Start loading `rows`, (G, k): the k clips of each of G movies, which stay neighbors."""
+        arrays = self._take_memory(rows.size)
+        buffers = BatchBuffers(
+            rows=rows.ravel().copy(),
+            clips=ClipLocation.take(self._clips, rows.ravel()),
+            frames=torch.from_numpy(arrays.frames),
+            logmel=torch.from_numpy(arrays.logmel),
+            arrays=arrays,
+            seed=seed,
+            epoch=epoch,
+            problems={},
         )
         slots_Gk = np.arange(rows.size).reshape(rows.shape)
-        num_parts = max(1, min(len(self._processes), len(rows)))
-        # Movies of a batch are equal amounts of work, so all processes share every batch.
+        num_parts = max(1, min(len(self._loaders), len(rows)))
+        # The movies of a batch are equal amounts of work, so all loaders share every batch.
         parts = [slots_Gk[part::num_parts].ravel().tolist() for part in range(num_parts)]
-        return Pending(buffers, [self._start(buffers, slots) for slots in parts])
+        return BatchFuture(buffers, [self._start(buffers, slots) for slots in parts])
 
-    def load_one(self, buffers: Buffers, slot: int, row: int) -> Problem | None:
-        """Put another clip in a slot, now; returns the problem if it cannot be used either."""
+    def load_one(self, buffers: BatchBuffers, slot: int, row: int) -> Problem | None:
+        """Load another clip into a slot and wait for it; returns its problem if it is bad too."""
         buffers.rows[slot] = row
-        buffers.clips[slot] = take_places(self._clips, np.array([row]))[0]
+        buffers.clips[slot] = ClipLocation.take(self._clips, np.array([row]))[0]
         buffers.problems.pop(slot, None)
         buffers.problems.update(self._start(buffers, [slot]).result())
         return buffers.problems.get(slot)
 
-    def _start(self, buffers: Buffers, slots: list[int]) -> Future[Problems]:
+    def _start(self, buffers: BatchBuffers, slots: list[int]) -> Future[dict[int, Problem]]:
         clips = [buffers.clips[slot] for slot in slots]
-        work = Work(clips, slots, buffers.seed, buffers.epoch)
-        if self._threads is not None:
-            return self._threads.start(work, buffers.slots)
-        # In turn, as parts may be unequal by one movie.
-        self._num_works += 1
-        process = self._processes[self._num_works % len(self._processes)]
-        shape = self._shape(len(buffers.rows))
-        return process.start(work, buffers.segment, shape)
+        # In turn, because parts may differ by one movie.
+        self._num_jobs += 1
+        loader = self._loaders[self._num_jobs % len(self._loaders)]
+        return loader.start(FillJob(clips, slots, buffers.seed, buffers.epoch), buffers.arrays)
 
-    def _memory(self, shape: BatchShape) -> tuple[Segment, Slots]:
-        """Memory of a batch; used again and again, as fresh memory costs half a clip's decoding."""
-        if self._pool is None:
-            self._pool = SegmentPool(
-                self._max_bytes, self._config.prefetch_batches, pin_memory=self._config.pin_memory
-            )
+    def _take_memory(self, num_slots: int) -> BatchArrays:
+        """Memory of a batch. It is reused, because fresh memory costs half a clip's decoding."""
         for number in self._pool.take_dropped():
-            for process in self._processes:
-                process.forget(number)
-        return self._pool.take(shape)
+            for loader in self._loaders:
+                loader.release(number)
+        return self._pool.take(self._shape(num_slots))

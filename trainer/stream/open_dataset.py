@@ -1,5 +1,5 @@
-"""Opens a dataset for training: of the table of clips only the columns that a policy and the stream
-read are kept, so that ten million clips fit in memory beside a plan of them."""
+"""Opens a dataset for training: the table of clips is reduced to the columns that a policy and the
+stream read, so that ten million clips and a plan of them fit into memory."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require_columns
 from shards_spec.storage import Storage
-from trainer.fetch import COLUMNS
-from trainer.plan import BatchPolicy, check_columns, columns_of
+from trainer.fetch import ClipLocation
+from trainer.plan import BatchPolicy
 
-#: Few texts, each in many rows: kept as numbers.
+#: Columns of few distinct texts, which are read as dictionaries to save memory.
 _REPEATED = ("movie_id", "shard", "group")
 
 
 def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
-    """As `open_dataset`, with fewer columns of clips, those of `policy.where` among them.
+    """Like `open_dataset`, but only with the columns of clips that training and the policy read.
 
-    Raises as `open_dataset`, and `InputError` when the filter names an unknown column.
+    Raises as `open_dataset` does, and `InputError` when the filter names an unknown column.
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
     info = read_info(storage)
     recipe = recipe_of(info)
-    wanted = {*COLUMNS, "end_ns", "group", *columns_of(policy.where)}
+    needed = {*ClipLocation._fields, "end_ns", "group", *policy.where_columns}
     with _local_file(storage, layout.CLIPS_PARQUET) as path:
-        clips = _read(path, wanted, policy.where, storage.uri_of(layout.CLIPS_PARQUET))
+        clips = _read(path, needed, policy, storage.uri_of(layout.CLIPS_PARQUET))
         with path.open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     name = storage.uri_of(layout.MOVIES_PARQUET)
@@ -43,18 +43,17 @@ def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 
-def _read(path: Path, wanted: set[str], where: str, name: str) -> pa.Table:
-    # The filter compares texts as they are.
-    filtered = columns_of(where)
-    repeated = [column for column in _REPEATED if column not in filtered]
+def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Table:
+    # The filter compares plain texts, not dictionaries.
+    repeated = [column for column in _REPEATED if column not in policy.where_columns]
     try:
         file = pq.ParquetFile(path, read_dictionary=repeated, buffer_size=1 << 20)
         schema = pq.read_schema(path)
         require_columns(schema.empty_table(), CLIPS_SCHEMA, name)
-        # Here, where all columns are known and not only those that are kept.
-        check_columns(where, schema.names)
-        columns = [column for column in schema.names if column in wanted]
-        # One thread: a process that ends while Arrow still starts its threads is aborted.
+        # Checked here, where all columns are known, not only those that are kept.
+        policy.check_where_columns(schema.names)
+        columns = [column for column in schema.names if column in needed]
+        # One thread: a process that exits while Arrow still starts its threads is aborted.
         return file.read(columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{name} is not readable Parquet: {error}") from error
@@ -62,9 +61,9 @@ def _read(path: Path, wanted: set[str], where: str, name: str) -> pa.Table:
 
 @contextmanager
 def _local_file(storage: Storage, key: str) -> Iterator[Path]:
-    """An object as a file on this machine."""
+    """A local file with the content of an object."""
     if storage.is_local:
-        # Missing and forbidden objects are told as everywhere.
+        # Raises the usual errors when the object is missing or not readable.
         storage.head(key)
         yield storage.local_path(key)
         return

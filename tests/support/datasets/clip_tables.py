@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from trainer.plan.epoch_plan import BatchPlan, ClipIndex
+from trainer.plan.clip_index import ClipIndex
+from trainer.plan.epoch_plan import BatchPlan
 from trainer.plan.policy import BatchPolicy
 
 SECOND = 1_000_000_000
@@ -60,7 +61,7 @@ def assert_sound(plan: BatchPlan, index: ClipIndex, policy: BatchPolicy) -> None
     assert np.isin(used, index.row).all(), "only eligible clips are used"
     assert len(used) + plan.unused.total == plan.num_eligible == index.num_eligible
     assert min(dataclasses.astuple(plan.unused)) >= 0
-    places = index.places(plan.clips)
+    places = index.positions(plan.clips)
     group = index.group[places]
     assert (group == group[:, :, :1]).all(), "a movie's clips are neighbours"
     assert (np.diff(np.sort(group[:, :, 0], axis=1), axis=1) > 0).all(), "movies are distinct"

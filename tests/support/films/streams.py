@@ -8,9 +8,10 @@ import torch
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

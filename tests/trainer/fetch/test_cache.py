@@ -16,18 +16,19 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage.storage import Storage
 from trainer.fetch.cache import ClipCache
-from trainer.fetch.clip_location import ClipPlace
+from trainer.fetch.clip_location import ClipLocation
 from trainer.fetch.counters import StreamStats
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 
 
-def clip(number: int) -> ClipPlace:
-    return ClipPlace(f"m_{number:06d}", "m", "m-00000.tar", 0, 100, number, 16, 16, 0, 0)
+def clip(number: int) -> ClipLocation:
+    return ClipLocation(f"m_{number:06d}", "m", "m-00000.tar", 0, 100, number, 16, 16, 0, 0)
 
 
 def files(folder: Path) -> list[Path]:
@@ -182,6 +183,6 @@ def test_a_full_disk_is_no_end(
     assert_equal(plain, found)
     assert stats.num_cache_hits == 0
     [message] = [one.message for one in caplog.records if "No space left" in one.message]
-    assert f"the cache in {config.cache_dir} cannot be written" in message
+    assert f"cannot write to the cache in {config.cache_dir}" in message
     with pytest.raises(InputError, match="cache_bytes"):
         StreamConfig(cache_bytes=-1)

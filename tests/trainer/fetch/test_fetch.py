@@ -18,8 +18,9 @@ from tests.support.films.streams import MakeDataset, write
 from tests.support.stores.fault_proxy import FAULTS, FaultProxy
 from trainer.fetch.counters import Counters, StreamStats
 from trainer.fetch.fetcher import FIRST_HEDGES, TruncatedShardError
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -76,7 +77,9 @@ def test_a_store_that_says_nothing_is_given_up_by_name(
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
     fetcher = make_fetcher(storage, 1.2, Counters(), hedges=True)
     begin = time.monotonic()
-    with pytest.raises(StorageError, match=rf"{shard} .*silent \(bytes 512 to 1024, \d tries"):
+    with pytest.raises(
+        StorageError, match=rf"{shard} .*no response \(bytes 512 to 1024, \d attempts"
+    ):
         fetcher.read(shard, 512, 512)
     assert time.monotonic() - begin < 60  # a stall
     storage.released.set()
@@ -156,7 +159,7 @@ def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
     stats = counters.snapshot(0)
     assert proxy.num_faults >= 2
     assert (stats.num_requests, stats.num_retries) == (len(proxy.ranges), proxy.num_faults)
-    assert stats.bytes_kept == proxy.ranges[-1][1]
+    assert stats.bytes_reused == proxy.ranges[-1][1]
     assert stats.bytes_read == end
 
 
@@ -179,4 +182,4 @@ def test_a_hedged_read_keeps_what_came_before_the_cut(
             found = fetcher.read(row.shard, row.tar_offset, row.tar_bytes)
             assert bytes(found.data) == expected
     assert counters.snapshot(0).num_retries >= 2
-    assert counters.snapshot(0).bytes_kept > 0
+    assert counters.snapshot(0).bytes_reused > 0

@@ -14,7 +14,7 @@ from shards_spec.reader import Dataset
 from shards_spec.storage.storage import Storage
 from tests.support.films.fetching import MakeFetcher, Scripted
 from tests.support.films.streams import MakeDataset, write
-from trainer.fetch.buffer_pool import ReadBuffers
+from trainer.fetch.buffer_pool import BufferPool
 from trainer.fetch.counters import Counters
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -91,7 +91,7 @@ def test_the_loser_of_a_race_downloads_no_more(make_fetcher: MakeFetcher, datase
 
 
 def test_free_memory_is_bounded() -> None:
-    pool = ReadBuffers(max_free_bytes=3000)
+    pool = BufferPool(max_free_bytes=3000)
     taken = [pool.take(1000) for _ in range(4)]
     assert all(buffer.size == 1024 for buffer in taken)
     for buffer in taken:

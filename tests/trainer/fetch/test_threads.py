@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.fetch.threads import SpareThreads
+from trainer.fetch.threads import ElasticPool
 
 NAME = "reelshards-spare"
 
@@ -19,8 +19,8 @@ def names() -> list[str]:
 
 
 @pytest.fixture
-def threads() -> Iterator[SpareThreads]:
-    made = SpareThreads(NAME)
+def threads() -> Iterator[ElasticPool]:
+    made = ElasticPool(NAME)
     yield made
     made.close()
     for thread in threading.enumerate():
@@ -29,13 +29,13 @@ def threads() -> Iterator[SpareThreads]:
     assert not names()
 
 
-def test_a_thread_is_used_again(threads: SpareThreads) -> None:
+def test_a_thread_is_used_again(threads: ElasticPool) -> None:
     seen = [threads.run(threading.get_ident).result(10.0) for _ in range(20)]
     assert len(set(seen)) == 1
     assert len(names()) == 1
 
 
-def test_a_hanging_job_holds_nobody_up(threads: SpareThreads) -> None:
+def test_a_hanging_job_holds_nobody_up(threads: ElasticPool) -> None:
     go_on = threading.Event()
     hanging = [threads.run(go_on.wait) for _ in range(3)]
     assert threads.run(lambda: 7).result(10.0) == 7
@@ -44,7 +44,7 @@ def test_a_hanging_job_holds_nobody_up(threads: SpareThreads) -> None:
     assert all(job.result(10.0) for job in hanging)
 
 
-def test_what_a_job_raises_is_its_result_and_the_thread_goes_on(threads: SpareThreads) -> None:
+def test_what_a_job_raises_is_its_result_and_the_thread_goes_on(threads: ElasticPool) -> None:
     def fail() -> None:
         raise ValueError("no")
 
@@ -54,7 +54,7 @@ def test_what_a_job_raises_is_its_result_and_the_thread_goes_on(threads: SpareTh
     assert len(names()) == 1
 
 
-def test_a_thread_ends_with_its_job_after_close(threads: SpareThreads) -> None:
+def test_a_thread_ends_with_its_job_after_close(threads: ElasticPool) -> None:
     go_on = threading.Event()
     hanging = threads.run(go_on.wait)
     threads.run(lambda: 1).result(10.0)
@@ -63,7 +63,7 @@ def test_a_thread_ends_with_its_job_after_close(threads: SpareThreads) -> None:
     assert hanging.result(10.0)
 
 
-def test_an_idle_thread_holds_nothing(threads: SpareThreads) -> None:
+def test_an_idle_thread_holds_nothing(threads: ElasticPool) -> None:
     class Large:
         pass
 

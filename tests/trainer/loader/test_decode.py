@@ -14,15 +14,16 @@ from shards_spec.sample import encode_logmel, encode_strip, split_members
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from shards_spec.writer import tar_sample
-from trainer.fetch.clip_location import take_places
+from trainer.fetch.clip_location import ClipLocation
 from trainer.fetch.counters import Counters
 from trainer.fetch.fetcher import Fetcher
-from trainer.fetch.ranges import join_reads
-from trainer.loader.decode import ClipDecoder, cached_memory
+from trainer.fetch.ranges import merge_ranges
+from trainer.loader.config import StreamConfig
+from trainer.loader.decode import ClipDecoder, cacheable_array
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
-from trainer.plan.substitutes import replacements
-from trainer.stream.stream import StreamConfig, read_all
+from trainer.plan.substitutes import substitute_rows
+from trainer.stream.one_pass import read_all
 
 MakeDataset = Callable[..., Dataset]
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -43,13 +44,13 @@ def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:
     rows = clip_rows(dataset.clips)
     movie = [number for number, row in enumerate(rows) if row.movie_id == "movie-002"]
     others = np.array(movie[1:4])
-    found = list(replacements(index, movie[0], others, 0, 0))
+    found = list(substitute_rows(index, movie[0], others, 0, 0))
     assert sorted([*found, *movie[:4]]) == movie
     least = [min(abs(rows[row].start_ns - rows[o].start_ns) for o in others) for row in found]
     near = [gap < policy.min_gap_ns for gap in least]
     assert near == sorted(near), "clips that keep the gap come first"
     assert not all(near)
-    assert found == list(replacements(index, movie[0], others, 0, 0))
+    assert found == list(substitute_rows(index, movie[0], others, 0, 0))
 
 
 def test_read_all_gives_rows_in_order(dataset: Dataset) -> None:
@@ -91,18 +92,18 @@ def test_reads_are_joined_over_small_holes(dataset: Dataset) -> None:
     same = [row for row in rows if row.shard == rows[-1].shard]
     hole = same[1].tar_bytes
     picked = [same[2], same[0], rows[0]]
-    joined = join_reads(picked, hole)
+    joined = merge_ranges(picked, hole)
     assert [read.numbers for read in joined] == [(2,), (1, 0)]
     assert joined[1].start == same[0].tar_offset
     assert joined[1].length == sum(row.tar_bytes for row in same[:3])
-    split = join_reads(picked, hole - 1)
+    split = merge_ranges(picked, hole - 1)
     assert [read.numbers for read in split] == [(2,), (1,), (0,)]
 
 
 def test_places_are_taken_in_any_order(dataset: Dataset) -> None:
     wanted = np.array([5, 4, 5, 0, 70, 6])
     rows = clip_rows(dataset.clips)
-    for place, row in zip(take_places(dataset.clips, wanted), wanted.tolist(), strict=True):
+    for place, row in zip(ClipLocation.take(dataset.clips, wanted), wanted.tolist(), strict=True):
         assert all(getattr(place, name) == getattr(rows[row], name) for name in place.__slots__)
 
 
@@ -113,7 +114,7 @@ def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
 
     reader = Fetcher(Away(dataset.storage.uri), 600.0, Counters())
     reader.close()
-    with pytest.raises(StorageError, match=r"no route to x \(bytes 0 to 1, 1 tries"):
+    with pytest.raises(StorageError, match=r"no route to x \(bytes 0 to 1, 1 attempts"):
         reader.read("x", 0, 1)
 
 
@@ -121,7 +122,7 @@ def decode(
     dataset: Dataset, data: memoryview | dict[str, bytes], *, row: int = 0, size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames cropped at (0, 8) or whole, and the log-mel; rows are of the first shard's clips."""
-    place = take_places(dataset.clips, np.array([row]))[0]
+    place = ClipLocation.take(dataset.clips, np.array([row]))[0]
     if isinstance(data, dict):
         data = memoryview(tar_sample(place.clip_id, data))
     recipe = dataset.recipe
@@ -174,18 +175,18 @@ def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
     members = {name: bytes(part) for name, part in split_members(clip)[clip_id].items()}
     for changes, message in [
         ({"logmel.npy": encode_logmel(np.zeros((2, 3), np.float16))}, "not \\(16, 80\\)"),
-        ({"logmel.npy": b"no array"}, "log-mel is"),
+        ({"logmel.npy": b"no array"}, "log-mel"),
         ({"frames.jpg": b"no picture"}, "not a readable JPEG"),
         (
             {"frames.jpg": encode_strip(np.zeros((3, 16, 32, 3), np.uint8), 90)},
-            "of 32 x 48 pixels is not 4 frames of 48 x 32",
+            "has 32 x 48 pixels, not 4 frames of 48 x 32",
         ),
     ]:
         with pytest.raises(FormatError, match=f"clip {clip_id}: .*{message}"):
             decode(dataset, {**members, **changes})
     with pytest.raises(FormatError, match="missing"):
         decode(dataset, {"frames.jpg": members["frames.jpg"]})
-    with pytest.raises(FormatError, match="the bytes are of"):
+    with pytest.raises(FormatError, match="the bytes belong to"):
         decode(dataset, clip, row=1)
 
 
@@ -193,7 +194,7 @@ def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
 def test_strips_are_decoded_into_the_cache(shape: tuple[int, ...]) -> None:
     """Memory that begins at a multiple of 32 bytes would be written past it."""
     for _ in range(20):
-        memory = cached_memory(shape)
+        memory = cacheable_array(shape)
         assert memory.shape == shape
         assert memory.flags.c_contiguous
         assert memory.flags.writeable

@@ -9,7 +9,7 @@ import pytest
 from shards_spec.errors import FormatError, PolicyError
 from tests.support.datasets.clip_tables import CLIP_BYTES, assert_sound, clips_table, index_of
 from trainer.plan.chunks import Timeline, cut, repair
-from trainer.plan.epoch_plan import plan_epoch, rank_slice
+from trainer.plan.epoch_plan import plan_epoch
 from trainer.plan.policy import BatchPolicy
 
 
@@ -18,16 +18,15 @@ def test_ranks_share_the_same_global_batches(world_size: int) -> None:
     policy = BatchPolicy(movies_per_batch=12, clips_per_movie=3)
     plan = plan_epoch(index_of(clips_table([20] * 15), policy), policy, 0, 0)
     for step in range(plan.num_steps):
-        parts = [rank_slice(plan, step, rank, world_size) for rank in range(world_size)]
+        parts = [plan.for_rank(step, rank, world_size) for rank in range(world_size)]
         assert {part.shape for part in parts} == {(12 // world_size, 3)}
         assert (np.concatenate(parts) == plan.clips[step]).all()
 
 
-def test_rank_slice_rejects_ranks_that_do_not_share_equally() -> None:
+def test_ranks_that_cannot_share_equally_are_refused() -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=2)
-    plan = plan_epoch(index_of(clips_table([20] * 5), policy), policy, 0, 0)
-    with pytest.raises(PolicyError, match="multiple of their number"):
-        rank_slice(plan, 0, 0, 3)
+    with pytest.raises(PolicyError, match="set it to a multiple of 3"):
+        policy.movies_per_rank(3)
 
 
 def test_a_chunk_is_a_byte_range_save_the_one_round_the_end_of_its_shard() -> None:
@@ -72,7 +71,7 @@ def test_reads_come_from_different_places_of_the_movie() -> None:
     index = index_of(clips_table([800]), policy)
     plan = plan_epoch(index, policy, 0, 0)
     assert plan.unused.total == 0
-    offset = np.sort(index.offset[index.places(plan.clips[:, 0])], axis=1)
+    offset = np.sort(index.offset[index.positions(plan.clips[:, 0])], axis=1)
     num_reads = 1 + (np.diff(offset, axis=1) > CLIP_BYTES).sum(axis=1)
     assert num_reads.mean() > 3.8
 
@@ -83,14 +82,14 @@ def test_a_gap_that_random_chunks_break_is_repaired_by_dealing() -> None:
     index = index_of(clips_table([304] * 4), policy)
     timeline = Timeline.of(index, policy.min_gap_ns)
     chunks, shard = cut(index, 8, 0, 0)
-    assert timeline.clash(chunks).mean() > 0.8
+    assert timeline.has_conflict(chunks).mean() > 0.8
     repaired, bad = repair(chunks, shard, timeline)
     assert sorted(repaired.ravel().tolist()) == sorted(chunks.ravel().tolist())
     assert bad.mean() < 0.05
     assert_sound(plan_epoch(index, policy, 0, 0), index, policy)
 
 
-def test_clash_tells_overlap_and_gap() -> None:
+def test_conflicts_are_overlaps_and_small_gaps() -> None:
     policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2)
     table = pa.table(
         {
@@ -103,9 +102,9 @@ def test_clash_tells_overlap_and_gap() -> None:
     )
     index = index_of(table, policy)
     pairs = np.array([[0, 1], [1, 0], [1, 2], [0, 2], [0, 3]])
-    assert Timeline.of(index, 0).clash(pairs).tolist() == [False, False, True, False, False]
-    assert Timeline.of(index, 10).clash(pairs).tolist() == [True, True, True, False, False]
-    assert Timeline.of(index, 11).clash(pairs).tolist() == [True, True, True, True, False]
+    assert Timeline.of(index, 0).has_conflict(pairs).tolist() == [False, False, True, False, False]
+    assert Timeline.of(index, 10).has_conflict(pairs).tolist() == [True, True, True, False, False]
+    assert Timeline.of(index, 11).has_conflict(pairs).tolist() == [True, True, True, True, False]
 
 
 def test_a_filter_with_holes_keeps_neighbours_together() -> None:
@@ -133,7 +132,7 @@ def test_held_out_movies_are_the_complement_of_training() -> None:
 def test_too_few_movies_says_how_many_and_what_to_change() -> None:
     policy = BatchPolicy(movies_per_batch=3, clips_per_movie=8)
     index = index_of(clips_table([8, 20, 7, 5]), policy)
-    with pytest.raises(PolicyError, match=r"wants 3 movies with 8 clips each, and 2 of the 4"):
+    with pytest.raises(PolicyError, match=r"needs 3 movies with 8 clips each, but only 2 of 4"):
         plan_epoch(index, policy, 0, 0)
     with pytest.raises(PolicyError, match="lower movies_per_batch to at most 2"):
         plan_epoch(index, policy, 0, 0)
@@ -157,7 +156,7 @@ def units_by_movie(exponent: float, epoch: int = 0) -> list[int]:
     index = index_of(clips_table([4, 8, 16, 16, 64, 128]), policy)
     plan = plan_epoch(index, policy, 0, epoch)
     assert_sound(plan, index, policy)
-    return np.bincount(index.movie[index.places(plan.clips[:, :, 0])].ravel()).tolist()
+    return np.bincount(index.movie[index.positions(plan.clips[:, :, 0])].ravel()).tolist()
 
 
 def test_weighting_shortens_movies_above_the_median() -> None:

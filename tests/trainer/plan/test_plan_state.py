@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.plan.epoch_plan import PlanState
 from trainer.plan.policy import BatchPolicy
+from trainer.plan.position import PlanState
 
 
 def test_state_goes_through_json_and_names_each_difference() -> None:
@@ -27,7 +27,7 @@ def test_state_goes_through_json_and_names_each_difference() -> None:
     for part in ("seed was 1, is 2", "'abc', is 'abd'", "policy.clips_per_movie was 8, is 4"):
         assert part in str(caught.value)
     assert "policy.where" not in str(caught.value)
-    with pytest.raises(InputError, match="broken"):
+    with pytest.raises(InputError, match="corrupt"):
         PlanState.from_json({"epoch": 1})
 
 

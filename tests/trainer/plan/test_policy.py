@@ -10,7 +10,7 @@ import pytest
 
 from shards_spec.errors import InputError
 from trainer.plan.policy import BatchPolicy, heldout
-from trainer.plan.row_filter import columns_of, select
+from trainer.plan.row_filter import columns_of, matching_rows
 from trainer.randomness import draws, rng
 
 TABLE = pa.table(
@@ -80,28 +80,28 @@ def test_policy_goes_through_json() -> None:
     ],
 )
 def test_filter_selects_rows(text: str, rows: list[int]) -> None:
-    assert np.flatnonzero(select(TABLE, text)).tolist() == rows
+    assert np.flatnonzero(matching_rows(TABLE, text)).tolist() == rows
 
 
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("motion >", 9, "no condition"),
-        ("shot_id > 1 and motoin > 1", 17, "no column of the index; it has: motion, shot_id"),
+        ("motion >", 9, "not a condition"),
+        ("shot_id > 1 and motoin > 1", 17, "not a column of the index, which has: motion, shot_id"),
         ("shot_id > 1 and motion > 'x'", 17, "cannot be compared"),
-        ("movie_id in ('a', motion)", 19, "neither a column nor a number"),
+        ("movie_id in ('a', motion)", 19, "not a column, a number or a string"),
         ("movie_id in 'a'", 13, "must be a list"),
         ("shot_id in ('a', 'b')", 1, "cannot be compared"),
-        ("movie_id", 1, "string, not true or false"),
+        ("movie_id", 1, "of type string, not boolean"),
         ("movie_id is 'a'", 13, "operator"),
-        ("__import__('os').system('true')", 1, "no condition"),
-        ("motion > open('x')", 10, "neither"),
-        ("motion.__class__ == 1", 1, "neither"),
-        ("movie_id == 'é' and motoin > 1", 21, "no column"),
-        ("motion > 1\nand motoin > 2", 16, "no column"),
-        ("[x for x in movie_id]", 1, "no condition"),
+        ("__import__('os').system('true')", 1, "not a condition"),
+        ("motion > open('x')", 10, "not a column, a number"),
+        ("motion.__class__ == 1", 1, "not a column, a number"),
+        ("movie_id == 'é' and motoin > 1", 21, "not a column"),
+        ("motion > 1\nand motoin > 2", 16, "not a column"),
+        ("[x for x in movie_id]", 1, "not a condition"),
         ("x for x in movie_id", 1, "not one condition"),
-        ("motion > 1) or (motion < 2", 11, "no condition"),
+        ("motion > 1) or (motion < 2", 11, "not a condition"),
         ("motion > 1] or [motion < 2", 1, "not one condition"),
         ("motion > 1, motion < 2", 1, "not one condition"),
         ("# all", 1, "not one condition"),
@@ -109,15 +109,15 @@ def test_filter_selects_rows(text: str, rows: list[int]) -> None:
 )
 def test_filter_rejects_with_the_place(text: str, place: int, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        select(TABLE, text)
+        matching_rows(TABLE, text)
     assert f"at character {place} of" in str(caught.value)
 
 
 def test_filter_rejects_what_would_exhaust_the_parser() -> None:
     with pytest.raises(InputError, match="characters"):
-        select(TABLE, "motion > 1 and " * 1000 + "good")
+        matching_rows(TABLE, "motion > 1 and " * 1000 + "good")
     with pytest.raises(InputError):
-        select(TABLE, "(" * 2000 + "good" + ")" * 2000)
+        matching_rows(TABLE, "(" * 2000 + "good" + ")" * 2000)
 
 
 def test_columns_of_a_filter() -> None:

@@ -13,12 +13,13 @@ import torch
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
+from trainer.loader.config import StreamConfig
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command
 from trainer.run.metric_log import read_metrics
 from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 from trainer.train import train
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=1, schedule="4:2 9:4")
@@ -101,7 +102,7 @@ def test_batches_follow_the_schedule_wherever_one_begins(dataset: Dataset, keeps
 
 def test_a_later_phase_that_cannot_be_is_refused_at_once(dataset: Dataset) -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=4, schedule="100:1")
-    with pytest.raises(PolicyError, match="wants 16 movies"):
+    with pytest.raises(PolicyError, match="needs 16 movies"):
         read(dataset, 1, policy)
 
 
@@ -123,7 +124,7 @@ def test_training_follows_it_and_resumes(
 def test_the_plan_shows_the_phases(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = describe(ClipIndex.from_dataset(dataset, POLICY), POLICY, 0, 0)
+    report = describe(ClipIndex.from_dataset(dataset, POLICY), 0, 0)
     assert [line.partition(",")[0] for line in report.phases] == [
         *("from step 0: 8 x 1", "from step 4: 4 x 2", "from step 9: 2 x 4")
     ]

@@ -28,7 +28,7 @@ def test_occupancy_is_per_thread_of_all_processes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("busy", "limit"),
+    ("busy", "bottleneck"),
     [
         (Occupancy(wait=0.01, read=1.0, decode=1.0), "none"),
         (Occupancy(wait=0.5, read=0.9, decode=0.5), "network"),
@@ -36,8 +36,8 @@ def test_occupancy_is_per_thread_of_all_processes() -> None:
         (Occupancy(wait=0.5, read=0.1, decode=0.1), "copy"),
     ],
 )
-def test_the_busier_stage_limits(busy: Occupancy, limit: str) -> None:
-    assert busy.limit == limit
+def test_the_busier_stage_is_the_bottleneck(busy: Occupancy, bottleneck: str) -> None:
+    assert busy.bottleneck == bottleneck
 
 
 def test_every_line_says_it(

@@ -33,7 +33,9 @@ def test_a_cache_folder_that_cannot_be_is_refused_by_name(
     (tmp_path / "file").write_text("")
     changes = {"num_processes": num_processes, "cache_dir": str(tmp_path / "file" / "cache")}
     stream_config = dataclasses.replace(tiny_config.stream, **changes)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"cache_dir = .*/file/cache' cannot be made: Not a dir"):
+    with pytest.raises(
+        InputError, match=r"cache_dir = .*/file/cache' cannot be created: Not a dir"
+    ):
         ClipStream(toy_data, tiny_config.policy, stream_config, seed=0)
     empty = dataclasses.replace(stream_config, cache_dir=str(tmp_path / "new"), cache_bytes=0)
     with pytest.raises(InputError, match=r"cache_bytes = 0 leaves no room"):

@@ -60,7 +60,7 @@ def test_index_and_plan_are_those_of_the_whole_table(
 def test_an_unknown_column_is_pointed_at(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     make_toy_dataset(str(tmp_path), num_movies=2)
     policy = dataclasses.replace(POLICY, where="motoin > 1")
-    with pytest.raises(InputError, match="'motoin' is no column of the index"):
+    with pytest.raises(InputError, match="'motoin' is not a column of the index"):
         ClipIndex.from_dataset(open_for_training(str(tmp_path), policy), policy)
 
 

@@ -14,9 +14,10 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.stores.fault_proxy import FaultProxy
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)

@@ -19,12 +19,13 @@ import torch
 from shards_spec.errors import ObjectNotFoundError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.loader.loader import BatchShape
+from trainer.loader.batch_memory import BatchShape
+from trainer.loader.config import StreamConfig
+from trainer.loader.worker_handle import LoaderDiedError
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.shared_memory import SegmentPool
-from trainer.stream.stream import ClipStream, StreamConfig
-from trainer.stream.workers import LoaderDiedError
+from trainer.stream.shared_memory import BufferPool
+from trainer.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
@@ -155,7 +156,7 @@ def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyP
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainer.stream.batch_filler.Pending.wait", interrupt)
+    monkeypatch.setattr("trainer.stream.batch_filler.BatchFuture.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
 
@@ -164,7 +165,7 @@ def test_a_killed_trainer_takes_its_loaders_with_it(dataset: Dataset) -> None:
     code = (
         "import sys, time; from shards_spec.reader import open_dataset; "
         "from trainer.plan.policy import BatchPolicy; "
-        "from trainer.stream.stream import ClipStream, StreamConfig; "
+        "from trainer.loader import StreamConfig; from trainer.stream import ClipStream; "
         "data = open_dataset(sys.argv[1]); "
         "policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4); "
         "config = StreamConfig(frame_size=16, num_processes=2); "
@@ -186,30 +187,30 @@ def test_a_killed_trainer_takes_its_loaders_with_it(dataset: Dataset) -> None:
     assert set(Path("/dev/shm").iterdir()) <= before, "no named memory is left behind"
 
 
-def test_memory_is_used_again_once_nobody_looks_at_it() -> None:
-    pool = SegmentPool(SHAPE.num_bytes, 1, pin_memory=False)
-    first, slots = pool.take(SHAPE)
-    frames, logmel = torch.from_numpy(slots.frames), torch.from_numpy(slots.logmel)
+def test_memory_is_reused_once_nothing_refers_to_it() -> None:
+    pool = BufferPool(SHAPE.num_bytes, 1, pin_memory=False)
+    arrays = pool.take(SHAPE)
+    first = arrays.buffer
+    frames, logmel = torch.from_numpy(arrays.frames), torch.from_numpy(arrays.logmel)
     part = frames[1:, 0]
-    del slots, frames, logmel
-    second, others = pool.take(SHAPE)
-    assert second is not first, "a slice of the frames still looks at it"
+    del arrays, frames, logmel
+    others = pool.take(SHAPE)
+    assert others.buffer is not first, "a slice of the frames still refers to it"
     del part
-    again, slots = pool.take(SHAPE)
-    assert again is first
+    arrays = pool.take(SHAPE)
+    assert arrays.buffer is first
     assert pool.take_dropped() == []
-    del others, slots
-    assert pool.take_dropped() == [first.number], "one free segment is kept, not two"
+    del others, arrays
+    assert pool.take_dropped() == [first.number], "one free buffer is kept, not two"
 
 
-def test_slots_do_not_overlap() -> None:
-    pool = SegmentPool(SHAPE.num_bytes, 1, pin_memory=False)
-    _, slots = pool.take(SHAPE)
-    slots.logmel[:] = 7
-    slots.frames[:] = 1
-    assert (slots.logmel == 7).all()
-    assert np.shares_memory(slots.frames, slots.frames[2:])
-    assert slots.frames.nbytes + slots.logmel.nbytes == SHAPE.num_bytes
+def test_arrays_do_not_overlap() -> None:
+    arrays = BufferPool(SHAPE.num_bytes, 1, pin_memory=False).take(SHAPE)
+    arrays.logmel[:] = 7
+    arrays.frames[:] = 1
+    assert (arrays.logmel == 7).all()
+    assert np.shares_memory(arrays.frames, arrays.frames[2:])
+    assert arrays.frames.nbytes + arrays.logmel.nbytes == SHAPE.num_bytes
 
 
 @pytest.mark.gpu
@@ -228,19 +229,18 @@ def test_shared_memory_is_pinned(dataset: Dataset) -> None:
 
 
 @pytest.mark.gpu
-def test_pinned_memory_is_not_used_again_while_a_copy_of_it_is_queued() -> None:
-    pool = SegmentPool(SHAPE.num_bytes, 2, pin_memory=True)
-    first, slots = pool.take(SHAPE)
-    slots.frames[:] = 7
-    # The copy waits behind this on the device's queue.
+def test_pinned_memory_is_not_reused_while_a_copy_of_it_is_queued() -> None:
+    pool = BufferPool(SHAPE.num_bytes, 2, pin_memory=True)
+    arrays = pool.take(SHAPE)
+    arrays.frames[:] = 7
+    # The copy waits after this on the device's queue.
     torch.cuda._sleep(500_000_000)
-    copied = torch.from_numpy(slots.frames).to("cuda", non_blocking=True)
-    number = first.number
-    del slots, first
-    second, other = pool.take(SHAPE)
-    assert second.number != number
+    copied = torch.from_numpy(arrays.frames).to("cuda", non_blocking=True)
+    number = arrays.buffer.number
+    del arrays
+    other = pool.take(SHAPE)
+    assert other.buffer.number != number
     other.frames[:] = 9
     torch.cuda.synchronize()
     assert bool((copied == 7).all())
-    again, _ = pool.take(SHAPE)
-    assert again.number == number
+    assert pool.take(SHAPE).buffer.number == number

@@ -21,9 +21,10 @@ import torch
 
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=2, reads_per_movie=2)
 NUM_STEPS = 18
@@ -124,7 +125,8 @@ torch.set_num_threads(1)
 from shards_spec.reader import open_dataset
 from trainer.plan.position import PlanState
 from trainer.plan.policy import BatchPolicy
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
+from trainer.loader.config import StreamConfig
 uri, out, policy, processes, pause = sys.argv[1:6]
 dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()

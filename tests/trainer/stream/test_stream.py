@@ -9,9 +9,10 @@ from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset, read_clips
 from shards_spec.schema import clip_rows
 from tests.support.films.streams import CONFIG, POLICY, MakeDataset, assert_equal, batches, write
+from trainer.loader.config import StreamConfig
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.epoch_plan import plan_epoch
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream.stream import ClipStream
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -65,7 +66,7 @@ def test_local_and_s3_give_identical_batches(
         StreamConfig(
             num_processes=0, frame_size=32, num_threads=8, reads_in_flight=32, prefetch_batches=16
         ),
-        StreamConfig(num_processes=0, frame_size=32, prefetch_bytes=0, max_hole_bytes=0),
+        StreamConfig(num_processes=0, frame_size=32, prefetch_bytes=0, max_gap_bytes=0),
     ],
 )
 def test_threads_and_prefetch_change_nothing(dataset: Dataset, config: StreamConfig) -> None:
@@ -106,7 +107,7 @@ def test_ranks_together_give_the_global_batch(dataset: Dataset) -> None:
 
 
 def test_impossible_arguments_are_refused(dataset: Dataset) -> None:
-    with pytest.raises(PolicyError, match="multiple of their number"):
+    with pytest.raises(PolicyError, match="set it to a multiple of"):
         batches(dataset, 1, rank=0, world_size=3)
     with pytest.raises(InputError, match="short side of 32 pixels"):
         batches(dataset, 1, config=StreamConfig(num_processes=0, frame_size=48))
@@ -137,7 +138,7 @@ def test_ctrl_c_while_waiting_ends_the_threads(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trainer.stream.batch_filler.Pending.wait", interrupt)
+    monkeypatch.setattr("trainer.stream.batch_filler.BatchFuture.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         next(stream)
 

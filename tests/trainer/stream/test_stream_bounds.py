@@ -11,10 +11,11 @@ import pytest
 
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
+from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
-from trainer.stream import stream as stream_module
-from trainer.stream.shared_memory import Segment, SegmentPool
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.stream import bad_clips
+from trainer.stream.shared_memory import BufferPool, _PooledBuffer
+from trainer.stream.stream import ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 
@@ -42,7 +43,7 @@ def test_batches_ahead_are_bounded_in_bytes(
         num_processes=num_processes,
         num_threads=1,
         prefetch_batches=5,
-        max_hole_bytes=0,
+        max_gap_bytes=0,
         prefetch_bytes=int(num_batches * batch_bytes),
     )
     with stream_of(dataset, config) as stream:
@@ -62,13 +63,13 @@ def test_a_loop_runs_in_the_memory_of_its_batches_ahead(
     dataset: Dataset, num_processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads that wait for work must not hold the memory of the batch that they filled last."""
-    made, original = [], SegmentPool._make
+    created, original = [], BufferPool._create
 
-    def make(pool: SegmentPool, number: int) -> Segment:
-        made.append(number)
+    def create(pool: BufferPool, number: int) -> _PooledBuffer:
+        created.append(number)
         return original(pool, number)
 
-    monkeypatch.setattr(SegmentPool, "_make", make)
+    monkeypatch.setattr(BufferPool, "_create", create)
     config = StreamConfig(
         frame_size=32,
         num_processes=num_processes,
@@ -84,14 +85,14 @@ def test_a_loop_runs_in_the_memory_of_its_batches_ahead(
                 time.sleep(0.001)
     assert batch is not None
     # Two ahead, one in the loop's hands, and one that is begun while it still is.
-    assert len(made) <= 4
+    assert len(created) <= 4
 
 
 def test_the_first_bad_clip_is_logged_and_then_every_so_many(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert stream_module.LOG_EVERY == 1000
-    monkeypatch.setattr(stream_module, "LOG_EVERY", 4)
+    assert bad_clips.LOG_EVERY == 1000
+    monkeypatch.setattr(bad_clips, "LOG_EVERY", 4)
     for row in clip_rows(dataset.clips)[::3]:
         path = dataset.storage.local_path(row.shard)
         data = bytearray(path.read_bytes())
@@ -99,7 +100,7 @@ def test_the_first_bad_clip_is_logged_and_then_every_so_many(
         path.write_bytes(data)
     config = StreamConfig(frame_size=32, num_processes=0, num_threads=1, max_bad_fraction=1.0)
     with (
-        caplog.at_level(logging.WARNING, "trainer.stream.stream"),
+        caplog.at_level(logging.WARNING, "trainer.stream.bad_clips"),
         stream_of(dataset, config) as stream,
     ):
         for _ in range(6):

@@ -23,8 +23,9 @@ from tests.support.films.streams import (
     corrupt,
     write,
 )
-from trainer.loader.loader import CHECKSUM_TRIES
-from trainer.stream.stream import ClipStream, StreamConfig
+from trainer.loader.config import StreamConfig
+from trainer.loader.loader import CHECKSUM_ATTEMPTS
+from trainer.stream.stream import ClipStream
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -43,13 +44,13 @@ def test_a_corrupted_clip_is_replaced_by_another_of_its_movie(
     bad_row = int(sound[3].clip[5])
     corrupt(dataset, dataset.clips["clip_id"][bad_row].as_py())
     with (
-        caplog.at_level(logging.WARNING, "trainer.stream.stream"),
+        caplog.at_level(logging.WARNING, "trainer.stream.bad_clips"),
         ClipStream(dataset, POLICY, CONFIG, seed=5) as stream,
     ):
         mended = [next(stream) for _ in range(12)]
         stats = stream.stats()
     assert stats.bad_clips == {"checksum": sum(bad_row in batch.clip for batch in sound)}
-    assert stats.num_retries >= CHECKSUM_TRIES - 1
+    assert stats.num_retries >= CHECKSUM_ATTEMPTS - 1
     assert len(caplog.records) == 1
     assert dataset.clips["clip_id"][bad_row].as_py() in caplog.text
     assert (mended[3].clip != sound[3].clip).tolist() == [slot == 5 for slot in range(8)]
@@ -117,7 +118,7 @@ def test_a_store_that_stays_away_ends_the_run_after_the_deadline(
     dataset: Dataset, kind: type[StorageError]
 ) -> None:
     storage = open_dataset(FailingStorage(dataset.storage.uri, kind("no answer"), 10**9))
-    with pytest.raises(kind, match=r"no answer \(bytes \d+ to \d+, \d tries in 0\.\d s\)"):
+    with pytest.raises(kind, match=r"no answer \(bytes \d+ to \d+, \d attempts in 0\.\d s\)"):
         batches(storage, 1)
 
 

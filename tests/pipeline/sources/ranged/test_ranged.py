@@ -95,4 +95,4 @@ def test_a_run_that_reads_by_range(
 def test_sound_and_picture_of_a_film_in_a_bucket(ts_movie: Movie, films: dict[str, Path]) -> None:
     here, there = check_sync(str(films["film.ts"]), "", -1), check_sync(ts_movie.uri, "", -1)
     assert here.probe == there.probe
-    assert here.sound == there.sound
+    assert here.audio == there.audio

@@ -1,0 +1,127 @@
+"""What ffmpeg writes to stderr: read by a thread, kept as a bounded tail, classified at the end."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import IO
+
+from pipeline.errors import (
+    DecodeError,
+    MovieError,
+    NoDecoderError,
+    OutOfMemoryError,
+    TooLargeError,
+    UnreadableError,
+)
+
+_TAIL_LINES = 30
+_NO_DECODER = re.compile(
+    r"decoder .* not found|no decoder|Decoding requested, but no decoder|"
+    r"doesn't support hardware accelerated .* decoding",
+    re.I,
+)
+#: Progress lines and reports on frames and packets, which are not about errors.
+_REPORT = re.compile(
+    r"^(frame=|size=|\[showinfo@|\[Parsed_)|\b\w+ (->|<-) \S*(pts|type|ist_index):"
+)
+_ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *|\[(?:info|warning|error|fatal)\] ")
+_UNREADABLE = re.compile(
+    r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
+    r"not on whitelist|EBML header parsing failed|could not find codec parameters",
+    re.I,
+)
+_TOO_LARGE = re.compile(r"exceeds max_streams|exceeds specified max pixel count", re.I)
+_NO_MEMORY = re.compile(
+    r"Cannot allocate memory|Out of memory|std::bad_alloc|Failed to allocate|"
+    # From decoders, which then report the packet as corrupt.
+    r"get_buffer\(\) failed",
+    re.I,
+)
+
+
+class StderrReader:
+    """Reads a process's stderr until it ends."""
+
+    def __init__(
+        self, stream: IO[bytes], url: str, on_line: Callable[[str], None] | None = None
+    ) -> None:
+        """Start reading `stream`; `url` is removed from the tail, `on_line` gets every line."""
+        self.lacked_memory = False
+        """Whether an allocation failed, even if ffmpeg went on: its output may be cut short."""
+        self._stream = stream
+        self._url = url
+        self._on_line = on_line
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._changed = threading.Condition()
+        self._has_ended = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @property
+    def tail(self) -> str:
+        """The last lines that are not progress or frame reports, joined by ` | `."""
+        return " | ".join(self._tail)
+
+    @property
+    def lacks_decoder(self) -> bool:
+        """Whether this build of ffmpeg reported that it cannot decode the codec."""
+        return _NO_DECODER.search(self.tail) is not None
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether ffmpeg stopped reading at a limit."""
+        return _TOO_LARGE.search(self.tail) is not None
+
+    def wait_until(self, has_arrived: Callable[[], bool]) -> bool:
+        """Wait until `on_line` has made `has_arrived` true; false if stderr ended before."""
+        with self._changed:
+            self._changed.wait_for(lambda: has_arrived() or self._has_ended)
+        return has_arrived()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of stderr."""
+        self._thread.join(timeout)
+
+    def error(self, message: str) -> MovieError:
+        """The error that fits the tail; `message` says what failed, and where."""
+        message = f"{message}; {self.tail or 'no output on stderr'}"
+        if self.is_too_large:
+            return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
+        if self.lacked_memory:
+            return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the movie is genuine")
+        if "Protocol not found" in self.tail:
+            return NoDecoderError(
+                f"{message}; this ffmpeg was built without network support: set FFMPEG_BINARY and "
+                "FFPROBE_BINARY to another build, or use --sources staged"
+            )
+        if self.lacks_decoder:
+            return NoDecoderError(f"{message}; set FFMPEG_BINARY to a build with this decoder")
+        if _UNREADABLE.search(self.tail):
+            return UnreadableError(f"{message}; the file is corrupt or not a movie")
+        return DecodeError(message)
+
+    def _read(self) -> None:
+        try:
+            for raw in self._stream:
+                self._note(raw.decode("utf-8", "replace").strip()[:1000])
+        finally:
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
+
+    def _note(self, line: str) -> None:
+        if line and not _REPORT.search(line):
+            self._tail.append(self._without_noise(line))
+            self.lacked_memory |= _NO_MEMORY.search(line) is not None
+        if self._on_line is not None:
+            with self._changed:
+                self._on_line(line)
+                self._changed.notify_all()
+
+    def _without_noise(self, line: str) -> str:
+        """A line without memory addresses and the address that the movie is read at."""
+        line = _ADDRESS.sub("", line)
+        return line.replace(f"{self._url}: ", "").replace(self._url, "the source")

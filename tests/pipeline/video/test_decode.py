@@ -203,8 +203,8 @@ def _broken(tmp_path: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
-        ("garbage", UnreadableError, "the file is broken or no movie"),
-        ("empty", UnreadableError, "the file is broken or no movie"),
+        ("garbage", UnreadableError, "the file is corrupt or not a movie"),
+        ("empty", UnreadableError, "the file is corrupt or not a movie"),
         ("playlist", UnreadableError, "playlist.mp4"),
         ("mute", NoAudioStreamError, "no audio stream"),
         ("short", TooShortError, "contains no whole clip"),

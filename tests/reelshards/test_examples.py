@@ -1,0 +1,72 @@
+"""The scripts in `examples/` run as they are, and stay short."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reelshards as rs
+from tests.support.films.media import Film, make_film
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    paths = [str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 25
+
+
+def test_every_example_is_run() -> None:
+    text = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.glob("*.py") if f'run("{path.name}"' not in text] == []
+
+
+def test_preprocess(tmp_path: Path) -> None:
+    (tmp_path / "movies").mkdir()
+    make_film(tmp_path / "movies" / "one.mp4", Film(seconds=7.0))
+    (tmp_path / "movies" / "broken.mp4").write_bytes(b"not a movie")
+    out = run("preprocess.py", tmp_path / "movies", tmp_path / "shards")
+    assert "'done': 1" in out
+    assert "broken: unreadable: " in out
+    assert rs.open_dataset(tmp_path / "shards").clips.num_rows == 4
+
+
+def test_read_clips(toy_data: rs.Dataset) -> None:
+    out = run("read_clips.py", toy_data.storage.uri)
+    assert out.startswith("63 clips at ")
+    assert "movie-003: 11 clips; the loudest starts at " in out
+    assert "frames (4, 32, 48, 3) uint8, log-mel (16, " in out
+
+
+def test_training_loop(toy_data: rs.Dataset) -> None:
+    lines = run("training_loop.py", toy_data.storage.uri).splitlines()
+    epochs = {line.split()[0] for line in lines}
+    assert epochs == {"0", "1"}
+
+
+def test_embed(toy_data: rs.Dataset, trained_run: Path) -> None:
+    lines = run("embed.py", toy_data.storage.uri, trained_run).splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("video of movie-000_")
+
+
+def test_plan_report(toy_data: rs.Dataset) -> None:
+    out = run("plan_report.py", toy_data.storage.uri)
+    assert "4 movies x 2 clips: rho 0.143, " in out
+    assert "2 movies x 4 clips: rho 0.429, " in out

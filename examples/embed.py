@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+
 import reelshards as rs
 
 dataset, encoder = rs.open_dataset(sys.argv[1]), rs.load(sys.argv[2])

@@ -6,8 +6,9 @@ Also under torchrun, where each rank gets its part of every global batch.
 import itertools
 import sys
 
-import reelshards as rs
 import torch
+
+import reelshards as rs
 
 dataset = rs.open_dataset(sys.argv[1])
 model = torch.nn.Linear(dataset.recipe.n_mels, 3)

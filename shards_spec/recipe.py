@@ -1,7 +1,7 @@
 """The recipe: every preprocessing setting that changes the bytes of a dataset.
 
-It is stored in `dataset.json`, and its fingerprint stands beside every movie, so that a rerun knows
-what it may skip. The defaults are ours; none is taken from a paper.
+It is stored in `dataset.json`, and its fingerprint with every movie, so that a rerun knows what it
+may skip. The defaults are ours; none is taken from a paper.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
+import numbers
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -25,6 +27,15 @@ MAX_JPEG_SIDE = 65_500
 
 #: JPEG's limit on the distance of restart markers, in blocks of 16x16 pixels: those of one frame.
 MAX_JPEG_BLOCKS = 65_535
+
+
+#: What a setting of each type may be given as.
+_ACCEPTED: dict[type, type] = {
+    bool: bool,
+    float: numbers.Real,
+    int: numbers.Integral,
+    str: str,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +86,7 @@ class Recipe:
     """Seed of the order in which a movie's clips stand in its shards."""
 
     def __post_init__(self) -> None:
+        self._normalize_types()
         _require(self.num_frames >= 1, f"{self.num_frames = }: at least 1 frame per clip")
         _require(0.0 < self.fps <= 240.0, f"{self.fps = }: between 0 and 240 frames per second")
         _require(
@@ -99,12 +111,31 @@ class Recipe:
         _require(self.n_mels >= 1, f"{self.n_mels = }: at least one band")
         _require(self.window_ms >= self.hop_ms > 0, "window_ms >= hop_ms > 0")
         _require(
+            self.hop_samples >= 1,
+            f"{self.hop_ms = }: less than one sample at {self.sample_rate_hz = }",
+        )
+        _require(
             0.0 <= self.mel_low_hz < self.mel_high_hz <= self.sample_rate_hz / 2,
             f"mel bands {self.mel_low_hz}..{self.mel_high_hz} Hz must lie between 0 and "
             f"{self.sample_rate_hz / 2} Hz",
         )
         _require(self.shard_bytes >= 1, f"{self.shard_bytes = }: at least 1 byte")
         _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
+
+    def _normalize_types(self) -> None:
+        """Settings as the plain types of the fields: `fps=5` becomes 5.0, as `Fraction(5)` does.
+
+        What reads a setting, and the fingerprint, then sees one type whoever made the recipe.
+        """
+        for name, kind in _kinds().items():
+            value = getattr(self, name)
+            # bool is an int to Python, not to us.
+            accepted = isinstance(value, _ACCEPTED[kind]) and isinstance(value, bool) == (
+                kind is bool
+            )
+            _require(accepted, f"{name} = {value!r} is not a {kind.__name__}")
+            _require(kind is not float or math.isfinite(value), f"{name} = {value!r} is not finite")
+            object.__setattr__(self, name, kind(value))
 
     @property
     def fps_fraction(self) -> Fraction:
@@ -166,11 +197,6 @@ class Recipe:
             raise InputError(
                 f"recipe has unknown settings {unknown}; it was written by a newer reelshards"
             )
-        for name, value in values.items():
-            allowed = (int, float) if kinds[name] is float else (kinds[name],)
-            # bool is an int to Python, not to us.
-            if not isinstance(value, allowed) or isinstance(value, bool) != (kinds[name] is bool):
-                raise InputError(f"recipe: {name} = {value!r} is no {kinds[name].__name__}")
         return Recipe(**values)
 
     @property

@@ -1,5 +1,8 @@
 """Recipes: what is refused, derived numbers, time on the grid, the fingerprint."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +26,14 @@ from shards_spec.recipe import Recipe, fingerprint_of
         ("n_mels", 0),
         ("hop_ms", 30.0),
         ("hop_ms", 0.0),
+        ("hop_ms", 0.01),
+        ("hop_ms", float("nan")),
+        ("window_ms", float("inf")),
+        ("fps", "5"),
+        ("fps", True),
+        ("num_frames", 8.0),
+        ("store_audio", 1),
+        ("language", None),
         ("mel_high_hz", 9_000.0),
         ("mel_low_hz", 8_000.0),
         ("shard_bytes", 0),
@@ -31,6 +42,14 @@ from shards_spec.recipe import Recipe, fingerprint_of
 def test_rejects(field, value):
     with pytest.raises(InputError, match="recipe: "):
         Recipe(**{field: value})
+
+
+@pytest.mark.parametrize("fps", [5, Fraction(5), np.float32(5), np.int64(5)])
+def test_numbers_of_any_type_are_one_recipe(fps):
+    recipe = Recipe(fps=fps, num_frames=np.int64(16))
+    assert recipe == Recipe()
+    assert (type(recipe.fps), type(recipe.num_frames)) == (float, int)
+    assert recipe.fingerprint == Recipe().fingerprint
 
 
 def test_default_numbers():

@@ -1,4 +1,4 @@
-"""Randomness that depends on its arguments only: no global state, no worker, no order of calls."""
+"""Random numbers that depend only on their arguments: not on global state or the order of calls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 def draws(bounds: tuple[int, ...], seed: int, epoch: int, *keys: int | str) -> tuple[int, ...]:
-    """A number in [0, bound) for each of up to 8 bounds; much faster than a generator of `rng`.
+    """A number in [0, bound) for each of up to 8 bounds; much faster than creating an `rng`.
 
-    Equal arguments give equal numbers everywhere. They are uniform but for one part in 2**32,
-    for bounds up to 2**32.
+    Equal arguments yield equal numbers on every machine. For bounds up to 2**32 they deviate from
+    uniform by at most one part in 2**32.
     """
     digest = _digest(64, seed, epoch, keys)
     values = (int.from_bytes(digest[at * 8 : at * 8 + 8], "little") for at in range(len(bounds)))
@@ -22,7 +22,7 @@ def draws(bounds: tuple[int, ...], seed: int, epoch: int, *keys: int | str) -> t
 def rng(seed: int, epoch: int, *keys: int | str) -> np.random.Generator:
     """A generator for one purpose, named by `keys`, such as ("crop", clip_id).
 
-    Equal arguments give equal draws on every machine, rank and thread; different arguments give
+    Equal arguments yield equal draws on every machine, rank and thread; different arguments yield
     independent streams.
     """
     digest = _digest(16, seed, epoch, keys)

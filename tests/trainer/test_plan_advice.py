@@ -1,4 +1,4 @@
-"""What a user is told whose policy a dataset cannot serve, and what a plan says it will cost."""
+"""Error messages for policies that a dataset cannot serve, and the costs that a plan reports."""
 
 from __future__ import annotations
 
@@ -32,33 +32,35 @@ def dataset(
 
 
 def refused(dataset: Dataset, **changes: object) -> str:
-    """What `plan_epoch` says to a policy."""
+    """The message with which `plan_epoch` refuses a policy."""
     policy = dataclasses.replace(POLICY, **changes)  # type: ignore[arg-type]
     with pytest.raises(PolicyError) as caught:
         plan_epoch(ClipIndex.from_dataset(dataset, policy), policy, 0, 0)
     return str(caught.value)
 
 
-def test_an_unknown_column_comes_with_all_there_are_and_the_nearest(dataset: Dataset) -> None:
+def test_an_unknown_column_is_reported_with_all_columns_and_the_nearest(dataset: Dataset) -> None:
     policy = dataclasses.replace(POLICY, where="start_ns >= 0 and motoin > 1")
     with pytest.raises(InputError) as caught:
         open_for_training(dataset.storage, policy)
     message = str(caught.value)
     assert "at character 19" in message
     assert "did you mean motion?" in message
-    # Columns that training does not read are there to be filtered by, too.
+    # A filter may use columns that training does not read, too.
     assert all(name in message for name in ("audio_rms_dbfs", "num_cuts", "luma_mean"))
 
 
 def test_clips_per_movie_beyond_any_movie_are_refused_at_once(dataset: Dataset) -> None:
-    # As an array, one chunk of it would not fit in memory.
+    # As an array, one such chunk would not fit into memory.
     message = refused(dataset, clips_per_movie=10**13)
     assert "only 0 of 6 movies" in message
     assert "more or longer movies" in message
 
 
-def test_movies_that_fail_by_their_cuts_alone_are_told_from_short_ones(dataset: Dataset) -> None:
-    # 17 clips give three chunks of 5, and a batch needs four; at 20 places any 16 clips do.
+def test_movies_that_fail_only_by_their_cuts_are_distinguished_from_short_ones(
+    dataset: Dataset,
+) -> None:
+    # 17 clips make three chunks of 5, and a batch needs four; with 20 reads any 16 clips do.
     message = refused(dataset, clips_per_movie=20, reads_per_movie=4)
     assert "raise reads_per_movie" not in message
     small = dataclasses.replace(POLICY, clips_per_movie=16, reads_per_movie=2)
@@ -72,7 +74,7 @@ def test_movies_that_fail_by_their_cuts_alone_are_told_from_short_ones(dataset: 
     assert plan_epoch(index, dataclasses.replace(small, reads_per_movie=16), 0, 0).num_steps == 1
 
 
-def test_nothing_eligible_names_only_what_was_set(dataset: Dataset) -> None:
+def test_advice_names_only_settings_that_were_changed(dataset: Dataset) -> None:
     out = refused(dataset, split="train", heldout_fraction=0.9999999)
     assert "heldout_fraction = 1" in out
     assert "where" not in out
@@ -82,7 +84,7 @@ def test_nothing_eligible_names_only_what_was_set(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["0:4 0:2", "3:4 3:2", "²:4"])
-def test_schedules_that_say_a_step_twice_or_none_are_refused(schedule: str) -> None:
+def test_schedules_with_repeated_or_invalid_steps_are_refused(schedule: str) -> None:
     with pytest.raises(InputError, match="schedule"):
         dataclasses.replace(POLICY, schedule=schedule)
 
@@ -99,7 +101,7 @@ def test_the_impossible_phase_of_a_schedule_is_named(dataset: Dataset) -> None:
         ClipStream(dataset, policy, config, seed=0, world_size=2)
 
 
-def test_the_report_says_which_numbers_of_ranks_can_share_a_batch(dataset: Dataset) -> None:
+def test_the_report_lists_the_possible_numbers_of_ranks(dataset: Dataset) -> None:
     policy = dataclasses.replace(POLICY, movies_per_batch=6)
     index = ClipIndex.from_dataset(dataset, policy)
     assert describe(index, 0, 0).world_sizes == (1, 2, 3, 6)
@@ -126,6 +128,6 @@ def test_reads_of_the_report_are_those_of_the_stream(
     assert report.bytes_per_step * plan.num_steps == pytest.approx(num_bytes)
 
 
-def test_epochs_that_no_dump_would_hold_are_refused(dataset: Dataset) -> None:
+def test_more_than_one_epoch_needs_a_dump(dataset: Dataset) -> None:
     with pytest.raises(InputError, match=r"epochs = 3: .* --dump"):
         plan_command(dataset.storage.uri, POLICY, 0, 3, "", json=False)

@@ -1,4 +1,4 @@
-"""What `python -m trainer plan` says, and the dump of the global batches."""
+"""The report of `python -m trainer plan`, and the dump of the global batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
 def dataset(
     make_toy_dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory
 ) -> Dataset:
-    """Clips of 0.8 s that touch."""
+    """Adjacent clips of 0.8 s."""
     folder = tmp_path_factory.mktemp("report")
     return make_toy_dataset(str(folder), num_movies=4, clips_per_movie=[40, 42, 9, 17])
 
@@ -37,7 +37,7 @@ def test_report_counts_clips_and_reads(dataset: Dataset) -> None:
     assert (report.num_groups, report.num_rows, report.num_eligible) == (4, 108, 108)
     assert report.num_used == 13 * 8
     assert report.num_used + sum(report.unused.values()) == 108
-    # One read a movie, and a second for at most one chunk of each of the four shards.
+    # One read per movie, and a second one for at most one chunk of each of the four shards.
     assert 2.0 <= report.reads_per_step <= 2.0 + 4 / 13
     num_bytes = sum(dataset.clips["tar_bytes"][row].as_py() for row in plan.clips.ravel().tolist())
     assert report.bytes_per_step == num_bytes / 13
@@ -55,7 +55,7 @@ def test_more_reads_mix_better(dataset: Dataset) -> None:
     assert shares[1].share == pytest.approx(shares[1].share_random, rel=0.3)
 
 
-def test_report_of_one_clip_a_movie_has_no_gaps(dataset: Dataset) -> None:
+def test_the_report_for_one_clip_per_movie_has_no_gaps(dataset: Dataset) -> None:
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=1)
     report = describe(ClipIndex.from_dataset(dataset, policy), 0, 0)
     assert report.rho == report.gap_seconds_least == report.within.share == 0.0
@@ -94,7 +94,7 @@ def test_command_prints_json(dataset: Dataset, capsys: pytest.CaptureFixture[str
     assert report["unused"]["gap"] == 0
 
 
-def test_command_rejects_what_cannot_be(dataset: Dataset, tmp_path: Path) -> None:
+def test_command_rejects_impossible_policies(dataset: Dataset, tmp_path: Path) -> None:
     uri = dataset.storage.uri
     with pytest.raises(PolicyError, match="needs 8 movies"):
         plan_command(uri, BatchPolicy(), 0, 1, "", False)

@@ -15,7 +15,7 @@ MIN_WAIT = 0.02
 #: A stage that is busy for less than this share of the time is not the bottleneck.
 MIN_BUSY = 0.2
 
-#: The share of bad clips is taken of at least this many, so that one early clip does not end a run.
+#: The share of bad clips is taken of at least this many, so one early bad clip stops no run.
 MIN_JUDGED_CLIPS = 1000
 
 

@@ -28,7 +28,7 @@ class BatchPolicy:
     movies_per_batch: int = 8
     """m: distinct movies in a global batch."""
     clips_per_movie: int = 8
-    """k: distinct clips of each movie in a batch; 1 gives the baseline without within-movie
+    """k: distinct clips of each movie in a batch; 1 is the baseline without within-movie
     negatives."""
     reads_per_movie: int = 1
     """r: ranged reads that a movie's k clips come from, k / r consecutive clips each. More reads

@@ -1,4 +1,4 @@
-"""The cache of clips: hits, its bound, damage, what killed processes leave, several users."""
+"""The cache of clips: hits, bound, damage, leftovers of killed processes, concurrent users."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_second_epoch_and_a_second_job_read_nothing(
     assert stats.num_cache_hits >= 64
 
 
-def test_damaged_clips_are_read_anew(dataset: Dataset, config: StreamConfig) -> None:
+def test_damaged_clips_are_read_again(dataset: Dataset, config: StreamConfig) -> None:
     plain, _ = epoch(dataset, config)
     folder = Path(config.cache_dir)
     for path in files(folder)[::2]:
@@ -98,7 +98,7 @@ def test_damaged_clips_are_read_anew(dataset: Dataset, config: StreamConfig) -> 
     assert stats.num_retries == 0
 
 
-def test_processes_share_it(dataset: Dataset, config: StreamConfig) -> None:
+def test_processes_share_a_cache(dataset: Dataset, config: StreamConfig) -> None:
     plain, _ = epoch(dataset, config)
     shared, stats = epoch(dataset, dataclasses.replace(config, num_processes=2))
     assert_equal(plain, shared)
@@ -116,7 +116,7 @@ def test_another_version_of_a_clip_is_another_entry(tmp_path: Path) -> None:
     assert cache.get(clip(1)) is None
 
 
-def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
+def test_the_least_recently_used_clips_are_removed_first(tmp_path: Path) -> None:
     cache = ClipCache(tmp_path, 1000)
     for number in range(10):
         cache.put(clip(number), bytes(100))
@@ -131,10 +131,10 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     assert cache.get(clip(1)) is None
     assert cache.get(clip(10)) is not None
     cache.put(clip(11), bytes(2000))
-    assert cache.get(clip(11)) is None, "larger than the whole cache"
+    assert cache.get(clip(11)) is None, "larger than the cache"
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     cache = ClipCache(tmp_path, 1000)
     cache.put(clip(0), bytes(100))
     left = files(tmp_path)[0].with_name(".unfinished")
@@ -167,7 +167,7 @@ def test_the_bound_holds_for_many_writers_at_once(tmp_path: Path) -> None:
     assert max([*largest, num_bytes(tmp_path)]) <= 2000
 
 
-def test_a_full_disk_is_no_end(
+def test_a_full_disk_does_not_stop_the_stream(
     dataset: Dataset,
     config: StreamConfig,
     monkeypatch: pytest.MonkeyPatch,

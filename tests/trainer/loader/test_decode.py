@@ -1,4 +1,4 @@
-"""Ranged reads, decoding, replacements for bad clips, and reading rows in order."""
+"""Ranged reads, decoding, substitutes for bad clips, and reading rows in order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
     return make_toy_dataset(str(tmp_path), num_movies=4, clips_per_movie=sizes, shard_bytes=40_000)
 
 
-def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:
+def test_substitutes_keep_the_guarantees_of_a_batch(dataset: Dataset) -> None:
     policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, min_gap_seconds=4.0)
     index = ClipIndex.from_dataset(dataset, policy)
     rows = clip_rows(dataset.clips)
@@ -53,7 +53,7 @@ def test_replacements_keep_the_batch_sound(dataset: Dataset) -> None:
     assert found == list(substitute_rows(index, movie[0], others, 0, 0))
 
 
-def test_read_all_gives_rows_in_order(dataset: Dataset) -> None:
+def test_read_all_returns_rows_in_order(dataset: Dataset) -> None:
     rows = [*range(40, 10, -1), 3, 60]
     found = list(read_all(dataset, rows, CONFIG, batch_size=7))
     assert [len(batch.clip) for batch in found] == [7, 7, 7, 7, 4]
@@ -87,27 +87,31 @@ def test_an_abandoned_read_all_ends_its_threads(dataset: Dataset) -> None:
     parts.close()  # type: ignore[attr-defined]
 
 
-def test_reads_are_joined_over_small_holes(dataset: Dataset) -> None:
+def test_ranges_are_merged_across_small_gaps(dataset: Dataset) -> None:
     rows = clip_rows(dataset.clips)
     same = [row for row in rows if row.shard == rows[-1].shard]
-    hole = same[1].tar_bytes
+    gap = same[1].tar_bytes
     picked = [same[2], same[0], rows[0]]
-    joined = merge_ranges(picked, hole)
-    assert [read.numbers for read in joined] == [(2,), (1, 0)]
-    assert joined[1].start == same[0].tar_offset
-    assert joined[1].length == sum(row.tar_bytes for row in same[:3])
-    split = merge_ranges(picked, hole - 1)
+    merged = merge_ranges(picked, gap)
+    assert [read.numbers for read in merged] == [(2,), (1, 0)]
+    assert merged[1].start == same[0].tar_offset
+    assert merged[1].length == sum(row.tar_bytes for row in same[:3])
+    split = merge_ranges(picked, gap - 1)
     assert [read.numbers for read in split] == [(2,), (1,), (0,)]
 
 
-def test_places_are_taken_in_any_order(dataset: Dataset) -> None:
+def test_locations_are_taken_in_any_order(dataset: Dataset) -> None:
     wanted = np.array([5, 4, 5, 0, 70, 6])
     rows = clip_rows(dataset.clips)
-    for place, row in zip(ClipLocation.take(dataset.clips, wanted), wanted.tolist(), strict=True):
-        assert all(getattr(place, name) == getattr(rows[row], name) for name in place.__slots__)
+    for location, row in zip(
+        ClipLocation.take(dataset.clips, wanted), wanted.tolist(), strict=True
+    ):
+        assert all(
+            getattr(location, name) == getattr(rows[row], name) for name in location.__slots__
+        )
 
 
-def test_a_closing_reader_does_not_wait(dataset: Dataset) -> None:
+def test_a_closed_fetcher_does_not_wait(dataset: Dataset) -> None:
     class Away(Storage):
         def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
             raise StorageError(f"no route to {key}")
@@ -151,12 +155,12 @@ def test_decoder_agrees_with_the_reader(
     assert (logmel == sample.logmel).all()
 
 
-@pytest.mark.parametrize("order", ["as ours", "with sound", "log-mel first"])
+@pytest.mark.parametrize("order", ["as ours", "with audio", "log-mel first"])
 def test_decoder_finds_members_in_any_order(dataset: Dataset, order: str) -> None:
     clip = first_clip(dataset)
     clip_id = clip_rows(dataset.clips)[0].clip_id
     members = {name: bytes(part) for name, part in split_members(clip)[clip_id].items()}
-    if order == "with sound":
+    if order == "with audio":
         members["audio.flac"] = b"fLaC" * 300
     data = tar_sample(clip_id, members)
     if order == "log-mel first":
@@ -169,14 +173,14 @@ def test_decoder_finds_members_in_any_order(dataset: Dataset, order: str) -> Non
         assert (found == expected).all()
 
 
-def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
+def test_decoder_rejects_clips_that_do_not_match_the_index(dataset: Dataset) -> None:
     clip = first_clip(dataset)
     clip_id = clip_rows(dataset.clips)[0].clip_id
     members = {name: bytes(part) for name, part in split_members(clip)[clip_id].items()}
     for changes, message in [
         ({"logmel.npy": encode_logmel(np.zeros((2, 3), np.float16))}, "not \\(16, 80\\)"),
         ({"logmel.npy": b"no array"}, "log-mel"),
-        ({"frames.jpg": b"no picture"}, "not a readable JPEG"),
+        ({"frames.jpg": b"not a JPEG"}, "not a readable JPEG"),
         (
             {"frames.jpg": encode_strip(np.zeros((3, 16, 32, 3), np.uint8), 90)},
             "has 32 x 48 pixels, not 4 frames of 48 x 32",
@@ -192,7 +196,7 @@ def test_decoder_rejects_what_does_not_fit(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("shape", [(16, 128, 224, 3), (1, 16, 16, 3), (3, 16, 7, 3)])
 def test_strips_are_decoded_into_the_cache(shape: tuple[int, ...]) -> None:
-    """Memory that begins at a multiple of 32 bytes would be written past it."""
+    """Memory that starts at a multiple of 32 bytes would be written past the cache."""
     for _ in range(20):
         memory = cacheable_array(shape)
         assert memory.shape == shape

@@ -10,7 +10,7 @@ from trainer.plan.clip_index import ClipIndex
 from trainer.plan.policy import BatchPolicy, heldout
 
 
-def test_a_group_is_on_one_side_whole(
+def test_a_group_is_on_one_side_of_the_split(
     make_toy_dataset: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     dataset = make_toy_dataset(str(tmp_path), num_movies=24, clips_per_movie=1, movies_per_group=3)

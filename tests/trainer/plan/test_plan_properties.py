@@ -1,4 +1,4 @@
-"""What every batch plan guarantees, tried on many shapes of datasets and on a large one."""
+"""Guarantees of every batch plan, on many shapes of datasets and on a large one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def cases(draw: st.DrawFn) -> tuple[pa.Table, BatchPolicy]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=cases(), seed=st.integers(0, 5), epoch=st.integers(0, 40))
-def test_every_plan_is_sound(case: tuple[pa.Table, BatchPolicy], seed: int, epoch: int) -> None:
+def test_every_plan_keeps_its_guarantees(
+    case: tuple[pa.Table, BatchPolicy], seed: int, epoch: int
+) -> None:
     table, policy = case
     try:
         index = index_of(table, policy)
@@ -67,7 +69,7 @@ def test_every_plan_is_sound(case: tuple[pa.Table, BatchPolicy], seed: int, epoc
 def test_as_few_clips_are_left_as_movies_allow(
     movies: list[int], m: int, k: int, epoch: int
 ) -> None:
-    """One shard a movie, no gaps: the number of steps is the largest that any plan can have."""
+    """One shard per movie, no gaps: the number of steps is the largest that any plan can have."""
     policy = BatchPolicy(movies_per_batch=m, clips_per_movie=k)
     chunks = np.array(movies) // k
     best = max(
@@ -88,7 +90,7 @@ def test_as_few_clips_are_left_as_movies_allow(
 
 
 def test_a_million_clips_plan_in_seconds() -> None:
-    """Guards the order of growth, not the figure (see benchmarks)."""
+    """Checks how the time grows, not the exact figure (see benchmarks)."""
     movies, per_movie = 500, 2000
     number = np.arange(movies * per_movie)
     names = pa.array([f"m{n:03d}" for n in range(movies)]).take(pa.array(number // per_movie))

@@ -52,7 +52,7 @@ def test_policy_rejects_impossible_values(fields: dict[str, Any]) -> None:
         BatchPolicy(**fields)
 
 
-def test_policy_goes_through_json() -> None:
+def test_policy_survives_json() -> None:
     policy = BatchPolicy(movies_per_batch=3, where="motion > 1", heldout_fraction=0.1)
     assert BatchPolicy.from_json(policy.to_json()) == policy
     with pytest.raises(InputError, match="newer"):
@@ -84,7 +84,7 @@ def test_filter_selects_rows(text: str, rows: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "position", "message"),
     [
         ("motion >", 9, "not a condition"),
         ("shot_id > 1 and motoin > 1", 17, "not a column of the index, which has: motion, shot_id"),
@@ -107,10 +107,10 @@ def test_filter_selects_rows(text: str, rows: list[int]) -> None:
         ("# all", 1, "not one condition"),
     ],
 )
-def test_filter_rejects_with_the_place(text: str, place: int, message: str) -> None:
+def test_filter_errors_give_the_position(text: str, position: int, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         matching_rows(TABLE, text)
-    assert f"at character {place} of" in str(caught.value)
+    assert f"at character {position} of" in str(caught.value)
 
 
 def test_filter_rejects_what_would_exhaust_the_parser() -> None:

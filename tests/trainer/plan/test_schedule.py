@@ -81,7 +81,7 @@ def test_impossible_schedules_are_refused(schedule: str) -> None:
 
 
 @pytest.mark.parametrize("keeps", ["batch", "movies"])
-def test_batches_follow_the_schedule_wherever_one_begins(dataset: Dataset, keeps: str) -> None:
+def test_batches_follow_the_schedule_from_any_start(dataset: Dataset, keeps: str) -> None:
     policy = dataclasses.replace(POLICY, schedule_keeps=keeps)
     straight, _ = read(dataset, 20, policy)
     last = (2, 4) if keeps == "batch" else (8, 4)
@@ -100,7 +100,7 @@ def test_batches_follow_the_schedule_wherever_one_begins(dataset: Dataset, keeps
         assert torch.equal(one.frames, other.frames)
 
 
-def test_a_later_phase_that_cannot_be_is_refused_at_once(dataset: Dataset) -> None:
+def test_an_impossible_later_phase_is_refused_at_once(dataset: Dataset) -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=4, schedule="100:1")
     with pytest.raises(PolicyError, match="needs 16 movies"):
         read(dataset, 1, policy)

@@ -1,4 +1,4 @@
-"""A store that fails and clips that rot, both at once: the batches of a quiet local disk."""
+"""A failing store and damaged clips at once: the batches are those of a healthy disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUM_STEPS = 12
 
 
 def write_rotten(make_toy_dataset: MakeDataset, uri: str) -> None:
-    """Movies with every ninth clip damaged where it lies."""
+    """Movies with every ninth clip damaged in storage."""
     dataset = make_toy_dataset(uri, num_movies=4, clips_per_movie=18, shard_bytes=40_000)
     storage = Storage(uri)
     for shard in sorted(set(dataset.clips["shard"].to_pylist())):
@@ -37,7 +37,7 @@ def write_rotten(make_toy_dataset: MakeDataset, uri: str) -> None:
 
 
 def read(uri: str, num_processes: int, world_size: int) -> tuple[list[list[Batch]], Counter[str]]:
-    """By step the parts of all ranks; and what was counted."""
+    """The parts of all ranks by step, and the counts."""
     dataset = open_dataset(uri)
     config = StreamConfig(
         frame_size=32,
@@ -62,7 +62,7 @@ def read(uri: str, num_processes: int, world_size: int) -> tuple[list[list[Batch
 
 
 @pytest.mark.parametrize(("num_processes", "world_size"), [(0, 1), (1, 2)])
-def test_batches_and_counts_are_those_of_a_quiet_disk(
+def test_batches_and_counts_are_those_of_a_healthy_disk(
     make_toy_dataset: MakeDataset,
     s3_bucket: str,
     s3_endpoint: str,

@@ -1,6 +1,6 @@
-"""The promise of the stream, end to end: one list of global batches, however it is read.
+"""The guarantee of the stream, end to end: one list of global batches, however it is read.
 
-World sizes, loader processes, restarts at random steps with another world size each time: the
+World sizes, loader workers, restarts at random steps with another world size each time: the
 hashes of the global batches are equal.
 """
 
@@ -45,7 +45,7 @@ def config(num_processes: int) -> StreamConfig:
 
 
 def digest(parts: list[Batch]) -> str:
-    """Hash of a global batch, told by its ranks' parts in order."""
+    """Hash of a global batch, from the parts of its ranks in order."""
     total = hashlib.sha256(f"{parts[0].epoch}/{parts[0].step}".encode())
     for name in ("clip", "group", "movie", "start_ns", "frames", "logmel"):
         total.update(torch.cat([getattr(part, name) for part in parts]).numpy().tobytes())
@@ -55,7 +55,7 @@ def digest(parts: list[Batch]) -> str:
 def read(
     dataset: Dataset, world_size: int, num_processes: int, place: tuple[int, int], num: int
 ) -> tuple[list[str], tuple[int, int]]:
-    """Hashes of `num` global batches from a place on, and the place after them."""
+    """Hashes of `num` global batches from a position on, and the position after them."""
     streams = [
         ClipStream(
             dataset,
@@ -81,7 +81,7 @@ def read(
 
 @pytest.fixture(scope="module")
 def straight(dataset: Dataset) -> list[str]:
-    """One rank, no loader process, no stop."""
+    """One rank, no loader worker, no interruption."""
     return read(dataset, 1, 0, (0, 0), NUM_STEPS)[0]
 
 
@@ -184,7 +184,7 @@ def num_lines(out: Path) -> int:
 def kill_and_go_on(
     dataset: Dataset, folder: Path, launches: list[tuple[int, int, int]]
 ) -> list[str]:
-    """Hashes of the global batches over launches of (world size, loader processes, steps), each
+    """Hashes of the global batches over launches of (world size, loader workers, steps), each
     killed and gone on from by the next."""
     for world_size, num_processes, num_steps in launches:
         codes = launch(dataset, folder, world_size, num_processes, num_steps)
@@ -192,13 +192,13 @@ def kill_and_go_on(
     seen: dict[tuple[int, int], str] = {}
     for line in (folder / "hashes").read_text().splitlines():
         epoch, step, found = line.split()
-        # A step after the last saved state may be done again: it must be the same.
+        # A step after the last saved state may be repeated: it must be the same.
         assert seen.setdefault((int(epoch), int(step)), found) == found
     assert np.all(np.diff([epoch for epoch, _ in sorted(seen)]) >= 0)
     return [seen[place] for place in sorted(seen)]
 
 
-def test_killed_ranks_go_on_with_another_world_size(
+def test_killed_ranks_resume_with_another_world_size(
     dataset: Dataset, straight: list[str], tmp_path: Path
 ) -> None:
     found = kill_and_go_on(dataset, tmp_path, [(1, 0, 2), (2, 1, 3)])
@@ -216,7 +216,7 @@ def test_killed_at_ten_random_steps_with_another_world_size_each_time(
     launches: list[tuple[int, int, int]] = []
     for _ in range(10):
         world_sizes = [size for size in (1, 2, 4, 8) if not launches or size != launches[-1][0]]
-        # A rank has its own loader processes: no more than eight of them at once.
+        # A rank has its own loader workers: no more than eight of them at once.
         world_size = generator.choice(world_sizes)
         processes = generator.choice([n for n in (0, 1, 4) if n * world_size <= 8])
         launches.append((world_size, processes, generator.randint(1, 4)))

@@ -1,4 +1,4 @@
-"""The stream: the right clips, the same batches everywhere, clean ends."""
+"""The stream: the right clips, the same batches everywhere, clean shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path_factory: pytest.TempPathFact
     return write(make_toy_dataset, str(tmp_path_factory.mktemp("stream")))
 
 
-def test_batches_are_what_direct_reads_give(dataset: Dataset) -> None:
+def test_batches_equal_direct_reads(dataset: Dataset) -> None:
     rows = clip_rows(dataset.clips)
     index = ClipIndex.from_dataset(dataset, POLICY)
     config = StreamConfig(num_processes=0, frame_size=32, crop="center")
@@ -73,7 +73,7 @@ def test_threads_and_prefetch_change_nothing(dataset: Dataset, config: StreamCon
     assert_equal(batches(dataset, 25), batches(dataset, 25, config=config))
 
 
-def test_a_stream_that_begins_in_the_middle_is_the_tail_of_a_straight_one(
+def test_a_stream_started_in_the_middle_continues_alike(
     dataset: Dataset,
 ) -> None:
     straight = batches(dataset, 24)
@@ -119,7 +119,7 @@ def test_impossible_arguments_are_refused(dataset: Dataset) -> None:
         StreamConfig(max_bad_fraction=2.0)
 
 
-def test_a_closed_stream_says_so(dataset: Dataset) -> None:
+def test_a_closed_stream_refuses_to_continue(dataset: Dataset) -> None:
     stream = ClipStream(dataset, POLICY, CONFIG, seed=5)
     kept = next(iter(stream))
     stream.close()

@@ -1,4 +1,4 @@
-"""What the stream holds at most, and how much it says."""
+"""Bounds on the stream's memory and on its log."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_batches_ahead_are_bounded_in_bytes(
 
 
 @pytest.mark.parametrize("num_processes", [0, 1])
-def test_a_loop_runs_in_the_memory_of_its_batches_ahead(
+def test_a_loop_runs_in_the_memory_of_its_prefetched_batches(
     dataset: Dataset, num_processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threads that wait for work must not hold the memory of the batch that they filled last."""
+    """Idle threads must not keep the memory of the batch that they filled last."""
     created, original = [], BufferPool._create
 
     def create(pool: BufferPool, number: int) -> _PooledBuffer:
@@ -80,15 +80,15 @@ def test_a_loop_runs_in_the_memory_of_its_batches_ahead(
     with stream_of(dataset, config) as stream:
         for _ in range(40):
             batch = next(stream)
-            # Done before the next one is asked for, as in a loop that takes its time.
+            # All are ready before the next one is requested, as in a slow loop.
             while stream.stats().queue_depth < 2:
                 time.sleep(0.001)
     assert batch is not None
-    # Two ahead, one in the loop's hands, and one that is begun while it still is.
+    # Two prefetched, one used by the loop, and one started while it still is.
     assert len(created) <= 4
 
 
-def test_the_first_bad_clip_is_logged_and_then_every_so_many(
+def test_the_first_bad_clip_is_logged_and_then_one_in_many(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert bad_clips.LOG_EVERY == 1000

@@ -1,4 +1,4 @@
-"""Bad clips and bad stores: replaced, asked for again, or one clear end of the stream."""
+"""Bad clips and bad stores: substitutes, retries, or one clear error."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def test_a_corrupted_clip_is_replaced_by_another_of_its_movie(
     make_toy_dataset: MakeDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = write(make_toy_dataset, str(tmp_path))
-    sound = batches(dataset, 12)
-    bad_row = int(sound[3].clip[5])
+    healthy = batches(dataset, 12)
+    bad_row = int(healthy[3].clip[5])
     corrupt(dataset, dataset.clips["clip_id"][bad_row].as_py())
     with (
         caplog.at_level(logging.WARNING, "trainer.stream.bad_clips"),
         ClipStream(dataset, POLICY, CONFIG, seed=5) as stream,
     ):
-        mended = [next(stream) for _ in range(12)]
+        repaired = [next(stream) for _ in range(12)]
         stats = stream.stats()
-    assert stats.bad_clips == {"checksum": sum(bad_row in batch.clip for batch in sound)}
+    assert stats.bad_clips == {"checksum": sum(bad_row in batch.clip for batch in healthy)}
     assert stats.num_retries >= CHECKSUM_ATTEMPTS - 1
     assert len(caplog.records) == 1
     assert dataset.clips["clip_id"][bad_row].as_py() in caplog.text
-    assert (mended[3].clip != sound[3].clip).tolist() == [slot == 5 for slot in range(8)]
-    assert torch.equal(mended[3].movie, sound[3].movie)
-    assert len(set(mended[3].clip.tolist())) == 8
+    assert (repaired[3].clip != healthy[3].clip).tolist() == [slot == 5 for slot in range(8)]
+    assert torch.equal(repaired[3].movie, healthy[3].movie)
+    assert len(set(repaired[3].clip.tolist())) == 8
     again = batches(dataset, 12, config=StreamConfig(num_processes=0, frame_size=32, num_threads=7))
-    assert_equal(mended, again)
+    assert_equal(repaired, again)
 
 
-def test_too_many_bad_clips_end_the_run(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_too_many_bad_clips_stop_the_run(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     dataset = write(make_toy_dataset, str(tmp_path))
     for row in clip_rows(dataset.clips)[::2]:
         corrupt(dataset, row.clip_id)
@@ -104,7 +104,7 @@ class FailingStorage(Storage):
         yield from super().read_into(key, start, target)
 
 
-def test_a_store_that_recovers_is_only_a_delay(dataset: Dataset) -> None:
+def test_a_store_that_recovers_only_delays(dataset: Dataset) -> None:
     storage = FailingStorage(dataset.storage.uri, StorageError("no route"), 3)
     config = StreamConfig(num_processes=0, frame_size=32, deadline_seconds=20.0)
     with ClipStream(open_dataset(storage), POLICY, config, seed=5) as stream:
@@ -114,7 +114,7 @@ def test_a_store_that_recovers_is_only_a_delay(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("kind", [StorageError, AccessDeniedError])
-def test_a_store_that_stays_away_ends_the_run_after_the_deadline(
+def test_a_store_that_stays_unreachable_stops_the_run_after_the_deadline(
     dataset: Dataset, kind: type[StorageError]
 ) -> None:
     storage = open_dataset(FailingStorage(dataset.storage.uri, kind("no answer"), 10**9))
@@ -122,7 +122,7 @@ def test_a_store_that_stays_away_ends_the_run_after_the_deadline(
         batches(storage, 1)
 
 
-def test_bytes_damaged_on_the_way_are_asked_for_again(dataset: Dataset) -> None:
+def test_bytes_damaged_in_transit_are_read_again(dataset: Dataset) -> None:
     class Noisy(Storage):
         reads = 0
 

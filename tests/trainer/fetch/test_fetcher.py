@@ -1,4 +1,4 @@
-"""Reads under faults: repeated, hedged, given up in time; the same batches whatever happens."""
+"""Reads under faults: retried, hedged, abandoned in time; the batches stay the same."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def test_hedges_are_a_bounded_share(make_fetcher: MakeFetcher, dataset: Dataset)
     storage.released.set()
 
 
-def test_a_store_that_says_nothing_is_given_up_by_name(
-    make_fetcher: MakeFetcher, dataset: Dataset
-) -> None:
+def test_a_silent_store_is_reported_by_name(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
     fetcher = make_fetcher(storage, 1.2, Counters(), hedges=True)
@@ -85,9 +83,7 @@ def test_a_store_that_says_nothing_is_given_up_by_name(
     storage.released.set()
 
 
-def test_a_stalled_read_does_not_hold_up_the_end(
-    make_fetcher: MakeFetcher, dataset: Dataset
-) -> None:
+def test_a_stalled_read_does_not_delay_closing(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
     fetcher = make_fetcher(storage, 600.0, Counters(), hedges=True)
@@ -135,7 +131,7 @@ def test_batches_are_the_same_under_faults(
     assert stats.bad_clips == {}
 
 
-def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
+def test_an_interrupted_read_resumes_at_the_first_missing_byte(
     make_fetcher: MakeFetcher,
     make_toy_dataset: MakeDataset,
     s3_bucket: str,
@@ -163,7 +159,7 @@ def test_a_cut_read_goes_on_at_the_byte_that_is_missing(
     assert stats.bytes_read == end
 
 
-def test_a_hedged_read_keeps_what_came_before_the_cut(
+def test_a_hedged_read_keeps_what_arrived_before_the_interruption(
     make_fetcher: MakeFetcher,
     make_toy_dataset: MakeDataset,
     s3_bucket: str,

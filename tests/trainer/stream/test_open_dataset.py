@@ -32,7 +32,7 @@ POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
     ],
 )
 @pytest.mark.parametrize("remote", [False, True])
-def test_index_and_plan_are_those_of_the_whole_table(
+def test_index_and_plan_equal_those_of_the_full_table(
     make_toy_dataset: MakeDataset,
     tmp_path: Path,
     s3_bucket: str,
@@ -57,14 +57,14 @@ def test_index_and_plan_are_those_of_the_whole_table(
     assert (plans[0] == plans[1]).all()
 
 
-def test_an_unknown_column_is_pointed_at(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_an_unknown_column_is_reported(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     make_toy_dataset(str(tmp_path), num_movies=2)
     policy = dataclasses.replace(POLICY, where="motoin > 1")
     with pytest.raises(InputError, match="'motoin' is not a column of the index"):
         ClipIndex.from_dataset(open_for_training(str(tmp_path), policy), policy)
 
 
-def test_broken_indexes_are_refused(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_corrupt_indexes_are_refused(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     make_toy_dataset(str(tmp_path), num_movies=2)
     path = tmp_path / CLIPS_PARQUET
     data = path.read_bytes()
@@ -72,7 +72,7 @@ def test_broken_indexes_are_refused(make_toy_dataset: MakeDataset, tmp_path: Pat
     with pytest.raises(FormatError, match="not readable Parquet"):
         open_for_training(str(tmp_path), POLICY)
     path.unlink()
-    # As with all columns: the index is named.
+    # As `open_dataset` does: the index is named.
     for opened in (open_dataset, lambda uri: open_for_training(uri, POLICY)):
         with pytest.raises(Exception, match=r"clips\.parquet.*does not exist"):
             opened(str(tmp_path))

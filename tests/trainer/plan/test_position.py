@@ -11,7 +11,7 @@ from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
 
 
-def test_state_goes_through_json_and_names_each_difference() -> None:
+def test_state_survives_json_and_names_each_difference() -> None:
     state = PlanState(epoch=3, step=7, seed=1, index_fingerprint="abc", policy=BatchPolicy())
     assert PlanState.from_json(state.to_json()) == state
     state.check(dataclasses.replace(state, epoch=0, step=0))

@@ -1,4 +1,4 @@
-"""Memory that reads arrive in: used again when it may be, and by nobody else."""
+"""Memory of reads: reused only when it was returned, and by one user at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
     return write(make_toy_dataset, str(tmp_path / "data"))
 
 
-def test_memory_is_used_again_only_when_it_was_given_back(
+def test_memory_is_reused_only_after_it_was_returned(
     make_fetcher: MakeFetcher, dataset: Dataset
 ) -> None:
     shard = dataset.clips["shard"][0].as_py()
@@ -40,10 +40,10 @@ def test_memory_is_used_again_only_when_it_was_given_back(
     assert bytes(second.data) == expected[1000:]
 
 
-def test_the_loser_of_a_race_writes_nobody_elses_memory(
+def test_an_abandoned_request_writes_only_its_own_memory(
     make_fetcher: MakeFetcher, dataset: Dataset
 ) -> None:
-    """A request that was overtaken by its hedge goes on writing into its own buffer."""
+    """A request that was slower than its hedge keeps writing, into its own buffer."""
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, {20: 60.0})
     fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
@@ -58,7 +58,9 @@ def test_the_loser_of_a_race_writes_nobody_elses_memory(
     assert bytes(later.data) == expected[900:]
 
 
-def test_the_loser_of_a_race_downloads_no_more(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
+def test_an_abandoned_request_stops_downloading(
+    make_fetcher: MakeFetcher, dataset: Dataset
+) -> None:
     shard = dataset.clips["shard"][0].as_py()
     go_on, ended = threading.Event(), threading.Event()
 

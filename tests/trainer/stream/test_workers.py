@@ -1,4 +1,4 @@
-"""Loader processes: the same batches, clean ends whoever dies, memory that no name leads to."""
+"""Loader workers: the same batches, clean shutdown whatever dies, memory without a name."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path_factory: pytest.TempPathFact
 def _nothing_left() -> Iterator[None]:
     yield
     assert not [one.name for one in threading.enumerate() if "reelshards" in one.name]
-    assert not children(os.getpid()), "every test ends its processes"
+    assert not children(os.getpid()), "every test ends its workers"
 
 
 def children(pid: int) -> list[int]:
-    """Loader processes of a process."""
+    """Process ids of the loader workers of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -89,11 +89,11 @@ def assert_equal(left: list[Batch], right: list[Batch]) -> None:
 
 
 @pytest.mark.parametrize("num_processes", [1, 3])
-def test_processes_give_the_batches_that_threads_give(dataset: Dataset, num_processes: int) -> None:
+def test_workers_yield_the_batches_that_threads_yield(dataset: Dataset, num_processes: int) -> None:
     with stream_of(dataset, config(0)) as stream:
         expected = [next(stream) for _ in range(25)]
     with stream_of(dataset, config(num_processes, prefetch_batches=2)) as stream:
-        # Held all at once: memory that someone looks at is not used again.
+        # All in use at once: memory that is in use is not reused.
         found = [next(stream) for _ in range(25)]
         stats = stream.stats()
     assert_equal(expected, found)
@@ -119,7 +119,7 @@ def test_bad_clips_are_replaced_alike(make_toy_dataset: MakeDataset, tmp_path: P
     assert_equal(*found)
 
 
-def test_errors_come_through(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_errors_reach_the_caller(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     dataset = write(make_toy_dataset, str(tmp_path))
     shard = dataset.clips["shard"][30].as_py()
     dataset.storage.local_path(shard).unlink()
@@ -130,7 +130,7 @@ def test_errors_come_through(make_toy_dataset: MakeDataset, tmp_path: Path) -> N
         list(itertools.islice(stream, 50))
 
 
-def test_a_killed_loader_is_named(dataset: Dataset) -> None:
+def test_a_killed_worker_is_named(dataset: Dataset) -> None:
     with stream_of(dataset, config(2)) as stream:
         next(stream)
         victim = children(os.getpid())[0]
@@ -139,7 +139,7 @@ def test_a_killed_loader_is_named(dataset: Dataset) -> None:
             list(itertools.islice(stream, 20))
 
 
-def test_signals_to_loaders_are_their_parents_to_answer(dataset: Dataset) -> None:
+def test_workers_ignore_signals(dataset: Dataset) -> None:
     with stream_of(dataset, config(1)) as stream:
         next(stream)
         for pid in children(os.getpid()):
@@ -149,7 +149,7 @@ def test_signals_to_loaders_are_their_parents_to_answer(dataset: Dataset) -> Non
             next(stream)
 
 
-def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_workers(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = stream_of(dataset, config(2))
     next(stream)
 
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_processes(dataset: Dataset, monkeypatch: pytest.MonkeyP
         next(stream)
 
 
-def test_a_killed_trainer_takes_its_loaders_with_it(dataset: Dataset) -> None:
+def test_workers_end_when_the_trainer_is_killed(dataset: Dataset) -> None:
     code = (
         "import sys, time; from shards_spec.reader import open_dataset; "
         "from trainer.plan.policy import BatchPolicy; "

@@ -1,4 +1,4 @@
-"""The batch plan: single properties, each on a dataset that shows it."""
+"""Single properties of the batch plan, each on a dataset that shows it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_ranks_that_cannot_share_equally_are_refused() -> None:
         policy.movies_per_rank(3)
 
 
-def test_a_chunk_is_a_byte_range_save_the_one_round_the_end_of_its_shard() -> None:
+def test_a_chunk_is_a_byte_range_except_the_one_that_wraps_around() -> None:
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=8)
     index = index_of(clips_table([100, 64, 64], per_shard=40), policy)
     for epoch in range(10):
@@ -52,7 +52,7 @@ def test_cuts_move_so_that_every_clip_is_used_and_meets_others() -> None:
     assert {len(others) for others in meets.values()} == {15}, "7 before, itself, 7 after"
 
 
-def test_epochs_differ_in_what_meets_and_seeds_too() -> None:
+def test_epochs_and_seeds_differ_in_which_clips_meet() -> None:
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
     index = index_of(clips_table([32] * 4), policy)
 
@@ -66,7 +66,7 @@ def test_epochs_differ_in_what_meets_and_seeds_too() -> None:
     assert not batches(0, 0) & batches(1, 0)
 
 
-def test_reads_come_from_different_places_of_the_movie() -> None:
+def test_reads_come_from_different_parts_of_the_movie() -> None:
     policy = BatchPolicy(movies_per_batch=1, clips_per_movie=8, reads_per_movie=4)
     index = index_of(clips_table([800]), policy)
     plan = plan_epoch(index, policy, 0, 0)
@@ -77,7 +77,7 @@ def test_reads_come_from_different_places_of_the_movie() -> None:
 
 
 def test_a_gap_that_random_chunks_break_is_repaired_by_dealing() -> None:
-    # 8 clips 20 s apart of 300 s: hardly any random chunk of 8 has that.
+    # 8 clips of 300 s at least 20 s apart: hardly any random chunk satisfies that.
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=8, min_gap_seconds=20.0)
     index = index_of(clips_table([304] * 4), policy)
     timeline = Timeline.of(index, policy.min_gap_ns)
@@ -107,7 +107,7 @@ def test_conflicts_are_overlaps_and_small_gaps() -> None:
     assert Timeline.of(index, 11).has_conflict(pairs).tolist() == [True, True, True, True, False]
 
 
-def test_a_filter_with_holes_keeps_neighbours_together() -> None:
+def test_a_filter_with_gaps_keeps_neighbors_together() -> None:
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4, where="even == 0")
     index = index_of(clips_table([40] * 3), policy)
     plan = plan_epoch(index, policy, 0, 0)
@@ -129,7 +129,7 @@ def test_held_out_movies_are_the_complement_of_training() -> None:
     assert set(filtered.row.tolist()) <= set(out.row.tolist())
 
 
-def test_too_few_movies_says_how_many_and_what_to_change() -> None:
+def test_too_few_movies_are_refused_with_counts_and_advice() -> None:
     policy = BatchPolicy(movies_per_batch=3, clips_per_movie=8)
     index = index_of(clips_table([8, 20, 7, 5]), policy)
     with pytest.raises(PolicyError, match=r"needs 3 movies with 8 clips each, but only 2 of 4"):
@@ -151,7 +151,7 @@ def test_an_unsorted_index_is_refused() -> None:
 
 
 def units_by_movie(exponent: float, epoch: int = 0) -> list[int]:
-    """Units that movies of 4, 8, 16, 16, 64 and 128 clips get, two clips a unit."""
+    """Units that movies of 4, 8, 16, 16, 64 and 128 clips get, with two clips per unit."""
     policy = BatchPolicy(movies_per_batch=1, clips_per_movie=2, weighting_exponent=exponent)
     index = index_of(clips_table([4, 8, 16, 16, 64, 128]), policy)
     plan = plan_epoch(index, policy, 0, epoch)

@@ -7,6 +7,9 @@ is bound by them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from tyro.conf import arg
 
 from pipeline.errors import TooLargeError
 from shards_spec.errors import InputError
@@ -17,33 +20,35 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a film may be and take; beyond, it is quarantined as `too_large`."""
+    """Bounds for one movie; beyond them it is quarantined as `too_large`."""
 
     max_source_gib: float = 1024.0
     """Size of a source, GiB."""
-    max_film_hours: float = 48.0
-    """Length of a film as its packets tell it, hours."""
+    max_movie_hours: Annotated[float, arg(aliases=["--max-film-hours"])] = 48.0
+    """Length of a movie according to its packets, hours."""
     max_side: int = 16384
     """Width or height of a coded frame, pixels."""
     max_streams: int = 256
-    """Streams in a source; ffmpeg stops reading at this number."""
+    """Streams in a source; ffmpeg rejects sources with more."""
     ffmpeg_memory_gib: float = 4.0
-    """Address space of one ffmpeg, GiB; 0 for no limit. Doubled after each lack of memory."""
+    """Address space of one ffmpeg process, GiB; 0 for no limit. Doubled when memory ran out."""
     no_progress_seconds: float = 120.0
-    """How long an ffmpeg may give nothing before its task is tried again, seconds."""
+    """Time without output after which ffmpeg is stopped and its task retried, seconds."""
     ffmpeg_hours: float = 24.0
-    """Wall time of one ffmpeg (a segment, the sound, a look), hours; shorter ones have less."""
+    """Wall time of one ffmpeg process (a segment, the audio, a probe), hours."""
 
     def __post_init__(self) -> None:
-        if min(self.max_source_gib, self.max_film_hours, self.max_side, self.max_streams) <= 0:
+        if min(self.max_source_gib, self.max_movie_hours, self.max_side, self.max_streams) <= 0:
             raise InputError(f"limits must be positive; found {self}")
         if self.ffmpeg_memory_gib < 0:
-            raise InputError(f"{self.ffmpeg_memory_gib = }: must be positive, or 0 for no limit")
+            raise InputError(f"{self.ffmpeg_memory_gib = } must be positive, or 0 for no limit")
         if min(self.no_progress_seconds, self.ffmpeg_hours) <= 0:
-            raise InputError(f"{self.no_progress_seconds = } and {self.ffmpeg_hours = }: positive")
+            raise InputError(
+                f"{self.no_progress_seconds = } and {self.ffmpeg_hours = } must be positive"
+            )
 
     def with_memory(self, factor: int) -> Limits:
-        """The same with more memory for ffmpeg."""
+        """The same limits with `factor` times the memory for ffmpeg."""
         return replace(self, ffmpeg_memory_gib=self.ffmpeg_memory_gib * factor)
 
     def check_source(self, name: str, num_bytes: int) -> None:
@@ -57,10 +62,10 @@ class Limits:
     def check_movie(self, name: str, duration_ns: int, width: int, height: int) -> None:
         """Raise `TooLargeError` for a movie that is too long or whose frames are too large."""
         hours = duration_ns / NANOSECONDS / 3600
-        if hours > self.max_film_hours:
+        if hours > self.max_movie_hours:
             raise TooLargeError(
-                f"{name}: {hours:.1f} hours according to its packets; --max-film-hours allows "
-                f"{self.max_film_hours:g}: raise it if the movie is genuine; "
+                f"{name}: {hours:.1f} hours according to its packets; --max-movie-hours allows "
+                f"{self.max_movie_hours:g}: raise it if the movie is genuine; "
                 "if its timestamps are broken, remux it (ffmpeg -i IN -c copy OUT.mkv)"
             )
         if max(width, height) > self.max_side:

@@ -78,7 +78,7 @@ class Engine:
         self._clock = clock
         self._scheduler = Scheduler([])
         self._submission = Submission(storage, recipe, config)
-        self._health = Health(config.stop_after, config.stop_share)
+        self._health = Health(config.stop_after, config.stop_fraction)
         self._running: dict[Any, Unit] = {}
         self._drain_until: float | None = None
 

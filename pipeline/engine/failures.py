@@ -144,7 +144,7 @@ _TABLE = (
         "never",
         "quarantined",
         "movie",
-        "beyond `--max-source-gib`, `--max-film-hours`, `--max-side` or `--max-streams`",
+        "beyond `--max-source-gib`, `--max-movie-hours`, `--max-side` or `--max-streams`",
         "raise the limit if the movie is genuine, then `retry`; remux it if its header or "
         "timestamps are wrong",
     ),

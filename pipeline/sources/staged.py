@@ -1,12 +1,13 @@
 """Copies of remote movies on a node's disk.
 
-A movie is copied once per machine into a folder named by its fingerprint, under a file lock: the
-first task that needs a copy fetches it, the others wait for it, and as long as a task holds it
-nobody deletes it. Copies that nobody holds make room for new ones, the longest unused first.
+A movie is copied once per machine into a folder named after its fingerprint, under a file lock: the
+first task that needs a copy downloads it, the others wait for it, and it is not deleted while a
+task uses it. Unused copies are deleted for new ones, the least recently used first.
 
-    <temporary folder>/reelshards-stage-<user>/<fingerprint>/lock    shared: in use; whole: fetching
-                                                            /bytes   how much room it takes
-                                                            /movie   appears whole or not at all
+    <temporary folder>/reelshards-stage-<user>/<fingerprint>/
+        lock     shared: in use; exclusive: downloading
+        bytes    size of the movie
+        movie    appears only when complete
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from pipeline.limits import GIB
 from pipeline.sources import identity
 from pipeline.sources.movie import Movie
 
-#: How long a task waits for copies in use to be done with before it calls the disk full.
+#: How long a task waits for copies in use to become free before it reports a full disk.
 _WAIT_FOR_ROOM_SECONDS = 600.0
 
 
 @contextlib.contextmanager
 def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iterator[Path]:
-    """Have a remote movie's bytes in a local file; they are fetched unless already here.
+    """A local copy of a remote movie, downloaded unless this machine has it.
 
     Raises:
-        MovieError: the source cannot be had, is another one by now, or there is no room for it.
+        MovieError: the source is unavailable, has changed, or does not fit on the disk.
         NoCredentialsError: there are no credentials at all.
     """
     folder = stage_folder(source_fingerprint)
@@ -44,7 +45,7 @@ def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iter
             if not path.exists():
                 _fetch(movie, folder, stage_gib)
             os.utime(path)
-            # The change of the lock is not atomic: someone may have deleted the copy in between.
+            # Changing the lock is not atomic: another task may have deleted the copy in between.
             fcntl.flock(lock, fcntl.LOCK_SH)
             if path.exists():
                 yield path
@@ -52,12 +53,12 @@ def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iter
 
 
 def delete_copy(source_fingerprint: str) -> None:
-    """Delete this machine's copy of a remote movie, unless someone uses it."""
+    """Delete this machine's copy of a remote movie, unless it is in use."""
     _delete(stage_folder(source_fingerprint))
 
 
 def stage_folder(source_fingerprint: str) -> Path:
-    """Where this machine keeps its copy of a remote movie."""
+    """Folder of this machine's copy of a remote movie."""
     return _stage_root() / source_fingerprint
 
 
@@ -66,8 +67,8 @@ def _stage_root() -> Path:
 
 
 def _fetch(movie: Movie, folder: Path, stage_gib: float) -> None:
-    """Copy a remote movie into its folder, whose lock the caller holds."""
-    _make_room(movie, folder, round(stage_gib * GIB))
+    """Download a remote movie into its folder, whose lock the caller holds."""
+    _reserve(movie, folder, round(stage_gib * GIB))
     storage, key = identity.store_and_key(movie)
     handle, temporary = tempfile.mkstemp(dir=folder)
     os.close(handle)
@@ -82,12 +83,12 @@ def _fetch(movie: Movie, folder: Path, stage_gib: float) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _make_room(movie: Movie, folder: Path, limit: int) -> None:
-    """Reserve room for a movie among the copies; delete unused ones, the longest unused first."""
+def _reserve(movie: Movie, folder: Path, limit: int) -> None:
+    """Reserve disk space for a movie; delete unused copies, the least recently used first."""
     root = folder.parent
-    wanted = movie.num_bytes
+    needed = movie.num_bytes
     deadline = time.monotonic() + _WAIT_FOR_ROOM_SECONDS
-    while wanted <= limit:
+    while needed <= limit:
         with (root / "room.lock").open("w") as room:
             fcntl.flock(room, fcntl.LOCK_EX)
             others = [path for path in root.iterdir() if path.is_dir() and path != folder]
@@ -95,19 +96,19 @@ def _make_room(movie: Movie, folder: Path, limit: int) -> None:
             taken = sum(map(_num_bytes, others))
             for path in others:
                 free = shutil.disk_usage(root).free
-                if taken + wanted <= limit and wanted <= free:
+                if taken + needed <= limit and needed <= free:
                     break
                 size = _num_bytes(path)
                 taken -= size if _delete(path) else 0
-            if taken + wanted <= limit and wanted <= shutil.disk_usage(root).free:
-                (folder / "bytes").write_text(str(wanted))
+            if taken + needed <= limit and needed <= shutil.disk_usage(root).free:
+                (folder / "bytes").write_text(str(needed))
                 return
         if time.monotonic() > deadline:
             break
         time.sleep(1.0)
     raise DiskFullError(
-        f"{movie.name}: no room for {wanted / GIB:.1f} GiB among the copies in {root}, which may "
-        f"take {limit / GIB:.1f} GiB; make room on the node or raise --stage-gib"
+        f"{movie.name}: no space for {needed / GIB:.1f} GiB in {root}, which may take "
+        f"{limit / GIB:.1f} GiB; free disk space on the node or raise --stage-gib"
     )
 
 
@@ -126,7 +127,7 @@ def _last_used(folder: Path) -> float:
 
 
 def _delete(folder: Path) -> bool:
-    """Delete a copy unless it is in use; whether it is gone."""
+    """Delete a copy unless it is in use; returns whether it is gone."""
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,11 +141,13 @@ def _delete(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[int]:
-    """The whole lock of a copy's folder, which is made when missing."""
+    """The exclusive lock of a copy's folder, which is created if missing."""
     while True:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if folder.stat().st_uid != os.getuid():
-            raise SourceError(f"{folder} belongs to another user; set TMPDIR to a folder of yours")
+            raise SourceError(
+                f"{folder} belongs to another user; set TMPDIR to a folder of your own"
+            )
         try:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
@@ -159,7 +162,7 @@ def _locked(folder: Path) -> Iterator[int]:
 
 
 def _is_file(handle: int, path: Path) -> bool:
-    """Whether an open lock is still that of its folder: whoever held it may have deleted that."""
+    """Whether an open lock file is still in its folder, which its last holder may have deleted."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

@@ -44,7 +44,7 @@ def test_each_limit_has_its_message(tmp_path: Path) -> None:
     ffmpeg("-i", film, *["-map", "0:a"] * 7, "-map", "0:v", "-c", "copy", tmp_path / "many.mkv")
     for path, bounds, message in [
         (film, Limits(max_source_gib=1e-6), "--max-source-gib"),
-        (film, Limits(max_film_hours=0.001), "--max-film-hours"),
+        (film, Limits(max_movie_hours=0.001), "--max-movie-hours"),
         (film, Limits(max_side=128), "--max-side"),
         (tmp_path / "many.mkv", Limits(max_streams=4), "--max-streams"),
     ]:

@@ -55,7 +55,7 @@ def test_any_name_is_a_film_and_no_path(tmp_path: Path) -> None:
     assert all(layout.is_movie_id(row["movie_id"]) for row in rows)
     (bad,) = [row for row in rows if row["status"] != "done"]
     assert (bad["movie_id"], bad["error_class"]) == ("bytes", "unreadable")
-    assert "rename it" in bad["error"]
+    assert "rename the file" in bad["error"]
     assert {path.name for path in tmp_path.iterdir()} == {"films", "out", "film.mp4"}
     folders = {path.name for path in (out / "shards").iterdir()}
     assert folders == {row["movie_id"] for row in rows if row["status"] == "done"}
@@ -87,5 +87,5 @@ def test_what_is_no_regular_file_never_blocks(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     for movie in find_movies(str(tmp_path), follow_links=True):
-        with pytest.raises(OutsideCorpusError, match="no regular file"):
+        with pytest.raises(OutsideCorpusError, match="not a regular file"):
             source.fingerprint(movie)

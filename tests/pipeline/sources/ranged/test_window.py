@@ -102,7 +102,7 @@ def test_memory_is_of_a_few_blocks(films: dict[str, Path]) -> None:
         ranged_source(movie, fingerprint(movie), Limits()) as source,
     ):
         read_all(source, movie)
-        assert movie.num_bytes > 2 * blocks.NUM_HELD * blocks.BLOCK_BYTES
-        assert len(source.blocks._held) <= blocks.NUM_HELD + blocks.NUM_AHEAD
+        assert movie.num_bytes > 2 * blocks.NUM_CACHED * blocks.BLOCK_BYTES
+        assert len(source.blocks._cached) <= blocks.NUM_CACHED + blocks.NUM_AHEAD
         # So short a film is read once to see what it is, and once for its frames.
         assert movie.num_bytes <= source.blocks.fetched_bytes < 3 * movie.num_bytes

@@ -16,7 +16,7 @@ from tests.support.films.media import Film, ffmpeg, make_film
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Films of a few seconds are of many blocks then; most are forgotten and fetched again."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 15)
-    monkeypatch.setattr(blocks, "NUM_HELD", 5)
+    monkeypatch.setattr(blocks, "NUM_CACHED", 5)
     monkeypatch.setattr(blocks, "NUM_AHEAD", 2)
     monkeypatch.setattr(blocks, "_RETRY_SECONDS", 0.05)
 

@@ -261,11 +261,11 @@ COMMANDS: dict[str, type[cli.Command]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline") -> int:
     """Run a command; returns the exit code."""
     return cli.main(
         COMMANDS,
-        prog="python -m pipeline",
+        prog=prog,
         description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
         arguments=arguments,
     )

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.UNUSABLE
-    return int(run(words))
+    return int(run(words, prog=PROGRAM))
 
 
 def usage() -> str:

@@ -1,13 +1,13 @@
 """Command line: `python -m shards_spec validate URI` and `python -m shards_spec inspect URI`.
 
-Exit codes: 0 all is well; 1 checks failed, and are listed; 2 bad arguments or unusable input.
+Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments or unusable input.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,40 +18,33 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.inspection import (
-    Summary,
-    find_clip,
-    read_clip,
-    summarise,
-    write_pictures,
-)
-from shards_spec.reader import open_dataset
+from shards_spec import cli
+from shards_spec.cli import ExitCode
+from shards_spec.errors import InputError
+from shards_spec.inspection import Summary, find_clip, summarize, write_images
+from shards_spec.reader import open_dataset, read_clips
 from shards_spec.schema import row_values
 from shards_spec.validation import Report, validate
-
-#: Narrowest table when the output is no terminal: tables in log files stay whole.
-_MIN_WIDTH = 100
 
 
 @dataclass(frozen=True)
 class Validate:
-    """Check that a dataset is what the format says: index, commits, shards, every clip."""
+    """Check a dataset against the shard format: index, commit records, shards, every clip."""
 
     uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
     """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
     json: bool = False
     """Print the report as JSON."""
     quick: bool = False
-    """Leave out what needs the clips' bytes."""
+    """Skip the checks that read the clips' bytes."""
     threads: int = 4
-    """Movies checked at the same time."""
+    """Movies that are checked concurrently."""
 
     def run(self) -> int:
-        """Print the report; 0 or 1."""
+        """Print the report; returns 0, or 1 when a check failed."""
         if self.threads < 1:
             raise InputError(f"--threads {self.threads}: at least 1")
-        # Progress goes to stderr, and only where someone watches.
+        # Progress is drawn on stderr, and only on a terminal.
         errors = Console(stderr=True)
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task("movies", total=None)
@@ -62,80 +55,66 @@ class Validate:
                 on_movie=lambda done, total: progress.update(task, completed=done, total=total),
             )
         if self.json:
-            _print_json(report.to_json())
+            cli.print_json(report.to_json())
         else:
             _print_report(report)
-        return 0 if report.ok else 1
+        return ExitCode.DONE if report.ok else ExitCode.SOME_FAILED
 
 
 @dataclass(frozen=True)
 class Inspect:
-    """Show what a dataset holds, or one of its clips with its pictures as PNG files."""
+    """Summarize a dataset, or show one of its clips and write its images as PNG files."""
 
     uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
     """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
     clip_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[CLIP_ID]")] = ""
-    """Clip to show; without one, the dataset is summarised."""
+    """Clip to show; without it, the dataset is summarized."""
     out: Path = Path()
-    """Folder that the pictures are written to."""
+    """Folder for the images."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
-        """Print the summary or the clip; 0."""
-        data = open_dataset(self.uri)
+        """Print the summary or the clip; returns 0."""
+        dataset = open_dataset(self.uri)
         if not self.clip_id:
-            summary = summarise(data)
+            summary = summarize(dataset)
             if self.json:
-                _print_json(dataclasses.asdict(summary))
+                cli.print_json(dataclasses.asdict(summary))
             else:
                 _print_summary(summary)
-            return 0
-        row = find_clip(data, self.clip_id)
+            return ExitCode.DONE
+        row = find_clip(dataset, self.clip_id)
+        sample = read_clips(dataset.storage, [row])[0]
         try:
-            paths = write_pictures(read_clip(data, row), self.out)
+            paths = write_images(sample, self.out)
         except OSError as error:
-            raise InputError(f"cannot write pictures to {self.out}: {error}") from error
+            raise InputError(f"cannot write images to {self.out}: {error}") from error
         if self.json:
-            _print_json({**row_values(row), "pictures": [str(path) for path in paths]})
-            return 0
-        console = _console()
+            cli.print_json({**row_values(row), "pictures": [str(path) for path in paths]})
+            return ExitCode.DONE
+        console = cli.new_console()
         console.print(_two_columns(row.clip_id, row_values(row)))
         for path in paths:
-            console.print(str(path), soft_wrap=True)
-        return 0
+            console.print(str(path), markup=False, soft_wrap=True)
+        return ExitCode.DONE
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit code."""
-    command: Validate | Inspect = tyro.cli(
-        Annotated[Validate, tyro.conf.subcommand("validate")]
-        | Annotated[Inspect, tyro.conf.subcommand("inspect")],
-        prog="python -m shards_spec",
+COMMANDS: dict[str, type[cli.Command]] = {"validate": Validate, "inspect": Inspect}
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m shards_spec") -> int:
+    """Run a command; returns the exit code."""
+    return cli.main(
+        COMMANDS,
+        prog=prog,
         description="Validate and inspect datasets of movie-grouped clip shards.",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        arguments=arguments,
     )
-    try:
-        return command.run()
-    except ReelshardsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_MIN_WIDTH)
-
-
-def _print_json(values: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(values, indent=2) + "\n")
 
 
 def _print_report(report: Report) -> None:
-    console = _console()
+    console = cli.new_console()
     console.print(report.to_table())
     for check in report.checks:
         for problem in check.examples:
@@ -145,11 +124,10 @@ def _print_report(report: Report) -> None:
     if report.spread is not None:
         spread = report.spread
         console.print(
-            f"in runs of {spread.run_clips} clips the nearest two are "
-            f"{spread.median_gap_seconds:.1f} s apart (median; smallest "
-            f"{spread.smallest_gap_seconds:.1f} s); a plain random order of the same clips: "
-            f"{spread.random_median_gap_seconds:.1f} s "
-            f"({spread.random_smallest_gap_seconds:.1f} s)",
+            f"time between the two closest clips in runs of {spread.run_clips}: median "
+            f"{spread.median_gap_seconds:.1f} s, smallest {spread.smallest_gap_seconds:.1f} s; "
+            f"in a plain random order {spread.random_median_gap_seconds:.1f} s and "
+            f"{spread.random_smallest_gap_seconds:.1f} s",
             soft_wrap=True,
         )
     verdict = "valid" if report.ok else "NOT VALID"
@@ -161,19 +139,19 @@ def _print_report(report: Report) -> None:
 
 def _print_summary(summary: Summary) -> None:
     statuses = ", ".join(f"{count} {name}" for name, count in summary.movies_by_status.items())
-    least, median, most = summary.clips_per_movie
+    fewest, median, most = summary.clips_per_movie
     facts = {
         "movies": statuses or "none",
         "groups": summary.num_groups,
-        "clips": f"{summary.num_clips:,} ({least} to {most} a movie, median {median})",
+        "clips": f"{summary.num_clips:,} ({fewest} to {most} per movie, median {median})",
         "hours": f"{summary.clip_hours:.2f} in clips, {summary.movie_hours:.2f} in movies",
         "frames": ", ".join(f"{n:,} of {shape}" for shape, n in summary.clips_by_shape.items()),
-        "dropped": ", ".join(f"{n} {why}" for why, n in summary.dropped.items()),
+        "dropped": ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items()),
         "shards": f"{summary.num_shards:,}, {summary.shard_bytes:,} bytes",
         "made with": f"format {summary.spec_version}, ffmpeg {summary.ffmpeg_version}",
         "recipe": summary.recipe_fingerprint,
     }
-    console = _console()
+    console = cli.new_console()
     console.print(_two_columns(summary.uri, facts))
     console.print(_two_columns("recipe", summary.recipe))
     for failure in summary.failures:

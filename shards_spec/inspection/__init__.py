@@ -1,15 +1,9 @@
-"""Looking into a dataset."""
+"""Summaries of a dataset, and images of its clips."""
 
 from __future__ import annotations
 
+from shards_spec.inspection.clip import find_clip, write_images
 from shards_spec.inspection.images import encode_png
-from shards_spec.inspection.summary import Summary, find_clip, read_clip, summarise, write_pictures
+from shards_spec.inspection.summary import Summary, summarize
 
-__all__ = [
-    "Summary",
-    "encode_png",
-    "find_clip",
-    "read_clip",
-    "summarise",
-    "write_pictures",
-]
+__all__ = ["Summary", "encode_png", "find_clip", "summarize", "write_images"]

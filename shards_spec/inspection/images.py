@@ -1,7 +1,7 @@
-"""Pictures for the eye: film strips and spectrograms as RGB arrays, and PNG files.
+"""Images of clips for people: frames and spectrograms as RGB arrays, and PNG files.
 
-The colour map is our own: a path through OKLab, whose lightness grows evenly with the value, so
-that equal steps of the value look like equal steps.
+The color map is our own: a path through OKLab whose lightness grows evenly with the value, so that
+equal steps of the value look equally large.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 #: Pixels between frames.
 _GAP = 2
-#: Width over height that a film strip is laid out for.
-_WANTED_ASPECT = 1.6
+#: Aspect ratio (width / height) that tiled frames should come close to.
+_ASPECT = 1.6
 
 # OKLab to linear sRGB: the two 3x3 matrices of its definition (Ottosson, 2020).
 _TO_LMS = np.array(
@@ -34,12 +34,12 @@ _TO_RGB = np.array(
 )
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
+def encode_png(image: NDArray[np.uint8]) -> bytes:
     """(H, W, 3) uint8 RGB -> PNG bytes."""
-    height, width, _ = picture.shape
-    # Each row is preceded by its filter: 0, none.
+    height, width, _ = image.shape
+    # Each row is preceded by its filter type: 0, none.
     rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
-    rows[:, 1:] = picture.reshape(height, 3 * width)
+    rows[:, 1:] = image.reshape(height, 3 * width)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
@@ -50,37 +50,37 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def lay_out_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(T, H, W, 3) uint8 -> one picture, frames left to right in rows, read as text is."""
+def tile_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(T, H, W, 3) uint8 -> one image: frames in rows, left to right and top to bottom."""
     num_frames, height, width, _ = frames.shape
     columns = best_columns(num_frames, height, width)
     rows = -(-num_frames // columns)
     shape = (rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3)
-    picture = np.full(shape, 24, dtype=np.uint8)
+    image = np.full(shape, 24, dtype=np.uint8)
     for number, frame in enumerate(frames):
         top = _GAP + number // columns * (height + _GAP)
         left = _GAP + number % columns * (width + _GAP)
-        picture[top : top + height, left : left + width] = frame
-    return picture
+        image[top : top + height, left : left + width] = frame
+    return image
 
 
 def best_columns(num_frames: int, height: int, width: int) -> int:
-    """Frames per row: full rows only, nearest to the wanted shape of the whole."""
+    """Frames per row: only full rows, and an aspect ratio close to `_ASPECT`."""
     full = [columns for columns in range(1, num_frames + 1) if num_frames % columns == 0]
-    wanted = np.log(_WANTED_ASPECT)
+    target = np.log(_ASPECT)
 
     def distance(columns: int) -> float:
         aspect = columns * width / (num_frames // columns * height)
-        return float(abs(np.log(aspect) - wanted))
+        return float(abs(np.log(aspect) - target))
 
     return min(full, key=distance)
 
 
-def colour_map(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Values in [0, 1] -> RGB: from night blue over red to pale yellow, lightness even."""
+def color_map(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Values in [0, 1] -> RGB, from dark blue through red to pale yellow, lightness linear."""
     lightness = 0.12 + 0.84 * values
     hue = np.deg2rad(275.0 + 185.0 * values)
-    # Least colour at both ends, where the gamut is narrow.
+    # Low chroma at both ends, where the gamut is narrow.
     chroma = 0.04 + 0.52 * values * (1.0 - values)
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1)
     linear = np.clip((lab @ _TO_LMS.T) ** 3 @ _TO_RGB.T, 0.0, 1.0)
@@ -89,8 +89,8 @@ def colour_map(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def draw_logmel(logmel: NDArray[np.float16], scale: int = 4) -> NDArray[np.uint8]:
-    """(n_mels, num_mel_frames) -> a picture: time to the right, low frequencies at the bottom."""
+    """(n_mels, num_mel_frames) -> an image: time to the right, low frequencies at the bottom."""
     values = logmel.astype(np.float64)[::-1]
     low, high = values.min(), values.max()
-    picture = colour_map((values - low) / max(high - low, 1e-9))
-    return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    image = color_map((values - low) / max(high - low, 1e-9))
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)

@@ -1,4 +1,4 @@
-"""Pictures: a PNG that any reader takes, frames in reading order, an even colour map."""
+"""Images: valid PNG files, frames in reading order, a color map of even lightness."""
 
 import struct
 import zlib
@@ -8,10 +8,10 @@ import pytest
 
 from shards_spec.inspection.images import (
     best_columns,
-    colour_map,
+    color_map,
     draw_logmel,
     encode_png,
-    lay_out_frames,
+    tile_frames,
 )
 
 
@@ -32,15 +32,15 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def test_png_round_trip():
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    np.testing.assert_array_equal(decode_png(encode_png(picture)), picture)
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    np.testing.assert_array_equal(decode_png(encode_png(image)), image)
 
 
-def test_frames_are_laid_out_in_reading_order():
+def test_frames_are_tiled_in_reading_order():
     frames = np.stack([np.full((16, 16, 3), 10 * n + 50, np.uint8) for n in range(6)])
-    picture = lay_out_frames(frames)
-    assert picture.shape == (2 * 18 + 2, 3 * 18 + 2, 3)
-    assert picture[8::18, 8::18, 0][:2, :3].tolist() == [[50, 60, 70], [80, 90, 100]]
+    image = tile_frames(frames)
+    assert image.shape == (2 * 18 + 2, 3 * 18 + 2, 3)
+    assert image[8::18, 8::18, 0][:2, :3].tolist() == [[50, 60, 70], [80, 90, 100]]
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_columns(num_frames, height, width, columns):
     assert best_columns(num_frames, height, width) == columns
 
 
-def test_colours_grow_evenly_in_luminance():
-    colours = colour_map(np.linspace(0.0, 1.0, 64)).astype(float)
-    luma = colours @ [0.2126, 0.7152, 0.0722]
+def test_colors_grow_evenly_in_luminance():
+    colors = color_map(np.linspace(0.0, 1.0, 64)).astype(float)
+    luma = colors @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luma) > 0).all()
     assert luma[0] < 20
     assert luma[-1] > 220
@@ -62,9 +62,9 @@ def test_colours_grow_evenly_in_luminance():
 def test_low_frequencies_are_at_the_bottom():
     logmel = np.full((4, 6), -10.0, np.float16)
     logmel[0] = 0.0
-    picture = draw_logmel(logmel, scale=2)
-    assert picture.shape == (8, 12, 3)
-    assert picture[-1].mean() > picture[0].mean()
+    image = draw_logmel(logmel, scale=2)
+    assert image.shape == (8, 12, 3)
+    assert image[-1].mean() > image[0].mean()
 
 
 def test_silence_can_be_drawn():

@@ -1,4 +1,4 @@
-"""The commands: exit codes, one-line errors, JSON, pictures."""
+"""The commands: exit codes, one-line errors, JSON, images."""
 
 import json
 import subprocess
@@ -115,8 +115,8 @@ def test_summary_json(run):
     assert summary["failures"][0]["movie_id"] == "broken-000"
 
 
-def test_clip_with_its_pictures(run, tmp_path):
-    out_folder = tmp_path / "new" / "pictures"
+def test_clip_with_its_images(run, tmp_path):
+    out_folder = tmp_path / "new" / "images"
     code, out, _ = run("inspect", "movie-001_000003", "--out", str(out_folder))
     assert code == 0
     assert "movie-001_000003" in out
@@ -144,11 +144,11 @@ def test_unknown_clip_suggests_near_ones(run):
     assert "has no clip 'zzz'" in err
 
 
-def test_pictures_that_cannot_be_written(run, tmp_path):
+def test_images_that_cannot_be_written(run, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     code, _, err = run("inspect", "movie-001_000003", "--out", str(tmp_path / "file"))
     assert code == 2
-    assert "cannot write pictures" in err
+    assert "cannot write images" in err
 
 
 def test_broken_clip_is_one_line_and_2(run, data):

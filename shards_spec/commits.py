@@ -34,20 +34,20 @@ _MOVIE_METADATA = b"reelshards.movie"
 
 
 def write_commit(storage: Storage, movie: MovieRow, clips: Iterable[ClipRow]) -> None:
-    """Write a movie's commit record: its clip rows, and its own row in the file's metadata."""
+    """Write a movie's commit record: its clip rows as a table, its own row as file metadata."""
     table = clips_table(clips)
     table = table.replace_schema_metadata({_MOVIE_METADATA: movie.to_json().encode()})
     storage.put(layout.commit_key(movie.movie_id), _parquet_bytes(table))
 
 
 def read_commit(storage: Storage, movie_id: str) -> tuple[MovieRow, list[ClipRow]]:
-    """A movie's commit record. Raises `ObjectNotFoundError`, or `FormatError` when broken."""
+    """Read a movie's commit record. Raises `ObjectNotFoundError`, or `FormatError` if damaged."""
     movie, table = _parse_commit(storage.get(layout.commit_key(movie_id)), movie_id)
     return movie, clip_rows(table)
 
 
 def read_committed_movies(storage: Storage) -> dict[str, MovieRow]:
-    """The movie rows of all commit records, by movie id."""
+    """Movie rows of all commit records, by movie id."""
     movies = {}
     for info in storage.list(layout.COMMITS):
         movie_id = Path(info.key).stem
@@ -58,7 +58,7 @@ def read_committed_movies(storage: Storage) -> dict[str, MovieRow]:
 def write_index(
     storage: Storage, recipe: Recipe, ffmpeg_version: str, settings: Mapping[str, Any] | None = None
 ) -> list[MovieRow]:
-    """Gather all commit records into the index and `dataset.json`; returns the movie rows."""
+    """Build index and `dataset.json` from all commit records; returns the movie rows."""
     movies, tables = [], []
     for info in storage.list(layout.COMMITS):
         movie, table = _parse_commit(storage.get(info.key), Path(info.key).stem)
@@ -101,12 +101,12 @@ def _parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
         metadata = table.schema.metadata or {}
         movie = MovieRow.from_json(metadata[_MOVIE_METADATA])
         if movie.movie_id != movie_id:
-            raise ValueError(f"it is of movie {movie.movie_id!r}")
+            raise ValueError(f"it belongs to movie {movie.movie_id!r}")
         require_columns(table, CLIPS_SCHEMA, layout.commit_key(movie_id))
     except (KeyError, TypeError, ValueError, FormatError) as error:
         raise FormatError(
             f"commit record of movie {movie_id} is unreadable: {error}; "
-            "delete it and run the preprocessing again"
+            "delete it and run preprocess again"
         ) from error
     return movie, table
 

@@ -2,16 +2,16 @@
 
     ReelshardsError
     ├── InputError                         bad arguments or unusable input: exit code 2
-    │   └── PolicyError                    a batch policy that this dataset cannot serve
-    ├── StorageError                       the object store refused or failed
+    │   └── PolicyError                    a batch policy that this dataset cannot satisfy
+    ├── StorageError                       the object store refused a request or failed
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
     │   ├── NoSpaceError                   the local disk is full
     │   └── AccessDeniedError
-    │       └── NoCredentialsError         there are none at all
-    ├── FormatError                        bytes that break the shard format
-    │   └── ChecksumError                  bytes that are not the ones that were written
+    │       └── NoCredentialsError         no credentials were found
+    ├── FormatError                        bytes or tables that violate the shard format
+    │   └── ChecksumError                  bytes that differ from those that were written
     └── MovieError                         of the pipeline: a movie that cannot be turned into clips
 
 Messages say what was found, where (movie, shard, clip) and what to do next.
@@ -23,23 +23,23 @@ from typing import ClassVar
 
 
 class ReelshardsError(Exception):
-    """Base of all errors that are not our own bugs."""
+    """Base of all errors that are not bugs in this project."""
 
     exit_code: ClassVar[int] = 2
-    """What a command exits with that ends with this error; see `shards_spec.cli.ExitCode`."""
+    """Exit code of a command that fails with this error; see `shards_spec.cli.ExitCode`."""
     prefix: ClassVar[str] = "error: "
-    """What is printed in front of the message."""
+    """Printed before the message."""
 
 
 class InputError(ReelshardsError):
     """Bad arguments or unusable input. The commands print the message and exit with 2.
 
-    Not a `ValueError`: the command-line parser would catch that and print a page around it.
+    Not a `ValueError`: the command-line parser would catch that and print its own usage page.
     """
 
 
 class PolicyError(InputError):
-    """A batch policy that the dataset at hand cannot serve, such as more movies than it has."""
+    """A batch policy that the dataset cannot satisfy, such as more movies than it has."""
 
 
 class StorageError(ReelshardsError):
@@ -51,11 +51,11 @@ class ObjectNotFoundError(StorageError):
 
 
 class ObjectExistsError(StorageError):
-    """The object exists, where only a new one may be written."""
+    """The object exists, but only a new one may be written."""
 
 
 class ObjectChangedError(StorageError):
-    """The object is not the one that was looked up before."""
+    """The object was replaced since it was looked up."""
 
 
 class AccessDeniedError(StorageError):
@@ -67,15 +67,15 @@ class NoCredentialsError(AccessDeniedError):
 
 
 class NoSpaceError(StorageError):
-    """There is no space left on the disk that is written to."""
+    """No space is left on the disk being written to."""
 
 
 class FormatError(ReelshardsError):
-    """Bytes or tables that break the shard format; the message names shard and clip."""
+    """Bytes or tables that violate the shard format; the message names shard and clip."""
 
 
 class ChecksumError(FormatError):
-    """A clip's bytes do not have the crc32c that the index records."""
+    """A clip's bytes do not have the CRC-32C that the index records."""
 
 
 def require(subject: str, condition: bool, message: str) -> None:

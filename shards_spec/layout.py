@@ -1,4 +1,4 @@
-"""Where everything lies in a dataset, and which movie ids are allowed.
+"""Object keys of a dataset, and which movie ids are allowed.
 
 <dataset>/dataset.json
 <dataset>/index/movies.parquet, index/clips.parquet
@@ -18,13 +18,13 @@ CLIPS_PARQUET = "index/clips.parquet"
 SHARDS = "shards"
 COMMITS = "commits"
 
-#: A tar name field holds 100 bytes; shorter ids leave room for number and suffix.
+#: A tar header has 100 bytes for the name; shorter ids leave room for clip number and suffix.
 MAX_MOVIE_ID = 64
 _MOVIE_ID = re.compile(r"[a-z0-9_-]+")
 
 
 def check_movie_id(movie_id: str) -> str:
-    """`movie_id`, or `FormatError` when it is not `[a-z0-9_-]{1,64}`."""
+    """Return `movie_id`; raise `FormatError` unless it matches `[a-z0-9_-]{1,64}`."""
     if not is_movie_id(movie_id):
         raise FormatError(
             f"movie id {movie_id!r} is not 1 to {MAX_MOVIE_ID} characters of a-z, 0-9, _ and -"
@@ -33,17 +33,17 @@ def check_movie_id(movie_id: str) -> str:
 
 
 def is_movie_id(movie_id: str) -> bool:
-    """Whether `movie_id` is `[a-z0-9_-]{1,64}`."""
+    """Whether `movie_id` matches `[a-z0-9_-]{1,64}`."""
     return bool(_MOVIE_ID.fullmatch(movie_id)) and len(movie_id) <= MAX_MOVIE_ID
 
 
 def clip_id(movie_id: str, clip_number: int) -> str:
-    """Key of a clip's sample."""
+    """Id of a clip, which is also the key of its sample."""
     return f"{movie_id}_{clip_number:06d}"
 
 
 def shard_key(movie_id: str, number: int) -> str:
-    """Key of a movie's shard, relative to the dataset."""
+    """Object key of a movie's shard, relative to the dataset."""
     return f"{SHARDS}/{movie_id}/{movie_id}-{number:05d}.tar"
 
 
@@ -53,5 +53,5 @@ def shards_prefix(movie_id: str) -> str:
 
 
 def commit_key(movie_id: str) -> str:
-    """Key of a movie's commit record."""
+    """Object key of a movie's commit record."""
     return f"{COMMITS}/{movie_id}.parquet"

@@ -1,4 +1,4 @@
-"""Reads a dataset: `dataset.json`, the two index tables, clips by ranged reads."""
+"""Reads a dataset: `dataset.json`, the two tables of the index, and clips by ranged reads."""
 
 from __future__ import annotations
 
@@ -62,26 +62,29 @@ class Movie:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened dataset; the tables are in memory, the clips are not."""
+    """An opened dataset: its index is in memory, its clips are read on request.
+
+    Iterating over it yields the movies that have clips, in the order of the index.
+    """
 
     storage: Storage
     recipe: Recipe
     info: dict[str, Any]
-    """`dataset.json` as it stands."""
+    """Content of `dataset.json`."""
     movies: pa.Table
     """`MOVIES_SCHEMA`, sorted by movie_id."""
     clips: pa.Table
     """`CLIPS_SCHEMA`, sorted by (movie_id, shard, tar_offset)."""
     fingerprint: str
-    """16 hex digits that change with any clip of the index."""
+    """16 hex digits that change with the table of clips."""
 
     def clip(self, clip_id: str) -> Clip:
         """Fetch and decode one clip.
 
         Raises:
             InputError: there is no such clip.
-            FormatError: its bytes are damaged; `ChecksumError` when they are not those indexed.
-            StorageError: the store refuses.
+            FormatError: its bytes are damaged; `ChecksumError` if they differ from the index.
+            StorageError: the store cannot be read.
         """
         row = clip_rows(self.clips.take(self.rows_of([clip_id])))[0]
         sample = read_clips(self.storage, [row])[0]
@@ -116,9 +119,9 @@ def open_dataset(uri: str | Storage) -> Dataset:
     """Open a dataset by URI.
 
     Raises:
-        InputError: there is no dataset, or it is of another major version of the format.
-        FormatError: its index cannot be read.
-        StorageError: the store refuses.
+        InputError: there is no dataset, or it has another major version of the format.
+        FormatError: its index is damaged.
+        StorageError: the store cannot be read.
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
     info = read_info(storage)
@@ -134,19 +137,19 @@ def open_dataset(uri: str | Storage) -> Dataset:
 
 
 def read_info(storage: Storage) -> dict[str, Any]:
-    """`dataset.json`. Raises `InputError` where there is none or another major version's."""
+    """Read `dataset.json`. Raises `InputError` if it is missing or has another major version."""
     uri = storage.uri_of(layout.DATASET_JSON)
     try:
         info = json.loads(storage.get(layout.DATASET_JSON))
     except ObjectNotFoundError as error:
         raise InputError(
-            f"{storage.uri} is no dataset: it has no {layout.DATASET_JSON}; "
-            "make one with: python -m pipeline preprocess CORPUS --out URI"
+            f"{storage.uri} is not a dataset: it has no {layout.DATASET_JSON}; "
+            "create one with: reelshards preprocess CORPUS --out URI"
         ) from error
     except ValueError as error:
         raise FormatError(f"{uri} is not JSON: {error}") from error
     if not isinstance(info, dict) or not isinstance(info.get("recipe"), dict):
-        raise FormatError(f"{uri} is no JSON object with a `recipe` object")
+        raise FormatError(f"{uri} is not a JSON object with a `recipe` object")
     version = str(info.get("spec_version"))
     if version.split(".")[0] != SPEC_VERSION.split(".")[0]:
         raise InputError(
@@ -156,7 +159,7 @@ def read_info(storage: Storage) -> dict[str, Any]:
 
 
 def recipe_of(info: dict[str, Any]) -> Recipe:
-    """The recipe in a `dataset.json`; settings that a later 1.x added are left out."""
+    """Recipe in a `dataset.json`; settings that a later 1.x added are ignored."""
     values = info["recipe"]
     if info["spec_version"] != SPEC_VERSION:
         known = {item.name for item in dataclasses.fields(Recipe)}
@@ -165,7 +168,7 @@ def recipe_of(info: dict[str, Any]) -> Recipe:
 
 
 def read_clips(storage: Storage, rows: Sequence[ClipRow]) -> list[Sample]:
-    """Decode consecutive clips of one shard, fetched with one ranged read and checked.
+    """Read consecutive clips of one shard with a single ranged read; verify and decode them.
 
     Raises `ChecksumError`, `FormatError` or `StorageError`; the message names shard and clip.
     """
@@ -186,11 +189,11 @@ def read_clips(storage: Storage, rows: Sequence[ClipRow]) -> list[Sample]:
 
 
 def decode_clip(data: memoryview, row: ClipRow) -> Sample:
-    """The bytes of exactly one clip -> the decoded clip. Raises `FormatError`."""
+    """Bytes of exactly one clip -> the decoded clip. Raises `FormatError`."""
     members = split_members(data)
     if list(members) != [row.clip_id]:
         raise FormatError(
-            f"{row.shard} at byte {row.tar_offset}: clip {row.clip_id} expected, "
+            f"{row.shard} at byte {row.tar_offset}: expected clip {row.clip_id}, "
             f"found {', '.join(members) or 'nothing'}"
         )
     return decode_sample(row.clip_id, members[row.clip_id])

@@ -1,7 +1,7 @@
-"""The recipe: every preprocessing setting that changes the bytes of a dataset.
+"""The recipe: every preprocessing setting that affects the bytes of a dataset.
 
-It is stored in `dataset.json`, and its fingerprint with every movie, so that a rerun knows what it
-may skip. The defaults are ours; none is taken from a paper.
+It is stored in `dataset.json`. Every movie's row has its fingerprint, so that a rerun knows which
+movies to keep. All defaults are our own; none is taken from a paper.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _require = partial(require, "recipe")
 
 NANOSECONDS = 1_000_000_000
 
-#: libjpeg's limit on either side of a picture, in pixels.
+#: libjpeg's limit on the width and height of an image, pixels.
 MAX_JPEG_SIDE = 65_500
 
-#: JPEG's limit on the distance of restart markers, in blocks of 16x16 pixels: those of one frame.
+#: JPEG's limit on the restart interval, in blocks of 16x16 pixels. A frame is one interval.
 MAX_JPEG_BLOCKS = 65_535
 
 
@@ -47,43 +47,43 @@ class Recipe:
     fps: float = 5.0
     """Frames per second inside a clip; clip length is num_frames / fps seconds."""
     overlap_frames: int = 0
-    """Frames that consecutive clips share; 0 for clips that touch but never overlap."""
+    """Frames shared by consecutive clips; 0 for adjacent clips without overlap."""
     clips: Literal["uniform", "shots"] = "uniform"
-    """Clips at even distances; or from the start of each shot, and never across a cut."""
+    """Evenly spaced clips, or clips that begin with each shot and never cross a cut."""
     short_side: int = 128
-    """Shorter side of a stored frame, pixels; a multiple of 16. The aspect ratio is kept."""
+    """Shorter side of the stored frames, pixels; a multiple of 16. The aspect ratio is kept."""
     jpeg_quality: int = 90
-    """Quality of the film strips, 1 to 100."""
+    """JPEG quality of the film strips, 1 to 100."""
     crop_bars: bool = True
-    """Find black bars once per movie and remove them."""
+    """Detect black bars once per movie and crop them."""
     sample_rate_hz: int = 16_000
-    """Rate of the mono audio that features are computed from."""
+    """Sample rate of the mono audio that features are computed from, Hz."""
     n_mels: int = 80
     """Mel bands of the stored log-mel spectrogram."""
     window_ms: float = 25.0
     """Length of the Hann window, milliseconds."""
     hop_ms: float = 10.0
-    """Distance between spectrogram columns, milliseconds."""
+    """Time between spectrogram columns, milliseconds."""
     mel_low_hz: float = 20.0
-    """Lower edge of the lowest mel band."""
+    """Lower edge of the lowest mel band, Hz."""
     mel_high_hz: float = 8_000.0
-    """Upper edge of the highest mel band; at most half the sample rate."""
+    """Upper edge of the highest mel band, Hz; at most half the sample rate."""
     store_audio: bool = False
     """Also store each clip's mono PCM as `.audio.flac`."""
     language: str = ""
     """Preferred audio language (ISO 639, such as `eng` or `en`); empty for the movie's default."""
     black_luma: float = 20.0
-    """Drop a clip as black when its mean luma is below this and its deviation below 5; 0..255."""
+    """Drop a clip as black if its mean luma is below this and its deviation below 5; 0..255."""
     silent_dbfs: float = -70.0
-    """Drop a clip as silent when its audio's RMS is below this, dB relative to full scale."""
+    """Drop a clip as silent if its RMS level is below this, dB relative to full scale."""
     frozen_motion: float = 0.05
-    """Drop a clip as frozen when its mean absolute luma change per frame is below this; 0..255."""
+    """Drop a clip as frozen if its mean absolute luma change per frame is below this; 0..255."""
     shot_threshold: float = 27.0
     """Content score (mean HSV change, 0..255) above which two frames belong to different shots."""
     shard_bytes: int = 256 * 1024 * 1024
-    """Target size of a shard; a shard is closed by the clip that reaches it."""
+    """Target size of a shard, bytes; the clip that reaches it is the shard's last."""
     seed: int = 0
-    """Seed of the order in which a movie's clips stand in its shards."""
+    """Seed of the order of a movie's clips in its shards."""
 
     def __post_init__(self) -> None:
         self._normalize_types()
@@ -123,13 +123,13 @@ class Recipe:
         _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
 
     def _normalize_types(self) -> None:
-        """Settings as the plain types of the fields: `fps=5` becomes 5.0, as `Fraction(5)` does.
+        """Convert settings to the types of their fields: `fps=5` becomes 5.0, as does `Fraction(5)`.
 
-        What reads a setting, and the fingerprint, then sees one type whoever made the recipe.
+        Code that reads a setting, and the fingerprint, then depends on the value alone.
         """
         for name, kind in _kinds().items():
             value = getattr(self, name)
-            # bool is an int to Python, not to us.
+            # In Python, bool is a subclass of int; here it is not an integer.
             accepted = isinstance(value, _ACCEPTED[kind]) and isinstance(value, bool) == (
                 kind is bool
             )
@@ -139,10 +139,10 @@ class Recipe:
 
     @property
     def fps_fraction(self) -> Fraction:
-        """`fps` as the exact rational that time is computed with.
+        """`fps` as an exact rational number; all times are computed with it.
 
-        The decimal number as it is written; but 23.976 means 24000/1001, and so for all rates
-        within 1e-5 of a whole number of frames per 1.001 seconds.
+        The decimal number as written, except that 23.976 means 24000/1001; likewise for all rates
+        within a factor of 1e-5 of a whole number of frames per 1.001 seconds.
         """
         ntsc = Fraction(round(self.fps * 1.001) * 1000, 1001)
         if abs(float(ntsc) / self.fps - 1.0) < 1e-5:
@@ -161,17 +161,17 @@ class Recipe:
 
     @property
     def window_samples(self) -> int:
-        """Window length, samples."""
+        """Length of the Hann window, samples."""
         return round(self.sample_rate_hz * self.window_ms / 1000)
 
     @property
     def hop_samples(self) -> int:
-        """Hop, samples."""
+        """Samples between spectrogram columns."""
         return round(self.sample_rate_hz * self.hop_ms / 1000)
 
     @property
     def n_fft(self) -> int:
-        """FFT length: the next power of two that holds the window."""
+        """FFT length, samples: the smallest power of two that is not shorter than the window."""
         return int(1 << (self.window_samples - 1).bit_length())
 
     @property
@@ -184,34 +184,39 @@ class Recipe:
         return round(Fraction(step * NANOSECONDS) / self.fps_fraction)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, in field order; `fps=5` and `fps=5.0` are one recipe."""
+        """Plain values in field order; `fps=5` and `fps=5.0` give the same values."""
         values = dataclasses.asdict(self)
         return {name: kind(values[name]) for name, kind in _kinds().items()}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Recipe:
-        """Inverse of `to_json`. Raises `InputError` for an unknown field or a wrong type."""
+        """Inverse of `to_json`. Raises `InputError` for unknown settings and wrong types."""
         kinds = _kinds()
         unknown = sorted(set(values) - set(kinds))
         if unknown:
             raise InputError(
                 f"recipe has unknown settings {unknown}; it was written by a newer reelshards"
             )
+        for name, value in values.items():
+            allowed = (int, float) if kinds[name] is float else (kinds[name],)
+            # In Python, bool is a subclass of int; here it is not an integer.
+            if not isinstance(value, allowed) or isinstance(value, bool) != (kinds[name] is bool):
+                raise InputError(f"recipe: {name} = {value!r} is not a {kinds[name].__name__}")
         return Recipe(**values)
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change with any setting."""
+        """16 hex digits that change when any setting changes."""
         return fingerprint_of(self.to_json())
 
 
 def fingerprint_of(values: Any) -> str:
-    """16 hex digits of the SHA-256 of `values` as canonical JSON."""
+    """First 16 hex digits of the SHA-256 of `values` as canonical JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _kinds() -> dict[str, type]:
-    """The plain type of each setting."""
+    """Type of each setting as JSON stores it."""
     hints = get_type_hints(Recipe)
     return {name: str if get_origin(hint) is Literal else hint for name, hint in hints.items()}

@@ -1,13 +1,13 @@
-"""One clip <-> the bytes of its tar members.
+"""Encoding and decoding of one clip: the bytes of its tar members.
 
     <clip_id>.frames.jpg   the frames stacked top to bottom in one baseline JPEG (a film strip)
     <clip_id>.logmel.npy   (n_mels, num_mel_frames) float16, natural log of mel power
     <clip_id>.json         the clip's row
     <clip_id>.audio.flac   optional: mono PCM
 
-The strip makes a clip one decode call, viewable by anyone. A frame's height is a multiple of 16, so
-no block of the JPEG spans two frames; decoded with plain chroma upsampling, frames do not bleed
-into one another.
+A film strip is decoded with one call and can be viewed with any program. The height of a frame is a
+multiple of 16, so that no JPEG block spans two frames; decoded with plain chroma upsampling, frames
+do not bleed into each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AUDIO = "audio.flac"
 # Second bytes of JPEG markers.
 _BASELINE, _START_OF_SCAN, _RESTART = 0xC0, 0xDA, 0xD0
 
-#: Bytes of a tar header and the unit that members are padded to.
+#: Size of a tar header, and the unit that members are padded to, bytes.
 TAR_BLOCK = 512
 
 _NPY_HEADER = re.compile(
@@ -55,14 +55,14 @@ class Sample:
     logmel: NDArray[np.float16]
     """(n_mels, num_mel_frames) float16, natural log of mel power."""
     row: dict[str, Any]
-    """The `.json` member: the clip's row less the columns that its place decides."""
+    """The `.json` member: the clip's row without `schema.LOCATION_COLUMNS`."""
 
     def __repr__(self) -> str:
         return f"Sample({self.clip_id}, frames={self.frames.shape}, logmel={self.logmel.shape})"
 
 
 def encode_strip(frames: NDArray[np.uint8], quality: int) -> bytes:
-    """Frames (T, H, W, 3) uint8 RGB -> a film strip, baseline JPEG with 4:2:0 chroma."""
+    """(T, H, W, 3) uint8 RGB -> a film strip: baseline JPEG with 4:2:0 chroma."""
     num_frames, height, width, _ = frames.shape
     if height % 16:
         raise ValueError(f"{height = } is not a multiple of 16; JPEG blocks would span two frames")
@@ -72,31 +72,33 @@ def encode_strip(frames: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def split_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    """The bytes of a JPEG of one frame as its headers and its coded blocks."""
-    place = 2
-    while data[place + 1] != _START_OF_SCAN:
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    scan = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    """Split the JPEG of one frame into its headers and its entropy-coded data."""
+    position = 2
+    while data[position + 1] != _START_OF_SCAN:
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    scan = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return data[:scan], data[scan:-2]
 
 
 def join_strip(head: bytes, scans: Sequence[bytes]) -> bytes:
-    """A film strip from frames that were coded one by one, with no block coded anew.
+    """Join separately encoded frames into a film strip without encoding them again.
 
-    A restart marker parts the frames: there a decoder begins afresh, as it does in each frame's own
-    JPEG, so the strip decodes to the very pixels of `encode_strip`.
+    Restart markers separate the frames. A decoder resets its state there, as at the start of each
+    frame's own JPEG, so the strip decodes to exactly the pixels of `encode_strip`.
 
     Args:
-        head: headers of one frame, by `split_jpeg`; those of all frames are equal.
-        scans: the coded blocks of the frames, by `split_jpeg`.
+        head: headers of one frame from `split_jpeg`; they are equal for all frames.
+        scans: entropy-coded data of the frames from `split_jpeg`.
     """
-    place = 2
-    while head[place + 1] != _BASELINE:
-        place += 2 + int.from_bytes(head[place + 2 : place + 4], "big")
-    height, width = (int.from_bytes(head[place + at : place + at + 2], "big") for at in (5, 7))
+    position = 2
+    while head[position + 1] != _BASELINE:
+        position += 2 + int.from_bytes(head[position + 2 : position + 4], "big")
+    size = head[position + 5 : position + 9]
+    height, width = int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
     if height % 16:
         raise ValueError(f"{height = } is not a multiple of 16; JPEG blocks would span two frames")
-    tall = head[: place + 5] + (height * len(scans)).to_bytes(2, "big") + head[place + 7 :]
+    strip_height = (height * len(scans)).to_bytes(2, "big")
+    tall = head[: position + 5] + strip_height + head[position + 7 :]
     interval = (height // 16 * -(-width // 16)).to_bytes(2, "big")
     parts = [tall[:2], b"\xff\xdd\x00\x04", interval, tall[2:]]
     for number, scan in enumerate(scans):
@@ -105,9 +107,9 @@ def join_strip(head: bytes, scans: Sequence[bytes]) -> bytes:
 
 
 def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]:
-    """A film strip -> frames (T, H, W, 3) uint8 RGB. Raises `FormatError` on broken bytes."""
+    """A film strip -> (T, H, W, 3) uint8 RGB. Raises `FormatError` for damaged bytes."""
     try:
-        # Smooth chroma upsampling would mix the touching rows of two frames; plain copies do not.
+        # Smooth chroma upsampling would mix adjacent rows of two frames; plain repetition does not.
         strip = simplejpeg.decode_jpeg(data, "RGB", fastupsample=True)
     except ValueError as error:
         raise FormatError(f"film strip is not a readable JPEG: {error}") from error
@@ -125,14 +127,15 @@ def encode_logmel(logmel: NDArray[np.float16]) -> bytes:
 
 
 def decode_logmel(data: bytes | memoryview) -> NDArray[np.float16]:
-    """`.npy` bytes -> (n_mels, num_mel_frames) float16. Raises `FormatError` on broken bytes."""
-    # The header has one form. Numpy's own reader evaluates it as Python, which CPython 3.11 does
-    # not do reliably in several threads at once.
+    """`.npy` bytes -> (n_mels, num_mel_frames) float16. Raises `FormatError` for damaged bytes."""
+    # The header has exactly one form. NumPy's own reader evaluates it as Python code, which
+    # CPython 3.11 does not do reliably in several threads at once.
     header = _NPY_HEADER.match(data)
     if header is None or int.from_bytes(header[1], "little") + 10 != header.end():
-        raise FormatError("log-mel is no .npy array of 2-D '<f2' in C order")
+        raise FormatError("log-mel is not a 2-D .npy array of '<f2' in C order")
     shape = (int(header[2]), int(header[3]))
-    # The header is not believed before its shape fits the bytes: it could ask for any memory.
+    # Not trusted until the shape matches the number of bytes: it could request any amount of
+    # memory.
     length = 2 * shape[0] * shape[1]
     if length != len(data) - header.end():
         raise FormatError(f"log-mel {shape} needs {length} bytes, not {len(data) - header.end()}")
@@ -165,10 +168,9 @@ def check_crc32c(data: bytes | memoryview | NDArray[np.uint8], clip: StoredClip)
 
 
 def member_at(data: memoryview, offset: int, name: str) -> memoryview | None:
-    """The member of that name whose tar header stands at `offset`, if it looks as the writer's do.
+    """The member `name` whose tar header is at `offset`; None unless it looks like our writer's.
 
-    For bytes that crc32c has verified: a loader finds a member in a fraction of the time that
-    `split_members` takes.
+    For bytes whose CRC-32C was verified; takes a fraction of the time of `split_members`.
     """
     start = offset + TAR_BLOCK
     header = bytes(data[offset:start]) if 0 <= offset <= len(data) - TAR_BLOCK else b""
@@ -182,10 +184,10 @@ def member_at(data: memoryview, offset: int, name: str) -> memoryview | None:
 
 
 def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
-    """Tar bytes of whole samples -> {clip_id: {member suffix: its bytes}}, in order, no copies.
+    """Tar bytes of whole samples -> {clip_id: {member suffix: bytes}}, in order, without copies.
 
     `data` is any run of consecutive samples of a shard, with or without the end-of-archive blocks.
-    Raises `FormatError` where a header is broken or a member is cut off.
+    Raises `FormatError` when a header is damaged or a member is truncated.
     """
     view = memoryview(data)
     samples: dict[str, dict[str, memoryview]] = {}
@@ -197,11 +199,13 @@ def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
         name, size = _plain_member(header) or _any_member(header, offset)
         start = offset + TAR_BLOCK
         if not 0 <= size <= len(view) - start:
-            raise FormatError(f"tar member {name!r} at byte {offset} is cut off or not a file")
+            raise FormatError(
+                f"tar member {name!r} at byte {offset} is truncated or not a regular file"
+            )
         clip_id, _, suffix = name.partition(".")
         members = samples.setdefault(clip_id, {})
         if suffix in members:
-            raise FormatError(f"tar member {name!r} at byte {offset} stands there twice")
+            raise FormatError(f"tar member {name!r} at byte {offset} occurs twice")
         members[suffix] = view[start : start + size]
         offset = start + padded(size)
     if offset < len(view) and len(view) - offset < TAR_BLOCK:
@@ -210,9 +214,9 @@ def split_members(data: bytes | memoryview) -> dict[str, dict[str, memoryview]]:
 
 
 def _plain_member(header: bytes) -> tuple[str, int] | None:
-    """Name and size of a regular file in a header as the writer makes them; None for any other.
+    """Name and size from a header in the form of our writer; None for any other form.
 
-    `tarfile` takes three times as long.
+    A third of the time of `tarfile`.
     """
     name = header[:100].rstrip(b"\0")
     size, checksum = header[124:135], header[148:154]
@@ -228,13 +232,15 @@ def _plain_member(header: bytes) -> tuple[str, int] | None:
 
 
 def _any_member(header: bytes, offset: int) -> tuple[str, int]:
-    """The same by the standard library. Raises `FormatError`."""
+    """Name and size from any header of a regular file. Raises `FormatError`."""
     try:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError) as error:
-        raise FormatError(f"broken tar header at byte {offset}: {error}") from error
+        raise FormatError(f"damaged tar header at byte {offset}: {error}") from error
     if not info.isreg():
-        raise FormatError(f"tar member {info.name!r} at byte {offset} is cut off or not a file")
+        raise FormatError(
+            f"tar member {info.name!r} at byte {offset} is truncated or not a regular file"
+        )
     return info.name, info.size
 
 
@@ -252,5 +258,5 @@ def decode_sample(clip_id: str, members: dict[str, memoryview]) -> Sample:
 
 
 def padded(size: int) -> int:
-    """Bytes that a member of `size` bytes takes in a tar, its header not counted."""
+    """Bytes that a member of `size` bytes occupies in a tar, not counting its header."""
     return -(-size // TAR_BLOCK) * TAR_BLOCK

@@ -1,4 +1,4 @@
-"""The rows of the index: one `ClipRow` a clip, one `MovieRow` a movie, and their Arrow schemas.
+"""Rows of the index: a `ClipRow` per clip, a `MovieRow` per movie, and their Arrow schemas.
 
 Time is integer nanoseconds on the movie timeline: t = 0 is the presentation start of the chosen
 video stream, and ranges are half-open, [start, end).
@@ -23,10 +23,10 @@ SPEC_VERSION = "1.0"
 Status = Literal["done", "quarantined", "failed", "skipped"]
 STATUSES: tuple[Status, ...] = ("done", "quarantined", "failed", "skipped")
 
-#: Columns of a clip that its own tar bytes determine; they cannot stand inside those bytes.
-PLACE_COLUMNS = ("tar_offset", "tar_bytes", "crc32c")
+#: Columns that describe the clip's bytes in the shard, and so cannot be part of those bytes.
+LOCATION_COLUMNS = ("tar_offset", "tar_bytes", "crc32c")
 
-#: Columns of a movie that are measured; they differ between runs that are otherwise equal.
+#: Measured columns of a movie; they differ between runs that are otherwise equal.
 MEASURED_COLUMNS = ("attempts", "decode_seconds", "wall_seconds")
 
 _INT32, _UINT32, _FLOAT32 = {"arrow": pa.int32()}, {"arrow": pa.uint32()}, {"arrow": pa.float32()}
@@ -41,31 +41,31 @@ class ClipContent:
     movie_id: str
     """`[a-z0-9_-]+`."""
     group: str
-    """Show or franchise; the movie itself where the corpus names none."""
+    """Show or franchise; the movie id if the corpus names none."""
     clip_number: int = field(metadata=_INT32)
-    """Place on the movie's clip grid, from 0; dropped clips leave gaps."""
+    """Position on the movie's clip grid, from 0; dropped clips leave gaps."""
     start_ns: int
-    """Start on the movie timeline."""
+    """Start on the movie timeline, inclusive."""
     end_ns: int
     """End on the movie timeline, exclusive."""
     first_frame_pts_ns: int
-    """When the clip's first frame came on screen; at most `start_ns`."""
+    """Presentation time of the clip's first frame; at most `start_ns`."""
     num_frames: int = field(metadata=_INT32)
     """Frames in the film strip; frame i is the one on screen at `start_ns + i / fps`."""
     fps: float
     """Frames per second inside the clip."""
     height: int = field(metadata=_INT32)
-    """Pixels of one frame; a multiple of 16."""
+    """Height of one frame, pixels; a multiple of 16."""
     width: int = field(metadata=_INT32)
-    """Pixels of one frame."""
+    """Width of one frame, pixels."""
     sample_rate_hz: int = field(metadata=_INT32)
-    """Rate of the audio that the spectrogram was computed from."""
+    """Sample rate of the audio that the log-mel was computed from, Hz."""
     num_audio_samples: int
-    """Samples of that audio in the clip."""
+    """Number of samples of that audio in the clip."""
     av_skew_ns: int
-    """Time of the clip's first audio sample less `start_ns`."""
+    """Time of the clip's first audio sample minus `start_ns`."""
     shot_id: int = field(metadata=_INT32)
-    """Number of the shot that holds the clip's first frame, from 0."""
+    """Number of the shot that contains the clip's first frame, from 0."""
     num_cuts: int = field(metadata=_INT32)
     """Shot cuts between the clip's frames."""
     luma_mean: float = field(metadata=_FLOAT32)
@@ -77,9 +77,9 @@ class ClipContent:
     audio_rms_dbfs: float = field(metadata=_FLOAT32)
     """RMS level, dB relative to full scale; -120 for digital silence."""
     audio_peak_dbfs: float = field(metadata=_FLOAT32)
-    """Highest sample, dB relative to full scale; -120 for digital silence."""
+    """Peak level, dB relative to full scale; -120 for digital silence."""
     filled_audio_ns: int
-    """How much of the clip's audio was missing in the source and filled with silence."""
+    """How much of the clip's audio is missing from the source and filled with silence."""
 
     def at(self, shard: str, tar_offset: int, tar_bytes: int, crc32c: int) -> ClipRow:
         """The index row of this clip at a position in a shard."""
@@ -103,34 +103,34 @@ class ClipContent:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRow(ClipContent):
-    """One clip of the index. Its sample's `.json` has these columns except `PLACE_COLUMNS`."""
+    """One clip of the index. Its sample's `.json` has these columns except `LOCATION_COLUMNS`."""
 
     shard: str
-    """Key of the shard, relative to the dataset."""
+    """Object key of the shard, relative to the dataset."""
     tar_offset: int
-    """First byte of the sample's members in the shard."""
+    """Offset of the sample's first byte in the shard."""
     tar_bytes: int
-    """Bytes of the sample's members: headers, contents, padding."""
+    """Size of the sample in the shard: headers, contents and padding of its members."""
     crc32c: int = field(metadata=_UINT32)
     """CRC-32C (Castagnoli) of those bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MovieRow:
-    """One movie of the corpus, also one that failed. Unknown numbers are 0, unknown words empty."""
+    """One movie of the corpus, whatever its status. Unknown numbers are 0, unknown texts empty."""
 
     movie_id: str
     group: str
     source_uri: str
     source_bytes: int
     source_fingerprint: str
-    """Of size and content samples (local) or size and ETag (object store)."""
+    """Digest of size and content samples (local), or of size and ETag (object store)."""
     recipe_fingerprint: str
     status: Status
     error_class: str = ""
-    """Class of the failure; empty when done."""
+    """Class of the failure; empty if and only if `done`."""
     error: str = ""
-    """Message of the failure; empty when done."""
+    """Message of the failure; empty if and only if `done`."""
     attempts: int = field(default=1, metadata=_INT32)
     duration_ns: int = 0
     num_clips: int = field(default=0, metadata=_INT32)
@@ -138,63 +138,62 @@ class MovieRow:
     shard_bytes: int = 0
     video_codec: str = ""
     video_width: int = field(default=0, metadata=_INT32)
-    """As coded, before rotation and cropping."""
+    """As encoded, before rotation and cropping."""
     video_height: int = field(default=0, metadata=_INT32)
     sar: str = ""
     """Sample aspect ratio, `num:den`."""
     rotation: int = field(default=0, metadata=_INT32)
-    """Degrees clockwise that were applied: 0, 90, 180 or 270."""
+    """Clockwise rotation that was applied, degrees: 0, 90, 180 or 270."""
     avg_frame_rate: str = ""
-    """As the container says, `num/den`."""
+    """As declared by the container, `num/den`."""
     is_vfr: bool = False
     field_order: str = ""
     hdr: str = ""
-    """Transfer of an HDR source (`smpte2084`, `arib-std-b67`); empty for SDR."""
+    """Transfer function of an HDR source (`smpte2084`, `arib-std-b67`); empty for SDR."""
     crop: str = ""
-    """Picture area kept, `width:height:x:y` of the upright picture; empty when no bars."""
+    """Area that was kept, `width:height:x:y` of the upright frame; empty without black bars."""
     audio_track: int = field(default=-1, metadata=_INT32)
     """Index of the chosen audio stream in the container."""
     audio_choice: str = ""
-    """Why that stream: `only track`, `language eng`, `default track`, ..."""
+    """Why that stream was chosen: `only track`, `language eng`, `default track`, ..."""
     audio_language: str = ""
     audio_codec: str = ""
     audio_channels: int = field(default=0, metadata=_INT32)
     audio_start_offset_ns: int = 0
     """Start of the audio stream on the movie timeline."""
     audio_filled_ns: int = 0
-    """How much of the movie's audio was missing and filled with silence."""
+    """How much of the movie's audio is missing and filled with silence."""
     audio_cut_ns: int = 0
-    """How much of it was left out because earlier audio already stood at its place."""
+    """How much audio was left out because earlier audio already covered its time."""
     audio_drift_ppm: float = 0.0
-    """How much the audio was stretched to follow its timestamps, parts per million."""
+    """How much the audio was stretched to match its timestamps, parts per million."""
     dropped_black: int = field(default=0, metadata=_INT32)
     dropped_silent: int = field(default=0, metadata=_INT32)
     dropped_frozen: int = field(default=0, metadata=_INT32)
     dropped_too_short: int = field(default=0, metadata=_INT32)
-    """Clips at the end of the movie that lack frames."""
+    """Clips at the end of the movie with too few frames."""
     decode_seconds: float = 0.0
-    """CPU seconds of ffmpeg over all attempts."""
+    """CPU time of ffmpeg over all attempts."""
     wall_seconds: float = 0.0
-    """From the movie's first task to its commit."""
+    """Wall time from the movie's first task to its commit record."""
     picture_applied: str = ""
-    """What was done to the picture, in order: fields, orientation, crop, pixels, colours."""
+    """What was done to the frames, in order: fields, orientation, crop, pixels, colors."""
     declared_duration_ns: int = 0
-    """Of the video stream as its container says; more than `duration_ns` when a file is cut off."""
+    """Of the video as its container declares it; more than `duration_ns` for truncated files."""
     video_held_ns: int = 0
-    """Time in which a frame stayed on screen after its first second: stills, or lost frames."""
+    """Time for which frames stayed on screen beyond their first second: stills, or lost frames."""
     wanted_language: str = ""
-    """Audio language that the corpus manifest asked for; empty when it did not."""
+    """Audio language requested by the manifest; empty if none."""
     wanted_audio_track: int = field(default=-1, metadata=_INT32)
-    """Audio stream that the corpus manifest asked for; -1 when it did not."""
+    """Audio stream requested by the manifest; -1 if none."""
     wanted_start_seconds: float = 0.0
-    """Start of the part that the corpus manifest asked for."""
+    """Start of the part requested by the manifest."""
     wanted_end_seconds: float = 0.0
-    """End of that part, exclusive; 0 for the movie's end."""
+    """End of that part, exclusive; 0 for the end of the movie."""
     dropped_damaged: int = field(default=0, metadata=_INT32)
-    """Clips with a frame that the decoder had to mend, or that is made from a mended one."""
+    """Clips with a frame that the decoder concealed, or that was predicted from such a frame."""
     video_lost_ns: int = 0
-    """Picture that is never on screen because the clock jumped back: a second recording joined on.
-    """
+    """Video that is never shown because the clock jumps back: recordings that were concatenated."""
 
     def to_json(self) -> str:
         """Canonical JSON of all columns."""
@@ -202,7 +201,7 @@ class MovieRow:
 
     @staticmethod
     def from_json(text: str | bytes) -> MovieRow:
-        """Inverse of `to_json`; columns that this version does not know are left out."""
+        """Inverse of `to_json`; columns unknown to this version are ignored."""
         known = {item.name for item in dataclasses.fields(MovieRow)}
         return MovieRow(**{k: v for k, v in json.loads(text).items() if k in known})
 
@@ -221,12 +220,12 @@ def _arrow_schema(row_type: type, first: Sequence[str] = ()) -> pa.Schema:
     return pa.schema(fields)
 
 
-_FIRST_CLIP_COLUMNS = ("clip_id", "movie_id", "group", "shard", *PLACE_COLUMNS)
+_FIRST_CLIP_COLUMNS = ("clip_id", "movie_id", "group", "shard", *LOCATION_COLUMNS)
 
 CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow, _FIRST_CLIP_COLUMNS)
 MOVIES_SCHEMA: pa.Schema = _arrow_schema(MovieRow)
 
-#: Columns that datasets made before they came do not have; rows have their defaults there.
+#: Columns that older datasets lack; their rows get the default values.
 ADDED_COLUMNS = ("dropped_damaged", "video_lost_ns")
 
 _FLOAT32_COLUMNS = tuple(item.name for item in CLIPS_SCHEMA if item.type == pa.float32())
@@ -245,13 +244,13 @@ def movies_table(rows: Iterable[MovieRow]) -> pa.Table:
 
 
 def clip_rows(table: pa.Table) -> list[ClipRow]:
-    """Inverse of `clips_table`; columns that this version does not know are left out."""
+    """Inverse of `clips_table`; columns unknown to this version are ignored."""
     require_columns(table, CLIPS_SCHEMA, "clips")
     return [ClipRow(**row) for row in _known(table, CLIPS_SCHEMA).to_pylist()]
 
 
 def movie_rows(table: pa.Table) -> list[MovieRow]:
-    """Inverse of `movies_table`; columns that this version does not know are left out."""
+    """Inverse of `movies_table`; columns unknown to this version are ignored."""
     require_columns(table, MOVIES_SCHEMA, "movies")
     return [MovieRow(**row) for row in _known(table, MOVIES_SCHEMA).to_pylist()]
 
@@ -261,9 +260,9 @@ def _known(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def parse_table(data: bytes, name: str) -> pa.Table:
-    """Parquet bytes as a table, its columns not checked. Raises `FormatError`, naming `name`."""
+    """Parquet bytes as a table; columns are not checked. Raises `FormatError`, naming `name`."""
     try:
-        # One thread: a process that ends while Arrow still starts its threads is aborted.
+        # One thread: a process that exits while Arrow is still starting threads is aborted.
         return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{name} is not readable Parquet: {error}") from error
@@ -272,7 +271,7 @@ def parse_table(data: bytes, name: str) -> pa.Table:
 def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
     """Raise `FormatError` unless `table` has every column of `schema` with its type.
 
-    `ADDED_COLUMNS` may be missing: the dataset is older than they are.
+    `ADDED_COLUMNS` may be missing, because older datasets lack them.
     """
     found = table.schema.names
     problems: Sequence[str] = [
@@ -282,7 +281,7 @@ def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
         or (item.name in found and table.schema.field(item.name).type != item.type)
     ]
     if problems:
-        raise FormatError(f"{name} table breaks the schema: {', '.join(problems)}")
+        raise FormatError(f"{name} table violates the schema: {', '.join(problems)}")
 
 
 def row_values(row: Any) -> dict[str, Any]:

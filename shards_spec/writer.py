@@ -1,7 +1,8 @@
-"""Writes shards, commit records and the index. The invariant: a commit record is written last.
+"""Writes the shards of one movie.
 
-A shard is built in a local temporary file, uploaded whole, and only counts once the commit record
-of its movie lists its clips. Equal inputs give equal bytes: fixed tar headers, no clocks.
+A shard is built in a local temporary file and uploaded as a whole. For readers it does not exist
+until the movie's commit record lists its clips. Equal inputs give equal bytes: tar headers are
+fixed and contain no times.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from shards_spec.storage import Storage
 
 
 class MovieWriter:
-    """Writes one movie's clips, in the order they are added, to its shards.
+    """Writes one movie's clips to its shards, in the order in which they are added.
 
-    Use as a context manager; `close` uploads the last shard. Nothing counts before `write_commit`.
+    A context manager; `close` uploads the last shard. Readers see none of it before `write_commit`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MovieWriter:
     def add(self, clip: ClipContent, members: Mapping[str, bytes]) -> None:
         """Append one clip. `members` maps suffixes to bytes; the `.json` member is added here."""
         if clip.movie_id != self._movie_id:
-            raise FormatError(f"clip {clip.clip_id} is not of movie {self._movie_id}")
+            raise FormatError(f"clip {clip.clip_id} does not belong to movie {self._movie_id}")
         if self._shard is None:
             key = layout.shard_key(self._movie_id, self.num_shards)
             self._shard = _OpenShard(key, Path(self._folder.name) / "shard.tar")
@@ -68,7 +69,7 @@ class MovieWriter:
             self._finish_shard()
 
     def close(self) -> None:
-        """Upload the shard that is still open."""
+        """Upload the shard that is still open, if any."""
         if self._shard is not None:
             self._finish_shard()
 
@@ -83,7 +84,7 @@ class MovieWriter:
 
 
 class _OpenShard:
-    """A tar that is being written to a local file, sample by sample."""
+    """A shard that is being written to a local file, sample by sample."""
 
     def __init__(self, key: str, path: Path) -> None:
         self.key = key
@@ -99,14 +100,14 @@ class _OpenShard:
         return row
 
     def finish(self) -> Path:
-        # End of archive: two zero blocks, and nothing more.
+        # End of archive: exactly two zero blocks.
         self._file.write(bytes(1024))
         self._file.close()
         return self._path
 
 
 def tar_sample(clip_id: str, members: Mapping[str, bytes]) -> bytes:
-    """The tar members of one sample, without end-of-archive blocks; a multiple of 512 bytes."""
+    """Tar bytes of one sample, without end-of-archive blocks; a multiple of 512 bytes."""
     buffer = io.BytesIO()
     writer = webdataset.TarWriter(
         buffer, encoder=False, compress=False, mtime=0, user="", group="", mode=0o644

@@ -1,4 +1,4 @@
-"""One door to every kind of storage."""
+"""Access to local folders, S3, GCS, Azure and web servers through one class."""
 
 from __future__ import annotations
 

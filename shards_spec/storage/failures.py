@@ -1,4 +1,4 @@
-"""Which of our errors a failure is that obstore has no exception class for, by obstore's text."""
+"""Maps failures without an exception class in obstore to our errors, by obstore's message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DISK_FULL = re.compile(r"\[Errno (28|122|69)\]|\(os error (28|122|69)\)")
 
 
 class CutShortError(StorageError):
-    """An answer of the store ended early."""
+    """A response of the store ended early."""
 
 
 def explained(where: str, reason: str) -> StorageError:
@@ -36,7 +36,7 @@ def explained(where: str, reason: str) -> StorageError:
         return CutShortError(f"{where}: {reason}")
     if "416 Range Not Satisfiable" in reason or "range was invalid" in reason:
         return StorageError(
-            f"{where}: it ends before; it is cut off, or the index is of another version"
+            f"{where}: the object is shorter; it is truncated, or the index is of another version"
         )
     if "403 Forbidden" in reason or "401 Unauthorized" in reason:
         return AccessDeniedError(f"{where}: {DENIED}")

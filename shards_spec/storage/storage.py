@@ -1,11 +1,11 @@
-"""The one door to stored bytes: local folders, S3, GCS, Azure and HTTP, by URI, through obstore.
+"""Access to stored objects by URI, through obstore: local folders, S3, GCS, Azure and HTTP.
 
     /data/shards, data/shards, file:///data/shards     local folder
     s3://bucket/prefix  gs://bucket/prefix  az://container/prefix
     http://host/prefix  https://host/prefix            read only
 
-Writes are atomic: an object appears whole under its final name or not at all. Credentials and
-endpoints come from the environment, see `stores`.
+Writes are atomic: an object appears complete under its final key, or not at all. Credentials and
+endpoints come from the environment; see `stores`.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ from shards_spec.storage.stores import MAX_RETRIES, normalise_uri, open_store
 
 _STREAM_BYTES = 8 * 1024 * 1024
 
-#: Parts of 5 MiB of a large object that are sent at the same time; more take memory (70 MiB for
-#: obstore's own 12), and every core of a node may be writing.
+#: Concurrent 5 MiB parts of the upload of a large object. More would need memory (70 MiB for
+#: obstore's default of 12), and every core of a node may be writing.
 _PARTS_IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a listing says of one object."""
+    """One object as a listing describes it."""
 
     key: str
     """Relative to the storage's URI."""
     size: int
     """Bytes."""
     etag: str
-    """Changes with the content; empty where the store gives none."""
+    """Changes with the content; empty if the store has none."""
 
 
 class Storage:
-    """A folder or prefix that objects are read from and written to by relative key.
+    """A folder or prefix whose objects are read and written by relative key.
 
-    Instances are cheap to pickle: they travel as their URI and open again on the other side.
+    Instances are cheap to pickle: only the URI is sent, and the receiver opens it again.
     """
 
     def __init__(self, uri: str, *, create: bool = False, max_retries: int = MAX_RETRIES) -> None:
-        """Open `uri`; with `create`, make a missing local folder.
+        """Open `uri`; with `create`, create a missing local folder.
 
-        A remote request that fails is sent again up to `max_retries` times, unseen by the caller.
+        Failed remote requests are retried up to `max_retries` times before an error is raised.
 
         Raises:
             InputError: the scheme is unknown, or a local folder does not exist.
@@ -69,7 +69,7 @@ class Storage:
         self.uri = normalise_uri(uri)
         scheme = urlsplit(self.uri).scheme
         self.is_local = scheme == "file"
-        #: A web server: read only, and without a listing.
+        #: A web server: read-only and without listings.
         self.is_web = scheme in ("http", "https")
         self.max_retries = max_retries
         self._store = open_store(self.uri, create, max_retries)
@@ -78,7 +78,7 @@ class Storage:
         return (_reopened, (self.uri, self.max_retries))
 
     def with_retries(self, max_retries: int) -> Storage:
-        """The same objects, with failures shown after so many retries."""
+        """The same objects with another number of retries."""
         if self.is_local or max_retries == self.max_retries:
             return self
         return Storage(self.uri, max_retries=max_retries)
@@ -91,7 +91,7 @@ class Storage:
         return f"{self.uri}/{key}"
 
     def local_path(self, key: str = "") -> Path:
-        """Where an object lies on this machine; only for local storage."""
+        """Path of an object on this machine; for local storage only."""
         assert self.is_local, self.uri
         return Path(unquote(urlsplit(self.uri).path)) / key
 
@@ -101,7 +101,7 @@ class Storage:
             return bytes(obstore.get(self._store, key).bytes())
 
     def get_range(self, key: str, start: int, length: int) -> memoryview:
-        """Bytes [start, start + length) of an object; raises `StorageError` when it is shorter."""
+        """Bytes [start, start + length) of an object; raises `StorageError` if it is shorter."""
         if length == 0:
             return memoryview(b"")
         with self._errors(f"read {length} bytes at offset {start} of", key):
@@ -113,9 +113,9 @@ class Storage:
         return data
 
     def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
-        """Fill `target` with an object's bytes from `start` on, as they arrive.
+        """Fill `target` with an object's bytes from `start`, as they arrive.
 
-        Gives again and again how many of them are there; those that came before an error are good.
+        Yields the number of bytes so far, repeatedly. Bytes received before an error are valid.
         """
         if len(target) == 0:
             return
@@ -134,9 +134,9 @@ class Storage:
     def stream_range(
         self, key: str, start: int, length: int, *, expected: ObjectInfo | None = None
     ) -> Iterator[memoryview]:
-        """The same bytes in pieces as they arrive; those that came before an error are good.
+        """Yield the same bytes in pieces as they arrive. Pieces received before an error are valid.
 
-        Raises `ObjectChangedError`, before any byte, when size or ETag are not those `expected`.
+        Raises `ObjectChangedError` before the first byte if size or ETag differ from `expected`.
         """
         if self.is_local or length == 0:
             yield self.get_range(key, start, length)
@@ -147,25 +147,28 @@ class Storage:
             found = obstore.get(self._store, key, options=options)
             if expected is not None:
                 self._require(expected, _info(found.meta))
-            # Larger pieces would lose what had arrived of one when the connection is cut.
+            # With larger pieces, more of what has arrived is lost when a connection breaks.
             for piece in found.stream(min_chunk_size=1):
                 data = memoryview(piece)
                 missing -= len(data)
                 yield data
         if missing:
             raise StorageError(
-                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, {missing} of them "
-                "did not come; it is cut off, or the index is of another version"
+                f"{self.uri_of(key)}: {missing} of {length} bytes at offset {start} did not "
+                "arrive; it is truncated, or the index is of another version"
             )
 
     def put(self, key: str, data: bytes | bytearray | memoryview | Path) -> None:
-        """Write an object whole: it appears under its key when complete, replacing an older one."""
+        """Write an object atomically; an existing one is replaced."""
         self._refuse_web("written to")
         with self._errors("write", key):
             obstore.put(self._store, key, data, max_concurrency=_PARTS_IN_FLIGHT)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; whether it was written. One of many succeeds."""
+        """Write an object unless it exists; returns whether it was written.
+
+        Of several concurrent callers, exactly one succeeds.
+        """
         self._refuse_web("written to")
         try:
             with self._errors("write", key):
@@ -175,7 +178,7 @@ class Storage:
         return True
 
     def download(self, key: str, path: Path) -> None:
-        """Copy an object to a local file, in pieces: memory stays bounded."""
+        """Copy an object to a local file in pieces, with bounded memory."""
         with self._errors("read", key), path.open("wb") as file:
             for piece in obstore.get(self._store, key).stream(min_chunk_size=_STREAM_BYTES):
                 file.write(piece)
@@ -186,7 +189,7 @@ class Storage:
             return _info(obstore.head(self._store, key))
 
     def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
+        """Whether an object exists."""
         try:
             self.head(key)
         except ObjectNotFoundError:
@@ -194,12 +197,12 @@ class Storage:
         return True
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects below a prefix (whole path segments), sorted by key."""
+        """All objects under a prefix (whole path segments), sorted by key."""
         self._refuse_web("listed")
         yield from sorted(self._listed(prefix), key=lambda info: info.key)
 
     def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
-        """A whole listing. obstore repeats a request that fails, but not an answer cut short."""
+        """A complete listing. obstore retries failed requests, but not truncated responses."""
         retries = self.max_retries
         while True:
             try:
@@ -212,7 +215,7 @@ class Storage:
             retries -= 1
 
     def delete(self, key: str) -> None:
-        """Delete an object; a missing one is no error."""
+        """Delete an object; it may be missing."""
         self._refuse_web("written to")
         with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
             obstore.delete(self._store, key)
@@ -220,16 +223,16 @@ class Storage:
     def _require_all(self, key: str, start: int, length: int, num_read: int) -> None:
         if num_read != length:
             raise StorageError(
-                f"{self.uri_of(key)}: {length} bytes wanted at offset {start}, the object has only "
-                f"{start + num_read} bytes; it is cut off, or the index is of another version"
+                f"{self.uri_of(key)}: {length} bytes expected at offset {start}, but there are only "
+                f"{num_read}; it is truncated, or the index is of another version"
             )
 
     def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:
-        # Not left to the store by `If-Match`: web servers ignore that, or never match a weak tag.
+        # Not by `If-Match`: web servers ignore it, or never match a weak ETag.
         if (expected.size, expected.etag) != (found.size, found.etag):
             raise ObjectChangedError(
-                f"{self.uri_of(expected.key)} is another object by now: {found.size} bytes, tag "
-                f"{found.etag!r}, not {expected.size} with {expected.etag!r}"
+                f"{self.uri_of(expected.key)} was replaced: {found.size} bytes with ETag "
+                f"{found.etag!r}, expected {expected.size} with {expected.etag!r}"
             )
 
     def _refuse_web(self, what: str) -> None:
@@ -238,7 +241,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _errors(self, verb: str, key: str) -> Iterator[None]:
-        """Turn obstore's exceptions into ours, without their debug dumps."""
+        """Translate obstore's exceptions into ours, without their debug dumps."""
         where = f"could not {verb} {self.uri_of(key).rstrip('/')}"
         try:
             yield
@@ -246,7 +249,7 @@ class Storage:
             missing = "the bucket" if verb == "write" and not self.is_local else "it"
             raise ObjectNotFoundError(f"{where}: {missing} does not exist") from error
         except obstore_errors.AlreadyExistsError as error:
-            raise ObjectExistsError(f"{where}: it exists") from error
+            raise ObjectExistsError(f"{where}: it already exists") from error
         except (
             obstore_errors.PermissionDeniedError,
             obstore_errors.UnauthenticatedError,
@@ -266,5 +269,5 @@ def _info(meta: Any) -> ObjectInfo:
 
 
 def _quoted(etag: str) -> str:
-    """An ETag as HTTP writes it: Azure's listings, but not its other answers, lack the quotes."""
+    """An ETag as HTTP writes it: in Azure's listings, unlike elsewhere, it lacks the quotes."""
     return f'"{etag}"' if etag and not etag.endswith('"') else etag

@@ -1,12 +1,12 @@
-"""Which store a URI names, and opening it: schemes, endpoints, retries.
+"""Opens the store that a URI names: schemes, endpoints, retries.
 
-Everything that a store needs beside its URI comes from the environment:
+Everything that a store needs besides its URI comes from the environment:
 
     s3   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, ...   AWS_ENDPOINT_URL
     gs   GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_BEARER_TOKEN, ...    GOOGLE_BASE_URL
     az   AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...  AZURE_STORAGE_ENDPOINT
 
-On a machine of the cloud, its metadata service gives what is missing.
+On a cloud machine, the metadata service provides missing credentials.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REMOTE_SCHEMES = (
     *("http", "https"),
 )
 
-#: Variables that name another endpoint than the cloud's own.
+#: Environment variables that replace the cloud's own endpoint.
 _ENDPOINTS = {
     **dict.fromkeys(("s3", "s3a"), ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
     "gs": ("GOOGLE_BASE_URL",),
@@ -37,14 +37,14 @@ _ENDPOINTS = {
     ),
 }
 
-#: Each request is tried again on connection errors and 5xx/429 answers, with back-off.
+#: Requests are retried after connection errors and 5xx and 429 responses, with back-off.
 MAX_RETRIES, RETRY_SECONDS = 6, 60
 
 
 def normalise_uri(uri: str) -> str:
     """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
 
-    Raises `InputError` for a scheme that no store serves.
+    Raises `InputError` for an unknown scheme.
     """
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if scheme == "":
@@ -60,9 +60,9 @@ def normalise_uri(uri: str) -> str:
 
 
 def open_store(uri: str, create: bool, max_retries: int) -> Any:
-    """obstore's store of a normalised URI; with `create`, a missing local folder is made.
+    """The obstore store of a normalised URI; with `create`, a missing local folder is created.
 
-    Raises `InputError` for a local folder that does not exist, and for settings that make no store.
+    Raises `InputError` when a local folder does not exist or the settings are not usable.
     """
     parts = urlsplit(uri)
     if parts.scheme == "file":

@@ -1,4 +1,4 @@
-"""Whether a dataset keeps the specification."""
+"""Checks a dataset against the shard format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks on the bytes of one clip: pure functions from bytes and row to problems."""
+"""Checks of the bytes of one clip: pure functions of bytes and row."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from shards_spec.sample import (
     decode_strip,
     split_members,
 )
-from shards_spec.schema import PLACE_COLUMNS, ClipRow, row_values
+from shards_spec.schema import LOCATION_COLUMNS, ClipRow, row_values
 from shards_spec.validation.report import Problem
 from shards_spec.writer import tar_sample
 
-#: Least value of a log-mel: ln(1e-10) is -23.026, its nearest float16 -23.031.
-LEAST_LOGMEL = -23.032
+#: Lowest value of a log-mel: ln(1e-10) is -23.026, and the nearest float16 -23.031.
+MIN_LOGMEL = -23.032
 
 Members = Mapping[str, memoryview]
 
 
 def clip_problems(data: memoryview, row: ClipRow, recipe: Recipe) -> Iterator[Problem]:
-    """Everything that is wrong with the byte range of one clip."""
+    """All problems with the byte range of one clip."""
     try:
         check_crc32c(data, row)
     except ChecksumError as error:
@@ -50,66 +50,66 @@ def clip_problems(data: memoryview, row: ClipRow, recipe: Recipe) -> Iterator[Pr
 def _members(data: memoryview, row: ClipRow, recipe: Recipe) -> Members:
     samples = split_members(data)
     if list(samples) != [row.clip_id]:
-        raise FormatError(f"holds {', '.join(samples) or 'nothing'}")
+        raise FormatError(f"contains {', '.join(samples) or 'nothing'}")
     members = samples[row.clip_id]
     expected = {FRAMES, LOGMEL, ROW} | ({AUDIO} if recipe.store_audio else set())
     if missing := sorted(expected - set(members)):
         raise FormatError(f"lacks {', '.join(missing)}")
-    # A tar of these members has one form only: order, header values and padding are fixed.
+    # These members have only one valid tar form: order, header values and padding are fixed.
     written = tar_sample(row.clip_id, {name: bytes(value) for name, value in members.items()})
     if written != data:
-        raise FormatError("order of members, tar headers or padding are not those of the format")
+        raise FormatError("order of members, tar headers or padding differ from the format")
     return members
 
 
 def check_frames(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The film strip is a baseline JPEG of the row's shape."""
+    """The film strip is a baseline JPEG with the shape in the index."""
     data = bytes(members[FRAMES])
     if _frame_marker(data) != 0xC0:
-        raise FormatError("film strip is no baseline JPEG")
-    found = decode_strip(data, row.num_frames).shape
+        raise FormatError("film strip is not a baseline JPEG")
+    shape = decode_strip(data, row.num_frames).shape
     expected = (row.num_frames, row.height, row.width, 3)
-    if found != expected:
-        raise FormatError(f"film strip is {found}, the index says {expected}")
+    if shape != expected:
+        raise FormatError(f"film strip is {shape}, but {expected} in the index")
 
 
 def check_logmel(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The spectrogram has the recipe's shape and holds only possible values."""
+    """The log-mel has the recipe's shape and only valid values."""
     logmel = decode_logmel(members[LOGMEL])
     expected = (recipe.n_mels, recipe.num_mel_frames)
     if logmel.shape != expected:
-        raise FormatError(f"log-mel is {logmel.shape}, the recipe says {expected}")
+        raise FormatError(f"log-mel is {logmel.shape}, but {expected} in the recipe")
     if not np.isfinite(logmel).all():
         raise FormatError("log-mel has values that are not finite")
-    if logmel.min() < LEAST_LOGMEL:
-        raise FormatError(f"log-mel has {logmel.min()}, below ln(1e-10)")
+    if logmel.min() < MIN_LOGMEL:
+        raise FormatError(f"log-mel has the value {logmel.min()}, which is below ln(1e-10)")
 
 
 def check_audio(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The optional FLAC stream is mono, of the recipe's rate and length."""
+    """The optional FLAC stream is mono, with the recipe's rate and the length in the index."""
     if AUDIO not in members:
         return
     head = bytes(members[AUDIO][:26])
     if len(head) < 26 or head[:4] != b"fLaC" or head[4] & 0x7F != 0:
-        raise FormatError("audio is no FLAC stream")
+        raise FormatError("audio is not a FLAC stream")
     # STREAMINFO: 20 bits rate, 3 bits channels - 1, 5 bits depth - 1, 36 bits samples.
     packed = int.from_bytes(head[18:26], "big")
-    found = (packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1)
+    actual = (packed >> 44, (packed >> 41 & 7) + 1, packed & (1 << 36) - 1)
     expected = (recipe.sample_rate_hz, 1, row.num_audio_samples)
-    if found != expected:
-        raise FormatError(f"audio has (rate, channels, samples) {found}, expected {expected}")
+    if actual != expected:
+        raise FormatError(f"audio has (rate, channels, samples) {actual}, expected {expected}")
 
 
 def check_row(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The `.json` member holds the index's row less the columns of its place."""
+    """The `.json` member equals the index's row without `LOCATION_COLUMNS`."""
     try:
         member = json.loads(bytes(members[ROW]))
     except ValueError as error:
         raise FormatError(f".json is not JSON: {error}") from error
     if not isinstance(member, dict):
-        raise FormatError(".json is no JSON object")
+        raise FormatError(".json is not a JSON object")
     for name, value in row_values(row).items():
-        if name not in PLACE_COLUMNS and member.get(name) != value:
+        if name not in LOCATION_COLUMNS and member.get(name) != value:
             raise FormatError(f"{name} is {member.get(name)!r} in .json, {value!r} in the index")
 
 
@@ -122,7 +122,7 @@ _CHECKS = {
 
 
 def _frame_marker(data: bytes) -> int:
-    """The second byte of a JPEG's start-of-frame marker; 0xC0 is baseline; 0 if there is none."""
+    """Second byte of a JPEG's start-of-frame marker: 0xC0 for baseline, 0 if there is none."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

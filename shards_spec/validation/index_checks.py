@@ -1,4 +1,4 @@
-"""Checks on the index alone: pure functions from rows to problems. Names are those of `CHECKS`."""
+"""Checks of the index alone: pure functions from rows to problems, named as in `CHECKS`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Problems = Iterator[Problem]
 
 
 def info_problems(info: dict[str, Any]) -> Problems:
-    """`dataset.json`: recipe, its fingerprint, the keys that must be there."""
+    """`dataset.json`: recipe, its fingerprint, required keys."""
     where = layout.DATASET_JSON
     try:
         recipe_of(info)
@@ -34,17 +34,16 @@ def info_problems(info: dict[str, Any]) -> Problems:
         yield Problem("dataset_json", where, str(error))
     expected = fingerprint_of(info["recipe"])
     if info.get("recipe_fingerprint") != expected:
-        found = info.get("recipe_fingerprint")
-        yield Problem(
-            "dataset_json", where, f"recipe_fingerprint {found}, of the recipe {expected}"
-        )
+        recorded = info.get("recipe_fingerprint")
+        message = f"recipe_fingerprint is {recorded}, but that of the recipe is {expected}"
+        yield Problem("dataset_json", where, message)
     for key, kind in (("ffmpeg_version", str), ("totals", dict)):
         if not isinstance(info.get(key), kind):
-            yield Problem("dataset_json", where, f"{key} is missing or no {kind.__name__}")
+            yield Problem("dataset_json", where, f"{key} is missing or not a {kind.__name__}")
 
 
 def schema_problems(table: pa.Table, schema: pa.Schema, where: str) -> Problems:
-    """Every column of `schema` is there with its type, without nulls; numbers are finite."""
+    """Every column of `schema` exists with its type, without nulls; numbers are finite."""
     for item in schema:
         if item.name not in table.schema.names:
             if item.name not in ADDED_COLUMNS:
@@ -52,36 +51,36 @@ def schema_problems(table: pa.Table, schema: pa.Schema, where: str) -> Problems:
             continue
         column = table[item.name]
         if column.type != item.type:
-            yield Problem("schema", where, f"{item.name} is {column.type}, should be {item.type}")
+            yield Problem("schema", where, f"{item.name} is {column.type}, expected {item.type}")
         elif column.null_count:
             yield Problem("schema", where, f"{item.name} has {column.null_count} nulls")
         elif (
             pa.types.is_floating(item.type)
             and not pc.all(pc.is_finite(column), min_count=0).as_py()
         ):
-            yield Problem("schema", where, f"{item.name} has values that are not finite")
+            yield Problem("schema", where, f"{item.name} has non-finite values")
 
 
 def sorted_problems(table: pa.Table, keys: Sequence[str], where: str) -> Problems:
-    """Rows stand in ascending order of `keys`."""
+    """Rows are in ascending order of `keys`."""
     order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in keys])
-    places = pa.array(range(table.num_rows), pa.uint64())
-    moved = pc.sum(pc.not_equal(order, places), min_count=0).as_py()
+    positions = pa.array(range(table.num_rows), pa.uint64())
+    moved = pc.sum(pc.not_equal(order, positions), min_count=0).as_py()
     if moved:
-        yield Problem("sorted", where, f"{moved} rows are not in the order of {', '.join(keys)}")
+        yield Problem("sorted", where, f"{moved} rows are not in order of {', '.join(keys)}")
 
 
 def unique_problems(clips: pa.Table) -> Problems:
-    """No clip id stands twice in the index."""
+    """No clip id occurs twice in the index."""
     if pc.count_distinct(clips["clip_id"]).as_py() == clips.num_rows:
         return
     for clip_id, count in Counter(clips["clip_id"].to_pylist()).items():
         if count > 1:
-            yield Problem("unique", layout.CLIPS_PARQUET, f"stands {count} times", clip_id)
+            yield Problem("unique", layout.CLIPS_PARQUET, f"occurs {count} times", clip_id)
 
 
 def totals_problems(info: dict[str, Any], movies: pa.Table, num_clips: int) -> Problems:
-    """`totals` in `dataset.json` equal what the tables hold."""
+    """`totals` in `dataset.json` agree with the tables."""
     expected = {"movies": movies.num_rows, "clips": num_clips}
     statuses = Counter(movies["status"].to_pylist())
     expected |= {f"movies_{status}": statuses[status] for status in STATUSES}
@@ -91,28 +90,30 @@ def totals_problems(info: dict[str, Any], movies: pa.Table, num_clips: int) -> P
     expected["duration_ns"] = pc.sum(done["duration_ns"], min_count=0).as_py()
     totals = info.get("totals")
     for key, value in expected.items():
-        found = totals.get(key) if isinstance(totals, dict) else None
-        if found != value:
-            message = f"totals.{key} is {found}, the index has {value}"
+        total = totals.get(key) if isinstance(totals, dict) else None
+        if total != value:
+            message = f"totals.{key} is {total}, but {value} in the index"
             yield Problem("totals", layout.DATASET_JSON, message)
 
 
 def row_problems(
     movie: MovieRow, rows: Sequence[ClipRow], sizes: Mapping[str, int], recipe_fingerprint: str
 ) -> Problems:
-    """A movie's row equals what is there. `sizes`: bytes of the shards that exist, by key."""
+    """A movie's row agrees with its clips and shards. `sizes`: bytes of existing shards, by key."""
     where = movie.movie_id
     if movie.status not in STATUSES:
-        yield Problem("movies", where, f"status {movie.status!r} is none of {', '.join(STATUSES)}")
+        yield Problem(
+            "movies", where, f"status {movie.status!r} is not one of {', '.join(STATUSES)}"
+        )
     done = movie.status == "done"
     if done == bool(movie.error_class) or done == bool(movie.error):
         text = f"{movie.error_class!r}: {movie.error!r}"
-        yield Problem("movies", where, f"status {movie.status} does not go with error {text}")
+        yield Problem("movies", where, f"status {movie.status} contradicts the error {text}")
     if done and movie.duration_ns <= 0:
         yield Problem("movies", where, f"duration_ns is {movie.duration_ns}")
     if done and movie.recipe_fingerprint != recipe_fingerprint:
-        found = movie.recipe_fingerprint
-        yield Problem("movies", where, f"recipe {found}, the dataset's is {recipe_fingerprint}")
+        message = f"recipe {movie.recipe_fingerprint}, but the dataset's is {recipe_fingerprint}"
+        yield Problem("movies", where, message)
     shards = {row.shard for row in rows}
     present = [sizes[shard] for shard in shards if shard in sizes]
     facts = {"num_clips": len(rows), "num_shards": len(shards)}
@@ -120,13 +121,15 @@ def row_problems(
         facts["shard_bytes"] = sum(present)
     for name, value in facts.items():
         if getattr(movie, name) != value:
-            yield Problem("movies", where, f"{name} is {getattr(movie, name)}, there are {value}")
+            yield Problem(
+                "movies", where, f"{name} is {getattr(movie, name)}, but there are {value}"
+            )
 
 
 def structure_problems(
     movie_id: str, rows: Sequence[ClipRow], sizes: Mapping[str, int]
 ) -> Problems:
-    """The movie's shards exist and are numbered from 0 without gap."""
+    """The movie's shards exist and are numbered from 0 without gaps."""
     shards = sorted({row.shard for row in rows})
     for number, shard in enumerate(shards):
         if shard not in sizes:
@@ -137,64 +140,66 @@ def structure_problems(
 
 
 def purity_problems(movie_id: str, rows: Sequence[ClipRow]) -> Problems:
-    """Ids are well formed, and every clip lies in a shard of its own movie."""
+    """Ids are well formed, and every clip is in a shard of its own movie."""
     prefix = f"{layout.shards_prefix(movie_id)}/{movie_id}-"
     if not layout.is_movie_id(movie_id):
-        yield Problem("purity", movie_id, "is no movie id")
+        yield Problem("purity", movie_id, "is not a valid movie id")
     for row in rows:
         if not row.shard.startswith(prefix):
-            yield Problem("purity", row.shard, f"clip of movie {movie_id}", row.clip_id)
+            yield Problem("purity", row.shard, f"has a clip of movie {movie_id}", row.clip_id)
         expected = layout.clip_id(movie_id, row.clip_number)
         if row.clip_id != expected:
             yield Problem("purity", row.shard, f"clip id should be {expected}", row.clip_id)
     groups = {row.group for row in rows}
     if len(groups) > 1:
-        yield Problem("purity", movie_id, f"is in {len(groups)} groups: {sorted(groups)[:3]}")
+        yield Problem("purity", movie_id, f"has {len(groups)} groups: {sorted(groups)[:3]}")
 
 
 def permutation_problems(movie_id: str, rows: Sequence[ClipRow]) -> Problems:
-    """Each clip number of a movie once."""
+    """Each clip number of a movie occurs once."""
     for number, count in Counter(row.clip_number for row in rows).items():
         if count > 1 or number < 0:
-            yield Problem("permutation", movie_id, f"clip number {number} stands {count} times")
+            yield Problem("permutation", movie_id, f"clip number {number} occurs {count} times")
 
 
 def time_problems(movie: MovieRow, rows: Sequence[ClipRow], recipe: Recipe) -> Problems:
-    """Clips lie on the grid and inside the movie, and overlap only as the recipe says."""
+    """Clips are on the grid and inside the movie, and overlap only as far as the recipe allows."""
     frame_ns = recipe.grid_ns(1)
     for row in rows:
         for message in _time_messages(row, movie.duration_ns + frame_ns, recipe):
             yield Problem("time", row.shard, message, row.clip_id)
-    # Rounding to whole nanoseconds may add one at either end.
+    # Rounding to whole nanoseconds can add one.
     allowed_ns = recipe.grid_ns(recipe.overlap_frames) + (1 if recipe.overlap_frames else 0)
-    for one, two in pairwise(sorted(rows, key=lambda row: row.start_ns)):
-        overlap_ns = one.end_ns - two.start_ns
+    for earlier, later in pairwise(sorted(rows, key=lambda row: row.start_ns)):
+        overlap_ns = earlier.end_ns - later.start_ns
         if overlap_ns > allowed_ns:
-            message = f"overlaps clip {one.clip_id} by {overlap_ns} ns, {allowed_ns} are allowed"
-            yield Problem("time", two.shard, message, two.clip_id)
+            message = (
+                f"overlaps clip {earlier.clip_id} by {overlap_ns} ns, allowed are {allowed_ns}"
+            )
+            yield Problem("time", later.shard, message, later.clip_id)
 
 
 def _time_messages(row: ClipRow, last_ns: int, recipe: Recipe) -> Iterator[str]:
     span = f"[{row.start_ns}, {row.end_ns}) ns"
     first_step = row.clip_number * recipe.stride_frames
     if recipe.clips == "shots":
-        # Any step may be the start of a shot.
+        # A shot can start at any step.
         first_step = round(Fraction(row.start_ns, NANOSECONDS) * recipe.fps_fraction)
     start_ns, end_ns = recipe.grid_ns(first_step), recipe.grid_ns(first_step + recipe.num_frames)
     if not 0 <= row.start_ns < row.end_ns:
-        yield f"{span} is no time range"
+        yield f"{span} is not a time range"
     elif (row.start_ns, row.end_ns) != (start_ns, end_ns):
-        yield f"{span} is not on the grid: clip {row.clip_number} is [{start_ns}, {end_ns}) ns"
+        yield f"{span} is off the grid: clip {row.clip_number} should be [{start_ns}, {end_ns}) ns"
     if recipe.clips == "shots" and row.num_cuts:
-        yield f"{span} crosses {row.num_cuts} cuts, but the recipe's clips keep to one shot"
+        yield f"{span} crosses {row.num_cuts} cuts, but with this recipe clips are within one shot"
     if row.end_ns > last_ns:
-        yield f"{span} goes beyond the movie's end at {last_ns} ns"
+        yield f"{span} ends after the end of the movie at {last_ns} ns"
     if row.first_frame_pts_ns > row.start_ns:
-        yield f"first frame came at {row.first_frame_pts_ns} ns, after the start {row.start_ns}"
+        yield f"first frame is at {row.first_frame_pts_ns} ns, after the start at {row.start_ns} ns"
 
 
 def recipe_problems(movie_id: str, rows: Sequence[ClipRow], recipe: Recipe) -> Problems:
-    """Counts, rates and sizes are the recipe's; all clips of a movie have one shape."""
+    """Counts, rates and sizes agree with the recipe; all clips of a movie have one shape."""
     expected = {
         "num_frames": recipe.num_frames,
         "fps": recipe.fps,
@@ -204,11 +209,12 @@ def recipe_problems(movie_id: str, rows: Sequence[ClipRow], recipe: Recipe) -> P
     for row in rows:
         for name, value in expected.items():
             if getattr(row, name) != value:
-                message = f"{name} is {getattr(row, name)}, the recipe says {value}"
+                message = f"{name} is {getattr(row, name)}, but {value} in the recipe"
                 yield Problem("recipe", row.shard, message, row.clip_id)
         if row.height % 16 or min(row.height, row.width) != recipe.short_side:
             message = (
-                f"{row.width}x{row.height}: short side {recipe.short_side}, height a multiple of 16"
+                f"is {row.width}x{row.height}; expected a short side of {recipe.short_side} and a "
+                "height that is a multiple of 16"
             )
             yield Problem("recipe", row.shard, message, row.clip_id)
     shapes = {(row.height, row.width) for row in rows}
@@ -219,19 +225,19 @@ def recipe_problems(movie_id: str, rows: Sequence[ClipRow], recipe: Recipe) -> P
 
 
 def range_problems(shard: str, rows: Sequence[ClipRow], size: int) -> Problems:
-    """The ranges of a shard touch, start at 0 and end at its two end blocks."""
+    """The byte ranges of a shard start at 0, are adjacent, and end at its two end blocks."""
     position = 0
     for row in sorted(rows, key=lambda row: row.tar_offset):
         if row.tar_offset != position:
-            message = f"starts at byte {row.tar_offset}, the one before ends at {position}"
+            message = f"starts at byte {row.tar_offset}, but the previous clip ends at {position}"
             yield Problem("ranges", shard, message, row.clip_id)
         position = row.tar_offset + row.tar_bytes
         if row.tar_bytes <= 0 or row.tar_bytes % TAR_BLOCK:
             message = f"has {row.tar_bytes} bytes, not a multiple of {TAR_BLOCK}"
             yield Problem("ranges", shard, message, row.clip_id)
         elif position > size:
-            message = f"ends at byte {position}, the shard has only {size}"
+            message = f"ends at byte {position}, but the shard has only {size} bytes"
             yield Problem("ranges", shard, message, row.clip_id)
     if size != position + END_BYTES:
-        message = f"has {size} bytes, its clips and end blocks take {position + END_BYTES}"
+        message = f"has {size} bytes, but clips and end blocks take {position + END_BYTES}"
         yield Problem("ranges", shard, message)

@@ -1,4 +1,4 @@
-"""Checks on one movie: its rows, its commit record, and its shards, read in bounded pieces."""
+"""Checks of one movie: its rows, its commit record, and its shards, read in bounded pieces."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from shards_spec.validation.clip_checks import clip_problems
 from shards_spec.validation.index_checks import END_BYTES
 from shards_spec.validation.report import Problem
 
-#: Bytes fetched with one request, at least one clip.
+#: Bytes per request; at least one clip.
 READ_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A dataset under validation. Its tables have the right columns; nothing else is known yet."""
+    """A dataset under validation. Only the columns of its tables have been checked yet."""
 
     storage: Storage
     info: dict[str, Any]
     recipe: Recipe
     movies: list[MovieRow]
     clips: dict[str, pa.Table]
-    """Each movie's rows of the index, in the order of the index, by movie id."""
+    """Each movie's clips, in the order of the index, by movie id."""
     sizes: dict[str, int]
-    """Bytes of the shards that exist, by key."""
+    """Sizes of the existing shards, bytes, by key."""
 
 
 def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Problem]:
-    """All problems of one movie: its rows, its commit record, its shards."""
+    """All problems of one movie."""
     table = data.clips.get(movie.movie_id)
     rows = [] if table is None else clip_rows(table)
     fingerprint = str(data.info.get("recipe_fingerprint"))
@@ -57,7 +57,7 @@ def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Prob
 def _commit_problems(
     storage: Storage, movie: MovieRow, rows: Sequence[ClipRow]
 ) -> Iterator[Problem]:
-    """The commit record holds the same rows as the index."""
+    """The commit record has the same rows as the index."""
     key = layout.commit_key(movie.movie_id)
     try:
         committed, clips = read_commit(storage, movie.movie_id)
@@ -67,19 +67,20 @@ def _commit_problems(
     if names := _differences(committed, movie):
         yield Problem("commits", key, f"differs from {layout.MOVIES_PARQUET} in {names}")
     if len(clips) != len(rows):
-        message = f"lists {len(clips)} clips, {layout.CLIPS_PARQUET} {len(rows)}"
+        message = f"has {len(clips)} clips, {layout.CLIPS_PARQUET} has {len(rows)}"
         yield Problem("commits", key, message)
-    for one, two in zip(clips, rows, strict=False):
-        if names := _differences(one, two):
+    for committed_row, row in zip(clips, rows, strict=False):
+        if names := _differences(committed_row, row):
             message = f"differs from {layout.CLIPS_PARQUET} in {names}"
-            yield Problem("commits", key, message, two.clip_id)
+            yield Problem("commits", key, message, row.clip_id)
 
 
-def _differences(one: MovieRow | ClipRow, two: MovieRow | ClipRow) -> str:
-    if one == two:
+def _differences(committed: MovieRow | ClipRow, indexed: MovieRow | ClipRow) -> str:
+    """Names of the columns in which two rows differ."""
+    if committed == indexed:
         return ""
-    other = row_values(two)
-    return ", ".join(name for name, value in row_values(one).items() if value != other[name])
+    values = row_values(indexed)
+    return ", ".join(k for k, value in row_values(committed).items() if value != values[k])
 
 
 def _shard_problems(
@@ -103,7 +104,7 @@ def _shard_problems(
 
 
 def _batches(rows: Sequence[ClipRow]) -> Iterator[list[ClipRow]]:
-    """Runs of clips that touch, of about `READ_BYTES` each."""
+    """Runs of adjacent clips of about `READ_BYTES` each."""
     batch: list[ClipRow] = []
     for row in rows:
         if batch:

@@ -1,4 +1,4 @@
-"""What a validation found: problems counted by check, with the first few of each as examples."""
+"""Result of a validation: the problems of each check, counted, with the first few as examples."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from rich.text import Text
 
 from shards_spec.validation.spread import Spread
 
-#: Problems of a check that are shown; all are counted.
+#: Problems that are kept per check; all are counted.
 MAX_EXAMPLES = 5
 
 #: Every check, in the order of the report.
 CHECKS = {
     "dataset_json": "keys, version, recipe and its fingerprint",
     "schema": "columns and types of both tables, no nulls",
-    "sorted": "rows of both tables stand in their order",
-    "commits": "the index equals the commit records",
-    "totals": "totals in dataset.json equal the index",
+    "sorted": "rows of both tables are in order",
+    "commits": "index and commit records agree",
+    "totals": "totals in dataset.json agree with the index",
     "movies": "status, error, clips, shards and bytes of each movie",
-    "structure": "every shard of the index exists; numbers without gaps",
+    "structure": "every shard in the index exists; numbers without gaps",
     "purity": "shard, clip id and movie agree",
-    "unique": "no clip id twice",
-    "permutation": "each clip number of a movie once",
-    "time": "the clip grid, inside the movie, no overlap",
-    "recipe": "frames, rates and sizes are the recipe's",
-    "ranges": "byte ranges cover each shard without gap, up to its two end blocks",
+    "unique": "no duplicate clip ids",
+    "permutation": "no duplicate clip numbers in a movie",
+    "time": "clips on the grid, inside the movie, without overlap",
+    "recipe": "frames, rates and sizes as in the recipe",
+    "ranges": "byte ranges cover each shard without gaps, up to its two end blocks",
     "checksum": "crc32c of every byte range",
-    "members": "each range holds exactly its sample's tar members",
-    "frames": "film strips decode to the row's shape",
-    "logmel": "spectrograms decode to the recipe's shape, finite",
-    "audio": "optional FLAC streams: mono, the recipe's rate and length",
-    "row": "the .json member equals the index",
-    "stray": "shards that no commit lists (warning)",
-    "temporary": "remains of broken writes (warning)",
+    "members": "each byte range has exactly its sample's tar members",
+    "frames": "film strips decode to the shape in the index",
+    "logmel": "log-mels decode to the recipe's shape, finite values",
+    "audio": "optional FLAC: mono, rate and length as in the index",
+    "row": "the .json member agrees with the index",
+    "stray": "shards that no commit record lists (warning)",
+    "temporary": "leftovers of interrupted writes (warning)",
 }
 WARNINGS = frozenset({"stray", "temporary"})
 
@@ -48,16 +48,16 @@ BYTE_CHECKS = frozenset({"checksum", "members", "frames", "logmel", "audio", "ro
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as the format says."""
+    """One violation of the format."""
 
     check: str
     """A key of `CHECKS`."""
     where: str
-    """Key of the object, or id of the movie."""
+    """Key of the object, or movie id."""
     message: str
-    """What was found and what was expected."""
+    """What was found, and what was expected."""
     clip_id: str = ""
-    """Empty when the problem is not one clip's."""
+    """Empty if the problem is not about one clip."""
 
     def __str__(self) -> str:
         return f"{self.where}{f' clip {self.clip_id}' if self.clip_id else ''}: {self.message}"
@@ -65,14 +65,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check over the whole dataset."""
+    """Result of one check for the whole dataset."""
 
     name: str
     num_problems: int
     examples: tuple[Problem, ...]
     """The first few problems."""
     skipped: bool = False
-    """Not run: `--quick`, or an earlier problem left nothing to check."""
+    """Not run: `--quick`, or nothing to check because of an earlier problem."""
 
     @property
     def state(self) -> str:
@@ -84,7 +84,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a validation."""
+    """Result of a validation."""
 
     uri: str
     num_movies: int
@@ -93,11 +93,11 @@ class Report:
     shard_bytes: int
     checks: tuple[CheckResult, ...]
     spread: Spread | None
-    """How far apart in time the clips of a run stand; None without clips."""
+    """How far apart in time the clips of a run are; None without clips."""
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed; warnings do not count."""
+        """Whether no check failed, warnings aside."""
         return not any(check.state == "failed" for check in self.checks)
 
     def check(self, name: str) -> CheckResult:
@@ -117,17 +117,17 @@ class Report:
         table = Table(title=Text(self.uri), title_justify="left")
         for name in ("check", "result", "about"):
             table.add_column(name, no_wrap=name != "about")
-        colours = {"ok": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
+        colors = {"ok": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
         for check in self.checks:
             count = f" {check.num_problems:,}" if check.num_problems else ""
-            colour = colours[check.state]
-            result = f"[{colour}]{check.state}{count}[/{colour}]"
+            color = colors[check.state]
+            result = f"[{color}]{check.state}{count}[/{color}]"
             table.add_row(check.name, result, CHECKS[check.name])
         return table
 
 
 class Collector:
-    """Counts problems from many threads and keeps the first few of each check."""
+    """Collects problems from many threads: counts all, keeps the first few of each check."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = dict.fromkeys(CHECKS, 0)
@@ -149,12 +149,12 @@ class Collector:
         self._skipped.update(names)
 
     def results(self) -> tuple[CheckResult, ...]:
-        """One result per check, in the order of `CHECKS`; examples sorted by place."""
+        """One result per check, in the order of `CHECKS`; examples sorted by location."""
         return tuple(
             CheckResult(
                 name,
                 self._counts[name],
-                tuple(sorted(self._examples[name], key=lambda one: (one.where, one.clip_id))),
+                tuple(sorted(self._examples[name], key=lambda item: (item.where, item.clip_id))),
                 name in self._skipped,
             )
             for name in CHECKS

@@ -1,4 +1,4 @@
-"""How far apart in time the clips of a run stand, beside what a plain random order would give."""
+"""How far apart in time the clips of a run are, compared with a plain random order."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from numpy.typing import NDArray
 
 from shards_spec.order import STRATA, run_gaps_ns
 
-#: Random orders drawn per movie, so that the comparison is steady for short movies too.
+#: Random orders drawn per movie, so that the comparison is stable for short movies too.
 _NUM_DRAWS = 4
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The smallest time between two clips, over all runs of `run_clips` consecutive clips."""
+    """Smallest time between two clips of a run, over all runs of `run_clips` consecutive clips."""
 
     run_clips: int
     num_runs: int
     smallest_gap_seconds: float
-    """Of all runs."""
+    """Minimum over all runs."""
     median_gap_seconds: float
-    """Median over the runs of each run's smallest gap."""
+    """Median over all runs."""
     random_smallest_gap_seconds: float
     """The same for a plain random order of the same clips."""
     random_median_gap_seconds: float
 
 
 def measure_spread(movies: Iterable[NDArray[np.int64]]) -> Spread | None:
-    """The spread over all movies, each given as its clips' `start_ns` in shard order.
+    """The spread of all movies; each is an array of its clips' `start_ns` in shard order.
 
-    Runs do not cross movies. None when no movie has two clips.
+    Runs do not cross movies. None if no movie has two clips.
     """
-    # Starts lie on a grid, so gaps take few values: counts stay small for any number of clips.
-    ours: Counter[int] = Counter()
+    # Starts lie on a grid, so gaps have few distinct values: the counts stay small.
+    actual: Counter[int] = Counter()
     random: Counter[int] = Counter()
     rng = np.random.default_rng(0)
     for start_ns in movies:
-        _count(ours, start_ns)
+        _count(actual, start_ns)
         for _ in range(_NUM_DRAWS):
             _count(random, rng.permutation(start_ns))
-    if not ours:
+    if not actual:
         return None
     return Spread(
         run_clips=STRATA,
-        num_runs=ours.total(),
-        smallest_gap_seconds=min(ours) / 1e9,
-        median_gap_seconds=_median(ours) / 1e9,
+        num_runs=actual.total(),
+        smallest_gap_seconds=min(actual) / 1e9,
+        median_gap_seconds=_median(actual) / 1e9,
         random_smallest_gap_seconds=min(random) / 1e9,
         random_median_gap_seconds=_median(random) / 1e9,
     )

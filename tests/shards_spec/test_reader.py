@@ -57,7 +57,7 @@ def test_other_clip_at_the_place_is_named(data):
 def test_cut_shard(data):
     row = clip_rows(data.clips)[-1]
     data.storage.put(row.shard, data.storage.get(row.shard)[: row.tar_offset + 100])
-    with pytest.raises(StorageError, match="cut off"):
+    with pytest.raises(StorageError, match="truncated"):
         read_clips(data.storage, [row])
 
 

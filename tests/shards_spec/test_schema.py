@@ -11,7 +11,7 @@ from shards_spec.errors import FormatError
 from shards_spec.schema import (
     ADDED_COLUMNS,
     CLIPS_SCHEMA,
-    PLACE_COLUMNS,
+    LOCATION_COLUMNS,
     MovieRow,
     clip_rows,
     clips_table,
@@ -69,7 +69,9 @@ def test_member_equals_the_index_row(clip):
     row = dataclasses.replace(clip, luma_mean=100.1)  # not a float32
     member = json.loads(row.to_member(row.shard))
     indexed = clips_table([row]).to_pylist()[0]
-    assert member == {name: value for name, value in indexed.items() if name not in PLACE_COLUMNS}
+    assert member == {
+        name: value for name, value in indexed.items() if name not in LOCATION_COLUMNS
+    }
 
 
 def test_member_rejects_numbers_that_json_has_no_form_for(clip):

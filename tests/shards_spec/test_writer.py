@@ -61,7 +61,7 @@ def test_a_clip_of_another_movie_is_refused(toy, tmp_path):
     row = toy.toy_row(recipe, "other", "other", 0, 32, 48)
     with (
         MovieWriter(Storage(str(tmp_path)), "this", 1) as writer,
-        pytest.raises(FormatError, match="not of movie this"),
+        pytest.raises(FormatError, match="does not belong to movie this"),
     ):
         writer.add(row, {})
 
@@ -109,7 +109,7 @@ def test_broken_and_foreign_commits_are_refused(make_toy_dataset, tmp_path):
         with pytest.raises(FormatError, match="movie-000 is unreadable"):
             read_commit(storage, "movie-000")
     storage.put(layout.commit_key("other"), whole)
-    with pytest.raises(FormatError, match="it is of movie 'movie-000'"):
+    with pytest.raises(FormatError, match="it belongs to movie 'movie-000'"):
         read_commit(storage, "other")
 
 

@@ -97,7 +97,7 @@ def test_bad_input_is_one_line_and_exit_2(
 
 def test_a_folder_that_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--data", str(tmp_path)]) == 2
-    assert "is no dataset" in capsys.readouterr().err
+    assert "is not a dataset" in capsys.readouterr().err
 
 
 def test_wrong_flags_are_exit_2(capsys: pytest.CaptureFixture[str]) -> None:

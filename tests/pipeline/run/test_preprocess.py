@@ -227,8 +227,8 @@ def test_a_run_that_fails_as_a_whole_stops_and_writes_nothing_off(
         (["preprocess", "{film}", "--out", "{film}"], "is a file, not a folder"),
         (["preprocess", "{film}", "--out", "{tmp}/o", "--short-side", "100"], "multiple of 16"),
         (["status", "{tmp}"], "no dataset and no run"),
-        (["report", "{tmp}"], "is no dataset"),
-        (["retry", "{tmp}"], "is no dataset"),
+        (["report", "{tmp}"], "is not a dataset"),
+        (["retry", "{tmp}"], "is not a dataset"),
     ],
 )
 def test_bad_input_ends_in_one_message_and_exit_code_2(

@@ -59,7 +59,7 @@ def test_validate_json(run, data):
 @pytest.mark.parametrize("command", ["validate", "inspect"])
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("/no/such", "does not exist"), ("foo://x", "unknown scheme"), ("/", "is no dataset")],
+    [("/no/such", "does not exist"), ("foo://x", "unknown scheme"), ("/", "is not a dataset")],
 )
 def test_unusable_input_is_one_line_and_2(run, command, uri, message):
     code, out, err = run(command, uri=uri)

@@ -82,7 +82,7 @@ def test_missing_objects(storage, tmp_path):
 @pytest.mark.parametrize(("start", "length"), [(5, 10), (50, 10)])
 def test_short_range(storage, start, length):
     storage.put("x", b"0123456789")
-    with pytest.raises(StorageError, match="cut off") as caught:
+    with pytest.raises(StorageError, match="truncated") as caught:
         storage.get_range("x", start, length)
     assert f"offset {start}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -173,7 +173,7 @@ def test_web_is_read_by_range(web, tmp_path):
     assert storage.get("a b") == b"0123456789"
     assert bytes(storage.get_range("a b", 2, 3)) == b"234"
     assert storage.head("a b").size == 10
-    with pytest.raises(StorageError, match="cut off"):
+    with pytest.raises(StorageError, match="truncated"):
         storage.get_range("a b", 8, 10)
     with pytest.raises(ObjectNotFoundError):
         storage.get("no")

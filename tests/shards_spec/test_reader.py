@@ -50,7 +50,7 @@ def test_flipped_byte_names_shard_and_clip(data):
 def test_other_clip_at_the_place_is_named(data):
     first, second = clip_rows(data.clips)[:2]
     wrong = dataclasses.replace(first, clip_id=second.clip_id)
-    with pytest.raises(FormatError, match=f"{second.clip_id} expected, found {first.clip_id}"):
+    with pytest.raises(FormatError, match=f"expected clip {second.clip_id}, found {first.clip_id}"):
         read_clips(data.storage, [wrong])
 
 

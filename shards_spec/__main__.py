@@ -6,7 +6,6 @@ Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,4 +169,4 @@ def _two_columns(title: str, values: dict[str, Any]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.end_process(main())

@@ -223,8 +223,8 @@ class Storage:
     def _require_all(self, key: str, start: int, length: int, num_read: int) -> None:
         if num_read != length:
             raise StorageError(
-                f"{self.uri_of(key)}: {length} bytes expected at offset {start}, but there are only "
-                f"{num_read}; it is truncated, or the index is of another version"
+                f"{self.uri_of(key)}: {length} bytes expected at offset {start}, but only "
+                f"{num_read} exist; it is truncated, or the index is of another version"
             )
 
     def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:

@@ -79,7 +79,7 @@ def _config(arguments: argparse.Namespace) -> Any:
         recipe,
         **{"steps": steps, "log_every": max(1, steps // 30), "eval_every": 0},
         checkpoint_every=steps,
-        optimiser=dataclasses.replace(recipe.optimiser, warmup_steps=min(1000, steps)),
+        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=min(1000, steps)),
         stream=stream,
         tensorboard=False,
     )

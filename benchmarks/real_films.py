@@ -71,7 +71,7 @@ def account_of(movies: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of movies")
-    parser.add_argument("--steps", type=int, default=400, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=400, help="optimizer steps")
     parser.add_argument("--heldout", type=float, default=0.2, help="share of movies to evaluate on")
     parser.add_argument("--out", type=Path, default=RESULTS / "real_films.md", help="result file")
     given = parser.parse_args()

@@ -182,7 +182,7 @@ def train(
 
     Raises:
         InputError: the dataset is unusable, or the folder holds a run with other settings.
-        NonFiniteLossError: training diverged; the last checkpoint is from before.
+        NonFiniteStepError: training diverged; the last checkpoint is from before.
     """
     folder = Path(run)
     settings = _train_config(config, folder) if isinstance(config, str) else config

@@ -1,7 +1,8 @@
 """`python -m trainer train | plan | evaluate | export | study`: shards to models.
 
-Exit codes: 0 done, or stopped by SIGTERM with a checkpoint; 1 training diverged, or what was to be
-proven was not; 2 bad arguments, or something that a run needs cannot be used; 130 interrupted.
+Exit codes: 0 done; 1 training diverged, or a check such as `--min-lift` failed; 2 bad arguments or
+unusable input; 130 interrupted by Ctrl-C; 143 stopped by SIGTERM with a checkpoint, before the last
+step: the same command resumes.
 """
 
 from __future__ import annotations
@@ -9,253 +10,250 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from shards_spec.errors import InputError, ReelshardsError
-from trainer.config import TrainConfig, saved_config
+from shards_spec.cli import Command, ExitCode, print_json, run_reporting_errors, version
+from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
-from trainer.recipes import RECIPES
-from trainer.study.config import StudyConfig, World
+from trainer.recipes import RECIPES, recipe
+from trainer.study.config import StudyConfig, StudyCorpus
 
-RecipeName = Literal["auto", "small", "study", "study-gpu", "r2plus1d18"]
+if TYPE_CHECKING:
+    RecipeName = str
+else:
+    RecipeName = Literal[("auto", *RECIPES)]
 
 PROGRAM = "python -m trainer"
+DESCRIPTION = "Train audio-visual models on clip shards, grouped by movie."
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainArguments:
-    """Train a model from shards; in the folder of an unfinished run, go on with it."""
-
-    data: str
-    """URI of the dataset."""
-    run: Path
-    """Folder of the run: metrics.jsonl, config.json, checkpoints/."""
-    config: RecipeName = "auto"
-    """Recipe that the settings below start from; auto is r2plus1d18 with a GPU, else small, or
-    what the folder's run was started with."""
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanArguments:
-    """Show what a batch policy gives on a dataset, before training on it."""
-
-    data: str
-    """URI of the dataset."""
-    config: RecipeName = "auto"
-    """Recipe that policy and seed come from."""
-    dump: str = ""
-    """File to write the global batches to, one JSON line a step; empty for none."""
-    epochs: int = 1
-    """Epochs in the dump."""
-    json: bool = False
-    """Machine-readable output."""
-    seed: int = 0
-    """Decides the batches."""
-    policy: BatchPolicy
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateArguments:
-    """Judge what a run has learnt on movies that it did not train on."""
-
-    data: str
-    """URI of the dataset."""
-    run: Path
-    """Folder of the run."""
-    labels: Path | None = None
-    """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
-    label_column: str = ""
-    """Column of the index of clips to take as the class, instead of a table."""
-    min_lift: float = 0.0
-    """Exit with 1 unless within-movie R@1 is at least this many times chance, both ways."""
-    json: bool = False
-    """Machine-readable output."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportArguments:
-    """Write a run's encoders as safetensors, with their preprocessing and a model card."""
-
-    run: Path
-    """Folder of the run."""
-    out: Path
-    """Folder for the files; made if it is missing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyArguments:
-    """Train and judge runs that differ in one thing each, the share of within-movie negatives
-    first of all; write a page of what came out."""
-
-    data: str
-    """URI of the main dataset."""
-    run: Path
-    """Folder of the study; each run gets a folder in it, finished ones are kept."""
-    labels: Path | None = None
-    """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
-    name: str = "the movies"
-    """What the main dataset is, in a few words."""
-    others: tuple[tuple[str, str, Path], ...] = ()
-    """Further datasets for the comparison `worlds`: name, URI and labels of each."""
-    config: RecipeName = "study"
-    """Recipe of all runs."""
-    study: tyro.conf.OmitArgPrefixes[StudyConfig] = field(default_factory=StudyConfig)
-
-
-def train_command(arguments: Sequence[str]) -> int:
-    """train a model from shards, or go on training it"""
-    settings = _settings(arguments)
-    default = TrainArguments(data=tyro.MISSING, run=tyro.MISSING, settings=settings)
-    given = _parse("train", TrainArguments, arguments, default)
-    from trainer.train import NonFiniteLossError, train
-
-    try:
-        train(given.data, given.run, given.settings)
-    except NonFiniteLossError as error:
-        return _complain(str(error), FAILED)
-    except KeyboardInterrupt:
-        advice = "the same command goes on from the newest checkpoint there"
-        return _complain(f"interrupted; what {given.run} holds is whole: {advice}", INTERRUPTED)
-    return DONE
-
-
-def plan_command(arguments: Sequence[str]) -> int:
-    """show what a batch policy gives on a dataset"""
-    recipe = _recipe(_option(arguments, "--config", "auto"))
-    default = PlanArguments(data=tyro.MISSING, policy=recipe.policy, seed=recipe.seed)
-    given = _parse("plan", PlanArguments, arguments, default)
-    from trainer import plan_report
-
-    return plan_report.plan_command(
-        given.data, given.policy, given.seed, given.epochs, given.dump, given.json
-    )
-
-
-def evaluate_command(arguments: Sequence[str]) -> int:
-    """judge what a run has learnt on movies that it did not train on"""
-    given = _parse("evaluate", EvaluateArguments, arguments)
-    from trainer.evaluate import evaluate
-
-    found = evaluate.evaluate(given.data, given.run, given.labels, given.label_column)
-    _say(found.to_text() if given.json else "\n".join(found.lines()))
-    lifts = found.lifts().values()
-    # No movie with two clips is no proof either.
-    if given.min_lift and min(lifts, default=0.0) < given.min_lift:
-        return _complain(f"within-movie R@1 is below {given.min_lift:g} times chance", FAILED)
-    return DONE
-
-
-def export_command(arguments: Sequence[str]) -> int:
-    """write a run's encoders as safetensors, with a model card"""
-    given = _parse("export", ExportArguments, arguments)
-    from trainer.evaluate import export
-
-    return _say("\n".join(str(path) for path in export(given.run, given.out)))
-
-
-def study_command(arguments: Sequence[str]) -> int:
-    """compare runs with more and fewer within-movie negatives"""
-    given = _parse("study", StudyArguments, arguments)
-    from trainer.study.runner import study
-
-    worlds = [World(name=given.name, data=given.data, labels=given.labels)]
-    worlds += [World(name=name, data=data, labels=labels) for name, data, labels in given.others]
-    outcome = study(worlds, given.run, _recipe(given.config), given.study)
-    return _say("\n".join(outcome.lines()))
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": train_command,
-    "plan": plan_command,
-    "evaluate": evaluate_command,
-    "export": export_command,
-    "study": study_command,
+#: Former flags, still accepted, by prefix.
+FORMER_FLAGS = {
+    "--optimiser.": "--optimizer.",
+    "--accept-grown": "--allow-appended-data",
+    "--no-accept-grown": "--no-allow-appended-data",
 }
 
 
-def main(arguments: Sequence[str]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a model from shards; in the folder of an unfinished run, resume it."""
+
+    data: str
+    """URI of the dataset."""
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder: metrics.jsonl, config.json, checkpoints/."""
+    config: RecipeName = "auto"
+    """Recipe that provides the defaults of the settings below; auto is r2plus1d18 with a GPU, else
+    small, or the settings of the run in that folder."""
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+    def run(self) -> int:
+        """Train; stopped by SIGTERM is an exit code of its own, so that schedulers requeue."""
+        from trainer.train import train
+
+        outcome = train(self.data, self.run_folder, self.settings)
+        return ExitCode.DRAINED if outcome.stopped_by_signal else ExitCode.DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Show the batches of a policy on a dataset, before training on them."""
+
+    data: str
+    """URI of the dataset."""
+    config: RecipeName = "auto"
+    """Recipe that provides the defaults of policy and seed."""
+    dump: str = ""
+    """File to write the global batches to, one JSON line per step; empty for none."""
+    epochs: int = 1
+    """Epochs in the dump."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    seed: int = 0
+    """Determines the batches."""
+    policy: BatchPolicy
+
+    def run(self) -> int:
+        """Print the report, and write the dump if requested."""
+        from trainer.plan_report import plan_command
+
+        return plan_command(self.data, self.policy, self.seed, self.epochs, self.dump, self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate a run on movies that it did not train on."""
+
+    data: str
+    """URI of the dataset."""
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder."""
+    labels: Path | None = None
+    """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    label_column: str = ""
+    """Column of the clip index to use as the class, instead of a table."""
+    min_lift: float = 0.0
+    """Exit with 1 unless within-movie R@1 is at least this many times chance, both ways."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+    def run(self) -> int:
+        """Print all metrics; 1 if `min_lift` is missed."""
+        from trainer.evaluate import evaluate
+
+        evaluation = evaluate(self.data, self.run_folder, self.labels, self.label_column)
+        if self.json:
+            print_json(evaluation.to_json())
+        else:
+            sys.stdout.write("\n".join(evaluation.lines()) + "\n")
+        # Without a movie of two clips there is no within-movie figure, hence nothing is shown.
+        if self.min_lift and not min(evaluation.lifts().values(), default=0.0) >= self.min_lift:
+            sys.stderr.write(f"error: within-movie R@1 is below {self.min_lift:g} times chance\n")
+            return ExitCode.SOME_FAILED
+        return ExitCode.DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run's encoders as safetensors, with their preprocessing and a model card."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder."""
+    out: Path
+    """Folder for the files; created if missing."""
+
+    def run(self) -> int:
+        """Write the files and print their paths."""
+        from trainer.evaluate import export
+
+        paths = export(self.run_folder, self.out)
+        sys.stdout.write("".join(f"{path}\n" for path in paths))
+        return ExitCode.DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Train and evaluate runs that differ in one setting each, above all in the share of
+    within-movie negatives, and write a result page."""
+
+    data: str
+    """URI of the main dataset."""
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Study folder; each run gets a folder in it, and finished runs are kept."""
+    labels: Path | None = None
+    """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    name: str = "the movies"
+    """Short description of the main dataset."""
+    others: tuple[tuple[str, str, Path], ...] = ()
+    """Further datasets for the comparison `corpora`: name, URI and labels of each."""
+    config: RecipeName = "study"
+    """Recipe of all runs."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    study: tyro.conf.OmitArgPrefixes[StudyConfig] = field(default_factory=StudyConfig)
+
+    def run(self) -> int:
+        """Make the missing runs, then print the summary."""
+        from trainer.study.runner import study
+
+        corpora = [
+            StudyCorpus(name=self.name, data=self.data, labels=self.labels),
+            *(StudyCorpus(name=name, data=data, labels=path) for name, data, path in self.others),
+        ]
+        outcome = study(corpora, self.run_folder, recipe(self.config), self.study)
+        if self.json:
+            print_json(outcome.to_json())
+        else:
+            sys.stdout.write("\n".join(outcome.lines()) + "\n")
+        return ExitCode.DONE
+
+
+#: Every command by name.
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "plan": Plan,
+    "evaluate": Evaluate,
+    "export": Export,
+    "study": Study,
+}
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     """Run one command; returns the exit code."""
-    # Idle OpenMP threads spin by default; beside the threads that decode clips, that made steps on
-    # a busy 2-core machine ten times slower. OpenMP reads this once, when torch is loaded.
+    # Idle OpenMP threads spin by default; together with the threads that decode clips, that made
+    # steps on a busy 2-core machine ten times slower. OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not arguments or arguments[0] in ("-h", "--help"):
-        _say(_usage())
-        return DONE if arguments else BAD_INPUT
-    command = COMMANDS.get(arguments[0])
-    if command is None:
-        return _complain(f"there is no command {arguments[0]!r}; one of {', '.join(COMMANDS)}")
-    try:
-        return command(arguments[1:])
-    except ReelshardsError as error:
-        return _complain(str(error))
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        sys.stdout.write(f"reelshards {version()}\n")
+        return ExitCode.DONE
+    return run_reporting_errors(lambda: parse(words, prog).run())
 
 
-def _settings(arguments: Sequence[str]) -> TrainConfig:
-    """What the flags of `train` start from: the recipe, or the settings of the run at hand."""
-    recipe, run = _option(arguments, "--config", ""), _option(arguments, "--run", "")
-    saved = saved_config(Path(run)) if run and not recipe else None
-    # A run that was told to stop at some step would otherwise stop there again at once, and one
-    # that was told to accept a grown dataset would accept the next one unasked.
-    if saved:
-        return dataclasses.replace(saved, stop_at_step=0, accept_grown=False)
-    return _recipe(recipe or "auto")
+def parse(arguments: Sequence[str], prog: str = PROGRAM) -> Command:
+    """The command that the arguments name; exits with status 2 when they do not parse."""
+    words = [_current_flag(word) for word in arguments]
+    defaults = _defaults(words, prog)
+    kinds: list[Any] = []
+    for name, kind in COMMANDS.items():
+        default = defaults.get(name, tyro.MISSING_NONPROP)
+        kinds.append(Annotated[kind, tyro.conf.subcommand(name, default=default)])
+    union: Any = Union[tuple(kinds)]  # noqa: UP007  # built from a table, not written out
+    command: Command = tyro.cli(union, prog=prog, description=DESCRIPTION, args=words)
+    return command
 
 
-def _recipe(name: str) -> TrainConfig:
-    if name == "auto":
-        import torch
+@dataclass(frozen=True, kw_only=True)
+class _Basis:
+    """The flags that determine the defaults of others."""
 
-        name = "r2plus1d18" if torch.cuda.is_available() else "small"
-    if name not in RECIPES:
-        raise InputError(f"there is no recipe {name!r}; one of auto, {', '.join(RECIPES)}")
-    return RECIPES[name]()
+    config: str = ""
+    run: Path | None = None
 
 
-def _option(arguments: Sequence[str], name: str, default: str) -> str:
-    """A flag's value, before the flags are parsed in earnest."""
-    for place, argument in enumerate(arguments):
-        if argument.startswith(f"{name}="):
-            return argument.removeprefix(f"{name}=")
-        if argument == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-    return default
-
-
-def _parse(command: str, kind: type[_T], arguments: Sequence[str], default: _T | None = None) -> _T:
-    prog, args = f"{PROGRAM} {command}", list(arguments)
-    if default is None:
-        return tyro.cli(kind, prog=prog, args=args)
-    return tyro.cli(kind, prog=prog, args=args, default=default)
-
-
-def _usage() -> str:
-    lines = [f"  {name:10}{command.__doc__}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        (f"usage: {PROGRAM} COMMAND --data URI ...", "", *lines, "", "COMMAND --help says more.")
+def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
+    """Defaults of the command's settings: those of the recipe, or of the run to resume."""
+    name = words[0] if words else ""
+    if name not in ("train", "plan"):
+        return {}
+    basis, _ = tyro.cli(
+        _Basis,
+        prog=f"{prog} {name}",
+        args=list(words[1:]),
+        return_unknown_args=True,
+        add_help=False,
     )
+    if name == "plan":
+        settings = recipe(basis.config or "auto")
+        return {name: Plan(data=tyro.MISSING, policy=settings.policy, seed=settings.seed)}
+    settings = _train_settings(basis.config, basis.run)
+    return {name: Train(data=tyro.MISSING, run_folder=tyro.MISSING, settings=settings)}
 
 
-def _say(text: str) -> int:
-    sys.stdout.write(text + "\n")
-    return DONE
+def _train_settings(config: str, run: Path | None) -> TrainConfig:
+    if run is None or config:
+        return recipe(config or "auto")
+    from trainer.run import saved_config
+
+    saved = saved_config(run)
+    if saved is None:
+        return recipe("auto")
+    # These concern one launch: repeating them would stop the resumed run at once, or accept the
+    # next change of the dataset unasked.
+    return dataclasses.replace(saved, stop_at_step=0, allow_appended_data=False)
 
 
-def _complain(text: str, code: int = BAD_INPUT) -> int:
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
-    return code
+def _current_flag(word: str) -> str:
+    for former, current in FORMER_FLAGS.items():
+        if word.startswith(former):
+            return current + word.removeprefix(former)
+    return word
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

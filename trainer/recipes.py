@@ -1,20 +1,20 @@
-"""The named recipes: functions that return a whole `TrainConfig`.
+"""The named recipes: functions that return a complete `TrainConfig`.
 
-All their values are ours: they come from our own trials and common practice, none is taken from a
-paper.
+All their values are our own, from our trials and common practice; none comes from a paper.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from trainer.config import InputConfig, ModelConfig, OptimiserConfig, TrainConfig
+from shards_spec.errors import InputError
+from trainer.config import InputConfig, ModelConfig, OptimizerConfig, TrainConfig
 from trainer.loader import StreamConfig
 from trainer.plan import BatchPolicy
 
 
 def small() -> TrainConfig:
-    """For CPUs: small nets on 8 frames of 64 pixels, batches of 4 movies x 16 clips."""
+    """For CPUs: small networks on 8 frames of 64 pixels, batches of 4 movies x 16 clips."""
     return TrainConfig(
         policy=BatchPolicy(
             movies_per_batch=4,
@@ -28,21 +28,22 @@ def small() -> TrainConfig:
 
 
 def study() -> TrainConfig:
-    """For many short runs on a CPU: the small nets on 4 frames of 48 pixels, in bfloat16.
+    """For many short runs on a CPU: small networks on 4 frames of 48 pixels, in bfloat16.
 
-    The `study` command decides batches, augmentation and loss; see `trainer/study/config.py`.
+    The `study` command sets batches, augmentation and loss; see `trainer/study/config.py`.
     """
     return TrainConfig(
         precision="bf16",
         policy=BatchPolicy(heldout_fraction=0.2, split="train"),
-        # A run is one process with one thread, and so is its loader.
+        # Each run is one process with one thread, and so is its loader.
         stream=StreamConfig(frame_size=48, num_processes=0, num_threads=1),
         model=ModelConfig(inputs=InputConfig(frame_size=48, num_frames=4)),
+        optimizer=OptimizerConfig(warmup_steps=50),
     )
 
 
 def study_gpu() -> TrainConfig:
-    """For a fuller study on a GPU: R(2+1)D-18 on 16 frames of 112 pixels."""
+    """For a larger study on a GPU: R(2+1)D-18 on 16 frames of 112 pixels."""
     large = r2plus1d18()
     return dataclasses.replace(
         large, policy=dataclasses.replace(large.policy, heldout_fraction=0.2)
@@ -71,7 +72,7 @@ def r2plus1d18() -> TrainConfig:
             head_hidden=512,
             inputs=InputConfig(frame_size=112, num_frames=16),
         ),
-        optimiser=OptimiserConfig(lr=5e-4, warmup_steps=1000),
+        optimizer=OptimizerConfig(lr=5e-4),
     )
 
 
@@ -81,3 +82,17 @@ RECIPES = {
     "study-gpu": study_gpu,
     "r2plus1d18": r2plus1d18,
 }
+
+
+def recipe(name: str) -> TrainConfig:
+    """A recipe by name; `auto` is `r2plus1d18` with a GPU, else `small`.
+
+    Raises `InputError` for an unknown name.
+    """
+    if name == "auto":
+        import torch
+
+        name = "r2plus1d18" if torch.cuda.is_available() else "small"
+    if name not in RECIPES:
+        raise InputError(f"there is no recipe {name!r}; choose auto, {', '.join(RECIPES)}")
+    return RECIPES[name]()

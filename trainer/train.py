@@ -1,9 +1,9 @@
-"""Training, from top to bottom: data, model, one step, the loop, what is written down.
+"""Training, from top to bottom: data, model, one step, the loop, checkpoints.
 
     shards --plan--> batches of m movies x k clips --augment--> two towers --> contrastive loss
 
-A run is a folder. Launching it again goes on after its newest checkpoint, bit for bit on the same
-CPU, because batches and augmentation are functions of (seed, epoch, step) and not of any state.
+A run is a folder. Launching it again resumes from its newest checkpoint, bit for bit on the same
+CPU, because batches and augmentation are functions of (seed, epoch, step) and of no other state.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from shards_spec.errors import ReelshardsError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
-from trainer.config import TrainConfig, to_json
+from trainer.config import TrainConfig
+from trainer.console import say
 from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
 from trainer.learning import (
-    Moments,
+    ClipOrigins,
     Trained,
     autocast,
-    build_optimiser,
+    build_optimizer,
     flops_per_clip,
     forward_and_backward,
     learning_rate,
@@ -38,16 +40,16 @@ from trainer.learning import (
 )
 from trainer.models import TwoTowers, build_model
 from trainer.plan import PlanState
-from trainer.ranks import Agreement, StopRequest, World, join_world
+from trainer.ranks import Readback, StopConsensus, StopSignal, World, join_world
 from trainer.run import (
     Checkpoint,
     Journal,
     Load,
     StepResult,
+    config_to_json,
     describe_run,
     open_run,
     save_checkpoint,
-    say,
     say_unreached,
     writing_run,
 )
@@ -61,31 +63,38 @@ class TrainOutcome:
     steps_done: int
     """Of the run, over all launches."""
     retrieval: HeldoutRetrieval | None
-    """On the first rank, of the finished run, if it has movies to be tested on."""
+    """On the first rank of a finished run that has movies to evaluate on."""
+    stopped_by_signal: bool = False
+    """Whether SIGTERM ended the launch before the last step."""
 
     def lines(self, num_steps: int) -> list[str]:
-        """What the user is told last."""
+        """The closing message."""
         if self.steps_done < num_steps:
-            return [f"stopped after step {self.steps_done} of {num_steps}; run again to go on"]
-        no_test = ["no held-out movie has an eligible clip: nothing to test on"]
-        return self.retrieval.lines() if self.retrieval else no_test
+            return [
+                f"stopped after step {self.steps_done} of {num_steps}; run the same command to "
+                "resume"
+            ]
+        no_clips = ["no held-out movie has an eligible clip: nothing to evaluate on"]
+        return self.retrieval.lines() if self.retrieval else no_clips
 
 
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the message names step and clips."""
+class NonFiniteStepError(ReelshardsError):
+    """A loss or gradient became NaN or infinite; the message names the step and its clips."""
+
+    exit_code = 1
 
 
 def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
-    """Train on the dataset at `data`, or go on training, in the folder `run`.
+    """Train on the dataset at `data` in the folder `run`, or resume there.
 
     Raises:
-        InputError: the dataset is unusable, or `run` cannot be written or holds a run with other
+        InputError: the dataset is unusable, or `run` cannot be written or contains a run with other
             settings.
-        NonFiniteLossError: training diverged; the last checkpoint is from before.
+        NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
     with join_world() as world:
         dataset = open_for_training(data, config.policy)
-        # First: a run with another policy is told so, even where that policy is impossible.
+        # First: a run with another policy is refused as such, even if that policy is impossible.
         checkpoint = open_run(run, dataset, config)
         if world.is_first:
             say_unreached(config)
@@ -95,7 +104,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         if start.steps_done < config.steps:
             outcome = run_loop(job)
         else:
-            outcome = TrainOutcome(start.steps_done, test_heldout(job))
+            outcome = TrainOutcome(start.steps_done, evaluate_heldout(job))
         if world.is_first:
             say("\n".join(outcome.lines(config.steps)))
         return outcome
@@ -108,7 +117,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a launch works with; nothing in it is global."""
+    """Everything that a launch works with; nothing is global."""
 
     run: Path
     dataset: Dataset
@@ -118,7 +127,7 @@ class Job:
     start: Start
 
     def stream(self) -> ClipStream:
-        """This rank's batches from the start on, without end."""
+        """This rank's batches from the start position on, without end."""
         config = self.config.stream
         pin_memory = config.pin_memory and self.world.device.type == "cuda"
         return ClipStream(
@@ -134,9 +143,9 @@ class Job:
         )
 
     def journal(self) -> Journal:
-        """What the launch writes down: its settings now, figures as they come."""
+        """Write the settings into the run folder and open its metrics."""
         done = self.start.steps_done
-        # By now every rank has read the folder and has its stream: nothing can be refused any more.
+        # By now every rank has read the folder and opened its stream: nothing can be refused later.
         self.world.wait()
         with writing_run(self.run):
             if self.world.is_first:
@@ -163,44 +172,44 @@ class Start:
 def restore(
     learner: Learner, index_fingerprint: str, config: TrainConfig, checkpoint: Checkpoint | None
 ) -> Start:
-    """Put a checkpoint's state into `learner`; at the beginning when there is none."""
+    """Load a checkpoint's state into `learner`; without one, start at the beginning."""
     plan = PlanState(
         epoch=0, step=0, seed=config.seed, index_fingerprint=index_fingerprint, policy=config.policy
     )
     if checkpoint is None:
         return Start(0, plan)
     saved = PlanState.from_json(checkpoint.plan)
-    if config.accept_grown:
+    if config.allow_appended_data:
         saved = saved.on_grown(index_fingerprint)
     saved.check(plan)
     learner.model.load_state_dict(checkpoint.model)
-    learner.optimiser.load_state_dict(checkpoint.optimiser)
+    learner.optimizer.load_state_dict(checkpoint.optimizer)
     torch.set_rng_state(checkpoint.rng)
     return Start(checkpoint.step, saved)
 
 
 # -- model -----------------------------------------------------------------------------------------
-# Two towers that never see each other's input: only the loss relates them, so each must say in its
-# embedding what the other can say too.
+# Neither tower sees the other's input: only the loss relates them, so each must express in its
+# embedding what the other can express too.
 
 
 @dataclass(frozen=True)
 class Learner:
-    """Model and optimiser, on this process's device."""
+    """Model and optimizer on this process's device."""
 
     model: TwoTowers
-    """The bare model: what is saved, tested and exported."""
+    """The bare model: saved, evaluated and exported."""
     trained: Trained
-    """The same model as it is trained: wrapped for several ranks, compiled if asked for."""
-    optimiser: torch.optim.Optimizer
+    """The same model as it is trained: wrapped for several ranks and, if requested, compiled."""
+    optimizer: torch.optim.Optimizer
     config: TrainConfig
     device: torch.device
 
     @staticmethod
     def build(config: TrainConfig, world: World, recipe: Recipe | None = None) -> Learner:
-        """First weights depend on the configuration alone, hence are equal on all ranks.
+        """Initial weights depend on the configuration alone, hence are equal on all ranks.
 
-        With the dataset's `recipe`, what the backward pass computes again is chosen by memory.
+        With the dataset's `recipe`, what the backward pass recomputes is chosen by free memory.
         """
         report = say if world.is_first else _say_nothing
         device = world.device
@@ -208,8 +217,7 @@ class Learner:
         model = build_model(config.model, config.seed).to(device)
         plan = None
         if recipe is not None:
-            phases = config.policy.phases().values()
-            num_clips = max(phase.movies_per_batch * phase.clips_per_movie for phase in phases)
+            num_clips = max(phase.batch_size for phase in config.policy.phases().values())
             num_own = num_clips // world.world_size
             plan = plan_memory(model, config, device, num_own, recipe.num_frames)
         if plan is not None:
@@ -217,60 +225,73 @@ class Learner:
             report(plan.line())
         forward = wrapped(model, config, world.world_size, report)
         trained = Trained(model, forward, partial(autocast, device, config.precision))
-        optimiser = build_optimiser(model, config.optimiser)
-        return Learner(model, trained, optimiser, config, device)
+        return Learner(model, trained, build_optimizer(model, config.optimizer), config, device)
 
 
 def _say_nothing(_: str) -> None:
-    """On ranks whose lines would repeat the first one's."""
+    """On ranks whose lines would repeat the first rank's."""
 
 
 # -- one step --------------------------------------------------------------------------------------
-# Nothing here waits for the device: numbers are read back only where a line is written.
+# Nothing here waits for the device: numbers are read back only when a line is written.
 
 
 def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
-    """One optimiser step."""
+    """One optimizer step."""
     config, device = learner.config, learner.device
     learner.model.train()
-    rate = learning_rate(steps_done, config.steps, config.optimiser)
-    set_learning_rate(learner.optimiser, rate)
+    rate = learning_rate(steps_done, config.steps, config.optimizer)
+    set_learning_rate(learner.optimizer, rate)
     inputs = training_inputs(batch, config, device)
-    learner.optimiser.zero_grad(set_to_none=True)
-    moments = Moments.of(batch, device)
+    learner.optimizer.zero_grad(set_to_none=True)
+    origins = ClipOrigins.of(batch, device)
     output, scale = forward_and_backward(
-        learner.trained, inputs, moments, config.loss, config.accumulate
+        learner.trained, inputs, origins, config.loss, config.accumulate
     )
-    limit = config.optimiser.max_grad_norm or float("inf")
+    limit = config.optimizer.max_grad_norm or float("inf")
     grad_norm = nn.utils.clip_grad_norm_(learner.model.parameters(), limit)
-    learner.optimiser.step()
+    learner.optimizer.step()
     learner.model.limit_scale()
-    return StepResult(output.loss.detach(), output.diagnostics, grad_norm, scale, rate, batch)
+    loss = output.loss.detach()
+    return StepResult(
+        loss=loss,
+        diagnostics=output.diagnostics,
+        grad_norm=grad_norm,
+        logit_scale=scale,
+        learning_rate=rate,
+        batch=batch,
+        is_finite=Readback(torch.isfinite(loss) & torch.isfinite(grad_norm)),
+    )
 
 
-def require_finite(result: StepResult, steps_done: int) -> None:
-    """Raise `NonFiniteLossError` when the loss of that step was NaN or infinite."""
+def require_finite(result: StepResult, step: int) -> None:
+    """Raise `NonFiniteStepError` if loss or gradient norm of that step was NaN or infinite.
+
+    A finite loss is not enough: clipping turns a gradient with one NaN into NaN weights.
+    """
     if result.is_finite.item():
         return
     batch = result.batch
-    raise NonFiniteLossError(
-        f"the loss of step {steps_done} became {float(result.loss)} (epoch {batch.epoch}, batch "
-        f"{batch.step}, clips in index rows {batch.clip.tolist()}); no checkpoint was made of it; "
-        "look at these clips, or lower optimiser.lr in a new run"
+    raise NonFiniteStepError(
+        f"step {step} has loss {float(result.loss)} and gradient norm {float(result.grad_norm)} "
+        f"(epoch {batch.epoch}, batch {batch.step}, clips in index rows {batch.clip.tolist()}); "
+        "no checkpoint was written after it; inspect these clips, or lower optimizer.lr in a new "
+        "run"
     )
 
 
 # -- the loop --------------------------------------------------------------------------------------
-# A step, now and then a line, a test, a checkpoint. It ends at the last step, or when asked to.
+# A step; from time to time a metric line, an evaluation, a checkpoint. It ends at the last step or
+# on request.
 
 
 def run_loop(job: Job) -> TrainOutcome:
-    """Train to the end or until stopped; either way a checkpoint is made."""
+    """Train to the end or until stopped; either way a checkpoint is written."""
     config, done = job.config, job.start.steps_done
     previous: StepResult | None = None
-    tested: HeldoutRetrieval | None = None
-    with job.stream() as stream, StopRequest() as stop, job.journal() as journal:
-        agreement = Agreement(job.world, stop)
+    retrieval: HeldoutRetrieval | None = None
+    with job.stream() as stream, StopSignal() as signal, job.journal() as journal:
+        consensus = StopConsensus(job.world, signal)
         for batch in on_device(journal.timed(stream), job.world.device):
             result = learn(job.learner, batch, done)
             # One step late, so that the host never waits for the step that it has just queued.
@@ -278,39 +299,42 @@ def run_loop(job: Job) -> TrainOutcome:
                 require_finite(previous, done)
             previous, done = result, done + 1
             ends = done == config.steps
-            stops = agreement.reached() or ends or done == config.stop_at_step
+            signalled = consensus.reached()
+            stops = signalled or ends or done == config.stop_at_step
             values: dict[str, float] = {}
             if ends or done % config.log_every == 0:
                 values |= journal.train_values(done, job.world, stream, result)
             if ends or (config.eval_every and done % config.eval_every == 0):
-                tested = test_heldout(job)
-                values |= tested.metrics() if tested else {}
+                require_finite(result, done)
+                retrieval = evaluate_heldout(job)
+                values |= retrieval.metrics() if retrieval else {}
                 journal.restart_clock(stream)
-            # The line comes first: a step whose checkpoint exists must not lack its line.
+            # The line comes first: every step that has a checkpoint has its line.
             with writing_run(job.run):
                 journal.write(done, batch.epoch, values)
             if stops or done % config.checkpoint_every == 0:
                 require_finite(result, done)
                 save(job, done, batch)
             if stops:
-                return TrainOutcome(done, tested if ends else None)
-    raise AssertionError("the stream ended; it never does")
+                asked = signalled and not ends
+                return TrainOutcome(done, retrieval if ends else None, stopped_by_signal=asked)
+    raise AssertionError("the stream is endless")
 
 
-def test_heldout(job: Job) -> HeldoutRetrieval | None:
-    """Retrieval on movies that were kept from training, by the first rank; the others wait."""
-    tested = None
+def evaluate_heldout(job: Job) -> HeldoutRetrieval | None:
+    """Retrieval on held-out movies, computed by the first rank while the others wait."""
+    retrieval = None
     if job.world.is_first:
         limit = job.config.eval_clips
-        tested = heldout_retrieval(
+        retrieval = heldout_retrieval(
             job.learner.model, job.dataset, job.config, job.world.device, max_clips=limit
         )
     job.world.wait()
-    return tested
+    return retrieval
 
 
 def save(job: Job, steps_done: int, batch: Batch) -> None:
-    """Write the checkpoint from which the step after `batch` goes on."""
+    """Write the checkpoint from which the step after `batch` resumes."""
     if job.world.is_first:
         plan = dataclasses.replace(
             job.start.plan, epoch=batch.epoch, step=batch.step + 1, steps_done=steps_done
@@ -318,9 +342,9 @@ def save(job: Job, steps_done: int, batch: Batch) -> None:
         checkpoint = Checkpoint(
             step=steps_done,
             model=job.learner.model.state_dict(),
-            optimiser=job.learner.optimiser.state_dict(),
+            optimizer=job.learner.optimizer.state_dict(),
             plan=plan.to_json(),
-            config=to_json(job.config),
+            config=config_to_json(job.config),
             rng=torch.get_rng_state(),
         )
         with writing_run(job.run):

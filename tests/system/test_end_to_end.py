@@ -20,7 +20,7 @@ POLICY = [
 ]
 TRAIN = [
     *("--config", "small", "--steps", "3", "--log-every", "1", "--no-tensorboard", *POLICY),
-    *("--stream.frame-size", "32", "--optimiser.warmup-steps", "1"),
+    *("--stream.frame-size", "32", "--optimizer.warmup-steps", "1"),
 ]
 
 

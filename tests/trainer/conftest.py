@@ -16,7 +16,7 @@ from trainer.config import (
     AugmentConfig,
     InputConfig,
     ModelConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     TrainConfig,
 )
 from trainer.fetch.fetcher import Fetcher
@@ -82,7 +82,7 @@ def tiny_config() -> TrainConfig:
         stream=StreamConfig(frame_size=32, num_processes=0, num_threads=2),
         model=ModelConfig(embedding_size=16, head_hidden=32, inputs=InputConfig(frame_size=32)),
         augment=AugmentConfig(flip=False),
-        optimiser=OptimiserConfig(warmup_steps=2),
+        optimizer=OptimizerConfig(warmup_steps=2),
         tensorboard=False,
     )
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from shards_spec.reader import Dataset
-from trainer.__main__ import main
+from trainer.__main__ import Train, main, parse
+from trainer.config import OptimizerConfig
 from trainer.config import TrainConfig as Config
-from trainer.config import from_json, saved_config, to_json
 from trainer.recipes import RECIPES
+from trainer.run.checkpoint import checkpoint_files, newest_checkpoint
+from trainer.run.config_file import config_from_json, config_to_json, saved_config
 
 TOY_FLAGS = [
-    *("--steps", "3", "--optimiser.warmup-steps", "1", "--stream.frame-size", "32"),
+    *("--steps", "3", "--optimizer.warmup-steps", "1", "--stream.frame-size", "32"),
     *("--policy.movies-per-batch", "4", "--policy.clips-per-movie", "4"),
     *("--model.inputs.frame-size", "32", "--no-tensorboard"),
 ]
@@ -25,20 +29,21 @@ TOY_FLAGS = [
 
 def test_usage_without_torch() -> None:
     code = (
-        "import sys; from trainer.__main__ import main; code = main(['--help']); "
-        "assert 'torch' not in sys.modules; sys.exit(code)"
+        "import atexit, os, sys; from trainer.__main__ import main; "
+        "atexit.register(lambda: 'torch' in sys.modules and os._exit(9)); main(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     for command in ("train", "plan", "evaluate", "export"):
-        assert f"  {command} " in done.stdout
+        assert f" {command} " in done.stdout
 
 
 def test_no_command_and_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "usage:" in capsys.readouterr().out
-    assert main(["fly"]) == 2
-    assert "there is no command 'fly'" in capsys.readouterr().err
+    for words in ([], ["fly"]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 2
+        assert "train" in capsys.readouterr().err
 
 
 def test_train_evaluate_export(
@@ -120,10 +125,39 @@ def test_plan_dumps_global_batches(
     assert all(len(line["clips"]) == 8 for line in lines)
 
 
+def test_former_flags_are_accepted(tmp_path: Path) -> None:
+    flags = ["--optimiser.lr", "0.002", "--optimiser.warmup_steps=1", "--accept-grown"]
+    command = parse(
+        ["train", "--data", "data", "--run", str(tmp_path), "--config", "small", *flags]
+    )
+    assert isinstance(command, Train)
+    assert command.settings.optimizer == OptimizerConfig(lr=0.002, warmup_steps=1)
+    assert command.settings.allow_appended_data
+
+
+def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path) -> None:
+    """A run folder as an earlier version wrote it."""
+    shutil.copytree(trained_run, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    values = json.loads(path.read_text())
+    values["config"]["optimiser"] = values["config"].pop("optimizer")
+    values["config"]["accept_grown"] = values["config"].pop("allow_appended_data")
+    path.write_text(json.dumps(values))
+    newest = checkpoint_files(tmp_path / "run")[-1]
+    saved = torch.load(newest, weights_only=True)
+    saved["optimiser"] = saved.pop("optimizer")
+    torch.save(saved, newest)
+    assert saved_config(tmp_path / "run") == saved_config(trained_run)
+    old, new = (newest_checkpoint(run) for run in (tmp_path / "run", trained_run))
+    assert old is not None
+    assert new is not None
+    assert old.optimizer["param_groups"] == new.optimizer["param_groups"]
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipes_survive_json(name: str) -> None:
     config = RECIPES[name]()
-    assert from_json(Config, to_json(config), "here") == config
+    assert config_from_json(Config, config_to_json(config), "here") == config
     assert config.policy.split == "train"
     assert config.policy.heldout_fraction > 0
 
@@ -133,19 +167,19 @@ def test_study_flags_reach_the_study(
 ) -> None:
     asked: list[Any] = []
 
-    class Told:
+    class Outcome:
         def lines(self) -> list[str]:
-            return ["told"]
+            return ["done"]
 
-    def study(*values: Any) -> Told:
+    def study(*values: Any) -> Outcome:
         asked.extend(values)
-        return Told()
+        return Outcome()
 
     monkeypatch.setattr("trainer.study.runner.study", study)
     words = ["study", "--data", "a", "--run", str(tmp_path), "--name", "one"]
     words += ["--labels", "a.csv", "--others", "two", "b", "b.csv", "three", "c", "c.csv"]
     assert main([*words, "--steps", "7", "--clips-per-movie", "1", "8"]) == 0
-    assert capsys.readouterr().out == "told\n"
+    assert capsys.readouterr().out == "done\n"
     worlds, run, recipe, config = asked
     assert [(w.name, w.data, str(w.labels)) for w in worlds] == [
         ("one", "a", "a.csv"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -18,11 +19,12 @@ from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
-from trainer.config import OptimiserConfig, TrainConfig, saved_config, to_json
-from trainer.learning.optimizer import build_optimiser, learning_rate
+from trainer.config import OptimizerConfig, TrainConfig
+from trainer.learning.optimizer import build_optimizer, learning_rate
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
+from trainer.run.config_file import config_to_json, saved_config
 from trainer.run.metric_log import TIMED_AREAS, read_metrics
-from trainer.train import NonFiniteLossError, train
+from trainer.train import NonFiniteStepError, train
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -179,23 +181,35 @@ def test_too_few_movies_leave_no_folder(
     assert not run.exists()
 
 
-def test_a_loss_that_is_no_number_names_step_and_clips(
+@pytest.mark.parametrize("poisoned", ["loss", "gradient"])
+@pytest.mark.parametrize("bad_step", [6, 8])
+def test_a_step_that_is_not_finite_ends_the_run_without_a_checkpoint(
+    poisoned: str,
+    bad_step: int,
     toy_data: Dataset,
     tiny_config: TrainConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = train_module.learn
+    """Step 8 is one after which a checkpoint is due."""
+    original, calls = train_module.contrastive_loss, itertools.count(1)
 
-    def diverge(*arguments: Any) -> Any:
-        result = original(*arguments)
-        broken = torch.full_like(result.loss, math.nan)
-        return dataclasses.replace(result, loss=broken) if arguments[2] == 5 else result
+    def poison(embeddings: Any, *arguments: Any) -> Any:
+        output = original(embeddings, *arguments)
+        if next(calls) != bad_step:
+            return output
+        if poisoned == "loss":
+            return dataclasses.replace(output, loss=output.loss * math.nan)
+        # The root's value at zero is finite and its slope is not.
+        zero = embeddings.video.square().sum() * 0.0
+        return dataclasses.replace(output, loss=output.loss + zero.sqrt())
 
-    monkeypatch.setattr(train_module, "learn", diverge)
-    with pytest.raises(NonFiniteLossError, match=r"loss of step 6 became nan .* rows \[\d+, "):
+    monkeypatch.setattr(train_module, "contrastive_loss", poison)
+    with pytest.raises(NonFiniteStepError, match=rf"step {bad_step} has .* rows \[\d+, "):
         train(toy_data.storage.uri, tmp_path, tiny_config)
-    assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 4
+    newest = load_checkpoint(checkpoint_files(tmp_path)[-1])
+    assert newest.step == 4
+    assert all(bool(value.isfinite().all()) for value in newest.model.values())
 
 
 def test_training_learns_beyond_chance_on_unseen_movies(trained_run: Path) -> None:
@@ -209,7 +223,7 @@ def test_training_learns_beyond_chance_on_unseen_movies(trained_run: Path) -> No
 
 
 def test_learning_rate_rises_then_falls() -> None:
-    config = OptimiserConfig(lr=1.0, warmup_steps=4, final_lr_fraction=0.1)
+    config = OptimizerConfig(lr=1.0, warmup_steps=4, final_lr_fraction=0.1)
     rates = [learning_rate(step, 24, config) for step in range(25)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[4] == 1.0
@@ -220,7 +234,7 @@ def test_learning_rate_rises_then_falls() -> None:
 
 def test_biases_norms_and_scale_are_not_decayed() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
-    decayed, plain = build_optimiser(model, OptimiserConfig(weight_decay=0.3)).param_groups
+    decayed, plain = build_optimizer(model, OptimizerConfig(weight_decay=0.3)).param_groups
     assert [(w.shape, decayed["weight_decay"]) for w in decayed["params"]] == [((2, 3), 0.3)]
     assert len(plain["params"]) == 3
     assert plain["weight_decay"] == 0.0
@@ -232,10 +246,12 @@ def test_two_ranks_train_and_one_goes_on(
     config = dataclasses.replace(tiny_config, steps=6, stop_at_step=3)
     code = (
         "import sys, torch; torch.set_num_threads(1); from pathlib import Path; import json; "
-        "from trainer.config import TrainConfig, from_json; from trainer.train import train; "
-        "train(sys.argv[1], Path(sys.argv[2]), from_json(TrainConfig, json.loads(sys.argv[3]), ''))"
+        "from trainer.config import TrainConfig; from trainer.train import train; "
+        "from trainer.run.config_file import config_from_json; "
+        "config = config_from_json(TrainConfig, json.loads(sys.argv[3]), ''); "
+        "train(sys.argv[1], Path(sys.argv[2]), config)"
     )
-    arguments = [toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    arguments = [toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
     ranks = start_ranks(["-W", "error", "-c", code, *arguments], 2)
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     assert [line["step"] for line in read_metrics(tmp_path)] == [2]

@@ -1,17 +1,20 @@
-"""What a run has learnt."""
+"""What a run has learned, measured on movies that it did not train on."""
 
 from __future__ import annotations
 
+from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.encoder import ClipEncoder, load_encoder
-from trainer.evaluate.evaluate import Evaluation, judge
+from trainer.evaluate.evaluation import Evaluation, evaluate, judge
 from trainer.evaluate.export import export
-from trainer.evaluate.heldout import EmbeddedClips, HeldoutRetrieval, heldout_retrieval
+from trainer.evaluate.heldout import HeldoutRetrieval, heldout_retrieval
 
 __all__ = [
     "ClipEncoder",
     "EmbeddedClips",
     "Evaluation",
     "HeldoutRetrieval",
+    "embed_clips",
+    "evaluate",
     "export",
     "heldout_retrieval",
     "judge",

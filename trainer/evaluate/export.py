@@ -1,7 +1,7 @@
-"""Encoders for others: weights as safetensors, what to feed them, and a card about them.
+"""Exported encoders: weights as safetensors, a description of their input, and a model card.
 
-None of the training code is needed to load them: names are those of tower and head, and for
-R(2+1)D-18 the tower's are torchvision's, so they load there once those under `head.` are set aside.
+No training code is needed to load them: parameter names are those of tower and head. For R(2+1)D-18
+the tower's names are torchvision's, so its weights load there once those under `head.` are removed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from trainer.models import (
-    LOGMEL_FLOOR,
-    MIN_LOGMEL_STD,
-    VIDEO_MEAN,
-    VIDEO_STD,
-    TwoTowers,
-    frame_choice,
-)
+from trainer.models import TwoTowers, describe_inputs
 from trainer.run import TrainedRun, atomic_file, load_run, write_text
 
 MODALITIES = ("video", "audio")
@@ -29,7 +22,10 @@ CARD = "README.md"
 
 
 def export(run: Path, out: Path) -> list[Path]:
-    """Write the newest weights of a run into the folder `out`; returns the files."""
+    """Write the newest weights of a run into the folder `out`; returns the paths.
+
+    Raises `InputError` if the run cannot be used or its weights are NaN or infinite.
+    """
     trained = load_run(run)
     weights = [out / f"{modality}.safetensors" for modality in MODALITIES]
     for path, modality in zip(weights, MODALITIES, strict=True):
@@ -48,31 +44,14 @@ def encoder_weights(model: TwoTowers, modality: str) -> dict[str, torch.Tensor]:
 
 
 def preprocessing(trained: TrainedRun) -> dict[str, Any]:
-    """What stands between a movie and the encoders, in numbers."""
-    config, inputs = trained.config, trained.config.model.inputs
-    recipe = trained.description["dataset"]["recipe"]
-    is_fixed = inputs.audio_norm == "fixed"
+    """How a movie becomes the encoders' input, as numbers."""
+    config, recipe = trained.config, trained.description["dataset"]["recipe"]
+    inputs = describe_inputs(
+        config.model, stored_frames=recipe["num_frames"], crop_pixels=config.stream.frame_size
+    )
     return {
         "recipe": recipe,
-        "video": {
-            "architecture": config.model.video,
-            "layout": "batch, RGB, frames, height, width",
-            "crop_pixels": config.stream.frame_size,
-            "resize_pixels": inputs.frame_size or config.stream.frame_size,
-            "frames_used": frame_choice(recipe["num_frames"], inputs.num_frames),
-            "range_before_norm": [0.0, 1.0],
-            "mean": list(VIDEO_MEAN),
-            "std": list(VIDEO_STD),
-        },
-        "audio": {
-            "architecture": config.model.audio,
-            "layout": "batch, 1, mel bands, mel frames",
-            "unit_before_norm": "natural log of mel power",
-            "floor": LOGMEL_FLOOR,
-            "norm": inputs.audio_norm,
-            "mean": inputs.audio_mean if is_fixed else f"of each {inputs.audio_norm}",
-            "std": inputs.audio_std if is_fixed else f"of each clip, at least {MIN_LOGMEL_STD}",
-        },
+        **inputs,
         "embedding": {
             "size": config.model.embedding_size,
             "norm": "unit length",
@@ -82,15 +61,15 @@ def preprocessing(trained: TrainedRun) -> dict[str, Any]:
 
 
 def model_card(trained: TrainedRun) -> str:
-    """A short page for whoever finds the weights."""
+    """A short description for readers who find only the weights."""
     config, policy = trained.config, trained.config.policy
     versions = trained.description["versions"]
     recipe = trained.description["dataset"]["recipe"]
     seconds = recipe["num_frames"] / recipe["fps"]
     return f"""# Audio-visual encoders
 
-Two encoders whose embeddings agree when a moment's picture and sound belong together, trained by
-contrast with reelshards {versions["reelshards"]} (torch {versions["torch"]}).
+Two encoders whose embeddings agree when video and audio belong to the same clip, trained
+contrastively with reelshards {versions["reelshards"]} (torch {versions["torch"]}).
 
 | | video | audio |
 |-|-|-|
@@ -101,14 +80,14 @@ contrast with reelshards {versions["reelshards"]} (torch {versions["torch"]}).
 | embedding | {config.model.embedding_size} numbers, unit length | the same |
 
 - **Batches**: {policy.movies_per_batch} movies x {policy.clips_per_movie} clips; \
-{policy.rho:.3f} of the negatives were of the same movie, with weight {config.loss.within_weight:g}.
+{policy.rho:.3f} of the negatives were within-movie, with weight {config.loss.within_weight:g}.
 - **Training**: {trained.steps_done} of {config.steps} steps, seed {config.seed}, \
 dataset fingerprint `{trained.description["dataset"]["fingerprint"]}`.
-- **Input**: exactly as in `{PREPROCESSING_JSON}`; anything else gives other embeddings.
-- **Loading**: `safetensors.torch.load_file`; names under `head.` are the projection, the others the
-  tower. Linear probes read the tower's features, retrieval the projection's.
+- **Input**: exactly as in `{PREPROCESSING_JSON}`; any other input gives different embeddings.
+- **Loading**: `safetensors.torch.load_file`; names under `head.` are the projection
+  head, the others the tower. Linear probes use the tower's features, retrieval the projections.
 
-The settings are this project's own; no figure of any publication is claimed. What these encoders
-know was learnt from the movies they saw, with whatever these show and leave out: measure before use
+The settings are this project's own; no result of any publication is claimed. The encoders reflect
+the movies they were trained on, including their biases and gaps: evaluate before use
 (`python -m trainer evaluate`).
 """

@@ -1,8 +1,8 @@
-"""Labels of stretches of movies, from a table, put onto clips.
+"""Labels of time ranges of movies, read from a table and assigned to clips.
 
 The table is CSV with the columns `source` (file name or movie_id), `start_seconds`, `end_seconds`
 and `label`; ranges are half-open on the movie timeline. A clip takes the label that covers most of
-it, if that is at least half of it.
+it, provided that it covers at least half of it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from shards_spec.recipe import NANOSECONDS
 
 COLUMNS = ("source", "start_seconds", "end_seconds", "label")
 
-#: Least share of a clip that its label must cover.
+#: Smallest share of a clip that its label must cover.
 MIN_COVER = 0.5
 
 
 @dataclass(frozen=True)
-class Stretch:
+class LabelledRange:
     """One row of the table, on one movie."""
 
     start_ns: int
@@ -37,25 +37,25 @@ class Stretch:
     label: str
 
 
-#: Rows of the table of clips -> their labels; None for a clip that has none.
+#: Rows of the clip index -> their labels; None for an unlabelled clip.
 Labeller = Callable[[Sequence[int]], list[str | None]]
 
 
 def labeller(dataset: Dataset, path: Path | None, column: str) -> Labeller | None:
-    """What labels clips: a table of stretches, or a column of the index; None for neither.
+    """The source of labels: a table of ranges, or a column of the clip index; None for neither.
 
-    Raises `InputError` for both at once, a column that is not there, and as `read_labels`.
+    Raises `InputError` if both are given, if the column does not exist, and as `read_labels`.
     """
     if path and column:
-        raise InputError("labels come from a table or from a column of the index, not from both")
+        raise InputError("labels come from a table or from a column of the clip index, not both")
     if path:
-        stretches = read_labels(path, dataset)
-        return lambda rows: label_clips(dataset.clips, rows, stretches)
+        ranges = read_labels(path, dataset)
+        return lambda rows: label_clips(dataset.clips, rows, ranges)
     if not column:
         return None
     if column not in dataset.clips.column_names:
         raise InputError(
-            f"{dataset.storage.uri}: its index of clips has no column {column!r}; it has "
+            f"{dataset.storage.uri}: the clip index has no column {column!r}; it has "
             f"{', '.join(dataset.clips.column_names)}"
         )
     return lambda rows: [
@@ -64,11 +64,11 @@ def labeller(dataset: Dataset, path: Path | None, column: str) -> Labeller | Non
     ]
 
 
-def read_labels(path: Path, dataset: Dataset) -> dict[str, list[Stretch]]:
-    """Stretches by movie_id; rows of movies that the dataset does not have are left out.
+def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabelledRange]]:
+    """Labelled ranges by movie_id; rows of movies that are not in the dataset are left out.
 
-    Raises `InputError` for a missing file, missing columns, numbers that are none, sources that
-    name several movies, or a table of which no row fits the dataset.
+    Raises `InputError` for a missing file, missing columns, invalid numbers, sources that match
+    several movies, or a table without any row about this dataset.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -77,42 +77,44 @@ def read_labels(path: Path, dataset: Dataset) -> dict[str, list[Stretch]]:
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
-        raise InputError(f"{path} lacks the columns {missing}; it needs {', '.join(COLUMNS)}")
+        raise InputError(
+            f"{path} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}"
+        )
     movies_of = _movies_by_source(dataset)
-    stretches: dict[str, list[Stretch]] = defaultdict(list)
+    ranges: dict[str, list[LabelledRange]] = defaultdict(list)
     for number, row in enumerate(reader, start=2):
-        found = movies_of.get(row["source"], [])
-        if len(found) > 1:
+        movie_ids = movies_of.get(row["source"], [])
+        if len(movie_ids) > 1:
             raise InputError(
                 f"{path} line {number}: {row['source']!r} is the file name of several movies "
-                f"({', '.join(found)}); name the movie_id instead"
+                f"({', '.join(movie_ids)}); name the movie_id instead"
             )
-        if found:
-            stretches[found[0]].append(_stretch(row, f"{path} line {number}"))
-    if not stretches:
+        if movie_ids:
+            ranges[movie_ids[0]].append(_labelled_range(row, f"{path} line {number}"))
+    if not ranges:
         raise InputError(
             f"no row of {path} names a movie of {dataset.storage.uri}; "
-            "its source column must hold file names or movie_ids"
+            "its source column must contain file names or movie_ids"
         )
-    return dict(stretches)
+    return dict(ranges)
 
 
 def label_clips(
-    clips: pa.Table, rows: Sequence[int], stretches: dict[str, list[Stretch]]
+    clips: pa.Table, rows: Sequence[int], ranges: dict[str, list[LabelledRange]]
 ) -> list[str | None]:
-    """The label of each of the given rows of the table of clips; None where nothing covers it."""
+    """The label of each of the given rows of the clip index; None if no label covers it."""
     chosen = clips.select(["movie_id", "start_ns", "end_ns"]).take(pa.array(rows, pa.int64()))
     return [
-        _label(clip["start_ns"], clip["end_ns"], stretches.get(clip["movie_id"], []))
+        _label(clip["start_ns"], clip["end_ns"], ranges.get(clip["movie_id"], []))
         for clip in chosen.to_pylist()
     ]
 
 
-def _label(start_ns: int, end_ns: int, stretches: Sequence[Stretch]) -> str | None:
+def _label(start_ns: int, end_ns: int, ranges: Sequence[LabelledRange]) -> str | None:
     covered: dict[str, int] = defaultdict(int)
-    for stretch in stretches:
-        shared = min(end_ns, stretch.end_ns) - max(start_ns, stretch.start_ns)
-        covered[stretch.label] += max(0, shared)
+    for labelled in ranges:
+        shared = min(end_ns, labelled.end_ns) - max(start_ns, labelled.start_ns)
+        covered[labelled.label] += max(0, shared)
     best = max(covered, key=lambda label: covered[label], default=None)
     if best is None or covered[best] < MIN_COVER * (end_ns - start_ns):
         return None
@@ -120,17 +122,17 @@ def _label(start_ns: int, end_ns: int, stretches: Sequence[Stretch]) -> str | No
 
 
 def _movies_by_source(dataset: Dataset) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    movies_of: dict[str, list[str]] = defaultdict(list)
     for movie in dataset.movies.select(["movie_id", "source_uri"]).to_pylist():
         name = PurePosixPath(unquote(urlsplit(movie["source_uri"]).path)).name
         for source in {movie["movie_id"], name}:
-            found[source].append(movie["movie_id"])
-    return found
+            movies_of[source].append(movie["movie_id"])
+    return movies_of
 
 
-def _stretch(row: dict[str, str], where: str) -> Stretch:
+def _labelled_range(row: dict[str, str], where: str) -> LabelledRange:
     try:
         start, end = float(row["start_seconds"]), float(row["end_seconds"])
-        return Stretch(round(start * NANOSECONDS), round(end * NANOSECONDS), row["label"])
+        return LabelledRange(round(start * NANOSECONDS), round(end * NANOSECONDS), row["label"])
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: start_seconds and end_seconds must be numbers") from error

@@ -1,6 +1,6 @@
-"""Linear probes: how much a frozen feature knows of a label, by logistic regression.
+"""Linear probes: how much frozen features reveal about a label, by logistic regression.
 
-Shape suffixes: N clips fitted on, M clips judged on, F features, K classes.
+Shape suffixes: N training clips, M evaluation clips, F features, K classes.
 """
 
 from __future__ import annotations
@@ -11,60 +11,73 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-#: Weight of the squared norm of the (standardised) coefficients, beside the mean log-loss.
+from shards_spec.errors import InputError
+
+#: Weight of the squared norm of the (standardised) coefficients, relative to the mean log-loss.
 L2 = 1e-3
 
 MAX_ITERATIONS = 500
 
+#: Features that vary less than this among the training clips are not scaled.
+MIN_STD = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
-    """Accuracy on clips that the probe was not fitted on, beside chance."""
+    """Accuracy on clips that the probe was not trained on, with chance."""
 
     accuracy: float
     """[0, 1]."""
     chance: float
-    """Share of the commonest class among the judged clips: what answering it always gives."""
+    """Share of the most common class among the evaluation clips: a constant answer scores this."""
     num_classes: int
-    num_fitted: int
-    num_judged: int
+    num_train_clips: int
+    num_eval_clips: int
 
     def to_json(self) -> dict[str, float]:
-        """Plain values."""
+        """JSON values."""
         return dataclasses.asdict(self)
 
 
 def linear_probe(
-    fit_NF: torch.Tensor,
-    fit_label_N: torch.Tensor,
-    judge_MF: torch.Tensor,
-    judge_label_M: torch.Tensor,
+    train_NF: torch.Tensor,
+    train_label_N: torch.Tensor,
+    eval_MF: torch.Tensor,
+    eval_label_M: torch.Tensor,
 ) -> ProbeResult:
-    """Fit on the first pair, judge on the second. Labels are int64 from 0."""
-    num_classes = int(torch.cat((fit_label_N, judge_label_M)).max()) + 1
-    mean_F = fit_NF.double().mean(dim=0)
-    std_F = fit_NF.double().std(dim=0, correction=0)
-    # A feature that never changed while fitting says nothing; dividing by its zero would.
-    std_F = torch.where(std_F > 1e-9, std_F, torch.ones_like(std_F))
-    weights_KF, bias_K = fit_logistic((fit_NF.double() - mean_F) / std_F, fit_label_N, num_classes)
-    logits_MK = ((judge_MF.double() - mean_F) / std_F) @ weights_KF.T + bias_K
-    hits_M = logits_MK.argmax(dim=1) == judge_label_M
-    commonest = torch.bincount(judge_label_M).max()
+    """Train on the first pair, evaluate on the second. Labels are int64 from 0.
+
+    Raises `InputError` for features that are NaN or infinite.
+    """
+    for name, features in (("training", train_NF), ("evaluation", eval_MF)):
+        num_bad = int((~features.isfinite().all(dim=1)).sum())
+        if num_bad:
+            raise InputError(f"{num_bad} {name} clips of a probe have NaN or infinite features")
+    num_classes = int(torch.cat((train_label_N, eval_label_M)).max()) + 1
+    mean_F = train_NF.double().mean(dim=0)
+    std_F = train_NF.double().std(dim=0, correction=0)
+    # A constant feature carries no information, and its deviation of zero cannot be divided by.
+    std_F = torch.where(std_F > MIN_STD, std_F, torch.ones_like(std_F))
+    scaled_NF = (train_NF.double() - mean_F) / std_F
+    weights_KF, bias_K = fit_logistic(scaled_NF, train_label_N, num_classes)
+    logits_MK = ((eval_MF.double() - mean_F) / std_F) @ weights_KF.T + bias_K
+    is_right_M = logits_MK.argmax(dim=1) == eval_label_M
+    most_common = torch.bincount(eval_label_M).max()
     return ProbeResult(
-        accuracy=float(hits_M.double().mean()),
-        chance=float(commonest) / len(judge_label_M),
-        num_classes=len(set(fit_label_N.tolist()) | set(judge_label_M.tolist())),
-        num_fitted=len(fit_NF),
-        num_judged=len(judge_MF),
+        accuracy=float(is_right_M.double().mean()),
+        chance=float(most_common) / len(eval_label_M),
+        num_classes=len(set(train_label_N.tolist()) | set(eval_label_M.tolist())),
+        num_train_clips=len(train_NF),
+        num_eval_clips=len(eval_MF),
     )
 
 
 def fit_logistic(
     features_NF: torch.Tensor, label_N: torch.Tensor, num_classes: int, l2: float = L2
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (K, F) and bias (K,) that minimise mean log-loss + l2 / 2 * |weights|^2.
+    """Weights (K, F) and bias (K,) that minimize mean log-loss + l2 / 2 * |weights|^2.
 
-    The problem is convex and starts from zero, so the answer has no randomness.
+    The problem is convex and starts from zero, so the solution is deterministic.
     """
     weights_KF = features_NF.new_zeros(num_classes, features_NF.shape[1], requires_grad=True)
     bias_K = features_NF.new_zeros(num_classes, requires_grad=True)

@@ -1,9 +1,9 @@
-"""Retrieval: from one view of a clip find the other, among its own movie's clips and among all.
+"""Retrieval: given one view of a clip, find the other among its own movie's clips and among all.
 
-Exact with ties: where the right answer scores the same as t others, its place among them is a fair
-draw, so recall is the probability of that draw and the rank its mean. Chance stands beside each
-figure, computed for the same galleries. Within-movie retrieval is averaged twice: over clips (long
-movies count more) and over movies (every movie counts alike).
+Exact with ties: if the right answer scores the same as t others, its rank among them is random, so
+recall is the probability and the rank is the mean. Chance is computed for the same galleries and
+reported with each result. Within-movie retrieval is averaged twice: over clips (long movies count
+more) and over movies (all movies count equally).
 
 Shape suffixes: Q queries, N gallery items, D embedding size; row i of both is the same clip.
 """
@@ -17,11 +17,13 @@ from typing import Literal
 
 import torch
 
-#: Scores closer than this are ties; products of float64 copies of float32 units err far less.
+from shards_spec.errors import InputError
+
+#: Scores closer than this are ties; products of float64 copies of float32 vectors err far less.
 TIE = 1e-12
 
-#: Queries compared at a time.
-CHUNK = 2048
+#: Scores computed at a time; at 8 bytes each this bounds memory.
+MAX_SCORES = 2**25
 
 Direction = Literal["video_to_audio", "audio_to_video"]
 Gallery = Literal["within_movie", "global"]
@@ -29,14 +31,14 @@ Gallery = Literal["within_movie", "global"]
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where the right answer of each query stands in its gallery."""
+    """The rank of the right answer of each query in its gallery."""
 
     num_better: torch.Tensor
-    """(Q,) int64, items that score above the right one."""
+    """(Q,) int64, items that score higher than the right one."""
     num_tied: torch.Tensor
     """(Q,) int64, other items that score the same."""
     gallery_size: torch.Tensor
-    """(Q,) int64, items in the gallery, the right one among them."""
+    """(Q,) int64, items in the gallery, including the right one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,40 +46,40 @@ class Scores:
     """Recall in [0, 1], rank from 1."""
 
     r1: float
-    """Share of queries whose right answer comes first."""
+    """Share of queries whose right answer ranks first."""
     r5: float
     """... among the first five."""
     r10: float
     """... among the first ten."""
     median_rank: float
-    """Half of the queries find it at this rank or above."""
+    """Half of the queries find it at this rank or better."""
 
     def to_json(self) -> dict[str, float]:
-        """Plain values."""
+        """JSON values."""
         return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """One direction in one gallery, beside chance."""
+    """One direction in one gallery, with chance."""
 
     direction: Direction
     gallery: Gallery
     num_queries: int
-    """Clips asked for; within movies, only those of movies with two clips or more."""
+    """Queries; within movies, only clips of movies with at least two clips."""
     num_movies: int
     mean_gallery_size: float
     """Mean over queries."""
     over_clips: Scores
     """Mean over queries."""
     over_movies: Scores
-    """Mean over movies of each movie's mean (of each movie's median)."""
+    """Mean over movies of each movie's mean (for the rank: median)."""
     chance_over_clips: Scores
-    """What guessing gives, exactly."""
+    """The exact expectation of guessing."""
     chance_over_movies: Scores
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -90,7 +92,14 @@ def retrieval(
         video_ND: unit vectors.
         audio_ND: unit vectors; row i is the clip of row i of `video_ND`.
         movie_N: int64; equal numbers mean the same movie.
+
+    Raises `InputError` for vectors that are NaN or infinite: comparisons with NaN are false, so
+    their rank would be perfect.
     """
+    for name, vectors_ND in (("video", video_ND), ("audio", audio_ND)):
+        num_bad = int((~vectors_ND.isfinite().all(dim=1)).sum())
+        if num_bad:
+            raise InputError(f"retrieval: {num_bad} {name} embeddings are NaN or infinite")
     views: list[tuple[Direction, torch.Tensor, torch.Tensor]] = [
         ("video_to_audio", video_ND, audio_ND),
         ("audio_to_video", audio_ND, video_ND),
@@ -112,8 +121,9 @@ def global_ranks(query_ND: torch.Tensor, gallery_ND: torch.Tensor) -> Ranks:
     query_ND, gallery_ND = query_ND.double(), gallery_ND.double()
     num_items = len(query_ND)
     better, tied = [], []
-    for start in range(0, num_items, CHUNK):
-        scores_QN = query_ND[start : start + CHUNK] @ gallery_ND.T
+    chunk = max(1, MAX_SCORES // max(1, num_items))
+    for start in range(0, num_items, chunk):
+        scores_QN = query_ND[start : start + chunk] @ gallery_ND.T
         rows = torch.arange(len(scores_QN))
         right_Q1 = scores_QN[rows, rows + start][:, None]
         better_Q = (scores_QN > right_Q1 + TIE).sum(dim=1)
@@ -141,12 +151,12 @@ def within_movie_ranks(
 def summarise(
     direction: Direction, gallery: Gallery, ranks: Ranks, movie_Q: torch.Tensor
 ) -> Retrieval:
-    """Means over clips and over movies; queries that have only themselves to find are left out."""
+    """Means over clips and over movies; queries whose gallery has no other item are left out."""
     keep = ranks.gallery_size > 1
     ranks = Ranks(ranks.num_better[keep], ranks.num_tied[keep], ranks.gallery_size[keep])
     movies = _by_movie(movie_Q[keep])
     size_Q = ranks.gallery_size
-    # Guessing is the case in which all items tie.
+    # Guessing is the case where all items tie.
     guess = Ranks(torch.zeros_like(size_Q), size_Q - 1, size_Q)
     return Retrieval(
         direction=direction,
@@ -173,18 +183,18 @@ def scores(ranks: Ranks) -> Scores:
 
 def recall_at(ranks: Ranks, num_first: int) -> float:
     """Mean probability that the right answer is among the first `num_first`."""
-    places = (num_first - ranks.num_better).double()
-    return float((places / (ranks.num_tied + 1)).clamp(0.0, 1.0).mean())
+    num_free = (num_first - ranks.num_better).double()
+    return float((num_free / (ranks.num_tied + 1)).clamp(0.0, 1.0).mean())
 
 
 def median_rank(ranks: Ranks) -> float:
-    """Smallest rank that at least half of the queries, ties drawn fairly, reach."""
+    """Smallest rank that at least half of the queries reach, with ties broken at random."""
     if not len(ranks.gallery_size):
         return float("nan")
     low, high = 1, int(ranks.gallery_size.max())
     while low < high:
         middle = (low + high) // 2
-        # The margin keeps sums of thirds and tenths, a hair under a half, from slipping a rank.
+        # The margin covers rounding: sums of thirds or tenths may fall just below one half.
         low, high = (low, middle) if recall_at(ranks, middle) >= 0.5 - 1e-9 else (middle + 1, high)
     return float(low)
 
@@ -201,9 +211,9 @@ def _mean_over_movies(ranks: Ranks, movies: list[torch.Tensor]) -> Scores:
         scores(Ranks(ranks.num_better[own], ranks.num_tied[own], ranks.gallery_size[own]))
         for own in movies
     ]
-    names = [item.name for item in dataclasses.fields(Scores)]
+    names = [field.name for field in dataclasses.fields(Scores)]
     means = {
-        name: sum(getattr(one, name) for one in each) / len(each) if each else float("nan")
+        name: sum(getattr(item, name) for item in each) / len(each) if each else float("nan")
         for name in names
     }
     return Scores(**means)

@@ -22,7 +22,7 @@ import torch
 
 from trainer.config import LossConfig
 from trainer.learning.device_inputs import Inputs
-from trainer.learning.loss import LossOutput, Moments, contrastive_loss
+from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
 from trainer.models import Embeddings, TwoTowers
 
 
@@ -46,19 +46,19 @@ class Trained:
 
 
 def forward_and_backward(
-    trained: Trained, inputs: Inputs, moments: Moments, config: LossConfig, num_parts: int
+    trained: Trained, inputs: Inputs, origins: ClipOrigins, config: LossConfig, num_parts: int
 ) -> tuple[LossOutput, torch.Tensor]:
     """Add the step's gradients to the parameters'. Returns the loss and the logit scale."""
     if num_parts == 1:
         embeddings = trained.embed(inputs)
-        output = contrastive_loss(embeddings, moments, config)
+        output = contrastive_loss(embeddings, origins, config)
         output.loss.backward()  # type: ignore[no-untyped-call]
         return output, embeddings.scale.detach()
     parts = split(len(inputs.audio), num_parts)
     with torch.no_grad():
         pieces = [trained.embed(_part(inputs, rows)) for rows in parts]
     cached = _leaves(pieces, parts)
-    output = contrastive_loss(cached, moments, config)
+    output = contrastive_loss(cached, origins, config)
     output.loss.backward()  # type: ignore[no-untyped-call]
     with trained.model.replaying():
         for number, rows in enumerate(parts):

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import nn
 
-from trainer.config import OptimiserConfig
+from trainer.config import OptimizerConfig
 
 
-def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels, not biases, norms and the logit scale."""
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices and kernels, but not biases, norms and the logit scale."""
     decayed = [weight for weight in model.parameters() if weight.ndim >= 2]
     plain = [weight for weight in model.parameters() if weight.ndim < 2]
     return torch.optim.AdamW(
@@ -25,8 +25,8 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Ad
     )
 
 
-def learning_rate(step: int, num_steps: int, config: OptimiserConfig) -> float:
-    """The rate of the step after `step` done ones: linear warm-up, then half a cosine.
+def learning_rate(step: int, num_steps: int, config: OptimizerConfig) -> float:
+    """The rate of the step after `step` completed ones: linear warm-up, then half a cosine.
 
     lr    ___
          /   \\_
@@ -34,14 +34,15 @@ def learning_rate(step: int, num_steps: int, config: OptimiserConfig) -> float:
     0  /          \\___  lr * final_lr_fraction
        0   warmup     num_steps
     """
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, num_steps - config.warmup_steps)
+    warmup = config.warmup(num_steps)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, num_steps - warmup)
     floor = config.final_lr_fraction
-    return config.lr * (floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+    return config.lr * (floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, progress))) / 2)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use `rate` for all parameters from the next step on."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate

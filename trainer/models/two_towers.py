@@ -1,4 +1,4 @@
-"""The model: a video tower and an audio tower, each with a head, and the scale of their logits.
+"""The model: a video tower and an audio tower, each with a projection head, and the logit scale.
 
 Shape suffixes: B clips, C channels, T frames, H x W pixels, M mel bands, L mel frames, F features,
 D embedding size.
@@ -22,7 +22,7 @@ from trainer.models.inputs import normalise_audio, normalise_video
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.video import LANES, R2Plus1d18, Recompute
 
-#: 1 / temperature at the start; learnt from there.
+#: Initial value of 1 / temperature, which is learned.
 INITIAL_SCALE = 1 / 0.07
 MAX_SCALE = 100.0
 
@@ -36,12 +36,12 @@ class Embeddings:
     audio: torch.Tensor
     """(B, D) float32, unit length."""
     scale: torch.Tensor
-    """() float32, what similarities are multiplied with; at most `MAX_SCALE`."""
+    """() float32, factor of the similarities; at most `MAX_SCALE`."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the towers say before the heads; linear probes read these."""
+    """The towers' outputs before the heads; linear probes use these."""
 
     video: torch.Tensor
     """(B, F of the video tower) float32."""
@@ -78,7 +78,7 @@ class TwoTowers(nn.Module):
     def forward(
         self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor, *, is_normalized: bool = False
     ) -> Embeddings:
-        """Pixels in [0, 1] and log-mel in nats, as `models/inputs.py` makes them -> embeddings.
+        """Pixels in [0, 1] and log-mel in nats, as from `models/inputs.py` -> embeddings.
 
         With `is_normalized` the video has been through `normalise_video` already.
         """
@@ -129,9 +129,9 @@ class TwoTowers(nn.Module):
 
     @torch.no_grad()
     def limit_scale(self) -> None:
-        """Hold the scale at `MAX_SCALE`; call after each optimiser step.
+        """Limit the scale to `MAX_SCALE`; call after each optimizer step.
 
-        Clamping inside `forward` instead would also stop the gradient that could bring it down.
+        Clamping inside `forward` would also zero the gradient that could lower it again.
         """
         self.log_scale.clamp_(max=math.log(MAX_SCALE))
 
@@ -143,7 +143,7 @@ def _video_tower(name: str) -> R2Plus1d18 | SmallVideoNet:
 
 
 def build_model(config: ModelConfig, seed: int) -> TwoTowers:
-    """A model whose first weights depend on `config` and `seed` alone."""
+    """A model whose initial weights depend on `config` and `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TwoTowers(config)

@@ -1,8 +1,8 @@
-"""How well the ranks were supplied with batches for a stretch of time.
+"""How well the ranks were supplied with batches over a period of time.
 
-Ranks step together, so the one that waits longest for its data holds up all of them, and none of
-the others notices: shares of time, queue and limit are those of the rank that waited most. Counts
-are sums over ranks, since the launch began.
+Ranks step together, so the rank that waits longest for its data delays all of them, and none of the
+others notices: time shares, queue depth and bottleneck are those of the rank that waited most.
+Counts are sums over ranks since the launch began.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ BAD_REASONS = ("checksum", "format")
 
 
 @dataclass(frozen=True)
-class Supply:
-    """Figures of all ranks together."""
+class DataSupply:
+    """Data metrics over all ranks."""
 
     occupancy: Occupancy
     """Of the rank that waited most."""
@@ -28,14 +28,14 @@ class Supply:
     """Sums by name."""
 
     @staticmethod
-    def of(world: World, occupancy: Occupancy, stats: StreamStats) -> Supply:
-        """From each rank's own figures; every rank must call it."""
+    def of(world: World, occupancy: Occupancy, stats: StreamStats) -> DataSupply:
+        """Combine each rank's own values; every rank must call it."""
         counts = _counts(stats)
-        mine = [occupancy.wait, occupancy.read, occupancy.decode, float(stats.queue_depth)]
-        ranks = world.gather([*mine, *counts.values()])
-        wait, read, decode, queue_depth = max(ranks, key=lambda rank: rank[0])[: len(mine)]
-        sums = [sum(column) for column in zip(*ranks, strict=True)][len(mine) :]
-        return Supply(
+        own = [occupancy.wait, occupancy.read, occupancy.decode, float(stats.queue_depth)]
+        ranks = world.gather([*own, *counts.values()])
+        wait, read, decode, queue_depth = max(ranks, key=lambda rank: rank[0])[: len(own)]
+        sums = [sum(column) for column in zip(*ranks, strict=True)][len(own) :]
+        return DataSupply(
             Occupancy(wait, read, decode), int(queue_depth), dict(zip(counts, sums, strict=True))
         )
 
@@ -58,5 +58,5 @@ def _counts(stats: StreamStats) -> dict[str, float]:
         "hedges": float(stats.num_hedges),
         "cache_hits": float(stats.num_cache_hits),
         "bad_clips": float(sum(stats.bad_clips.values())),
-        **{f"bad_clips_{one}": float(stats.bad_clips.get(one, 0)) for one in BAD_REASONS},
+        **{f"bad_clips_{reason}": float(stats.bad_clips.get(reason, 0)) for reason in BAD_REASONS},
     }

@@ -1,8 +1,7 @@
 """Numbers on their way from the device, for a loop that must not wait for the step it has queued.
 
-A number that is read where it lies waits for everything that was queued before the reading. So its
-way to the host is queued together with the work that makes it; whoever wants it later waits for
-that work alone.
+Reading a number directly waits for everything queued before the read. Here the copy to the host is
+queued together with the work that produces the number; a later read waits for that work alone.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ import torch
 
 
 class Readback:
-    """A tensor's only value, as it is when everything queued so far is done."""
+    """The value of a one-element tensor, as it is once everything queued so far has run."""
 
     def __init__(self, value: torch.Tensor) -> None:
-        """Begin to copy `value` (one element) to the host; does not wait."""
+        """Start copying `value` (one element) to the host, without waiting."""
         self._host = value.detach()
         self._copied: torch.cuda.Event | None = None
         if value.is_cuda:
@@ -24,7 +23,7 @@ class Readback:
             self._copied.record()
 
     def item(self) -> float:
-        """The value; waits until it is here."""
+        """The value; waits until it has arrived."""
         if self._copied is not None:
             self._copied.synchronize()
         return float(self._host)

@@ -1,4 +1,4 @@
-"""Who we are among the processes of a run: alone, or one rank of those that torchrun started."""
+"""This process among those of a run: a single process, or one rank started by torchrun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.ranks.readback import Readback
 
 @dataclass(frozen=True)
 class World:
-    """One process's place in the run."""
+    """One process of a run."""
 
     rank: int
     world_size: int
@@ -23,7 +23,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the run's files and speaks to the user."""
+        """Whether this process writes the run's files and prints to the console."""
         return self.rank == 0
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -35,31 +35,31 @@ class World:
         return total / self.world_size
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
-        """Every rank's figures, in the order of ranks; every rank must call it with as many."""
+        """Every rank's values, in rank order; every rank must call it with equally many."""
         if self.world_size == 1:
             return [list(values)]
-        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
-        found = [torch.empty_like(mine) for _ in range(self.world_size)]
-        dist.all_gather(found, mine)
-        return [one.tolist() for one in found]
+        own = torch.tensor(values, dtype=torch.float64, device=self.device)
+        pieces = [torch.empty_like(own) for _ in range(self.world_size)]
+        dist.all_gather(pieces, own)
+        return [piece.tolist() for piece in pieces]
 
     def sum_later(self, value: float) -> Readback:
-        """The sum over ranks, on its way; every rank must call it."""
-        # Not `torch.tensor`, whose copy to a device waits for it.
+        """The sum over ranks, not waited for; every rank must call it."""
+        # Not `torch.tensor`, whose copy to a device blocks.
         total = torch.full((), value, device=self.device)
         if self.world_size > 1:
             dist.all_reduce(total)
         return Readback(total)
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Block until every rank has called this."""
         if self.world_size > 1:
             dist.barrier()
 
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """Join the process group that torchrun's variables describe; alone without them."""
+    """Join the process group described by torchrun's variables; a single process without them."""
     device = default_device()
     if dist.is_initialized():
         yield World(dist.get_rank(), dist.get_world_size(), device)
@@ -76,7 +76,7 @@ def join_world() -> Iterator[World]:
 
 
 def default_device() -> torch.device:
-    """This process's GPU; the CPU where there is none."""
+    """This process's GPU, or the CPU without one."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")

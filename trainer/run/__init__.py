@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
 from trainer.run.checkpoint import Checkpoint, save_checkpoint
+from trainer.run.config_file import config_to_json, saved_config
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
-from trainer.run.journal import Journal, StepResult, say, say_unreached
+from trainer.run.journal import Journal, StepResult, say_unreached
 from trainer.run.load import Load
 
 __all__ = [
@@ -15,11 +16,12 @@ __all__ = [
     "StepResult",
     "TrainedRun",
     "atomic_file",
+    "config_to_json",
     "describe_run",
     "load_run",
     "open_run",
     "save_checkpoint",
-    "say",
+    "saved_config",
     "say_unreached",
     "write_text",
     "writing_run",

@@ -1,4 +1,4 @@
-"""Whole files or none: what a run writes appears complete under its name."""
+"""Atomic writes: a file appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shards_spec.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Write to a temporary name; flushed to disk and renamed when the block ends without error."""
+    """Write to a temporary file; synced and renamed to `path` if the block raises nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -29,7 +29,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing_run(run: Path) -> Iterator[None]:
-    """An `InputError` that names the folder of a run in place of what a full disk raises."""
+    """Turn file system errors, such as a full disk, into an `InputError` that names the folder."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -37,27 +37,27 @@ def writing_run(run: Path) -> Iterator[None]:
         if cause is None:
             raise
         raise InputError(
-            f"--run {run} cannot be written: {cause.strerror or cause}; what was written before is "
-            "whole: make room, or mend the folder, and run again to go on"
+            f"--run {run} cannot be written: {cause.strerror or cause}; existing files are intact: "
+            "free disk space or fix the folder's permissions, then run the same command to resume"
         ) from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file."""
+    """Write a text file atomically."""
     with atomic_file(path) as file:
         file.write(text.encode())
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """The error itself or what it came of: torch has an error of its own for a failed write."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OSError):
-        found = found.__cause__ or found.__context__
-    return found
+    """The error itself or the OSError that caused it: torch wraps failed writes in its own type."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename is only safe from power loss once the folder itself is on disk.
+    # A rename survives a power loss only once the folder itself has been synced.
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,9 +1,10 @@
-"""Checkpoints: everything that the next step depends on, written whole or not at all.
+"""Checkpoints: everything that the next step depends on, written atomically.
 
-A checkpoint holds weights, optimiser moments, the plan's state (a few integers and fingerprints),
-the settings and torch's random state. The learning rate is a function of the step, and batches and
-augmentation are functions of (seed, epoch, step), so nothing else is needed to go on bit for bit.
-Files are read with `weights_only=True`: a checkpoint from elsewhere cannot run code.
+A checkpoint contains weights, optimizer moments, the position in the batch plan (a few integers and
+fingerprints), the settings and torch's random state. The learning rate is a function of the step,
+and batches and augmentation are functions of (seed, epoch, step), so a resumed run needs nothing
+else to be bit-exact. Files are loaded with `weights_only=True`: a checkpoint from an untrusted
+source cannot execute code.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ VERSION = 1
 
 _PATTERN = "step-*.pt"
 
+#: Former names of fields, still accepted in files.
+_FORMER_NAMES = {"optimiser": "optimizer"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """The state of a run between two steps."""
 
     step: int
-    """Optimiser steps done."""
+    """Optimizer steps completed."""
     model: dict[str, torch.Tensor]
-    optimiser: dict[str, Any]
+    optimizer: dict[str, Any]
     plan: dict[str, Any]
     """`PlanState` as JSON values: the next batch."""
     config: dict[str, Any]
     """`TrainConfig` as JSON values."""
     rng: torch.Tensor
-    """State of torch's own CPU generator."""
+    """State of torch's global CPU generator."""
     version: int = VERSION
 
 
@@ -53,29 +57,29 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def checkpoint_files(run: Path) -> list[Path]:
-    """Oldest first."""
+    """All checkpoints of a run, oldest first."""
     return sorted((run / CHECKPOINTS).glob(_PATTERN))
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
-    """The newest checkpoint of a run, on the CPU; None when there is none.
+    """The newest checkpoint of a run, on the CPU; None if there is none.
 
-    Raises `InputError` when it cannot be read: going on from an older one is the user's decision.
+    Raises `InputError` when it cannot be read: resuming from an older one is the user's decision.
     """
     files = checkpoint_files(run)
     return load_checkpoint(files[-1]) if files else None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint onto the CPU."""
+    """Load one checkpoint onto the CPU."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
         version = values["version"]
     except Exception as error:  # torch.load has no common base class for damaged files
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path} cannot be read ({reason}); delete it to go on from the one before"
+            f"{path} cannot be read ({reason}); delete it to resume from the previous one"
         ) from error
     if version != VERSION:
-        raise InputError(f"{path} is of version {version}; this reelshards reads {VERSION}")
-    return Checkpoint(**values)
+        raise InputError(f"{path} has version {version}; this reelshards reads version {VERSION}")
+    return Checkpoint(**{_FORMER_NAMES.get(name, name): value for name, value in values.items()})

@@ -1,8 +1,8 @@
-"""A run's folder: what it was started with, and whether a launch may go on in it.
+"""A run's folder: what the run was started with, and whether a launch may resume it.
 
 config.json    settings, dataset, versions      checkpoints/    see checkpoint.py
-movies.json    see grown.py                     tensorboard/
-metrics.jsonl  see metrics.py
+movies.json    see growth.py                    tensorboard/
+metrics.jsonl  see metric_log.py
 """
 
 from __future__ import annotations
@@ -18,65 +18,68 @@ import torch
 
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
-from trainer.config import CONFIG_JSON, TrainConfig, differences, saved_config, to_json
+from trainer.config import TrainConfig
 from trainer.models import TwoTowers, build_model
 from trainer.run.atomic_files import write_text
 from trainer.run.checkpoint import Checkpoint, newest_checkpoint
-from trainer.run.growth import movie_digests, not_grown
+from trainer.run.config_file import CONFIG_JSON, config_to_json, differences, saved_config
+from trainer.run.growth import growth_problems, movie_digests
 
-#: Digests of the dataset's movies, by which a grown dataset is told from another one.
+#: Digests of the dataset's movies, which distinguish an appended dataset from a different one.
 MOVIES_JSON = "movies.json"
 
 
 def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | None:
-    """The checkpoint to go on from; None for a run that starts. Writes nothing.
+    """The checkpoint to resume from; None for a new run. Writes nothing.
 
-    Raises `InputError`, naming each difference, when the folder holds another run.
+    Raises `InputError`, naming each difference, when the folder contains a different run.
     """
     if run.exists() and not run.is_dir():
         raise InputError(f"--run {run} is a file, not a folder")
     old = saved_config(run)
     if old is None:
         return None
-    found = differences(old, config)
+    problems = differences(old, config)
     described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
-    found += _dataset_differences(run, described, dataset, accept_grown=config.accept_grown)
-    if found:
+    problems += _dataset_problems(run, described, dataset, config)
+    if problems:
         raise InputError(
-            f"{run} holds a run with other settings: {'; '.join(found)}; "
+            f"{run} contains a run with other settings: {'; '.join(problems)}; "
             "restore them to resume it, or choose another --run folder"
         )
     return newest_checkpoint(run)
 
 
-def _dataset_differences(
-    run: Path, described: dict[str, Any], dataset: Dataset, *, accept_grown: bool
+def _dataset_problems(
+    run: Path, described: dict[str, Any], dataset: Dataset, config: TrainConfig
 ) -> list[str]:
-    """What of a dataset differs from the one that a run was started with."""
+    """How a dataset differs from the one that the run was started with."""
     fingerprint = described["fingerprint"]
     if fingerprint == dataset.fingerprint:
         return []
-    if not accept_grown:
+    if not config.allow_appended_data:
         return [
-            f"dataset fingerprint: {fingerprint} became {dataset.fingerprint} (if it has only "
-            "grown, --accept-grown goes on with all of it)"
+            f"dataset fingerprint: {fingerprint} became {dataset.fingerprint} (if movies were only "
+            "added, --allow-appended-data resumes with all of them)"
         ]
-    found = []
+    problems = []
     if described["recipe"] != dataset.recipe.to_json():
-        found.append("dataset recipe: it has changed, so this is not the same dataset grown")
+        problems.append("dataset recipe: it has changed, so this is a different dataset")
     digests = json.loads((run / MOVIES_JSON).read_text()) if (run / MOVIES_JSON).exists() else {}
     if not digests:
-        found.append(f"dataset: {run / MOVIES_JSON} is gone, so what it was cannot be told")
-    found += not_grown(digests, movie_digests(dataset.clips))
-    return found
+        problems.append(
+            f"dataset: {run / MOVIES_JSON} is missing, so the original dataset cannot be identified"
+        )
+    problems += growth_problems(digests, movie_digests(dataset.clips))
+    return problems
 
 
 def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
     """Write `config.json` and `movies.json`."""
-    # First: a run whose config is there can always be compared with a grown dataset.
+    # In this order: whenever config.json exists, the run can be compared with a later dataset.
     write_text(run / MOVIES_JSON, json.dumps(movie_digests(dataset.clips), indent=0) + "\n")
     values: dict[str, Any] = {
-        "config": to_json(config),
+        "config": config_to_json(config),
         "dataset": {
             "uri": dataset.storage.uri,
             "fingerprint": dataset.fingerprint,
@@ -94,24 +97,24 @@ def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run's settings and its newest weights."""
+    """A run's settings and newest weights."""
 
     config: TrainConfig
     model: TwoTowers
     """On the CPU, in evaluation mode."""
     steps_done: int
     description: dict[str, Any]
-    """`config.json` as it stands."""
+    """The contents of `config.json`."""
 
 
 def load_run(run: Path) -> TrainedRun:
-    """Open what a run has learnt so far.
+    """Load the newest weights of a run.
 
-    Raises `InputError` when the folder holds no run, or one without a checkpoint.
+    Raises `InputError` when the folder contains no run, or a run without a checkpoint.
     """
     config = saved_config(run)
     if config is None:
-        raise InputError(f"{run} holds no run: it has no {CONFIG_JSON}; train one first")
+        raise InputError(f"{run} is not a run folder: it has no {CONFIG_JSON}; train a run first")
     checkpoint = newest_checkpoint(run)
     if checkpoint is None:
         raise InputError(f"{run} has no checkpoint yet; let the run reach its first one")
@@ -122,10 +125,10 @@ def load_run(run: Path) -> TrainedRun:
 
 
 def _git_revision() -> str:
-    """Commit of the source tree; empty where it is no git checkout."""
+    """Commit of the source tree; empty outside a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return completed.stdout.strip() if completed.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""What is written down while training: lines of metrics for machines, one line for people."""
+"""What a launch records while it trains: metric lines for machines and one line for people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
-from rich.console import Console
 
 from trainer.config import TrainConfig
+from trainer.console import say
 from trainer.fetch import StreamStats
 from trainer.learning import Diagnostics
-from trainer.ranks import Readback, Supply, World
+from trainer.ranks import DataSupply, Readback, World
 from trainer.run.load import Load, load_text
 from trainer.run.metric_log import MetricLog
 from trainer.stream import Batch, ClipStream
@@ -24,28 +24,25 @@ from trainer.stream import Batch, ClipStream
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step saw; tensors stay on the device until someone needs a number."""
+    """The outcome of a step; tensors stay on the device until a number is needed."""
 
     loss: torch.Tensor
     """() float32 over this rank's rows."""
     diagnostics: Diagnostics
     grad_norm: torch.Tensor
-    """() float32, before it was limited."""
+    """() float32, before clipping."""
     logit_scale: torch.Tensor
     """() float32."""
     learning_rate: float
     batch: Batch
-    is_finite: Readback = dataclasses.field(init=False)
-    """Whether the loss is."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "is_finite", Readback(torch.isfinite(self.loss)))
+    is_finite: Readback
+    """1 if loss and gradient norm are finite, else 0; on its way to the host."""
 
 
 class Journal:
-    """Measures the launch's time and writes its lines; a context manager.
+    """Measures the time of a launch and writes its lines; a context manager.
 
-    Only the first rank's journal writes, but every rank's measures.
+    Every rank's journal measures, only the first rank's writes.
     """
 
     def __init__(
@@ -59,7 +56,7 @@ class Journal:
         self._stats = StreamStats.none()
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; how long each was waited for is counted."""
+        """The same batches; the time spent waiting for each is counted."""
         iterator = iter(batches)
         self._since = time.perf_counter()
         while True:
@@ -73,22 +70,25 @@ class Journal:
     def train_values(
         self, steps_done: int, world: World, stream: ClipStream, result: StepResult
     ) -> dict[str, float]:
-        """The figures of this step; every rank must call it. Speeds are since the last call."""
+        """Metrics of this step; every rank must call it. Speeds are averages since the last call.
+
+        The first rank also prints its line.
+        """
         names = ["loss", *(item.name for item in dataclasses.fields(Diagnostics))]
-        figures = torch.stack((result.loss, *result.diagnostics.stacked()))
-        means = dict(zip(names, world.mean(figures).tolist(), strict=True))
+        stacked = torch.stack((result.loss, *result.diagnostics.stacked()))
+        means = dict(zip(names, world.mean(stacked).tolist(), strict=True))
         # Reading the numbers waited for the device, so the clock now covers whole steps.
         seconds = max(time.perf_counter() - self._since, 1e-9)
         stats = stream.stats()
-        busy = stats.occupancy(
+        occupancy = stats.occupancy(
             self._stats,
             seconds,
             num_readers=self._config.stream.num_readers,
             num_decoders=self._config.stream.num_decoders,
         )
-        # What the loop waited, which is the stream's own wait and the making of the batch.
-        busy = dataclasses.replace(busy, wait=self._wait_seconds / seconds)
-        supply = Supply.of(world, busy, stats)
+        # The loop's own wait includes the construction of the batch, which the stream's does not.
+        occupancy = dataclasses.replace(occupancy, wait=self._wait_seconds / seconds)
+        supply = DataSupply.of(world, occupancy, stats)
         num_clips = self._num_clips * world.world_size
         values = {
             **{f"train/{name}": value for name, value in means.items()},
@@ -106,14 +106,14 @@ class Journal:
         return values
 
     def restart_clock(self, stream: ClipStream) -> None:
-        """Leave out what happened since the last call of `train_values`, such as a test."""
-        # Loaders went on filling the queue meanwhile: their time is left out as well.
+        """Exclude the time since the last `train_values`, for example an evaluation."""
+        # The loaders kept filling the queue in the meantime: their time is excluded as well.
         self._stats = stream.stats()
         self._since, self._wait_seconds = time.perf_counter(), 0.0
         self._num_steps = self._num_clips = 0
 
     def write(self, steps_done: int, epoch: int, values: dict[str, float]) -> None:
-        """Write the line of a step, if there is anything to write."""
+        """Write the metrics of a step, if there are any."""
         if self._log is not None and values:
             self._log.write(steps_done, epoch, values)
 
@@ -130,13 +130,8 @@ class Journal:
             pass
 
 
-def say(text: str) -> None:
-    """Show the user a line."""
-    Console(soft_wrap=True, highlight=False, markup=False).print(text)
-
-
 def say_unreached(config: TrainConfig) -> None:
-    """Tell of phases of the schedule that lie behind the last step."""
+    """Warn about phases of the schedule that begin after the last step."""
     unreached = [str(step) for step in config.policy.phases() if step >= config.steps]
     if unreached:
         say(
@@ -145,7 +140,7 @@ def say_unreached(config: TrainConfig) -> None:
         )
 
 
-def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str) -> str:
+def _line(steps_done: int, num_steps: int, values: dict[str, float], bottleneck: str) -> str:
     width = len(str(num_steps))
     within = values["train/within_movie_r1"]
     return (
@@ -153,6 +148,6 @@ def _line(steps_done: int, num_steps: int, values: dict[str, float], limit: str)
         f"R@1 within movie {'  - ' if within != within else f'{within:.2f}'}, "
         f"in batch {values['train/global_r1']:.2f}  "
         f"{values['throughput/clips_per_second']:.0f} clips/s  {load_text(values)}  "
-        f"waiting for data {values['data/wait_fraction']:.0%} (limit: {limit}), "
+        f"waiting for data {values['data/wait_fraction']:.0%} (bottleneck: {bottleneck}), "
         f"{values['data/queue_batches']:.0f} batches ready"
     )

@@ -1,8 +1,8 @@
-"""What a run measures, step by step: one JSON line each, and TensorBoard beside it.
+"""The metrics of a run: one JSON line per logged step, and optionally TensorBoard events.
 
-Names are `area/quantity_unit`. Lines appear in `metrics.jsonl` in step order and every step stands
-there once: a resumed run first drops the lines after its checkpoint. Figures that do not exist,
-such as within-movie recall with one clip a movie, are left out of the line (JSON has no NaN).
+Names have the form `area/quantity_unit`. `metrics.jsonl` is in step order and has each step once: a
+resumed run first removes the lines after its checkpoint. Metrics that do not exist, such as
+within-movie recall with one clip per movie, are left out of the line (JSON has no NaN).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.run.atomic_files import write_text
 METRICS_JSONL = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
-#: Areas whose figures depend on the machine and the hour; all others are equal in equal runs.
+#: Areas whose metrics depend on machine and load; all others are equal in equal runs.
 TIMED_AREAS = ("time/", "throughput/", "data/", "memory/")
 
 
@@ -26,7 +26,7 @@ class MetricLog:
     """Appends lines; a context manager."""
 
     def __init__(self, run: Path, first_step: int, *, tensorboard: bool) -> None:
-        """Open the log of a run that has `first_step` steps behind it; later lines are dropped."""
+        """Open the log of a run that has completed `first_step` steps; later lines are removed."""
         run.mkdir(parents=True, exist_ok=True)
         drop_lines_after(run / METRICS_JSONL, first_step)
         self._file = (run / METRICS_JSONL).open("a", encoding="utf-8")
@@ -37,7 +37,7 @@ class MetricLog:
             self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=first_step + 1)
 
     def write(self, step: int, epoch: int, values: dict[str, float]) -> None:
-        """Add the line of a step: `step` steps are done, the last one in `epoch`."""
+        """Add a line for `step` completed steps, the last of them in `epoch`."""
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._file.write(json.dumps({"step": step, "epoch": epoch, **finite}) + "\n")
         self._file.flush()
@@ -60,7 +60,7 @@ class MetricLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run, in step order; a line that a crash cut off is left out."""
+    """All lines of a run, in step order; a line truncated by a crash is left out."""
     path = run / METRICS_JSONL
     if not path.exists():
         return []
@@ -74,7 +74,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def drop_lines_after(path: Path, step: int) -> None:
-    """Keep the lines up to `step`; those after it will be written again."""
+    """Keep the lines up to `step`; the resumed run writes the later ones again."""
     if not path.exists():
         return
     kept = [line for line in read_metrics(path.parent) if line["step"] <= step]

@@ -21,7 +21,7 @@ from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.evaluate import judge
 from trainer.run import write_text
-from trainer.study.config import Cell, Setting, StudyConfig, World, cell_config
+from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json
 from trainer.train import train
@@ -57,14 +57,14 @@ class CellResult:
         return {**values, "folder": self.folder.name}
 
 
-def cell_folder(run: Path, world: World, cell: Cell) -> Path:
+def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
     """Where a cell's run lies."""
     setting = cell.setting
     name = (
         f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}-{setting.augment}-"
         f"{setting.positives}-seed{cell.seed}"
     )
-    return run / world.slug / name
+    return run / corpus.slug / name
 
 
 def load_result(folder: Path) -> CellResult | None:
@@ -90,7 +90,12 @@ def load_result(folder: Path) -> CellResult | None:
 
 
 def run_cell(
-    folder: Path, world: World, cell: Cell, recipe: TrainConfig, study: StudyConfig, threads: int
+    folder: Path,
+    corpus: StudyCorpus,
+    cell: Cell,
+    recipe: TrainConfig,
+    study: StudyConfig,
+    threads: int,
 ) -> None:
     """Train, judge, measure; what training says goes to `train.log` in the folder.
 
@@ -101,8 +106,8 @@ def run_cell(
     folder.mkdir(parents=True, exist_ok=True)
     begin, cpu_begin = time.monotonic(), time.process_time()
     with (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
-        train(world.data, folder, cell_config(recipe, study, cell))
-        judged = judge(world.data, folder, world.labels)
+        train(corpus.data, folder, cell_config(recipe, study, cell))
+        judged = judge(corpus.data, folder, corpus.labels)
     config, embedded = judged.trained.config, judged.embedded
     start_ns = np.array(judged.dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
     found = examples(embedded, judged.dataset, judged.labels)

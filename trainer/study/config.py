@@ -4,7 +4,7 @@
     weight       the same batches with within-movie negatives counted more
     augment      k = 1 and the largest k with changes that break look and score, and without
     positives    another moment of the movie as the positive
-    worlds       k = 1 and the largest k on other corpora
+    corpora       k = 1 and the largest k on other corpora
 
 A run that several comparisons share is made once.
 """
@@ -25,7 +25,7 @@ from trainer.config import AugmentConfig, LossConfig, TrainConfig
 
 _require = partial(require, "study")
 
-Comparison = Literal["curve", "weight", "augment", "positives", "worlds"]
+Comparison = Literal["curve", "weight", "augment", "positives", "corpora"]
 
 #: Changes that hide what a movie's clips share: palette, grade, framing, timbre.
 STRONG = AugmentConfig(
@@ -54,7 +54,7 @@ AUGMENTS = {"none": NONE, "strong": STRONG}
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class StudyCorpus:
     """A corpus of the study, as shards."""
 
     name: str
@@ -67,15 +67,15 @@ class World:
     @property
     def slug(self) -> str:
         """The name as part of a path."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "world"
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "corpus"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What a run is like, its seed aside."""
 
-    world: str
-    """Name of the world."""
+    corpus: str
+    """Name of the corpus."""
     clips_per_movie: int
     within_weight: float = 1.0
     augment: str = "none"
@@ -83,7 +83,7 @@ class Setting:
     positives: Literal["clip", "movie"] = "clip"
 
     def describe(self) -> str:
-        """In a few words, the world aside."""
+        """In a few words, the corpus aside."""
         words = [f"k = {self.clips_per_movie}"]
         words += [f"weight {self.within_weight:g}"] * (self.within_weight != 1)
         words += [f"{self.augment} augmentation"] * (self.augment != "none")
@@ -108,10 +108,10 @@ class StudyConfig:
     batch_size: int = 64
     """Clips in every batch, whatever k: k = 1 needs as many training movies."""
     steps: int = 600
-    """Optimiser steps of each run."""
+    """Optimizer steps of each run."""
     seeds: int = 3
     """Runs of each setting: seeds 0, 1, ..."""
-    comparisons: tuple[Comparison, ...] = ("curve", "weight", "augment", "positives", "worlds")
+    comparisons: tuple[Comparison, ...] = ("curve", "weight", "augment", "positives", "corpora")
     """What is compared."""
     weight: float = 8.0
     """Within-movie weight of `weight`."""
@@ -130,20 +130,20 @@ class StudyConfig:
         _require(self.steps >= 2, f"{self.steps = }: at least 2")
         _require(self.workers >= 0, f"{self.workers = }: at least 0")
 
-    def settings(self, worlds: list[World]) -> list[Setting]:
-        """Without repeats, the first comparison's first; the first world is the main one."""
+    def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
+        """Without repeats, the first comparison's first; the first corpus is the main one."""
         found = dict.fromkeys(
-            setting for name in self.comparisons for setting in self._compared(name, worlds)
+            setting for name in self.comparisons for setting in self._compared(name, corpora)
         )
         return list(found)
 
-    def cells(self, worlds: list[World]) -> Iterator[Cell]:
+    def cells(self, corpora: list[StudyCorpus]) -> Iterator[Cell]:
         """Seed by seed: a study that is stopped early has whole comparisons."""
-        for seed, setting in itertools.product(range(self.seeds), self.settings(worlds)):
+        for seed, setting in itertools.product(range(self.seeds), self.settings(corpora)):
             yield Cell(setting=setting, seed=seed)
 
-    def _compared(self, name: Comparison, worlds: list[World]) -> list[Setting]:
-        main = Setting(world=worlds[0].name, clips_per_movie=min(self.clips_per_movie))
+    def _compared(self, name: Comparison, corpora: list[StudyCorpus]) -> list[Setting]:
+        main = Setting(corpus=corpora[0].name, clips_per_movie=min(self.clips_per_movie))
         ends = [
             dataclasses.replace(main, clips_per_movie=k)
             for k in (min(self.clips_per_movie), max(self.clips_per_movie))
@@ -158,7 +158,7 @@ class StudyConfig:
             return [*ends, *(dataclasses.replace(one, augment="strong") for one in ends)]
         if name == "positives":
             return [middle, dataclasses.replace(middle, positives="movie")]
-        return [dataclasses.replace(one, world=w.name) for w in worlds for one in ends]
+        return [dataclasses.replace(one, corpus=w.name) for w in corpora for one in ends]
 
 
 def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainConfig:
@@ -173,7 +173,7 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         reads_per_movie=k,
         schedule="",
     )
-    warmup = min(recipe.optimiser.warmup_steps, study.steps // 2)
+    warmup = min(recipe.optimizer.warmup_steps, study.steps // 2)
     return dataclasses.replace(
         recipe,
         steps=study.steps,
@@ -181,7 +181,7 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         policy=policy,
         augment=AUGMENTS[setting.augment],
         loss=LossConfig(within_weight=setting.within_weight, positives=setting.positives),
-        optimiser=dataclasses.replace(recipe.optimiser, warmup_steps=warmup),
+        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=warmup),
         eval_every=0,
         log_every=max(1, study.steps // 40),
         checkpoint_every=max(1, study.steps // 4),

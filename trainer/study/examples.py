@@ -53,7 +53,7 @@ class Example:
 def examples(
     embedded: EmbeddedClips, dataset: Dataset, labels: Sequence[str | None] | None
 ) -> list[Example]:
-    """The same sounds for every run of a world, as the choice looks at no embedding."""
+    """The same sounds for every run of a corpus, as the choice looks at no embedding."""
     movies = sorted(set(embedded.movie.tolist()))
     wanted = min(NUM_QUERIES, len(movies))
     chosen = [movies[number * len(movies) // wanted] for number in range(wanted)]

@@ -11,7 +11,7 @@ from typing import Any
 from trainer.run import write_text
 from trainer.study import plots
 from trainer.study.cells import STRIPS, CellResult
-from trainer.study.config import StudyConfig, World
+from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.examples import Example
 from trainer.study.summary import FIGURES, Interval, Summary
 from trainer.study.verdict import Verdict, curve_rows
@@ -56,7 +56,7 @@ code { background: var(--tint); padding: 1px 4px; border-radius: 3px; font-size:
 
 def write_page(
     run: Path,
-    worlds: list[World],
+    corpora: list[StudyCorpus],
     config: StudyConfig,
     results: list[CellResult],
     summary: Summary,
@@ -64,7 +64,7 @@ def write_page(
     about: dict[str, Any],
 ) -> Path:
     """Draw the plots and write the page beside them; returns its path."""
-    rows = curve_rows(summary, config, worlds)
+    rows = curve_rows(summary, config, corpora)
     folder = run / PLOTS
     first_seed = {r.cell.setting: r for r in reversed(results)}
     ends = [first_seed[rows[0].setting], first_seed[found.best]]
@@ -233,26 +233,26 @@ def _account(summary: Summary, found: Verdict, about: dict[str, Any]) -> str:
     for row in summary.rows:
         cells = "".join(f"<td>{_interval(row.figures.get(f.key))}</td>" for f in FIGURES)
         rows.append(
-            f"<tr><td>{escape(row.setting.world)}</td><td>{escape(row.setting.describe())}</td>"
+            f"<tr><td>{escape(row.setting.corpus)}</td><td>{escape(row.setting.describe())}</td>"
             f"<td>{_interval(row.loss)}</td>{cells}</tr>"
         )
     chance = "".join(
         f"<td>{summary.rows[0].chance.get(f.key, float('nan')):.3f}</td>" for f in FIGURES
     )
-    worlds = "".join(
-        f"<li><b>{escape(world['name'])}</b>: {escape(world['data'])}</li>"
-        for world in about["worlds"]
+    corpora = "".join(
+        f"<li><b>{escape(corpus['name'])}</b>: {escape(corpus['data'])}</li>"
+        for corpus in about["corpora"]
     )
     return f"""
 <h2>All figures</h2>
-<div class="wide"><table><tr><th>world</th><th>setting</th><th>loss</th>{head}</tr>{"".join(rows)}
-<tr><td>{escape(summary.rows[0].setting.world)}</td><td>chance</td><td></td>{chance}</tr></table></div>
+<div class="wide"><table><tr><th>corpus</th><th>setting</th><th>loss</th>{head}</tr>{"".join(rows)}
+<tr><td>{escape(summary.rows[0].setting.corpus)}</td><td>chance</td><td></td>{chance}</tr></table></div>
 <h2>How it was made</h2>
 <p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds a
 setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in all, on {escape(about["hardware"])},
 {about["date"]}; reelshards {about["versions"]["reelshards"]}, torch
 {escape(about["versions"]["torch"])}. All settings stand in <code>study.json</code>.</p>
-<ul>{worlds}</ul>
+<ul>{corpora}</ul>
 <ul>{"".join(f"<li>{escape(text)}</li>" for text in found.caveats)}</ul>
 <p class="soft">The question is that of arXiv:2205.00073. Films, models, settings and all figures
 here are ours; none is that paper's.</p>

@@ -24,12 +24,13 @@ import torch
 
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
-from trainer.config import TrainConfig, to_json
+from trainer.config import TrainConfig
+from trainer.console import say
 from trainer.plan import ClipIndex, plan_epoch
 from trainer.ranks import default_device
-from trainer.run import say, write_text
+from trainer.run import config_to_json, write_text
 from trainer.study.cells import CellResult, cell_folder, load_result, run_cell
-from trainer.study.config import Cell, StudyConfig, World, cell_config
+from trainer.study.config import Cell, StudyConfig, StudyCorpus, cell_config
 from trainer.study.page import PAGE_HTML, write_page
 from trainer.study.summary import Summary, summarise
 from trainer.study.verdict import Verdict, verdict
@@ -43,11 +44,19 @@ class StudyError(ReelshardsError):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a study came to."""
+    """The results of a study."""
 
     summary: Summary
     verdict: Verdict
     page: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "verdict": dataclasses.asdict(self.verdict),
+            "page": str(self.page),
+            **self.summary.to_json(),
+        }
 
     def lines(self) -> list[str]:
         """For people."""
@@ -88,50 +97,52 @@ def to_markdown(found: Verdict, summary: Summary, about: dict[str, Any]) -> str:
     )
 
 
-def study(worlds: list[World], run: Path, recipe: TrainConfig, config: StudyConfig) -> Outcome:
+def study(
+    corpora: list[StudyCorpus], run: Path, recipe: TrainConfig, config: StudyConfig
+) -> Outcome:
     """Make all runs that are not there yet, then `study.json`, `study.md` and the page.
 
     Raises `InputError` when a dataset cannot serve the batches, `StudyError` when a run failed.
     """
     begin = time.monotonic()
-    check_worlds(worlds, recipe, config)
-    by_name = {world.name: world for world in worlds}
-    cells = list(config.cells(worlds))
-    folders = {cell: cell_folder(run, by_name[cell.setting.world], cell) for cell in cells}
+    check_corpora(corpora, recipe, config)
+    by_name = {corpus.name: corpus for corpus in corpora}
+    cells = list(config.cells(corpora))
+    folders = {cell: cell_folder(run, by_name[cell.setting.corpus], cell) for cell in cells}
     missing = [cell for cell in cells if load_result(folders[cell]) is None]
     say(f"{len(cells)} runs of {config.steps} steps, {len(cells) - len(missing)} of them are there")
-    jobs = [(folders[cell], by_name[cell.setting.world], cell) for cell in missing]
+    jobs = [(folders[cell], by_name[cell.setting.corpus], cell) for cell in missing]
     for cell in _run_all(jobs, recipe, config):
         result = load_result(folders[cell])
         assert result is not None
         number = sum(load_result(folder) is not None for folder in folders.values())
         say(f"[{number}/{len(cells)}] {_line(result)}")
     results = [result for cell in cells if (result := load_result(folders[cell]))]
-    summary = summarise(config, worlds, results)
-    found = verdict(summary, config, worlds)
-    about = describe(worlds, recipe, config, results, time.monotonic() - begin)
+    summary = summarise(config, corpora, results)
+    found = verdict(summary, config, corpora)
+    about = describe(corpora, recipe, config, results, time.monotonic() - begin)
     values = {**about, "verdict": dataclasses.asdict(found), **summary.to_json()}
     write_text(run / STUDY_JSON, json.dumps(values, indent=1) + "\n")
     write_text(run / STUDY_MD, to_markdown(found, summary, about))
-    write_page(run, worlds, config, results, summary, found, about)
+    write_page(run, corpora, config, results, summary, found, about)
     return Outcome(summary=summary, verdict=found, page=run / PAGE_HTML)
 
 
-def check_worlds(worlds: list[World], recipe: TrainConfig, config: StudyConfig) -> None:
-    """Raise `InputError` before the first run when a world cannot serve some setting."""
-    if len({world.slug for world in worlds}) < len(worlds):
-        raise InputError(f"study: worlds need different names: {[w.name for w in worlds]}")
-    for world in worlds:
-        dataset = open_dataset(world.data)
-        for setting in config.settings(worlds):
-            if setting.world == world.name:
+def check_corpora(corpora: list[StudyCorpus], recipe: TrainConfig, config: StudyConfig) -> None:
+    """Raise `InputError` before the first run when a corpus cannot serve some setting."""
+    if len({corpus.slug for corpus in corpora}) < len(corpora):
+        raise InputError(f"study: corpora need different names: {[w.name for w in corpora]}")
+    for corpus in corpora:
+        dataset = open_dataset(corpus.data)
+        for setting in config.settings(corpora):
+            if setting.corpus == corpus.name:
                 policy = cell_config(recipe, config, Cell(setting=setting, seed=0)).policy
                 # Raises when not even one batch can be made.
                 plan_epoch(ClipIndex.from_dataset(dataset, policy), policy, seed=0, epoch=0)
 
 
 def describe(
-    worlds: list[World],
+    corpora: list[StudyCorpus],
     recipe: TrainConfig,
     config: StudyConfig,
     results: list[CellResult],
@@ -147,8 +158,8 @@ def describe(
             "python": platform.python_version(),
         },
         "study": dataclasses.asdict(config),
-        "worlds": [{"name": world.name, "data": world.data} for world in worlds],
-        "recipe": to_json(recipe),
+        "corpora": [{"name": corpus.name, "data": corpus.data} for corpus in corpora],
+        "recipe": config_to_json(recipe),
         "num_runs": len(results),
         "launch_seconds": round(seconds, 1),
         "run_seconds": round(sum(result.seconds for result in results), 1),
@@ -157,7 +168,7 @@ def describe(
 
 
 def _run_all(
-    jobs: list[tuple[Path, World, Cell]], recipe: TrainConfig, config: StudyConfig
+    jobs: list[tuple[Path, StudyCorpus, Cell]], recipe: TrainConfig, config: StudyConfig
 ) -> Iterator[Cell]:
     """The cells as they are finished."""
     has_gpu = default_device().type == "cuda"
@@ -166,16 +177,16 @@ def _run_all(
     # One thread a run wastes the least, and keeps its figures the same beside any number of others.
     threads = 0 if has_gpu else 1
     if num_workers == 1:
-        for folder, world, cell in jobs:
-            run_cell(folder, world, cell, recipe, config, threads)
+        for folder, corpus, cell in jobs:
+            run_cell(folder, corpus, cell, recipe, config, threads)
             yield cell
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
         submit: Callable[..., Future[None]] = pool.submit
         under_way = {
-            submit(run_cell, folder, world, cell, recipe, config, threads): (folder, cell)
-            for folder, world, cell in jobs
+            submit(run_cell, folder, corpus, cell, recipe, config, threads): (folder, cell)
+            for folder, corpus, cell in jobs
         }
         try:
             while under_way:
@@ -211,7 +222,7 @@ def _line(result: CellResult) -> str:
         f"{name} {probe['accuracy']:.2f}" for name, probe in values["class_probe"].items()
     )
     return (
-        f"{setting.world}: {setting.describe()}, seed {result.cell.seed}: class probe "
+        f"{setting.corpus}: {setting.describe()}, seed {result.cell.seed}: class probe "
         f"{probes or '-'}; {result.seconds:.0f} s"
     )
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.study.cells import CellResult
-from trainer.study.config import Setting, StudyConfig, World
+from trainer.study.config import Setting, StudyConfig, StudyCorpus
 
 #: Quantile 0.975 of Student's t by degrees of freedom, from 1; further ones are the normal's 1.960
 #: to two digits. Any table of the distribution has them.
@@ -147,17 +147,19 @@ class Summary:
 
     def to_markdown(self) -> str:
         """A table of all settings, and one of effects."""
-        head = ["world", "setting", "loss", *(figure.title for figure in FIGURES)]
+        head = ["corpus", "setting", "loss", *(figure.title for figure in FIGURES)]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in self.rows:
             cells = [_cell(row.figures.get(figure.key)) for figure in FIGURES]
             lines.append(
-                _line([row.setting.world, row.setting.describe(), _cell(row.loss), *cells])
+                _line([row.setting.corpus, row.setting.describe(), _cell(row.loss), *cells])
             )
         first = self.rows[0]
         chances = [first.chance.get(figure.key) for figure in FIGURES]
         lines.append(
-            _line([first.setting.world, "chance", "", *(f"{c:.3f}" if c else "-" for c in chances)])
+            _line(
+                [first.setting.corpus, "chance", "", *(f"{c:.3f}" if c else "-" for c in chances)]
+            )
         )
         lines += ["", "Effects, paired by seed:", ""]
         head = ["effect", *(figure.title for figure in FIGURES)]
@@ -168,7 +170,9 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarise(config: StudyConfig, worlds: list[World], results: list[CellResult]) -> Summary:
+def summarise(
+    config: StudyConfig, corpora: list[StudyCorpus], results: list[CellResult]
+) -> Summary:
     """Means over seeds and effects of all settings that were run."""
     by_setting: dict[Setting, list[CellResult]] = {}
     for result in results:
@@ -177,7 +181,7 @@ def summarise(config: StudyConfig, worlds: list[World], results: list[CellResult
         rows=[_row(setting, found) for setting, found in by_setting.items()],
         effects=[
             _effect(name, by_setting[baseline], by_setting[changed])
-            for name, baseline, changed in _pairs(config, worlds)
+            for name, baseline, changed in _pairs(config, corpora)
             if baseline in by_setting and changed in by_setting
         ],
     )
@@ -196,14 +200,14 @@ def figure_value(
     return None
 
 
-def _pairs(config: StudyConfig, worlds: list[World]) -> list[tuple[str, Setting, Setting]]:
+def _pairs(config: StudyConfig, corpora: list[StudyCorpus]) -> list[tuple[str, Setting, Setting]]:
     """Effects by name: baseline and what is set against it, one thing changed."""
     ks = sorted(set(config.clips_per_movie))
     low, high = ks[0], ks[-1]
-    main = worlds[0].name
+    main = corpora[0].name
 
-    def one(k: int, world: str = main, **changes: Any) -> Setting:
-        return Setting(world=world, clips_per_movie=k, **changes)
+    def one(k: int, corpus: str = main, **changes: Any) -> Setting:
+        return Setting(corpus=corpus, clips_per_movie=k, **changes)
 
     middle = config.middle_clips
     return [
@@ -229,7 +233,7 @@ def _pairs(config: StudyConfig, worlds: list[World]) -> list[tuple[str, Setting,
         ),
         *(
             (f"k = {high} instead of {low}, {w.name}", one(low, w.name), one(high, w.name))
-            for w in worlds[1:]
+            for w in corpora[1:]
         ),
     ]
 

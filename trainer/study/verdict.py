@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.study.config import Setting, StudyConfig, World
+from trainer.study.config import Setting, StudyConfig, StudyCorpus
 from trainer.study.summary import FIGURES, Effect, Interval, Row, Summary
 
 TITLES = {figure.key: figure.title for figure in FIGURES}
@@ -28,9 +28,9 @@ class Verdict:
     """Keys of `FIGURES`: the class probes, or without labels the within-movie retrieval."""
 
 
-def verdict(summary: Summary, config: StudyConfig, worlds: list[World]) -> Verdict:
+def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -> Verdict:
     """Read the summary of a study that has the curve over k."""
-    curve = curve_rows(summary, config, worlds)
+    curve = curve_rows(summary, config, corpora)
     keys = ("class_video", "class_audio")
     if not all(key in row.figures for row in curve for key in keys):
         keys = ("within_v2a", "within_a2v")
@@ -42,16 +42,16 @@ def verdict(summary: Summary, config: StudyConfig, worlds: list[World]) -> Verdi
         headline=_headline(effect, base, best, keys),
         points=_curve_points(curve, keys),
         effects=_sorted_effects(summary, keys),
-        caveats=_caveats(config, worlds, best, keys),
+        caveats=_caveats(config, corpora, best, keys),
         best=best.setting,
         judged_by=keys,
     )
 
 
-def curve_rows(summary: Summary, config: StudyConfig, worlds: list[World]) -> list[Row]:
+def curve_rows(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -> list[Row]:
     """The settings of the curve, by k."""
     settings = [
-        Setting(world=worlds[0].name, clips_per_movie=k)
+        Setting(corpus=corpora[0].name, clips_per_movie=k)
         for k in sorted(set(config.clips_per_movie))
     ]
     return [row for setting in settings if (row := summary.row(setting))]
@@ -137,7 +137,7 @@ def _sorted_effects(summary: Summary, keys: tuple[str, ...]) -> dict[str, list[s
 
 
 def _caveats(
-    config: StudyConfig, worlds: list[World], best: Row, keys: tuple[str, ...]
+    config: StudyConfig, corpora: list[StudyCorpus], best: Row, keys: tuple[str, ...]
 ) -> list[str]:
     caveats = [
         f"Intervals are 95 % over {config.seeds} seeds (other first weights and batches on the "
@@ -146,7 +146,7 @@ def _caveats(
         "movies that also give its figure; the table has all of them.",
         f"All runs have {config.steps} steps: settings that learn slowly may not be done.",
     ]
-    if len(worlds) > 1 or "class_video" in keys:
+    if len(corpora) > 1 or "class_video" in keys:
         caveats.append(
             "Corpora of drawn movies show that the effect exists and when; how large it is on real "
             "films is another question, to be asked with the same commands."

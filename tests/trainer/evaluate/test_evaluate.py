@@ -16,8 +16,9 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
 from trainer.config import TrainConfig
-from trainer.evaluate.evaluate import evaluate, movie_probes
-from trainer.evaluate.heldout import EmbeddedClips, evaluation_index, whole_movies
+from trainer.evaluate.embeddings import EmbeddedClips
+from trainer.evaluate.evaluation import evaluate, movie_probes
+from trainer.evaluate.heldout import evaluation_index, whole_movies
 from trainer.evaluate.labels import label_clips, read_labels
 from trainer.plan.clip_index import ClipIndex
 from trainer.train import train
@@ -63,12 +64,12 @@ def test_class_probe_finds_the_classes(trained_run: Path, toy_data: Dataset, lab
     for probe in found.class_probe.values():
         assert probe.accuracy > 0.6
         assert probe.chance == pytest.approx(1 / 8)
-        assert probe.num_fitted + probe.num_judged == 160
+        assert probe.num_train_clips + probe.num_eval_clips == 160
     # Every toy movie has a tint and a hum of its own.
     assert found.movie_probe["audio"].accuracy >= found.movie_probe["audio"].chance
     text = "\n".join(found.lines())
     assert "class probe on video features" in text
-    assert json.loads(found.to_text())["class_probe"]["video"]["num_classes"] == 8
+    assert json.loads(json.dumps(found.to_json()))["class_probe"]["video"]["num_classes"] == 8
 
 
 def test_a_column_of_the_index_can_be_the_class(
@@ -79,7 +80,7 @@ def test_a_column_of_the_index_can_be_the_class(
     assert found.class_probe["video"].num_classes == len(shots)
     with pytest.raises(InputError, match="no column 'genre'; it has clip_id, movie_id"):
         evaluate(toy_data.storage.uri, trained_run, label_column="genre")
-    with pytest.raises(InputError, match="not from both"):
+    with pytest.raises(InputError, match="not both"):
         evaluate(toy_data.storage.uri, trained_run, labels, "shot_id")
 
 
@@ -105,7 +106,7 @@ def test_an_unfinished_run_says_so(
 
 
 def test_a_folder_without_a_run_is_refused(toy_data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="is not a run folder"):
         evaluate(toy_data.storage.uri, tmp_path)
 
 
@@ -175,7 +176,7 @@ def test_file_names_of_several_movies_are_refused(toy_data: Dataset, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("source,label\nmovie-000,x\n", r"lacks the columns \['start_seconds', 'end_seconds'\]"),
+        ("source,label\nmovie-000,x\n", r"has no column start_seconds, end_seconds"),
         (
             "source,start_seconds,end_seconds,label\nmovie-000,a,2,x\n",
             "line 2: start_seconds and end_seconds must be numbers",
@@ -204,4 +205,4 @@ def test_movie_probe_is_fitted_on_first_halves(toy_data: Dataset) -> None:
     embedded = EmbeddedClips(video, audio, video, audio, clip, movie)
     found = movie_probes(toy_data, embedded)
     assert (found["video"].accuracy, found["audio"].accuracy) == (0.0, 1.0)
-    assert (found["video"].num_fitted, found["video"].chance) == (16, 0.5)
+    assert (found["video"].num_train_clips, found["video"].chance) == (16, 0.5)

@@ -54,5 +54,5 @@ def test_card_names_batches_steps_and_data(trained_run: Path, tmp_path: Path) ->
 
 
 def test_export_rejects_a_folder_without_a_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="is not a run folder"):
         export(tmp_path, tmp_path / "out")

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from shards_spec.errors import InputError
 from trainer.evaluate import retrieval as module
 from trainer.evaluate.probes import fit_logistic, linear_probe
 from trainer.evaluate.retrieval import (
@@ -137,7 +138,7 @@ def test_chunks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     video, audio = torch.randn(2, 23, 5, generator=generator)
     whole = global_ranks(video, audio)
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(module, "MAX_SCORES", 4 * 23)
     pieces = global_ranks(video, audio)
     assert torch.equal(whole.num_better, pieces.num_better)
     assert torch.equal(whole.num_tied, pieces.num_tied)
@@ -173,4 +174,23 @@ def test_probe_chance_is_the_commonest_class_of_the_judged() -> None:
     fit_label, judge_label = torch.tensor([0, 1]), torch.tensor([1, 1, 1, 0])
     found = linear_probe(torch.eye(2), fit_label, torch.eye(2)[judge_label], judge_label)
     assert (found.accuracy, found.chance) == (1.0, 0.75)
-    assert (found.num_fitted, found.num_judged) == (2, 4)
+    assert (found.num_train_clips, found.num_eval_clips) == (2, 4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("num_bad", [1, 6])
+def test_embeddings_that_are_not_finite_are_refused(value: float, num_bad: int) -> None:
+    """All of them NaN once scored R@1 = 1, because no comparison with NaN is true."""
+    good = torch.nn.functional.normalize(torch.randn(6, 4), dim=1)
+    bad = good.clone()
+    bad[:num_bad, 0] = value
+    movie = torch.tensor([0, 0, 0, 1, 1, 1])
+    with pytest.raises(InputError, match=f"{num_bad} audio embeddings are NaN or infinite"):
+        retrieval(good, bad, movie)
+    with pytest.raises(InputError, match=f"{num_bad} video embeddings are NaN or infinite"):
+        retrieval(bad, good, movie)
+    label = torch.tensor([0, 1, 0, 1, 0, 1])
+    with pytest.raises(InputError, match=f"{num_bad} training clips of a probe"):
+        linear_probe(bad, label, good, label)
+    with pytest.raises(InputError, match=f"{num_bad} evaluation clips of a probe"):
+        linear_probe(good, label, bad, label)

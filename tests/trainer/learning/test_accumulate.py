@@ -19,7 +19,7 @@ from tests.support.launch.ranks import start_ranks
 from trainer.config import InputConfig, LossConfig, ModelConfig
 from trainer.learning.accumulate import Trained, forward_and_backward, split
 from trainer.learning.device_inputs import Inputs
-from trainer.learning.loss import LossOutput, Moments, contrastive_loss
+from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
 from trainer.models import Embeddings, TwoTowers, build_model
 
 NUM_CLIPS = 16
@@ -28,14 +28,14 @@ LARGE = dataclasses.replace(SMALL, video="r2plus1d18", audio="resnet18")
 LOSS = LossConfig(within_weight=2.0)
 
 
-def clips() -> tuple[Inputs, Moments]:
+def clips() -> tuple[Inputs, ClipOrigins]:
     """Four movies of four clips."""
     generator = torch.Generator().manual_seed(3)
     video = torch.rand(NUM_CLIPS, 3, 4, 32, 32, generator=generator)
     audio = torch.randn(NUM_CLIPS, 1, 16, 64, generator=generator)
     movie = torch.arange(NUM_CLIPS) // 4
     start_ns = torch.arange(NUM_CLIPS) * 10**9
-    return Inputs(video, audio, False), Moments(movie, movie, torch.zeros_like(movie), start_ns)
+    return Inputs(video, audio, False), ClipOrigins(movie, movie, torch.zeros_like(movie), start_ns)
 
 
 def trained(model: TwoTowers, forward: Any = None) -> Trained:
@@ -149,7 +149,7 @@ def main(num_parts: int, out: str) -> None:
     model = build_model(SMALL, 0)
     inputs, moments = clips()
     own_inputs = Inputs(inputs.video[own], inputs.audio[own], False)
-    own_moments = Moments(
+    own_moments = ClipOrigins(
         *(getattr(moments, field.name)[own] for field in dataclasses.fields(moments))
     )
     forward = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 from trainer.config import LossConfig, TrainConfig
-from trainer.learning.loss import LossOutput, Moments, contrastive_loss
+from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
 from trainer.models.two_towers import Embeddings
 from trainer.plan.policy import BatchPolicy
 
@@ -35,10 +35,10 @@ def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
     return Embeddings(video, audio, torch.tensor(5.0)), torch.arange(NUM_CLIPS) // 2
 
 
-def moments(movie: torch.Tensor) -> Moments:
+def moments(movie: torch.Tensor) -> ClipOrigins:
     """Clips of these movies, a second apart, each in a shot of its own."""
     place = torch.arange(len(movie), device=movie.device)
-    return Moments(movie, movie, place, place * 1_000_000_000)
+    return ClipOrigins(movie, movie, place, place * 1_000_000_000)
 
 
 def loss(embeddings: Embeddings, movie: torch.Tensor, weight: float = 1.0) -> LossOutput:
@@ -136,7 +136,7 @@ def test_guards_leave_out_neighbours_of_the_same_source_only() -> None:
     source = torch.tensor([0, 0, 0, 2, 1, 1, 1, 1])
     seconds = torch.tensor([0, 1, 5, 0, 0, 1, 2, 9])
     shot = torch.tensor([0, 0, 1, 0, 0, 1, 1, 1])
-    clips = Moments(group, source, shot, seconds * 1_000_000_000)
+    clips = ClipOrigins(group, source, shot, seconds * 1_000_000_000)
     every = torch.ones(NUM_CLIPS, NUM_CLIPS, dtype=torch.bool)
 
     def without(*pairs: tuple[int, int]) -> torch.Tensor:
@@ -162,7 +162,7 @@ def test_guards_leave_out_neighbours_of_the_same_source_only() -> None:
 def test_guarded_clips_do_not_repel_each_other() -> None:
     video, audio = torch.eye(4), torch.eye(4)[[1, 0, 2, 3]]
     movie = torch.tensor([0, 0, 1, 2])
-    clips = Moments(movie, movie, torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    clips = ClipOrigins(movie, movie, torch.zeros(4, dtype=torch.int64), torch.arange(4))
     scale = torch.tensor(10.0)
     free = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig())
     guarded = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig(guard_shots=True))
@@ -191,7 +191,7 @@ def test_positives_of_the_movie_are_the_formula() -> None:
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(InputError, match="no within-movie negatives"):
         LossConfig(positives="movie", within_weight=2.0)
-    with pytest.raises(InputError, match="guard_seconds"):
+    with pytest.raises(InputError, match="guard-seconds = -1"):
         LossConfig(guard_seconds=-1.0)
     with pytest.raises(InputError, match="clips-per-movie"):
         TrainConfig(policy=BatchPolicy(clips_per_movie=1), loss=LossConfig(positives="movie"))
@@ -220,7 +220,9 @@ def run_towers(part: slice, setting: str) -> tuple[LossOutput, list[torch.Tensor
         functional.normalize(audio(sound), dim=1),
         log_scale.exp(),
     )
-    out = contrastive_loss(embeddings, Moments(*(one[part] for one in columns)), CONFIGS[setting])
+    out = contrastive_loss(
+        embeddings, ClipOrigins(*(one[part] for one in columns)), CONFIGS[setting]
+    )
     out.loss.backward()
     weights = [*video.parameters(), *audio.parameters(), log_scale]
     return out, [weight.grad for weight in weights if weight.grad is not None]

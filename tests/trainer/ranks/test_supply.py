@@ -14,12 +14,14 @@ import torch.distributed as dist
 
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
-from trainer.config import TrainConfig, from_json, to_json
+from trainer.config import TrainConfig
 from trainer.fetch.counters import Occupancy, StreamStats
-from trainer.learning.loss import Moments, contrastive_loss
+from trainer.learning.loss import ClipOrigins, contrastive_loss
 from trainer.models.two_towers import Embeddings
-from trainer.ranks.data_supply import Supply
+from trainer.ranks.data_supply import DataSupply
+from trainer.ranks.readback import Readback
 from trainer.ranks.world import World
+from trainer.run.config_file import config_from_json, config_to_json
 from trainer.run.journal import Journal, StepResult
 from trainer.run.load import Load
 from trainer.run.metric_log import read_metrics
@@ -39,9 +41,9 @@ def result_of(stream: ClipStream, config: TrainConfig) -> StepResult:
     batch = next(stream)
     vectors = torch.nn.functional.normalize(torch.randn(len(batch.clip), 4), dim=1)
     embeddings = Embeddings(vectors, vectors, torch.tensor(10.0))
-    output = contrastive_loss(embeddings, Moments.of(batch, ALONE.device), config.loss)
+    output = contrastive_loss(embeddings, ClipOrigins.of(batch, ALONE.device), config.loss)
     one = torch.tensor(1.0)
-    return StepResult(output.loss, output.diagnostics, one, one, 0.1, batch)
+    return StepResult(output.loss, output.diagnostics, one, one, 0.1, batch, Readback(one))
 
 
 def test_what_loaders_did_during_a_test_is_not_counted_in(
@@ -68,7 +70,7 @@ def test_bad_clips_are_written_down_by_reason(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     stats = dataclasses.replace(StreamStats.none(), bad_clips={"checksum": 2, "format": 3})
-    metrics = Supply.of(ALONE, Occupancy(0.5, 0.25, 0.125), stats).metrics()
+    metrics = DataSupply.of(ALONE, Occupancy(0.5, 0.25, 0.125), stats).metrics()
     assert metrics["data/bad_clips"] == 5.0
     assert metrics["data/bad_clips_checksum"] == 2.0
     assert metrics["data/bad_clips_format"] == 3.0
@@ -82,7 +84,7 @@ def test_the_rank_that_waits_most_is_the_one_that_is_shown(
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=6, log_every=3)
     # This file itself is run as a script: spawned processes cannot import tests by name.
-    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
     ranks = start_ranks(words, 2)
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     line = read_metrics(tmp_path)[-1]
@@ -104,7 +106,7 @@ def one_rank(uri: str, run: str, config: str) -> None:
     if rank == 1:
         real = ClipStream.__next__
         ClipStream.__next__ = lambda self: time.sleep(SLOW_SECONDS) or real(self)  # type: ignore
-    train(uri, Path(run), from_json(TrainConfig, json.loads(config), ""))
+    train(uri, Path(run), config_from_json(TrainConfig, json.loads(config), ""))
     dist.init_process_group("gloo", init_method=f"file://{run}/meet", rank=rank, world_size=2)
     stats = dataclasses.replace(
         StreamStats.none(),
@@ -113,7 +115,7 @@ def one_rank(uri: str, run: str, config: str) -> None:
         queue_depth=4 * (1 - rank),
     )
     occupancy = Occupancy(wait=0.75, read=0.5, decode=0.25) if rank else Occupancy(0.0, 1.0, 1.0)
-    supply = Supply.of(World(rank, 2, torch.device("cpu")), occupancy, stats)
+    supply = DataSupply.of(World(rank, 2, torch.device("cpu")), occupancy, stats)
     if rank == 0:
         Path(run, "supply.json").write_text(json.dumps(supply.metrics()))
     dist.barrier()

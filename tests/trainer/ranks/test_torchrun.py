@@ -19,7 +19,7 @@ OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 #: A run of a few seconds.
 SMALL = (
     "--config small --steps 2 --log-every 2 --policy.clips-per-movie 4 --stream.frame-size 32 "
-    "--stream.num-processes 0 --optimiser.warmup-steps 1 --no-tensorboard"
+    "--stream.num-processes 0 --optimizer.warmup-steps 1 --no-tensorboard"
 )
 
 

@@ -20,10 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
-from trainer.config import TrainConfig, from_json, to_json
+from trainer.config import TrainConfig
 from trainer.learning.augment import AugmentConfig
 from trainer.ranks.readback import Readback
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint
+from trainer.run.config_file import config_from_json, config_to_json
 from trainer.run.metric_log import read_metrics
 from trainer.train import train
 
@@ -109,7 +110,7 @@ def test_a_step_on_a_gpu_waits_for_nothing(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    # The first steps also load kernels and make the optimiser's memory.
+    # The first steps also load kernels and make the optimizer's memory.
     around_learning(monkeypatch, watched, 2)
     config = everything_on(tiny_config)
     stream = dataclasses.replace(config.stream, pin_memory=True)
@@ -129,7 +130,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, log_every=100, checkpoint_every=100)
-    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(to_json(config))]
+    words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
     assert [rank.wait(timeout=120) for rank in start_ranks(words, 2)] == [0, 0]
     assert read_metrics(tmp_path) == []
     # Told during the third step, agreed on during the fourth.
@@ -147,7 +148,7 @@ def one_rank(uri: str, run: str, config: str) -> None:
         return original(*arguments)
 
     train_module.learn = learn
-    train(uri, Path(run), from_json(TrainConfig, json.loads(config), ""))
+    train(uri, Path(run), config_from_json(TrainConfig, json.loads(config), ""))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def state(step: int) -> Checkpoint:
     return Checkpoint(
         step=step,
         model={"weight": torch.full((3,), float(step))},
-        optimiser={"state": {0: {"step": torch.tensor(step)}}, "param_groups": [{"lr": 0.1}]},
+        optimizer={"state": {0: {"step": torch.tensor(step)}}, "param_groups": [{"lr": 0.1}]},
         plan={"epoch": 1, "step": step},
         config={"seed": 0},
         rng=torch.get_rng_state(),

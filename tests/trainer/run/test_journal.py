@@ -49,7 +49,7 @@ def test_every_line_says_it(
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=4))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
     assert len(lines) == 2
-    pattern = r"waiting for data \d+% \(limit: (none|network|decode|copy)\), \d+ batches ready"
+    pattern = r"waiting for data \d+% \(bottleneck: (none|network|decode|copy)\), \d+ batches ready"
     assert all(re.search(pattern, line) for line in lines)
     for line in read_metrics(tmp_path):
         assert 0 <= line["data/wait_fraction"] <= 1

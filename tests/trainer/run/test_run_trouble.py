@@ -16,8 +16,9 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer import __main__ as command
-from trainer.config import TrainConfig, from_json, to_json
+from trainer.config import TrainConfig
 from trainer.run.checkpoint import checkpoint_files
+from trainer.run.config_file import config_from_json, config_to_json
 from trainer.run.metric_log import read_metrics
 from trainer.stream.stream import ClipStream
 from trainer.train import train
@@ -64,7 +65,12 @@ def test_a_policy_that_is_changed_and_impossible_is_told_as_changed(
 
 def arguments(dataset: Dataset, run: Path, config: TrainConfig, max_file_bytes: int) -> list[str]:
     """This file itself is run as a script: it trains as the command does."""
-    values = (dataset.storage.uri, str(run), json.dumps(to_json(config)), str(max_file_bytes))
+    values = (
+        dataset.storage.uri,
+        str(run),
+        json.dumps(config_to_json(config)),
+        str(max_file_bytes),
+    )
     return [sys.executable, "-u", __file__, *values]
 
 
@@ -134,10 +140,7 @@ def test_ctrl_c_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
         assert process.wait(60) == 130
-    assert told == (
-        f"python -m trainer: interrupted; what {tmp_path} holds is whole: the same command goes on "
-        "from the newest checkpoint there\n"
-    )
+    assert told == "interrupted; run the same command again to resume\n"
 
 
 def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
@@ -147,7 +150,7 @@ def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
     torch.set_num_threads(1)
     # A flag for every setting would say nothing more.
-    command._settings = lambda _: from_json(TrainConfig, json.loads(config), "")
+    command._train_settings = lambda *_: config_from_json(TrainConfig, json.loads(config), "")
     return command.main(["train", "--data", uri, "--run", run])
 
 

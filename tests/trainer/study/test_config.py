@@ -6,16 +6,16 @@ import pytest
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, World, cell_config
+from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus, cell_config
 
-MAIN, OTHER = World(name="main", data="a"), World(name="No look, no score!", data="b")
+MAIN, OTHER = StudyCorpus(name="main", data="a"), StudyCorpus(name="No look, no score!", data="b")
 
 
 def test_cells_differ_in_k_alone(tiny_config: TrainConfig) -> None:
     config = StudyConfig(clips_per_movie=(1, 4), batch_size=8, steps=4)
     one, four = (
         cell_config(
-            tiny_config, config, Cell(setting=Setting(world="m", clips_per_movie=k), seed=0)
+            tiny_config, config, Cell(setting=Setting(corpus="m", clips_per_movie=k), seed=0)
         )
         for k in (1, 4)
     )
@@ -28,14 +28,14 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     config = StudyConfig()
     settings = config.settings([MAIN, OTHER])
     assert len(settings) == len(set(settings))
-    curve = [Setting(world="main", clips_per_movie=k) for k in (1, 4, 16, 64)]
+    curve = [Setting(corpus="main", clips_per_movie=k) for k in (1, 4, 16, 64)]
     assert settings[:4] == curve
     rest = settings[4:]
-    assert Setting(world="main", clips_per_movie=4, within_weight=8.0) in rest
-    assert Setting(world="main", clips_per_movie=4, positives="movie") in rest
-    assert Setting(world="main", clips_per_movie=1, augment="strong") in rest
-    assert Setting(world="main", clips_per_movie=64, augment="strong") in rest
-    assert Setting(world=OTHER.name, clips_per_movie=64) in rest
+    assert Setting(corpus="main", clips_per_movie=4, within_weight=8.0) in rest
+    assert Setting(corpus="main", clips_per_movie=4, positives="movie") in rest
+    assert Setting(corpus="main", clips_per_movie=1, augment="strong") in rest
+    assert Setting(corpus="main", clips_per_movie=64, augment="strong") in rest
+    assert Setting(corpus=OTHER.name, clips_per_movie=64) in rest
     assert len(rest) == 6
     cells = list(config.cells([MAIN, OTHER]))
     assert len(cells) == 30
@@ -44,11 +44,11 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
 
 def test_a_setting_reaches_the_run(tiny_config: TrainConfig) -> None:
     config = StudyConfig(clips_per_movie=(1, 4), batch_size=8, steps=6)
-    setting = Setting(world="m", clips_per_movie=4, positives="movie", augment="strong")
+    setting = Setting(corpus="m", clips_per_movie=4, positives="movie", augment="strong")
     found = cell_config(tiny_config, config, Cell(setting=setting, seed=5))
     assert (found.loss.positives, found.seed, found.steps) == ("movie", 5, 6)
     assert found.augment == AUGMENTS["strong"]
-    assert found.optimiser.warmup_steps <= 3
+    assert found.optimizer.warmup_steps <= 3
     weighted = dataclasses.replace(setting, positives="clip", within_weight=2.0)
     found = cell_config(tiny_config, config, Cell(setting=weighted, seed=0))
     assert found.loss.within_weight == 2.0
@@ -56,7 +56,7 @@ def test_a_setting_reaches_the_run(tiny_config: TrainConfig) -> None:
 
 def test_names_become_folders() -> None:
     assert OTHER.slug == "no-look-no-score"
-    assert World(name="!", data="").slug == "world"
+    assert StudyCorpus(name="!", data="").slug == "corpus"
 
 
 @pytest.mark.parametrize(

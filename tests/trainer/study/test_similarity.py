@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.evaluate.heldout import EmbeddedClips
+from trainer.evaluate.embeddings import EmbeddedClips
 from trainer.study.similarity import NUM_BINS, similarities
 
 

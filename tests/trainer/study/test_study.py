@@ -15,7 +15,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.study.cells import load_result
-from trainer.study.config import StudyConfig, World
+from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.runner import StudyError, study
 
 CONFIG = StudyConfig(
@@ -23,7 +23,7 @@ CONFIG = StudyConfig(
     batch_size=4,
     steps=4,
     seeds=2,
-    comparisons=("curve", "worlds"),
+    comparisons=("curve", "corpora"),
     middle_clips=2,
     workers=1,
 )
@@ -36,7 +36,7 @@ def recipe(tiny_config: TrainConfig) -> TrainConfig:
 
 
 @pytest.fixture
-def worlds(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[World]:
+def corpora(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[StudyCorpus]:
     labels = tmp_path / "labels.csv"
     rows = [
         f"movie-{movie:03d},{second},{second + 1},{'ab'[second % 2]}"
@@ -47,7 +47,7 @@ def worlds(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[Wor
     found = []
     for name in ("main", "other"):
         data = make_toy_dataset(str(tmp_path / name), num_movies=8, clips_per_movie=8)
-        found.append(World(name=name, data=data.storage.uri, labels=labels))
+        found.append(StudyCorpus(name=name, data=data.storage.uri, labels=labels))
     return found
 
 
@@ -79,10 +79,10 @@ class Page(HTMLParser):
 
 
 def test_a_study_compares_tells_and_goes_on_where_it_stopped(
-    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "study"
-    outcome = study(worlds, run, recipe, CONFIG)
+    outcome = study(corpora, run, recipe, CONFIG)
     values = json.loads((run / "study.json").read_text())
     assert values["num_runs"] == 8
     assert {row["num_seeds"] for row in values["rows"]} == {2}
@@ -102,34 +102,34 @@ def test_a_study_compares_tells_and_goes_on_where_it_stopped(
     assert "| other | k = 1 |" in (run / "study.md").read_text()
     assert re.search(r"k = 2 instead of 1, other", outcome.summary.to_markdown())
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
-    again = study(worlds, run, recipe, CONFIG)
+    again = study(corpora, run, recipe, CONFIG)
     assert again.verdict == outcome.verdict
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
 def test_runs_side_by_side_give_the_same_figures_also_after_a_failed_one(
-    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     small = dataclasses.replace(CONFIG, comparisons=("curve",))
-    one = study(worlds, tmp_path / "one", recipe, small)
+    one = study(corpora, tmp_path / "one", recipe, small)
     run, beside = tmp_path / "two", dataclasses.replace(small, workers=2)
     broken = run / "main" / "k002-weight1-none-clip-seed0"
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where the folder should be")
     with pytest.raises(StudyError, match=r"k002-weight1-none-clip-seed0 failed: FileExistsError"):
-        study(worlds, run, recipe, beside)
+        study(corpora, run, recipe, beside)
     broken.unlink()
-    two = study(worlds, run, recipe, beside)
+    two = study(corpora, run, recipe, beside)
     assert one.summary.to_json() == two.summary.to_json()
 
 
 def test_worlds_that_cannot_serve_are_refused_before_the_first_run(
-    worlds: list[World], recipe: TrainConfig, tmp_path: Path
+    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "study"
     large = dataclasses.replace(CONFIG, batch_size=64, clips_per_movie=(1, 64), middle_clips=4)
     with pytest.raises(InputError, match="movies"):
-        study(worlds, run, recipe, large)
+        study(corpora, run, recipe, large)
     with pytest.raises(InputError, match="different names"):
-        study([worlds[0], worlds[0]], run, recipe, CONFIG)
+        study([corpora[0], corpora[0]], run, recipe, CONFIG)
     assert not run.exists()

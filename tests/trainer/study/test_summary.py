@@ -11,11 +11,11 @@ import pytest
 from scipy import stats
 
 from trainer.study.cells import CellResult
-from trainer.study.config import Cell, Setting, StudyConfig, World
+from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus
 from trainer.study.summary import FIGURES, T_975, Interval, figure_value, summarise
 from trainer.study.verdict import verdict
 
-WORLDS = [World(name="main", data="a"), World(name="plain", data="b")]
+WORLDS = [StudyCorpus(name="main", data="a"), StudyCorpus(name="plain", data="b")]
 CONFIG = StudyConfig()
 
 
@@ -66,10 +66,10 @@ def result(setting: Setting, seed: int, values: dict[str, float], loss: float = 
     )
 
 
-def curve(means: dict[int, float], noise: float = 0.01, world: str = "main") -> list[CellResult]:
+def curve(means: dict[int, float], noise: float = 0.01, corpus: str = "main") -> list[CellResult]:
     return [
         result(
-            Setting(world=world, clips_per_movie=k),
+            Setting(corpus=corpus, clips_per_movie=k),
             seed,
             {
                 **{figure.key: mean + noise * (seed - 1) for figure in FIGURES},
@@ -91,7 +91,7 @@ def test_every_figure_is_found_in_an_evaluation() -> None:
 
 
 def test_effects_are_paired_by_seed() -> None:
-    low, high = (Setting(world="main", clips_per_movie=k) for k in (1, 64))
+    low, high = (Setting(corpus="main", clips_per_movie=k) for k in (1, 64))
     # Seeds differ much, the effect hardly: only pairing sees it.
     results = [result(low, seed, {"class_video": 0.1 * seed}) for seed in range(3)]
     results += [result(high, seed, {"class_video": 0.1 * seed + 0.05}) for seed in (2, 0, 1)]
@@ -103,7 +103,7 @@ def test_effects_are_paired_by_seed() -> None:
 
 def test_the_loss_is_that_of_the_end() -> None:
     (row,) = summarise(
-        CONFIG, WORLDS, [result(Setting(world="main", clips_per_movie=1), 0, {})]
+        CONFIG, WORLDS, [result(Setting(corpus="main", clips_per_movie=1), 0, {})]
     ).rows
     assert row.loss.mean == 1.0
 
@@ -143,7 +143,7 @@ def test_without_labels_retrieval_is_judged() -> None:
 
 
 def test_other_worlds_are_effects_of_their_own() -> None:
-    results = curve({1: 0.2, 64: 0.6}) + curve({1: 0.6, 64: 0.5}, world="plain")
+    results = curve({1: 0.2, 64: 0.6}) + curve({1: 0.6, 64: 0.5}, corpus="plain")
     summary = summarise(CONFIG, WORLDS, results)
     assert [effect.name for effect in summary.effects] == [
         "k = 64 instead of 1",

@@ -15,7 +15,7 @@ from trainer.config import TrainConfig
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.epoch_plan import plan_epoch
 from trainer.run.checkpoint import newest_checkpoint
-from trainer.run.growth import movie_digests, not_grown
+from trainer.run.growth import growth_problems, movie_digests
 from trainer.train import train
 
 MakeDataset = Callable[..., Dataset]
@@ -38,9 +38,9 @@ def test_a_grown_dataset_is_taken_up_with_the_next_epoch(
 ) -> None:
     uri, run, config = stopped
     make_toy_dataset(uri, num_movies=14, clips_per_movie=16)
-    with pytest.raises(InputError, match=r"fingerprint: .* became .*--accept-grown"):
+    with pytest.raises(InputError, match=r"fingerprint: .* became .*--allow-appended-data"):
         train(uri, run, config)
-    train(uri, run, dataclasses.replace(config, accept_grown=True, stop_at_step=5))
+    train(uri, run, dataclasses.replace(config, allow_appended_data=True, stop_at_step=5))
     checkpoint = newest_checkpoint(run)
     assert checkpoint is not None
     assert (checkpoint.step, checkpoint.plan["epoch"], checkpoint.plan["step"]) == (5, 1, 2)
@@ -65,13 +65,13 @@ def test_a_grown_epoch_has_old_and_new_clips(
     assert used & old
 
 
-def test_what_has_not_grown_is_refused(
+def test_what_was_not_only_appended_to_is_refused(
     stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     _, run, config = stopped
-    accepting = dataclasses.replace(config, accept_grown=True)
+    accepting = dataclasses.replace(config, allow_appended_data=True)
     fewer = make_toy_dataset(str(tmp_path / "fewer"), num_movies=9, clips_per_movie=16)
-    with pytest.raises(InputError, match="movies that are gone: movie-009;"):
+    with pytest.raises(InputError, match="movies that are missing: movie-009;"):
         train(fewer.storage.uri, run, accepting)
     sizes = [16] * 12
     sizes[3] = 17
@@ -89,7 +89,7 @@ def test_movies_that_were_made_anew_are_refused_though_none_is_missing(
     _, run, config = stopped
     # Another side ratio changes every clip's bytes, and neither recipe, ids nor counts.
     again = make_toy_dataset(str(tmp_path / "again"), num_movies=12, clips_per_movie=16, width=64)
-    accepting = dataclasses.replace(config, accept_grown=True)
+    accepting = dataclasses.replace(config, allow_appended_data=True)
     with pytest.raises(InputError, match=r"clips have changed: movie-000, .* and 5 more"):
         train(again.storage.uri, run, accepting)
 
@@ -100,8 +100,8 @@ def test_without_the_list_of_movies_nothing_is_taken_for_grown(
     uri, run, config = stopped
     (run / "movies.json").unlink()
     make_toy_dataset(uri, num_movies=14, clips_per_movie=16)
-    with pytest.raises(InputError, match=r"movies\.json is gone"):
-        train(uri, run, dataclasses.replace(config, accept_grown=True))
+    with pytest.raises(InputError, match=r"movies\.json is missing"):
+        train(uri, run, dataclasses.replace(config, allow_appended_data=True))
 
 
 def test_digests_tell_order_ids_sizes_and_checksums_apart(
@@ -110,9 +110,9 @@ def test_digests_tell_order_ids_sizes_and_checksums_apart(
     clips = make_toy_dataset(str(tmp_path / "data"), num_movies=2, clips_per_movie=4).clips
     before = movie_digests(clips)
     assert sorted(before) == ["movie-000", "movie-001"]
-    assert not_grown(before, before) == []
+    assert growth_problems(before, before) == []
     swapped = clips.take([1, 0, 2, 3, 4, 5, 6, 7])
-    assert not_grown(before, movie_digests(swapped)) == [
+    assert growth_problems(before, movie_digests(swapped)) == [
         "dataset movies whose clips have changed: movie-000"
     ]
     for name in ("clip_id", "tar_bytes", "crc32c"):
@@ -120,6 +120,6 @@ def test_digests_tell_order_ids_sizes_and_checksums_apart(
         values[7] = "other" if name == "clip_id" else values[7] + 1
         column = pa.array(values, clips.schema.field(name).type)
         changed = clips.set_column(clips.schema.get_field_index(name), name, column)
-        assert not_grown(before, movie_digests(changed)) == [
+        assert growth_problems(before, movie_digests(changed)) == [
             "dataset movies whose clips have changed: movie-001"
         ]

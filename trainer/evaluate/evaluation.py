@@ -1,0 +1,244 @@
+"""What a run has learned, evaluated on movies that it did not train on.
+
+    retrieval      given one view of a clip, find the other: within its movie, and among all clips
+    class probe    do features encode what is shown? A linear probe, trained on training movies
+    movie probe    do features encode which movie it is? That is look and score, not meaning
+
+Every number is reported together with chance. Probes read the towers' features, before the heads.
+Memory is bounded by `MAX_CLIPS` and `MAX_PROBE_CLIPS`, whatever the size of the dataset.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from shards_spec.reader import Dataset, open_dataset
+from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
+from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
+from trainer.evaluate.labels import labeller
+from trainer.evaluate.probes import ProbeResult, linear_probe
+from trainer.plan import ClipIndex
+from trainer.ranks import default_device
+from trainer.run import TrainedRun, load_run
+
+MODALITIES = ("video", "audio")
+
+#: At most this many held-out clips, of whole movies, are embedded and searched.
+MAX_CLIPS = 50_000
+
+#: At most this many training clips, of whole movies, train the class probe.
+MAX_PROBE_CLIPS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All results of one evaluation."""
+
+    data: str
+    run: str
+    steps_done: int
+    retrieval: HeldoutRetrieval
+    class_probe: dict[str, ProbeResult]
+    """By modality; empty without labels or without held-out movies."""
+    movie_probe: dict[str, ProbeResult]
+    """By modality; empty with fewer than two movies of at least two clips."""
+    notes: list[str]
+    """What a reader must know to interpret the numbers."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**dataclasses.asdict(self), "within_movie_r1_over_chance": self.lifts()}
+
+    def lifts(self) -> dict[str, float]:
+        """Within-movie R@1 over chance, by direction; both are means over clips."""
+        return {
+            result.direction: result.over_clips.r1 / result.chance_over_clips.r1
+            for result in self.retrieval.results
+            if result.gallery == "within_movie"
+        }
+
+    def verdict(self) -> str:
+        """The number that matters most, in one line."""
+        parts = [
+            f"{result.direction.replace('_', ' ')} {result.over_clips.r1:.3f}, "
+            f"{self.lifts()[result.direction]:.1f} times chance ({result.chance_over_clips.r1:.3f})"
+            for result in self.retrieval.results
+            if result.gallery == "within_movie"
+        ]
+        kind = "held-out" if self.retrieval.is_heldout else "training"
+        return f"within-movie R@1 on {kind} movies: {'; '.join(parts)}"
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        lines = [*(f"note: {note}" for note in self.notes), *self.retrieval.lines()]
+        for title, probes in (("class", self.class_probe), ("movie", self.movie_probe)):
+            lines += [
+                f"{title} probe on {name} features: {probe.accuracy:.3f} (chance "
+                f"{probe.chance:.3f}; {probe.num_classes} classes, trained on "
+                f"{probe.num_train_clips} clips, evaluated on {probe.num_eval_clips})"
+                for name, probe in probes.items()
+            ]
+        return [*lines, self.verdict()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """An evaluation together with what it was computed from."""
+
+    evaluation: Evaluation
+    trained: TrainedRun
+    dataset: Dataset
+    embedded: EmbeddedClips
+    """The clips that were evaluated."""
+    labels: list[str | None] | None
+    """Of these clips; None without labels."""
+
+
+def evaluate(
+    data: str, run: Path, labels: Path | None = None, label_column: str = ""
+) -> Evaluation:
+    """Evaluate the newest checkpoint of a run.
+
+    Args:
+        data: URI of the dataset.
+        run: run folder.
+        labels: table of labelled time ranges for the class probe; see `trainer/evaluate/labels.py`.
+        label_column: column of the clip index to use as the class instead.
+
+    Raises `InputError` when the run, the dataset or the labels cannot be used, or when the model
+    computes NaN.
+    """
+    return judge(data, run, labels, label_column).evaluation
+
+
+def judge(data: str, run: Path, labels: Path | None = None, label_column: str = "") -> Judgement:
+    """As `evaluate`; also returns what the numbers were computed from."""
+    trained, dataset, device = load_run(run), open_dataset(data), default_device()
+    # Unusable labels are reported before clips are embedded, not after.
+    label = labeller(dataset, labels, label_column)
+    trained.model.to(device)
+    index, is_heldout = evaluation_index(dataset, trained.config)
+    notes = _notes(trained, dataset, is_heldout)
+    rows = _capped(index, MAX_CLIPS, "evaluation clips", notes)
+    embedded = embed_clips(trained.model, dataset, rows, trained.config, device)
+    eval_labels = label(embedded.clip.tolist()) if label else None
+    class_probe: dict[str, ProbeResult] = {}
+    if label and eval_labels is not None and is_heldout:
+        train_index = ClipIndex.from_dataset(dataset, trained.config.policy)
+        rows = _capped(train_index, MAX_PROBE_CLIPS, "training clips of the class probe", notes)
+        train_clips = embed_clips(trained.model, dataset, rows, trained.config, device)
+        train_labels = label(train_clips.clip.tolist())
+        class_probe = class_probes(train_clips, train_labels, embedded, eval_labels)
+        num_unlabelled = [*train_labels, *eval_labels].count(None)
+        if num_unlabelled:
+            notes.append(f"{num_unlabelled} clips have no label and are not in the class probe")
+        if not class_probe:
+            notes.append("no class probe: no labelled clips in training or in held-out movies")
+    elif label:
+        notes.append("no class probe: it needs held-out movies, and this run held none out")
+    evaluation = Evaluation(
+        data=dataset.storage.uri,
+        run=str(run),
+        steps_done=trained.steps_done,
+        retrieval=retrieve(embedded, is_heldout=is_heldout),
+        class_probe=class_probe,
+        movie_probe=movie_probes(dataset, embedded),
+        notes=notes,
+    )
+    return Judgement(
+        evaluation=evaluation,
+        trained=trained,
+        dataset=dataset,
+        embedded=embedded,
+        labels=eval_labels,
+    )
+
+
+def class_probes(
+    train: EmbeddedClips,
+    train_labels: list[str | None],
+    evaluated: EmbeddedClips,
+    eval_labels: list[str | None],
+) -> dict[str, ProbeResult]:
+    """A probe of each modality on the labelled clips; none if either side has no labelled clip."""
+    names = sorted({label for label in (*train_labels, *eval_labels) if label is not None})
+    number = {name: index for index, name in enumerate(names)}
+    train_rows, eval_rows = (
+        torch.tensor([i for i, label in enumerate(labels) if label is not None], dtype=torch.int64)
+        for labels in (train_labels, eval_labels)
+    )
+    if not len(train_rows) or not len(eval_rows):
+        return {}
+    train_number, eval_number = (
+        torch.tensor([number[label] for label in labels if label is not None])
+        for labels in (train_labels, eval_labels)
+    )
+    return {
+        name: linear_probe(
+            train.features(name)[train_rows],
+            train_number,
+            evaluated.features(name)[eval_rows],
+            eval_number,
+        )
+        for name in MODALITIES
+    }
+
+
+def movie_probes(dataset: Dataset, embedded: EmbeddedClips) -> dict[str, ProbeResult]:
+    """Which movie is it? Trained on the first half of each movie, evaluated on its second half.
+
+    Halves in time, not at random: neighbors share a scene, and recognizing a scene does not show
+    that the movie is recognized.
+    """
+    start_ns = torch.from_numpy(
+        np.array(dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
+    )
+    train_rows, eval_rows, labels = [], [], torch.zeros_like(embedded.movie)
+    for number, movie in enumerate(sorted(set(embedded.movie.tolist()))):
+        own = (embedded.movie == movie).nonzero().flatten()
+        own = own[start_ns[own].argsort(stable=True)]
+        labels[own] = number
+        # A movie of one clip cannot be on both sides.
+        if len(own) >= 2:
+            train_rows.append(own[: len(own) // 2])
+            eval_rows.append(own[len(own) // 2 :])
+    if len(train_rows) < 2:
+        return {}
+    train, evaluated = torch.cat(train_rows), torch.cat(eval_rows)
+    return {
+        name: linear_probe(
+            embedded.features(name)[train],
+            labels[train],
+            embedded.features(name)[evaluated],
+            labels[evaluated],
+        )
+        for name in MODALITIES
+    }
+
+
+def _capped(index: ClipIndex, max_clips: int, what: str, notes: list[str]) -> NDArray[np.int64]:
+    """The rows of the index, or of as many whole movies as the cap allows, with a note."""
+    if len(index.row) <= max_clips:
+        return index.row
+    rows = whole_movies(index, max_clips)
+    notes.append(f"{what}: {len(rows):,} of {len(index.row):,}, of whole movies (capped)")
+    return rows
+
+
+def _notes(trained: TrainedRun, dataset: Dataset, is_heldout: bool) -> list[str]:
+    notes = []
+    if not is_heldout:
+        notes.append("this run held no movies out: it is evaluated on movies that it trained on")
+    if trained.description["dataset"]["fingerprint"] != dataset.fingerprint:
+        notes.append("this dataset differs from the one that the run was trained on")
+    if trained.steps_done < trained.config.steps:
+        done, steps = trained.steps_done, trained.config.steps
+        notes.append(f"the run is unfinished: {done} of {steps} steps")
+    return notes

@@ -1,0 +1,106 @@
+"""The settings of a run as saved in its folder: written, read back and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from shards_spec.errors import InputError
+from trainer.config import TrainConfig
+
+CONFIG_JSON = "config.json"
+
+#: Settings that may change when a run is resumed: none of them affects what is learned.
+FREE_ON_RESUME = frozenset(
+    {
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "eval_every",
+        "eval_clips",
+        "tensorboard",
+        "stop_at_step",
+        "allow_appended_data",
+        "compile",
+        "memory_gib",
+    }
+)
+#: Settings of the stream may change as well, except for these, which change pixels.
+STREAM_BINDS = frozenset({"stream.frame_size", "stream.crop"})
+
+#: Former names of settings, still accepted in saved files.
+FORMER_NAMES = {
+    "optimiser": "optimizer",
+    "accept_grown": "allow_appended_data",
+    "max_hole_bytes": "max_gap_bytes",
+}
+
+_T = TypeVar("_T")
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """The settings as JSON values, in field order."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
+
+
+def config_from_json(kind: type[_T], values: dict[str, Any], where: str) -> _T:
+    """Inverse of `config_to_json`; accepts former names.
+
+    Raises `InputError`, naming the file `where`, for settings that this version does not know.
+    """
+    hints = get_type_hints(kind)
+    values = {
+        name if name in hints else FORMER_NAMES.get(name, name): value
+        for name, value in values.items()
+    }
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise InputError(
+            f"{where} has unknown settings {', '.join(unknown)}; it was written by a newer version "
+            "of reelshards"
+        )
+    settings = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            value = config_from_json(hints[name], value, where)
+        settings[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**settings)
+
+
+def saved_config(run: Path) -> TrainConfig | None:
+    """The settings that a run folder was started with; None for a new folder."""
+    path = run / CONFIG_JSON
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text())["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error
+    return config_from_json(TrainConfig, values, str(path))
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Each binding setting that differs, as `optimizer.lr: 0.001 became 0.002`."""
+    before, after = _flat(config_to_json(old)), _flat(config_to_json(new))
+    return [
+        f"{name}: {before.get(name)!r} became {after.get(name)!r}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and _binds(name)
+    ]
+
+
+def _binds(name: str) -> bool:
+    if name.startswith("stream."):
+        return name in STREAM_BINDS
+    return name not in FREE_ON_RESUME
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        is_nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if is_nested else {f"{prefix}{name}": value}
+    return flat

@@ -258,7 +258,7 @@ def _train_config(name: str, run: Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
     saved: TrainConfig | None = None
     if name == "auto":
-        saved = attribute("trainer.config", "saved_config")(run)
+        saved = attribute("trainer.run", "saved_config")(run)
         name = "r2plus1d18" if _has_gpu() else "small"
     if saved is not None:
         return dataclasses.replace(saved, stop_at_step=0)

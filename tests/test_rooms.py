@@ -64,7 +64,7 @@ ORDER = {
         drain
     """,
     "trainer": """
-        randomness fetch
+        randomness fetch console
         plan loader ranks
         config stream
         recipes models plan_report
@@ -108,11 +108,7 @@ PAST_THE_DOOR = """
     pipeline.run.metrics pipeline.engine.events
     pipeline.run.preprocess pipeline.engine.events
     pipeline.run.progress pipeline.engine.events
-    trainer.__main__ trainer.evaluate.evaluate
-    trainer.__main__ trainer.evaluate.export
-    trainer.__main__ trainer.study.config
-    trainer.__main__ trainer.study.runner
-    trainer.evaluate.heldout trainer.learning.device_inputs
+    trainer.evaluate.embeddings trainer.learning.device_inputs
 """
 
 #: Most modules of a room; its `__init__.py` does not count.

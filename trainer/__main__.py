@@ -21,7 +21,7 @@ from shards_spec.cli import Command, ExitCode, print_json, run_reporting_errors,
 from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
-from trainer.study.config import StudyConfig, StudyCorpus
+from trainer.study import StudyConfig, StudyCorpus
 
 if TYPE_CHECKING:
     RecipeName = str
@@ -159,7 +159,7 @@ class Study:
 
     def run(self) -> int:
         """Make the missing runs, then print the summary."""
-        from trainer.study.runner import study
+        from trainer.study import study
 
         corpora = [
             StudyCorpus(name=self.name, data=self.data, labels=self.labels),

@@ -180,7 +180,7 @@ def restore(
         return Start(0, plan)
     saved = PlanState.from_json(checkpoint.plan)
     if config.allow_appended_data:
-        saved = saved.on_grown(index_fingerprint)
+        saved = saved.on_appended(index_fingerprint)
     saved.check(plan)
     learner.model.load_state_dict(checkpoint.model)
     learner.optimizer.load_state_dict(checkpoint.optimizer)

@@ -23,7 +23,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
 from trainer.config import InputConfig, ModelConfig
-from trainer.evaluate.export import MODALITIES, PREPROCESSING_JSON
+from trainer.evaluate.exported_files import MODALITIES, PREPROCESSING_JSON
 from trainer.loader import StreamConfig
 from trainer.models import TwoTowers, audio_from_logmel, build_model, video_from_frames
 from trainer.ranks import default_device

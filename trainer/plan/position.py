@@ -36,7 +36,7 @@ class PlanState:
         except (KeyError, TypeError) as error:
             raise InputError(f"the saved position in the data is corrupt: {error!r}") from error
 
-    def on_grown(self, index_fingerprint: str) -> PlanState:
+    def on_appended(self, index_fingerprint: str) -> PlanState:
         """The same position in a dataset to which movies were appended since.
 
         An epoch is planned on one index. So the current epoch ends here, its remaining clips wait
@@ -62,7 +62,7 @@ class PlanState:
             raise InputError(
                 f"cannot resume with other data settings: {'; '.join(differences)}; restore these "
                 "settings and the dataset, start a new run, or, if movies were only appended to "
-                "the dataset, set --accept-grown"
+                "the dataset, set --allow-appended-data"
             )
 
 

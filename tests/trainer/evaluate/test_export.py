@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from shards_spec.errors import InputError
-from trainer.evaluate.export import export
+from trainer.evaluate.exported_files import export
 from trainer.models.small_video import SmallVideoNet
 from trainer.run.folder import load_run
 

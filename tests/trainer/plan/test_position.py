@@ -33,8 +33,8 @@ def test_state_survives_json_and_names_each_difference() -> None:
 
 def test_on_a_grown_dataset_the_next_epoch_begins() -> None:
     state = PlanState(epoch=3, step=7, seed=1, index_fingerprint="abc", policy=BatchPolicy())
-    assert state.on_grown("abc") == state
-    grown = state.on_grown("abd")
+    assert state.on_appended("abc") == state
+    grown = state.on_appended("abd")
     assert grown == dataclasses.replace(state, epoch=4, step=0, index_fingerprint="abd")
     unused = dataclasses.replace(state, step=0)
-    assert unused.on_grown("abd").epoch == 3, "an epoch that no step has used is not lost"
+    assert unused.on_appended("abd").epoch == 3, "an epoch that no step has used is not lost"

@@ -193,7 +193,14 @@ class MovieRow:
     dropped_damaged: int = field(default=0, metadata=_INT32)
     """Clips with a frame that the decoder concealed, or that was predicted from such a frame."""
     video_lost_ns: int = 0
-    """Video that is never shown because the clock jumps back: recordings that were concatenated."""
+    """Video that is never shown: after a jump back of the clock (a second recording appended), or
+    in another stream while the chosen one has none."""
+    program: int = field(default=0, metadata=_INT32)
+    """Number of the program that video and audio belong to; 0 if the container has none."""
+    num_programs: int = field(default=0, metadata=_INT32)
+    """Programs of the container; more than one is a choice, see `wanted_program`."""
+    wanted_program: int = field(default=0, metadata=_INT32)
+    """Program requested by the manifest; 0 if none."""
 
     def to_json(self) -> str:
         """Canonical JSON of all columns."""
@@ -226,7 +233,13 @@ CLIPS_SCHEMA: pa.Schema = _arrow_schema(ClipRow, _FIRST_CLIP_COLUMNS)
 MOVIES_SCHEMA: pa.Schema = _arrow_schema(MovieRow)
 
 #: Columns that older datasets lack; their rows get the default values.
-ADDED_COLUMNS = ("dropped_damaged", "video_lost_ns")
+ADDED_COLUMNS = (
+    "dropped_damaged",
+    "video_lost_ns",
+    "program",
+    "num_programs",
+    "wanted_program",
+)
 
 _FLOAT32_COLUMNS = tuple(item.name for item in CLIPS_SCHEMA if item.type == pa.float32())
 

@@ -117,7 +117,7 @@ def _open(plan: PlacedPlan, source: Readable) -> Soundtrack:
     audio = plan.probe.audio
     what = f"{plan.movie.name}, audio stream {audio.index}"
     end_ns = plan.clip_end_ns(plan.end_clip - 1)
-    return Soundtrack(source, audio, plan.probe.start_ns, end_ns, what=what)
+    return Soundtrack(source, plan.probe, end_ns, what=what)
 
 
 def _cut(

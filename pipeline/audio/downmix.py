@@ -19,6 +19,9 @@ _HALF_POWER = 0.707107
 #: Largest channel count for which ffmpeg assumes a usual layout if a stream names none.
 _GUESSED_CHANNELS = 8
 
+#: Channels of joined mono tracks, see `probe.mono_tracks`.
+_CHANNEL_ORDER = ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")
+
 #: Gain of a channel before normalization, by ffmpeg's channel name; low frequencies have none.
 WEIGHTS = {
     **dict.fromkeys(("FL", "FR", "FLC", "FRC", "WL", "WR", "DL", "DR", "BC"), _HALF_POWER),
@@ -29,8 +32,22 @@ WEIGHTS = {
 
 
 def mono_filter(source: Any, track: AudioTrack) -> Any:
-    """Append the downmix of a track to a filter graph."""
+    """Append the downmix of a track to a filter graph that carries its channels."""
+    if track.downmix != "all":
+        return source.filter("pan", f"mono|c0=c{('left', 'right').index(track.downmix)}")
+    if track.joined:
+        return source.filter("pan", joined_mix(track.layout, track.channels))
     return source.filter("pan", mono_mix(track.layout, track.channels))
+
+
+def joined_mix(layout: str, channels: int) -> str:
+    """The `pan` filter's argument for mono tracks that were joined, in the order of `layout`.
+
+    Without a layout all channels have the same weight.
+    """
+    names = _CHANNEL_ORDER[:channels] if layout else ()
+    weights = [WEIGHTS.get(name, 0.0) for name in names] or [1] * channels
+    return "mono|c0<" + "+".join(f"{weight}*c{place}" for place, weight in enumerate(weights))
 
 
 def mono_mix(layout: str, channels: int) -> str:

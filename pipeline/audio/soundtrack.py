@@ -26,10 +26,10 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio.downmix import mono_filter
-from pipeline.audio.time_stretch import MARGIN, resample_piece
+from pipeline.audio.sample_buffer import SampleBuffer
 from pipeline.audio.timeline import AudioFrame, Piece, align
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
-from pipeline.probe import AudioTrack
+from pipeline.probe import Probe
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 
@@ -50,7 +50,7 @@ class AudioReport:
     start_ns: int = 0
     """Time of the first decoded sample; negative if it precedes the video."""
     fills_ns: tuple[tuple[int, int], ...] = ()
-    """Ranges [start, end) without audio in the source, filled with silence."""
+    """Ranges [start, end) without valid audio in the source, filled with silence."""
     cut_ns: int = 0
     """Audio that was omitted because other audio covers the same time."""
     drift_ppm: float = 0.0
@@ -70,8 +70,7 @@ class Soundtrack:
     def __init__(
         self,
         source: Readable,
-        audio: AudioTrack,
-        start_ns: int,
+        probe: Probe,
         end_ns: int,
         *,
         what: str,
@@ -81,8 +80,7 @@ class Soundtrack:
 
         Args:
             source: the open movie.
-            audio: the track.
-            start_ns: container time of t = 0.
+            probe: of the movie; names the track.
             end_ns: end of the requested audio on the movie timeline.
             what: movie and part, for error messages.
             keep_frames: collect `frames` and `pieces` for inspection; they grow with the movie.
@@ -91,17 +89,17 @@ class Soundtrack:
         self.pieces: list[Piece] = []
         """Where the audio was aligned."""
         self._keep_frames = keep_frames
-        self._rate_hz, self._has_times = audio.sample_rate_hz, audio.has_times
-        self._zero = round(Fraction(start_ns, NANOSECONDS) * self._rate_hz)
+        self._rate_hz, self._has_times = probe.audio.sample_rate_hz, probe.audio.has_times
+        self._zero = round(Fraction(probe.start_ns, NANOSECONDS) * self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
         self._reports, self._reported = deque[AudioFrame](), 0
-        self._samples = _Fifo()
+        self._samples = SampleBuffer()
         self._fills: list[tuple[int, int]] = []
         self._cut = self._clock = self._change = 0
         self._start: int | None = None
         self._run = FfmpegProcess(
-            _command(source, audio),
+            _command(source, probe),
             source,
             what=what,
             wall_seconds=600 + 2 * end_ns / NANOSECONDS,
@@ -159,11 +157,18 @@ class Soundtrack:
             self._cut += max(0, min(overlap, piece.length) - max(0, -piece.start))
             if overlap < piece.length:
                 samples = self._samples.read(piece)[overlap : overlap + end - position]
+                self._note_invalid(piece, position)
                 yield samples
                 position += len(samples)
             if position >= end:
                 return
         yield from self._silence(position, end)
+
+    def _note_invalid(self, piece: Piece, position: int) -> None:
+        """Count invalid samples of a piece, from a position of the timeline on, as filled."""
+        for start, end in self._samples.invalid_in(piece):
+            if end - max(start, position) >= _MIN_FILL_SECONDS * self._rate_hz:
+                self._fills.append((max(start, position), end))
 
     def _account(self, piece: Piece) -> None:
         if self._keep_frames:
@@ -214,34 +219,12 @@ class Soundtrack:
             self._reported += frame.count
 
 
-class _Fifo:
-    """Decoded samples by index, from the last one read on."""
-
-    def __init__(self) -> None:
-        self.end = 0
-        """One past the last sample received."""
-        self._first = 0
-        self._blocks: deque[NDArray[np.float32]] = deque()
-
-    def append(self, samples: NDArray[np.float32]) -> None:
-        self._blocks.append(samples)
-        self.end += len(samples)
-
-    def read(self, piece: Piece) -> NDArray[np.float32]:
-        """The samples of a piece at their length on the timeline; earlier ones are discarded."""
-        while self._blocks and self._first + len(self._blocks[0]) <= piece.first - MARGIN:
-            self._first += len(self._blocks.popleft())
-        buffer = np.concatenate([np.zeros(MARGIN, np.float32), *self._blocks])
-        begin = piece.first - self._first
-        if piece.length == piece.count:
-            return buffer[MARGIN + begin :][: piece.count]
-        source = buffer[begin : begin + piece.count + 2 * MARGIN]
-        missing = piece.count + 2 * MARGIN - len(source)
-        return resample_piece(np.pad(source, (0, missing)), piece.length)
-
-
-def _command(source: Readable, audio: AudioTrack) -> list[str]:
-    track = input_stream(source, threads=1, copyts=None)[str(audio.index)]
+def _command(source: Readable, probe: Probe) -> list[str]:
+    audio = probe.audio
+    opened = input_stream(source, **dict(probe.input_options), threads=1, copyts=None)
+    streams = [opened[str(index)] for index in audio.joined or (audio.index,)]
+    is_joined = len(streams) > 1
+    track = ffmpeg.filter(streams, "amerge", inputs=len(streams)) if is_joined else streams[0]
     # Fix the rate: a stream that changes its own midway must not change ours.
     mono = mono_filter(track, audio).filter("aresample", audio.sample_rate_hz)
     mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")

@@ -90,9 +90,7 @@ def check_sync(uri: str, language: str, audio_track: int) -> SyncCheck:
 def _check(movie: Movie, source: Readable, language: str) -> SyncCheck:
     probed = probe(movie, source, language)
     crop = find_crop(probed, source, movie.name)
-    track = Soundtrack(
-        source, probed.audio, probed.start_ns, probed.duration_ns, what=movie.name, keep_frames=True
-    )
+    track = Soundtrack(source, probed, probed.duration_ns, what=movie.name, keep_frames=True)
     with track:
         for _ in track.chunks(_RATE_HZ):
             pass

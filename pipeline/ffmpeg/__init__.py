@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_path, ffmpeg_version, ffprobe_path
+from pipeline.ffmpeg.binaries import (
+    bundled_path,
+    decodable_codecs,
+    ffmpeg_path,
+    ffmpeg_version,
+    ffprobe_path,
+)
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.ffmpeg.process import FfmpegProcess
 
 __all__ = [
     "FfmpegProcess",
     "bundled_path",
+    "decodable_codecs",
     "ffmpeg_path",
     "ffmpeg_version",
     "ffprobe_path",

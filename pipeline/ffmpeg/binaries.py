@@ -32,6 +32,11 @@ def ffmpeg_version() -> str:
     return _version(ffmpeg_path())
 
 
+def decodable_codecs() -> frozenset[str]:
+    """Names of the codecs that this ffmpeg has a decoder for."""
+    return _decodable(ffmpeg_path())
+
+
 @functools.cache
 def _find(program: str, requested: str, path: str) -> str:
     if requested:
@@ -76,3 +81,18 @@ def _version(binary: str) -> str:
     )
     # "ffmpeg version n8.1.2 Copyright (c) ..."
     return run.stdout.split()[2]
+
+
+@functools.cache
+def _decodable(binary: str) -> frozenset[str]:
+    run = subprocess.run(
+        [binary, "-hide_banner", "-codecs"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    # " DEV.LS h264                 H.264 / AVC / MPEG-4 AVC ..."
+    lines = (line.split() for line in run.stdout.splitlines())
+    return frozenset(words[1] for words in lines if len(words) > 2 and words[0].startswith("D"))

@@ -1,4 +1,4 @@
-"""What is in a movie: streams, timestamps, damage."""
+"""What a movie consists of: streams, timestamps, damage."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Which audio track of a movie is used, and why.
 
-By, in this order: main tracks before commentary, description and other special ones; the wanted
-language; the default disposition; most channels; the first. A corpus manifest may name the track.
+In this order: tracks that can be decoded; main tracks before commentary, description and other
+special ones; the requested language; the default disposition; most channels; the first. Only tracks
+of the video's program count. A corpus manifest may name the track.
 """
 
 from __future__ import annotations
@@ -9,169 +10,185 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal
 
-from pipeline.errors import NoAudioStreamError
+from pipeline.errors import NoAudioStreamError, NoDecoderError
 from pipeline.probe.languages import language_code
+from pipeline.probe.special_tracks import special_kind
+from pipeline.probe.stream_list import StreamList, is_audible
 from pipeline.sources import Movie
 
-#: Dispositions of tracks that are not the movie's own sound for everyone.
-SPECIAL_DISPOSITIONS = {
-    "comment": "commentary",
-    "visual_impaired": "audio description",
-    "descriptions": "audio description",
-    "hearing_impaired": "for the hearing impaired",
-    "clean_effects": "without speech",
-    "non_diegetic": "non-diegetic sound",
-    "karaoke": "karaoke",
-    "lyrics": "lyrics",
-    "dependent": "part of another track",
-}
-#: The same by usual titles, in the languages that disc menus are written in.
-_SPECIAL_TITLES = {
-    "commentary": r"\bcomment(ary|aries|aire|aires|o)\b|kommentar|comentario|comentário|комментари",
-    "audio description": r"descriptive|described|\bdescripti?on\b|audio-?des[ck]ri|hörfilm"
-    r"|visual(ly)?[ -]impaired",
-    "for the hearing impaired": r"hearing[ -]impaired|hard[ -]of[ -]hearing",
-    "without speech": r"(isolated|only) score|(score|music) only|music (and|&) effects",
-    "karaoke": r"karaoke|sing[ -]?along",
-}
-#: Abbreviations; they count in capitals only.
-_SPECIAL_CAPITALS = {
-    "audio description": r"\b(AD|DVS)\b",
-    "for the hearing impaired": r"\b(HI|SDH)\b",
-    "without speech": r"\bM&E\b",
-}
+#: Handler names that muxers write by themselves.
+_SOFTWARE = re.compile(r"handler|core media|gpac|mainconcept|apple|isomedia|google", re.IGNORECASE)
+
+#: How channels become one: the usual downmix, or one channel of two that cancel each other out.
+Downmix = Literal["all", "left", "right"]
 
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """An audio stream of a container."""
+    """An audio stream of a container, or several mono streams that belong together."""
 
     index: int
+    """Of the stream; of several, the first."""
     codec: str
     channels: int
     sample_rate_hz: int
     language: str
     """As tagged; often empty or `und`."""
     layout: str = ""
-    """Channel layout as ffmpeg names it; empty where the stream does not say."""
+    """Channel layout as ffmpeg names it; empty if the stream does not say."""
+    time_base: Fraction = Fraction(1)
+    """Seconds per tick of its packets."""
     title: str = ""
     is_default: bool = False
     has_times: bool = True
-    """Whether any of its packets says when it is heard."""
+    """Whether any of its packets has a timestamp."""
     special: str = ""
     """What kind of special track it is; empty for a main one."""
     choice: str = ""
     """Why it was chosen; empty for those that were not."""
+    is_decodable: bool = True
+    """Whether this ffmpeg can decode it, as far as is known."""
+    joined: tuple[int, ...] = ()
+    """Indexes of the mono streams that are the channels of this track, in the order of `layout`;
+    empty for a single stream."""
+    downmix: Downmix = "all"
 
 
-def audio_tracks(streams: Sequence[dict[str, Any]]) -> list[AudioTrack]:
-    """The audio streams that can be heard at all, from ffprobe's list."""
-    return [
-        _track(stream)
-        for stream in streams
-        if stream.get("codec_type") == "audio"
-        and int(stream.get("channels") or 0) > 0
-        and int(stream.get("sample_rate") or 0) > 0
-    ]
+def audio_tracks(listed: StreamList, decodable: frozenset[str]) -> list[AudioTrack]:
+    """The audio streams with known parameters; `decodable` are the codecs ffmpeg can decode."""
+    return [_track(s, decodable) for s in listed.of_type("audio") if is_audible(s)]
 
 
-def choose_track(movie: Movie, tracks: Sequence[AudioTrack], language: str) -> AudioTrack:
+def tracks_of_program(
+    movie: Movie, listed: StreamList, tracks: Sequence[AudioTrack], video_index: int
+) -> list[AudioTrack]:
+    """The tracks that share a program with the video; all if the container has no programs.
+
+    Raises `NoAudioStreamError` if other programs have audio, but not the video's.
+    """
+    programs = listed.programs_of(video_index)
+    if not programs:
+        return list(tracks)
+    inside = frozenset[int]().union(*(program.streams for program in programs))
+    shared = [track for track in tracks if track.index in inside]
+    if tracks and not shared:
+        numbers = ", ".join(str(program.number) for program in programs)
+        raise NoAudioStreamError(
+            f"{movie.name}: program {numbers}, which the video belongs to, has no audio stream; "
+            "choose another one by the `program` column of a corpus manifest"
+        )
+    return shared
+
+
+def choose_track(
+    movie: Movie, tracks: Sequence[AudioTrack], language: str, searched: str = "5 s"
+) -> AudioTrack:
     """The track to use, with the reason in `choice`.
 
     Args:
-        movie: its `audio_track`, if set, is the choice; its `language` goes before `language`.
+        movie: its `audio_track`, if set, is the choice; its `language` overrides `language`.
         tracks: of its file.
-        language: wanted for the whole corpus; may be empty.
+        language: preferred for the whole corpus; may be empty.
+        searched: how far the file was read to find streams, in words.
 
     Raises:
-        NoAudioStreamError: there is none, or the wanted one is none of them.
+        NoAudioStreamError: there is none, or the one that the movie names is not an audio stream.
+        NoDecoderError: none can be decoded.
     """
     if not tracks:
         raise NoAudioStreamError(
-            f"{movie.name}: no audio stream; audio-visual clips need one: remove the file from "
-            "the corpus, or give it a sound track"
+            f"{movie.name}: no audio stream in the first {searched} of it; audio-visual clips need "
+            "one: remove the file from the corpus, or add an audio track"
         )
     if movie.audio_track >= 0:
         return _named_track(movie, tracks)
-    wanted = language_code(movie.language or language)
-    ranked = sorted(tracks, key=lambda track: _rank(track, wanted), reverse=True)
+    requested = language_code(movie.language or language)
+    ranked = sorted(tracks, key=lambda track: _rank(track, requested), reverse=True)
     best = ranked[0]
-    return replace(best, choice=_reason(best, ranked[1:], wanted))
+    if not best.is_decodable:
+        codecs = ", ".join(sorted({track.codec for track in tracks}))
+        raise NoDecoderError(
+            f"{movie.name}: this ffmpeg cannot decode any of its audio tracks ({codecs}); set "
+            "FFMPEG_BINARY and FFPROBE_BINARY to a build that can"
+        )
+    return replace(best, choice=_reason(best, ranked[1:], requested))
 
 
-def _track(stream: dict[str, Any]) -> AudioTrack:
+def without_times(track: AudioTrack) -> AudioTrack:
+    """The chosen track, none of whose packets has a timestamp: it is taken to start at t = 0."""
+    choice = f"{track.choice}; without timestamps, so it starts with the video"
+    return replace(track, choice=choice, has_times=False)
+
+
+def _track(stream: dict[str, Any], decodable: frozenset[str]) -> AudioTrack:
     tags = {str(key).lower(): str(value) for key, value in stream.get("tags", {}).items()}
-    marks = stream.get("disposition", {})
-    # MP4 keeps a track's title in the name of its handler, among names of software.
-    titles = f"{tags.get('title', '')}; {tags.get('handler_name', '')}"
+    dispositions = stream.get("disposition", {})
+    # MP4 keeps a track's title in its handler name, among names of software.
+    title, handler = tags.get("title", ""), tags.get("handler_name", "")
+    language = tags.get("language", "")
+    codec = str(stream.get("codec_name", "unknown"))
     return AudioTrack(
         index=int(stream["index"]),
-        codec=str(stream.get("codec_name", "unknown")),
+        codec=codec,
         channels=int(stream["channels"]),
         sample_rate_hz=int(stream["sample_rate"]),
-        language=tags.get("language", ""),
+        language=language,
         layout=str(stream.get("channel_layout", "")),
-        title=tags.get("title", ""),
-        is_default=bool(marks.get("default")),
-        special=_special(marks, titles),
+        time_base=Fraction(stream.get("time_base", "1")),
+        title=title or ("" if _SOFTWARE.search(handler) else handler),
+        is_default=bool(dispositions.get("default")),
+        special=special_kind(dispositions, f"{title}; {handler}", language),
+        is_decodable=codec in decodable,
     )
-
-
-def _special(marks: dict[str, Any], title: str) -> str:
-    for mark, kind in SPECIAL_DISPOSITIONS.items():
-        if marks.get(mark):
-            return kind
-    for patterns, flags in ((_SPECIAL_TITLES, re.IGNORECASE), (_SPECIAL_CAPITALS, 0)):
-        for kind, pattern in patterns.items():
-            if re.search(pattern, title, flags):
-                return kind
-    return ""
 
 
 def _named_track(movie: Movie, tracks: Sequence[AudioTrack]) -> AudioTrack:
     for track in tracks:
         if track.index == movie.audio_track:
             return replace(track, choice="named by the corpus")
-    there = ", ".join(str(track.index) for track in tracks)
+    available = ", ".join(str(track.index) for track in tracks)
     raise NoAudioStreamError(
-        f"{movie.name}: stream {movie.audio_track}, which the corpus names as `audio_track`, is no "
-        f"audio stream; those of this file are {there}"
+        f"{movie.name}: stream {movie.audio_track}, which the corpus names as `audio_track`, is "
+        f"not an audio stream; the audio streams of this file are {available}"
     )
 
 
-def _rank(track: AudioTrack, wanted: str) -> tuple[bool, bool, bool, int, int]:
+def _rank(track: AudioTrack, requested: str) -> tuple[bool, bool, bool, bool, int, int]:
     return (
+        track.is_decodable,
         not track.special,
-        bool(wanted) and language_code(track.language) == wanted,
+        bool(requested) and language_code(track.language) == requested,
         track.is_default,
         track.channels,
         -track.index,
     )
 
 
-def untimed(track: AudioTrack) -> AudioTrack:
-    """The chosen track, of whose packets none has a time: its sound begins with the picture."""
-    choice = f"{track.choice}; without times, so it begins with the picture"
-    return replace(track, choice=choice, has_times=False)
-
-
-def _reason(best: AudioTrack, others: Sequence[AudioTrack], wanted: str) -> str:
-    """The first preference that sets the best track apart from the next one."""
+def _reason(best: AudioTrack, others: Sequence[AudioTrack], requested: str) -> str:
+    """The first preference that distinguishes the best track from the next one."""
     if not others:
         return "only track" + (f", though {best.special}" if best.special else "")
+    readable = [track for track in others if track.is_decodable]
     names = (
-        "only main track" if all(track.special for track in others) else "main track",
-        f"language {wanted}",
+        "only track with a decoder",
+        "only main track" if all(track.special for track in readable) else "main track",
+        f"language {requested}",
         "default track",
         "most channels",
         "first track",
     )
-    pairs = zip(_rank(best, wanted), _rank(others[0], wanted), names, strict=True)
+    pairs = zip(_rank(best, requested), _rank(others[0], requested), names, strict=True)
     reason = next(name for mine, other, name in pairs if mine != other)
-    if wanted and language_code(best.language) != wanted:
-        reason += f"; none in {wanted}"
+    if readable and len(readable) < len(others):
+        unreadable = [track for track in others if not track.is_decodable]
+        reason += "; no decoder for stream " + ", ".join(
+            f"{t.index} ({t.codec})" for t in unreadable
+        )
+    if requested and language_code(best.language) != requested:
+        reason += f"; none in {requested}"
     if best.special:
         reason += f"; all are special, this one {best.special}"
     return reason

@@ -1,7 +1,7 @@
-"""Looks at a few decoded frames of a movie: what containers leave out or get wrong.
+"""Decodes a few frames of a movie to learn what containers omit or get wrong.
 
-Only a decoder tells when the first frame really comes on screen (AVI and ASF hold no presentation
-times), whether frames are interlaced although nothing says so, and how bright an HDR master was.
+Only decoding shows when the first frame appears (AVI and ASF have no presentation times), whether
+frames are interlaced although the container does not say so, and how bright an HDR master was.
 """
 
 from __future__ import annotations
@@ -16,88 +16,113 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe.packets import PacketTable
+from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.probe.video_stream import VideoStream, orientation
 from pipeline.sources import Movie, Readable
 
-#: Places that are looked at, spread over the movie: seconds at the start, packets elsewhere.
-NUM_LOOKS = 6
-FIRST_LOOK_SECONDS = 2.0
-LOOK_PACKETS = 12
+#: Points at which frames are decoded, spread over the movie: this long at the start and after the
+#: first keyframe (seconds), this many packets elsewhere.
+NUM_POINTS = 6
+START_SECONDS = 2.0
+POINT_PACKETS = 12
 
-_LOOK_SECONDS = 300.0
+_WALL_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a few frames of a movie are like."""
+class FrameSample:
+    """What a few decoded frames of a movie show."""
 
     first_pts: int | None
-    """Presentation time of the first frame, ticks; None when none could be decoded near the start.
+    """Presentation time of the first frame, ticks; None if none near the start could be decoded.
     """
     num_frames: int
     num_interlaced: int
     num_top_first: int
     """Interlaced frames whose top field is the earlier one."""
     orientation: tuple[bool, int] | None
-    """Of the first frame, as `streams.orientation`: H.264 and HEVC can tell it in the stream."""
+    """Of the first frame, as `video_stream.orientation`: H.264 and HEVC may carry it in the stream.
+    """
     peak_nits: float
-    """Brightest light of an HDR master, cd/m2: mastering display or content; 0 when not told."""
+    """Peak brightness of an HDR master, cd/m2: mastering display or content; 0 if unknown."""
 
-    def told(self, video: VideoStream) -> VideoStream:
-        """The stream with fields, and where it tells no orientation that too, as its frames say."""
+    def apply_to(self, video: VideoStream) -> VideoStream:
+        """The stream with its field order, and with its orientation if the container has none."""
         if self.orientation and not (video.rotation or video.mirrored):
             mirrored, rotation = self.orientation
             video = replace(video, mirrored=mirrored, rotation=rotation)
         if self.num_interlaced:
             order = "tt" if 2 * self.num_top_first >= self.num_interlaced else "bb"
             return replace(video, field_order=order)
-        return replace(video, fields_untold=video.is_interlaced)
+        return replace(video, has_unmarked_fields=video.is_interlaced)
 
 
-def look(movie: Movie, source: Readable, video: VideoStream, packet_pts: NDArray[np.int64]) -> Look:
-    """Decode a few frames at the start and at places spread over the packets' times (ticks).
+def sample_frames(
+    movie: Movie,
+    source: Readable,
+    video: VideoStream,
+    packets: PacketTable,
+    options: InputOptions,
+) -> FrameSample:
+    """Decode a few frames at the start of a stream and at points spread over it.
 
-    Raises `NoDecoderError` when ffmpeg cannot decode the codec at all, `EncryptedError` when the
-    packets are encrypted.
+    Raises:
+        NoDecoderError: ffmpeg cannot decode the codec at all.
+        EncryptedError: the packets are encrypted.
     """
-    ticks = np.sort(packet_pts) if len(packet_pts) else np.zeros(1, np.int64)
-    spread = np.linspace(0, 1, NUM_LOOKS + 1) * (len(ticks) - 1)
-    first, *places = [float(int(ticks[int(at)]) * video.time_base) for at in spread[:-1]]
-    # By time, not by packets, at the start: an edit list may hide a whole group of pictures there.
-    begin_end = first + FIRST_LOOK_SECONDS
-    others = [f"{place:.3f}%+#{LOOK_PACKETS}" for place in places if place > begin_end]
-    intervals = ",".join([f"%{begin_end:.3f}", *others])
-    options = ("-v", "error", "-select_streams", str(video.index), "-read_intervals", intervals)
-    command = [ffprobe_path(), *options, "-show_packets", "-show_frames", "-of", "json"]
-    command += input_arguments(source)
-    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_LOOK_SECONDS) as run:
-        text = b"".join(run.lines())
-        run.finish(tolerate_errors=True)
-        if run.lacks_decoder:
+    intervals, start_end = _intervals(packets, video.time_base)
+    arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(video.index))
+    shown = ("-read_intervals", intervals, "-show_packets", "-show_frames", "-of", "json")
+    command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_WALL_SECONDS) as process:
+        text = b"".join(process.lines())
+        process.finish(tolerate_errors=True)
+        if process.lacks_decoder:
             raise NoDecoderError(
                 f"{movie.name}: this ffmpeg cannot decode {video.codec}; set FFMPEG_BINARY and "
                 "FFPROBE_BINARY to a build that can (for av1: one with libdav1d)"
             )
     try:
-        found: list[dict[str, Any]] = json.loads(text).get("packets_and_frames", [])
+        items: list[dict[str, Any]] = json.loads(text).get("packets_and_frames", [])
     except ValueError:
-        found = []
-    packets = [item for item in found if item.get("type") == "packet"]
-    if any("Encryption" in str(packet.get("side_data_list", "")) for packet in packets):
+        items = []
+    if any("Encryption" in str(i.get("side_data_list", "")) for i in items if _is(i, "packet")):
         raise EncryptedError(
             f"{movie.name}: the video stream is encrypted; decrypt the file or remove it from the "
             "corpus"
         )
-    frames = [item for item in found if item.get("type") == "frame"]
-    return _summary(frames, round(begin_end / video.time_base))
+    return _summary([item for item in items if _is(item, "frame")], start_end)
 
 
-def _summary(frames: list[dict[str, Any]], begin_end: int) -> Look:
+def _intervals(packets: PacketTable, time_base: Fraction) -> tuple[str, int]:
+    """ffprobe's read intervals, and the end of the first of them, ticks."""
+    ticks = np.sort(packets.pts) if len(packets) else np.zeros(1, np.int64)
+    spread = np.linspace(0, 1, NUM_POINTS + 1) * (len(ticks) - 1)
+    first, *points = [float(int(ticks[int(at)]) * time_base) for at in spread[:-1]]
+    # By time, not by packets, at the start: an edit list may hide a whole group of pictures there.
+    # And past the first keyframe: a recording may start in the middle of a long group of pictures.
+    start_end = max(first, _first_key(packets) * float(time_base)) + START_SECONDS
+    others = [f"{point:.3f}%+#{POINT_PACKETS}" for point in points if point > start_end]
+    return ",".join([f"%{start_end:.3f}", *others]), round(start_end / time_base)
+
+
+def _first_key(packets: PacketTable) -> int:
+    """Time of the first keyframe in the file, ticks; 0 if there is none."""
+    keys: NDArray[np.int64] = packets.pts[packets.is_key]
+    return int(keys[0]) if len(keys) else 0
+
+
+def _is(item: dict[str, Any], kind: str) -> bool:
+    return bool(item.get("type") == kind)
+
+
+def _summary(frames: list[dict[str, Any]], start_end: int) -> FrameSample:
     interlaced = [frame for frame in frames if frame.get("interlaced_frame")]
     side_data = [item for frame in frames for item in frame.get("side_data_list", [])]
-    times = [int(frame.get("best_effort_timestamp", begin_end)) for frame in frames[:1]]
-    return Look(
-        first_pts=times[0] if times and times[0] < begin_end else None,
+    times = [int(frame.get("best_effort_timestamp", start_end)) for frame in frames[:1]]
+    return FrameSample(
+        first_pts=times[0] if times and times[0] < start_end else None,
         num_frames=len(frames),
         num_interlaced=len(interlaced),
         num_top_first=sum(bool(frame.get("top_field_first")) for frame in interlaced),
@@ -107,10 +132,10 @@ def _summary(frames: list[dict[str, Any]], begin_end: int) -> Look:
 
 
 def _peak_nits(side_data: dict[str, Any]) -> float:
-    """MaxCLL, or the mastering display's peak; what is below 100 cd/m2 or above 10 000 is wrong."""
-    found = str(side_data.get("max_content") or side_data.get("max_luminance") or 0)
+    """MaxCLL, or the peak of the mastering display; values outside 100..10 000 cd/m2 are wrong."""
+    value = str(side_data.get("max_content") or side_data.get("max_luminance") or 0)
     try:
-        nits = float(Fraction(found))
+        nits = float(Fraction(value))
     except (ValueError, ZeroDivisionError):
         return 0.0
     return nits if 100.0 <= nits <= 10_000.0 else 0.0

@@ -1,7 +1,4 @@
-"""The video streams of a movie: which of them is the picture, and what its header says of it.
-
-The picture is the largest video stream that is no cover art; the sound is chosen in `tracks`.
-"""
+"""Which video stream of a movie is used, and what its header says about it."""
 
 from __future__ import annotations
 
@@ -12,19 +9,25 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import DolbyVisionError, NoVideoStreamError
+from pipeline.probe.packets import Packets
+from pipeline.probe.stream_list import StreamList, has_picture_size, is_audible, is_cover_art
 from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoders that mark the frames whose errors they conceal.
 _CONCEALING = re.compile(r"h264|mpeg\dvideo|mpeg4|msmpeg4|h26[13]|flv|wmv|vc1|rv\d0|svq\d|cavs")
 _HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
-#: Dolby Vision profiles that may stand alone: in IPTPQc2, which no matrix of ffmpeg's turns to RGB.
+#: Dolby Vision profiles that may have no other base layer: in IPTPQc2, which ffmpeg cannot convert.
 _DOLBY_PROFILES = (5, 10, 20)
+#: A stream is a still if it has less than these shares of the longest stream's length, or of the
+#: most frames that a stream has.
+MIN_LENGTH = 0.5
+MIN_FRAMES = 0.05
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The picture area of the upright coded frame, pixels; even numbers."""
+    """An area of the upright coded frame, pixels; even numbers."""
 
     width: int
     height: int
@@ -45,7 +48,7 @@ class VideoStream:
     """As coded, pixels."""
     height: int
     sar: Fraction
-    """Width of a coded pixel over its height."""
+    """Width of a coded pixel divided by its height."""
     rotation: int
     """Degrees clockwise for upright display: 0, 90, 180 or 270."""
     time_base: Fraction
@@ -55,27 +58,27 @@ class VideoStream:
     hdr: str
     """Transfer function of an HDR stream; empty for SDR."""
     mirrored: bool = False
-    """Whether left and right are to be swapped before the rotation."""
+    """Whether left and right are swapped, before the rotation."""
     pixel_format: str = ""
     color_range: str = ""
-    """`tv`, `pc`, or empty where the stream does not say; so for the three below."""
+    """`tv`, `pc`, or empty if the stream does not say; likewise for the next three fields."""
     color_matrix: str = ""
     color_primaries: str = ""
     color_transfer: str = ""
 
     declared_duration_ns: int = 0
-    """As the container says; 0 where it does not. More than is there when a file is cut off."""
-    fields_untold: bool = False
+    """As the container says; 0 if it does not. Exceeds the real duration if a file is cut off."""
+    has_unmarked_fields: bool = False
     """Whether the container says interlaced but the frames themselves do not."""
 
     @property
     def is_interlaced(self) -> bool:
-        """Whether some frames hold two fields of different times."""
+        """Whether some frames contain two fields of different times."""
         return self.field_order in ("tt", "bb", "tb", "bt")
 
     @property
     def top_field_first(self) -> bool:
-        """Whether the top field is the earlier one (the second letter tells what is shown)."""
+        """Whether the top field is the earlier one (the second letter is the display order)."""
         return self.field_order in ("tt", "bt")
 
     @property
@@ -90,30 +93,84 @@ class VideoStream:
         return 1 / self.sar if self.rotation in (90, 270) else self.sar
 
 
-def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
-    """The largest video stream that is no still picture; the default one where sizes are equal."""
-    found = [s for s in streams if s.get("codec_type") == "video"]
-    real = [
-        s
-        for s in found
-        if not s.get("disposition", {}).get("attached_pic")
-        and int(s.get("width") or 0) > 0
-        and int(s.get("height") or 0) > 0
-    ]
+def choose_video(
+    movie: Movie, listed: StreamList, packets: Packets, decodable: frozenset[str]
+) -> VideoStream:
+    """The largest video stream that moves; the default one among equals.
+
+    Streams with audio in their program come before others, and streams with a decoder as well.
+
+    Args:
+        movie: its `program`, if set, is the program that the stream must belong to.
+        listed: the streams of its file.
+        packets: of these streams. Stills (covers, posters, logos) are recognized by them.
+        decodable: codecs that ffmpeg can decode.
+
+    Raises:
+        NoVideoStreamError: there is none.
+        DolbyVisionError: its colors require a Dolby Vision decoder.
+    """
+    streams = _moving(_candidates(movie, listed), packets)
+    streams = [s for s in streams if s.get("codec_name") in decodable] or streams
+    audible = {int(stream["index"]) for stream in listed.of_type("audio") if is_audible(stream)}
+
+    def rank(stream: dict[str, Any]) -> tuple[bool, int, int, int]:
+        index = int(stream["index"])
+        return (
+            any(program.streams & audible for program in listed.programs_of(index)),
+            int(stream["width"]) * int(stream["height"]),
+            int(stream.get("disposition", {}).get("default", 0)),
+            -index,
+        )
+
+    best = max(streams, key=rank)
+    require_a_base_layer(movie, best)
+    return _video_stream(best)
+
+
+def _candidates(movie: Movie, listed: StreamList) -> list[dict[str, Any]]:
+    """The video streams of a known size that are not cover art, of the requested program."""
+    found = listed.of_type("video")
+    real = [stream for stream in found if has_picture_size(stream) and not is_cover_art(stream)]
     if not real:
-        why = "only cover art" if found else "none at all"
+        why = f"none in the first {listed.searched} of it"
+        if found:
+            why = "only cover art" if all(map(is_cover_art, found)) else "none that can be decoded"
         raise NoVideoStreamError(
             f"{movie.name}: no video stream ({why}); remove the file from the corpus"
         )
-    best = max(
-        real,
-        key=lambda s: (
-            int(s["width"]) * int(s["height"]),
-            int(s.get("disposition", {}).get("default", 0)),
-            -int(s["index"]),
-        ),
-    )
-    require_a_base_layer(movie, best)
+    if not movie.program:
+        return real
+    numbers = {
+        int(s["index"]): [p.number for p in listed.programs_of(int(s["index"]))] for s in real
+    }
+    wanted = [stream for stream in real if movie.program in numbers[int(stream["index"])]]
+    if not wanted:
+        known = ", ".join(map(str, sorted({n for found in numbers.values() for n in found})))
+        raise NoVideoStreamError(
+            f"{movie.name}: program {movie.program}, which the corpus names, has no video stream; "
+            f"programs of this file that have one: {known or 'none'}"
+        )
+    return wanted
+
+
+def _moving(streams: list[dict[str, Any]], packets: Packets) -> list[dict[str, Any]]:
+    """The streams without those that are far shorter than others, or have far fewer frames."""
+    seconds, frames = [], []
+    for stream in streams:
+        table = packets.video.get(int(stream["index"]))
+        is_empty = table is None or not len(table)
+        frames.append(0 if table is None else len(table))
+        ticks = 0 if table is None or is_empty else int(table.pts.max() - table.pts.min())
+        seconds.append(float(ticks * Fraction(stream["time_base"])))
+    return [
+        stream
+        for stream, length, count in zip(streams, seconds, frames, strict=True)
+        if length >= MIN_LENGTH * max(seconds) and count >= MIN_FRAMES * max(frames)
+    ]
+
+
+def _video_stream(best: dict[str, Any]) -> VideoStream:
     transfer = _known(best.get("color_transfer"))
     mirrored, rotation = orientation(best) or (False, 0)
     return VideoStream(
@@ -138,23 +195,23 @@ def choose_video(movie: Movie, streams: list[dict[str, Any]]) -> VideoStream:
 
 
 def require_a_base_layer(movie: Movie, stream: dict[str, Any]) -> None:
-    """Raise `DolbyVisionError` for a stream whose colours only a Dolby Vision decoder can tell.
+    """Raise `DolbyVisionError` for a stream whose colors require a Dolby Vision decoder.
 
-    Other profiles carry HDR10, HLG or SDR underneath, which is what ffmpeg decodes.
+    Other profiles have an HDR10, HLG or SDR base layer, which is what ffmpeg decodes.
     """
     for item in stream.get("side_data_list", []):
         profile = int(item.get("dv_profile", 0))
         if profile in _DOLBY_PROFILES and int(item.get("dv_bl_signal_compatibility_id", 0)) == 0:
             raise DolbyVisionError(
                 f"{movie.name}: Dolby Vision profile {profile} without an HDR10 or SDR base, so "
-                "that its colours would come out wrong; use a version with a base (profile 7 or "
+                "that its colors would be wrong; use a version with a base (profile 7 or "
                 "8), or convert it with a tool that applies Dolby Vision (such as ffmpeg's "
                 "libplacebo filter)"
             )
 
 
 def _ratio(text: str) -> Fraction:
-    """`num:den` as a fraction; unknown or senseless ratios count as 1."""
+    """`num:den` as a fraction; unknown or invalid ratios count as 1."""
     numerator, _, denominator = text.partition(":")
     try:
         ratio = Fraction(int(numerator), int(denominator))
@@ -170,7 +227,7 @@ def _declared_ns(stream: dict[str, Any]) -> int:
         parts = [Fraction(part) for part in text.split(":")]
     except ValueError:
         return 0
-    seconds = sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
     return max(0, round(Fraction(seconds) * NANOSECONDS))
 
 
@@ -178,14 +235,13 @@ def _known(value: object) -> str:
     return "" if value in (None, "unknown", "reserved") else str(value)
 
 
-def orientation(told: dict[str, Any]) -> tuple[bool, int] | None:
-    """(mirror first, then degrees clockwise) of a stream's or a frame's display matrix, if any.
+def orientation(described: dict[str, Any]) -> tuple[bool, int] | None:
+    """(mirrored, then degrees clockwise) of the display matrix of a stream or frame, if it has one.
 
-    To the nearest quarter turn. A mirrored picture's matrix has a negative determinant. Angles
-    between quarter turns (a phone held askew) are rounded: turned frames would need corners that no
-    camera saw.
+    The matrix of a mirrored image has a negative determinant. Angles are rounded to quarter turns:
+    a frame turned by any other angle would need corners that no camera recorded.
     """
-    for item in told.get("side_data_list", []):
+    for item in described.get("side_data_list", []):
         rows = [line.split(":")[-1].split() for line in item.get("displaymatrix", "").splitlines()]
         numbers = [[int(number) for number in row] for row in rows if len(row) == 3]
         if len(numbers) != 3:

@@ -176,6 +176,7 @@ def _movie_of(row: MovieRow) -> Movie:
         num_bytes=row.source_bytes,
         language=row.wanted_language,
         audio_track=row.wanted_audio_track,
+        program=row.wanted_program,
         start_seconds=row.wanted_start_seconds,
         end_seconds=row.wanted_end_seconds,
     )

@@ -161,6 +161,7 @@ def _manifest_movie(row: ManifestRow, folder: str) -> Movie:
         group=row.group or movie_id,
         language=row.language,
         audio_track=row.audio_track,
+        program=row.program,
         start_seconds=row.start_seconds,
         end_seconds=row.end_seconds,
         metadata=row.metadata,

@@ -41,6 +41,8 @@ def fingerprint(movie: Movie) -> str:
     Raises `SourceError` if the source cannot be read.
     """
     requested = f"{movie.language} {movie.audio_track} {movie.start_seconds} {movie.end_seconds}"
+    if movie.program:
+        requested += f" program {movie.program}"
     digest = hashlib.sha256(requested.encode())
     if not is_local(movie):
         digest.update(f"{movie.num_bytes} {movie.etag}".encode())

@@ -1,8 +1,8 @@
 """Corpus manifests: CSV, JSON Lines and Parquet tables with one movie per row.
 
 A manifest has a column `uri` and, optionally, `movie_id`, `group`, `language`, `audio_track`
-(stream index in the file), `start` and `end` (seconds). Relative URIs start at the manifest's
-folder. Every further column is metadata: it is stored in the index as it is.
+(stream index in the file), `program` (its number, for files with several), `start` and `end`
+(seconds). Relative URIs start at the manifest's folder. Every further column is metadata: it is stored in the index as it is.
 Empty cells, null and NaN mean "not given".
 """
 
@@ -21,7 +21,7 @@ from shards_spec.errors import FormatError, InputError
 from shards_spec.schema import MOVIES_SCHEMA, parse_table
 
 SUFFIXES = frozenset({".csv", ".jsonl", ".parquet"})
-_COLUMNS = ("uri", "movie_id", "group", "language", "audio_track", "start", "end")
+_COLUMNS = ("uri", "movie_id", "group", "language", "audio_track", "program", "start", "end")
 #: Where the cells of a CSV row go that have no column; no column has this name.
 _SURPLUS = "\0"
 
@@ -40,6 +40,8 @@ class ManifestRow:
     language: str
     audio_track: int
     """-1 if not given."""
+    program: int
+    """0 if not given."""
     start_seconds: float
     end_seconds: float
     """Exclusive; 0 for the movie's end."""
@@ -91,7 +93,8 @@ def _row(where: str, values: Any) -> ManifestRow:
         movie_id=layout.check_movie_id(movie_id) if movie_id else "",
         group=_text(values.get("group")),
         language=_text(values.get("language")),
-        audio_track=_track(values.get("audio_track")),
+        audio_track=_index("audio_track", values.get("audio_track"), -1),
+        program=_index("program", values.get("program"), 0),
         start_seconds=start,
         end_seconds=end,
         metadata=_metadata(values),
@@ -157,10 +160,11 @@ def _seconds(column: str, value: Any) -> float:
     return _number(column, value) or 0.0
 
 
-def _track(value: Any) -> int:
-    number = _number("audio_track", value)
+def _index(column: str, value: Any, default: int) -> int:
+    number = _number(column, value)
     if number is None:
-        return -1
+        return default
     if number < 0 or not number.is_integer():
-        raise InputError(f"audio_track {value} is not a valid stream index (they start at 0)")
+        kind = "stream index" if column == "audio_track" else "program number"
+        raise InputError(f"{column} {value} is not a valid {kind} (they start at 0)")
     return int(number)

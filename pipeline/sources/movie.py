@@ -29,6 +29,8 @@ class Movie:
     """Preferred audio language; empty for the recipe's."""
     audio_track: int = -1
     """Index of the audio stream to use; -1 to choose one."""
+    program: int = 0
+    """Number of the program to use, of a file with several; 0 to choose one."""
     start_seconds: float = 0.0
     """Start of the requested part."""
     end_seconds: float = 0.0

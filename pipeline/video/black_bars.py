@@ -124,7 +124,7 @@ def _gray_frame(
     width, height = video.upright_size
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
     options = {"seek_timestamp": 1, "noautorotate": None, "threads": 1, "ss": f"{seconds:.6f}"}
-    stream = input_stream(source, **options)[str(video.index)]
+    stream = input_stream(source, **dict(probe.input_options), **options)[str(video.index)]
     graph = upright(stream.filter("scale", video.width, video.height), video)
     graph = graph.filter("format", "gray")
     output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")

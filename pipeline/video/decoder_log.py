@@ -10,7 +10,7 @@ There are two kinds of decoders:
   that its own packet cannot have been meant.
 
 Damage that the HEVC decoder does not notice cannot be detected here: parts of a frame then show
-what was in memory, and differ from run to run. Where the container knows, `Probe.broken_ns` does.
+what was in memory, and differ from run to run. Where the container knows, `Probe.corrupt_ns` does.
 
     frames       f f f f   f f f f f  ...  f K f f
     messages            !

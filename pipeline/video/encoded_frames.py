@@ -87,7 +87,7 @@ class EncodedSpan:
             step: self._plan.recipe.grid_ns(step)
             for step in range(max(0, self.span.first_step - 1), self.span.end_step)
         }
-        broken = self._plan.probe.broken_ns
+        broken = self._plan.probe.corrupt_ns
         return {
             step
             for step, time in times.items()

@@ -54,7 +54,7 @@ def progressive(stream: Any, probe: Probe) -> Any:
     stream = stream.filter("scale", video.width, video.height)
     if not video.is_interlaced:
         return stream
-    if video.fields_untold:
+    if video.has_unmarked_fields:
         stream = stream.filter("setfield", "tff" if video.top_field_first else "bff")
     stream = stream.filter("fieldmatch", combmatch="full")
     return stream.filter("bwdif", mode="send_frame", deint="interlaced")
@@ -96,7 +96,7 @@ def applied(probe: Probe, crop: Crop | None) -> str:
     steps = []
     if video.is_interlaced:
         order = "tff" if video.top_field_first else "bff"
-        steps.append(f"fieldmatch+bwdif {order}{' forced' if video.fields_untold else ''}")
+        steps.append(f"fieldmatch+bwdif {order}{' forced' if video.has_unmarked_fields else ''}")
     if video.mirrored:
         steps.append("hflip")
     if video.rotation:

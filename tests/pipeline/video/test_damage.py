@@ -148,7 +148,7 @@ def test_what_a_transport_stream_lost_is_damage(folder: Path) -> None:
     intact_plan, intact = decoded(plan_of(whole))
     if ffmpeg_version().startswith(("5.", "6.")):
         pytest.skip("this ffprobe does not report broken packets")
-    ((start, end),) = plan.probe.broken_ns
+    ((start, end),) = plan.probe.corrupt_ns
     assert start <= 6_000_000_000 < end < 8_000_000_000
     numbers = range(intact_plan.first_clip, intact_plan.end_clip)
     damaged = [number for number in numbers if frames.is_damaged(number)]

@@ -63,7 +63,7 @@ def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_p
     plan = plan_of(path)
     assert plan.probe.video.is_interlaced
     assert plan.probe.video.top_field_first == (order == "tff")
-    assert plan.probe.video.fields_untold == (codec == "mjpeg")
+    assert plan.probe.video.has_unmarked_fields == (codec == "mjpeg")
     assert order in applied(plan.probe, None)
     for number, found in numbers(plan).items():
         start = plan.clip_start_ns(number) / NANOSECONDS

@@ -1,0 +1,99 @@
+"""Decodes a little of an audio track to learn what its header does not say.
+
+Two things: whether it can be decoded at all (a codec may have a decoder, and this variant of it
+none), and whether its two channels cancel each other out when they are added (one of them was
+recorded with its polarity reversed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
+from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe.packets import AudioPackets
+from pipeline.probe.stream_list import InputOptions
+from pipeline.sources import Movie, Readable
+
+#: Points at which audio is decoded, spread over the track, and how much at each.
+NUM_POINTS = 6
+POINT_SECONDS = 1.0
+#: Channels cancel each other out if less than this share of their mean power is left in the mix;
+#: independent channels keep a half, equal ones all of it.
+MAX_CANCELLED = 0.05
+#: Mean square below which there is nothing to judge: -80 dBFS.
+MIN_POWER = 1e-8
+
+_RATE_HZ = 8_000
+_WALL_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class AudioSample:
+    """What a few decoded seconds of a track contain."""
+
+    num_samples: int
+    """Of each channel."""
+    power: tuple[float, float]
+    """Mean square of the first two channels; equal for a mono track."""
+    mix_power: float
+    """Mean square of their mean."""
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the two channels cancel each other out."""
+        mean = sum(self.power) / 2
+        return mean > MIN_POWER and self.mix_power < MAX_CANCELLED * mean
+
+
+def sample_audio(
+    movie: Movie, source: Readable, track: AudioTrack, packets: AudioPackets, options: InputOptions
+) -> AudioSample:
+    """Decode a second of a track at a few points of it.
+
+    Raises `MovieError` if the source cannot be read; audio that cannot be decoded gives no samples.
+    """
+    first, last = ((packets.first_pts or 0), (packets.last_pts or 0))
+    spread = np.linspace(first, last, NUM_POINTS, endpoint=False) * float(track.time_base)
+    points = [_decode(movie, source, track, float(point), options) for point in np.unique(spread)]
+    samples = np.concatenate(points).astype(np.float64)
+    samples[~np.isfinite(samples)] = 0.0
+    if not len(samples):
+        return AudioSample(0, (0.0, 0.0), 0.0)
+    left, right = (float(np.mean(np.square(samples[:, channel]))) for channel in (0, 1))
+    return AudioSample(len(samples), (left, right), float(np.mean(samples.mean(axis=1) ** 2)))
+
+
+def without_cancelling(track: AudioTrack, sample: AudioSample) -> AudioTrack:
+    """The track, downmixed so that its channels do not cancel each other out."""
+    if track.channels != 2 or not sample.cancels:
+        return track
+    left, right = sample.power
+    channel = "left" if left >= right else "right"
+    choice = f"{track.choice}; {channel} channel alone, as the two cancel each other out"
+    return replace(track, downmix="left" if left >= right else "right", choice=choice)
+
+
+def _decode(
+    movie: Movie, source: Readable, track: AudioTrack, seconds: float, options: InputOptions
+) -> NDArray[np.float32]:
+    """(N, 2) float32: the first two channels from a point of container time on."""
+    where = {"seek_timestamp": 1, "ss": f"{seconds:.6f}", "t": POINT_SECONDS, "threads": 1}
+    opened = input_stream(source, **dict(options), **where)
+    channels = track.joined[:2] or (track.index,)
+    streams = [opened[str(index)] for index in channels]
+    mixed = streams[0] if len(streams) == 1 else ffmpeg.filter(streams, "amerge", inputs=2)
+    last = min(track.channels, 2) - 1
+    mixed = mixed.filter("pan", f"stereo|c0=c0|c1=c{last}").filter("aresample", _RATE_HZ)
+    output = ffmpeg.output(mixed, "pipe:1", format="f32le").global_args("-nostdin", "-v", "error")
+    command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
+    what = f"{movie.name}, audio stream {track.index}"
+    data = bytearray()
+    with FfmpegProcess(command, source, what=what, wall_seconds=_WALL_SECONDS) as process:
+        while block := process.read_some(1 << 16):
+            data += block
+    return np.frombuffer(bytes(data), "<f4").reshape(-1, 2)

@@ -1,0 +1,129 @@
+"""Timestamps of all packets of a movie, read by one ffprobe without decoding.
+
+Headers are often wrong about durations. Only packets show where the video starts, at which
+keyframes it can be entered, and whether the frame rate varies.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe.stream_list import InputOptions, as_arguments
+from pipeline.sources import Movie, Readable
+
+#: Wall-clock limit of one ffprobe that reads a whole file, seconds.
+LISTING_SECONDS = 900.0
+
+_ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags"
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """The N presented packets of a video stream that have a timestamp, in file order.
+
+    Times are ticks of the stream's time base.
+    """
+
+    pts: NDArray[np.int64]
+    """(N,); the dts if there is no pts."""
+    dts: NDArray[np.int64]
+    """(N,); the pts if there is no dts."""
+    duration: NDArray[np.int64]
+    """(N,); 0 if unknown."""
+    is_key: NDArray[np.bool_]
+    has_pts: NDArray[np.bool_]
+    has_dts: NDArray[np.bool_]
+    is_corrupt: NDArray[np.bool_]
+    """(N,) whether the container reports the packet as corrupt."""
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def where(self, kept: NDArray[np.bool_]) -> PacketTable:
+        """The packets of which `kept` (N,) is true."""
+        if kept.all():
+            return self
+        return PacketTable(*(getattr(self, column.name)[kept] for column in fields(self)))
+
+
+@dataclass
+class AudioPackets:
+    """What is needed to know of the packets of an audio stream; ticks of its time base."""
+
+    num_packets: int = 0
+    first_pts: int | None = None
+    """Earliest time of a packet; None if no packet has one."""
+    last_pts: int | None = None
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The packets of all streams, by stream index."""
+
+    video: dict[int, PacketTable] = field(default_factory=dict)
+    audio: dict[int, AudioPackets] = field(default_factory=dict)
+
+
+def _table(values: array[int]) -> PacketTable:
+    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 7).T
+    flags = [column == 1 for column in columns[3:]]
+    return PacketTable(columns[0], columns[1], columns[2], *flags)
+
+
+EMPTY_TABLE = _table(array("q"))
+
+
+def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packets:
+    """List the packets of all video and audio streams of a movie.
+
+    Raises `MediaError` if ffprobe fails or is stopped.
+    """
+    arguments = ("-v", "error", *as_arguments(options), "-show_entries", _ENTRIES, "-of", "csv=p=0")
+    command = [ffprobe_path(), *arguments, *input_arguments(source)]
+    # A long movie has a million packets: flat arrays of integers keep them small.
+    rows: dict[int, array[int]] = {}
+    audio: dict[int, AudioPackets] = {}
+    with FfmpegProcess(command, source, what=movie.name, wall_seconds=LISTING_SECONDS) as process:
+        for line in process.lines():
+            words = line.split(b",")
+            if len(words) < 6:
+                continue
+            if words[0] == b"video":
+                rows.setdefault(int(words[1]), array("q")).extend(_row(words))
+            elif words[0] == b"audio":
+                _count(audio.setdefault(int(words[1]), AudioPackets()), words)
+        process.finish()
+    return Packets({stream: _table(values) for stream, values in rows.items()}, audio)
+
+
+def _row(words: list[bytes]) -> tuple[int, ...]:
+    """The seven numbers of a packet; none if it is never shown or has no timestamp."""
+    _, _, pts, dts, duration, flags = words[:6]
+    has_pts, has_dts = pts != b"N/A", dts != b"N/A"
+    # `D` marks packets before the start of an edit list: decoded, never shown.
+    if b"D" in flags or not (has_pts or has_dts):
+        return ()
+    return (
+        int(pts if has_pts else dts),
+        int(dts if has_dts else pts),
+        0 if duration == b"N/A" else int(duration),
+        b"K" in flags,
+        has_pts,
+        has_dts,
+        b"C" in flags,
+    )
+
+
+def _count(packets: AudioPackets, words: list[bytes]) -> None:
+    packets.num_packets += 1
+    time = words[2] if words[2] != b"N/A" else words[3]
+    if time == b"N/A" or b"D" in words[5]:
+        return
+    pts = int(time)
+    packets.first_pts = pts if packets.first_pts is None else min(packets.first_pts, pts)
+    packets.last_pts = pts if packets.last_pts is None else max(packets.last_pts, pts)

@@ -1,0 +1,177 @@
+"""When the frames of a video stream are on screen: a pure function of its packets.
+
+    container time   |--t0--[ video ................................ ]
+    movie timeline          0                                      duration_ns
+
+Single wrong timestamps are rejected, as for audio. A packet's place among its neighbors in decoding
+order shows where its time should be: decoding times never decrease, so the median of the packets
+around one equals its own unless it is wrong.
+
+    time  |            x              <- outlier: shown nowhere, the frames after it as usual
+          |      . . .   . . . .
+          +--------------------- packets
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.probe.packets import PacketTable
+from shards_spec.recipe import NANOSECONDS
+
+#: Decoding times that go back by less than this are packets out of order, not a new clock.
+JUMP_SECONDS = 1.0
+#: A time this far from where its neighbors put it, beyond reordering, is wrong.
+OUTLIER_SECONDS = 0.25
+#: Neighbors on each side; as many wrong times in a row are still recognized.
+OUTLIER_NEIGHBORS = 8
+#: With a larger share of such times a stream is unordered, and none of them is rejected.
+MAX_OUTLIERS = 0.05
+#: A last frame of unknown length is taken to last as long as usual, if that is below this.
+MAX_USUAL_SECONDS = 1.0
+
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class VideoTiming:
+    """The timeline of a video stream. Ticks are of its time base."""
+
+    pts: NDArray[np.int64]
+    """(N,) presentation times of the frames that are shown, sorted, ticks."""
+    end_pts: int
+    """End of the last frame, ticks."""
+    keyframes: NDArray[np.int64]
+    """(K,) presentation times of keyframes, sorted, ticks; none if the container has no such times.
+    """
+
+
+def time_frames(
+    packets: PacketTable, first_pts: int | None, time_base: Fraction, end_seconds: float
+) -> VideoTiming:
+    """Times of the frames of a stream.
+
+    Args:
+        packets: at least one; without outliers.
+        first_pts: of the first frame that a decoder returned, ticks: earlier ones are never shown.
+            None if it is unknown.
+        time_base: seconds per tick.
+        end_seconds: container time at which the file says it ends; 0 if it does not.
+    """
+    order = np.argsort(packets.pts, kind="stable")
+    pts, has_pts = packets.pts[order], packets.has_pts[order]
+    first = int(pts[0]) if first_pts is None else first_pts
+    if not has_pts.all():
+        # Some times are decoding times. In a steady stream these equal the presentation times,
+        # minus the delay of its reordering.
+        decoded = np.sort(packets.dts)
+        pts = decoded + (first - int(decoded[0]))
+    length = int(packets.duration[order[-1]])
+    if length <= 0 and len(pts) > 1:
+        length = _usual_length(pts, time_base, end_seconds)
+    keys = packets.pts[order][has_pts & packets.is_key[order]]
+    shown = pts[pts >= first]
+    if len(shown) == 0:
+        shown = pts
+    return VideoTiming(shown, int(shown[-1]) + length, keys[keys >= shown[0]])
+
+
+def find_outliers(packets: PacketTable, time_base: Fraction) -> NDArray[np.bool_]:
+    """(N,) which packets have a wrong timestamp."""
+    none = np.zeros(len(packets), bool)
+    if packets.has_dts.sum() < 3:
+        return none
+    places = np.arange(len(packets))
+    zero = int(packets.dts.min())
+    known = packets.has_dts
+    dts = np.interp(places, places[known], (packets.dts[known] - zero).astype(np.float64))
+    usual = _rolling_median(dts)
+    delay = packets.pts - zero - usual
+    # How far reordering moves a frame: not beyond its neighbors.
+    last = len(packets) - 1
+    after, before = np.minimum(places + OUTLIER_NEIGHBORS, last), places - OUTLIER_NEIGHBORS
+    reach = np.abs(usual[after] - usual[np.maximum(before, 0)])
+    slack = OUTLIER_SECONDS / float(time_base)
+    outliers: NDArray[np.bool_] = np.abs(delay - np.median(delay)) > reach + slack
+    return outliers if outliers.mean() <= MAX_OUTLIERS else none
+
+
+def corrupt_ranges_ns(
+    packets: PacketTable, start_pts: int, time_base: Fraction
+) -> tuple[tuple[int, int], ...]:
+    """Ranges from the keyframe before each corrupt packet to the next intact keyframe after it.
+
+    Transport streams number their packets, so that the loss of one is detected.
+    """
+    keys = np.flatnonzero(packets.is_key)
+    intact = np.flatnonzero(packets.is_key & ~packets.is_corrupt)
+    pts = packets.pts
+    ranges: list[tuple[int, int]] = []
+    for packet in np.flatnonzero(packets.is_corrupt):
+        # Frames shown before a keyframe may be predicted from it: a corrupt one spoils them too.
+        before, after = np.searchsorted(keys, packet), np.searchsorted(intact, packet)
+        first = int(pts[keys[before - 1]]) if before else int(pts.min())
+        end = int(pts[intact[after]]) if after < len(intact) else int(pts.max()) + 1
+        if ranges and first <= ranges[-1][1]:
+            first = ranges.pop()[0]
+        ranges.append((first, end))
+    tick = time_base * NANOSECONDS
+    return tuple(
+        (round((first - start_pts) * tick), round((end - start_pts) * tick))
+        for first, end in ranges
+    )
+
+
+def lost_to_jumps_ns(packets: PacketTable, time_base: Fraction) -> int:
+    """How much video follows a jump back of the clock, up to where the clock was before.
+
+    Recordings that were concatenated without remuxing do so; the second part overlaps the first.
+    """
+    dts = packets.dts[packets.has_dts]
+    if len(dts) < 2:
+        return 0
+    latest = np.maximum.accumulate(dts)
+    # Packets between two new maxima belong together.
+    group = np.cumsum(dts == latest)
+    tick = float(time_base) * NANOSECONDS
+    jumps = dts < latest - JUMP_SECONDS * NANOSECONDS / tick
+    is_lost = (dts < latest) & np.isin(group, group[jumps])
+    steps = np.diff(dts)
+    usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 0.0
+    return round(float(is_lost.sum()) * usual * tick)
+
+
+def still_ns(pts: NDArray[np.int64], time_base: Fraction) -> int:
+    """Time in which a frame stayed on screen after its first second."""
+    over = np.diff(pts) * float(time_base * NANOSECONDS) - NANOSECONDS
+    return round(float(over[over > 0].sum()))
+
+
+def is_vfr(pts: NDArray[np.int64]) -> bool:
+    """Whether more than 1 % of frame distances differ by more than rounding (1 tick) and 5 %."""
+    if len(pts) < 3:
+        return False
+    steps = np.diff(pts)
+    median = float(np.median(steps))
+    return bool(np.mean(np.abs(steps - median) > max(2.0, 0.05 * median)) > 0.01)
+
+
+def _usual_length(pts: NDArray[np.int64], time_base: Fraction, end_seconds: float) -> int:
+    """Length of a last frame that has none of its own, ticks: the median, or to the file's end."""
+    median = int(np.median(np.diff(pts)))
+    if median * time_base <= MAX_USUAL_SECONDS:
+        return median
+    rest = round(end_seconds / time_base) - int(pts[-1])
+    return min(median, max(rest, round(MAX_USUAL_SECONDS / time_base)))
+
+
+def _rolling_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) median of each value and its `OUTLIER_NEIGHBORS` on both sides."""
+    padded = np.pad(values, OUTLIER_NEIGHBORS, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * OUTLIER_NEIGHBORS + 1)
+    blocks = range(0, len(values), _BLOCK)
+    return np.concatenate([np.median(windows[at : at + _BLOCK], axis=1) for at in blocks])

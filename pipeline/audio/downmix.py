@@ -34,7 +34,7 @@ WEIGHTS = {
 def mono_filter(source: Any, track: AudioTrack) -> Any:
     """Append the downmix of a track to a filter graph that carries its channels."""
     if track.downmix != "all":
-        return source.filter("pan", f"mono|c0=c{('left', 'right').index(track.downmix)}")
+        return source.filter("pan", f"mono|c0<c{('left', 'right').index(track.downmix)}")
     if track.joined:
         return source.filter("pan", joined_mix(track.layout, track.channels))
     return source.filter("pan", mono_mix(track.layout, track.channels))

@@ -2,8 +2,8 @@
 
 A manifest has a column `uri` and, optionally, `movie_id`, `group`, `language`, `audio_track`
 (stream index in the file), `program` (its number, for files with several), `start` and `end`
-(seconds). Relative URIs start at the manifest's folder. Every further column is metadata: it is stored in the index as it is.
-Empty cells, null and NaN mean "not given".
+(seconds). Relative URIs start at the manifest's folder. Every further column is metadata: it is
+stored in the index as it is. Empty cells, null and NaN mean "not given".
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def test_a_track_without_any_times_begins_with_the_picture(
     strip_times(path, lambda number: False)
     plan = plan_of(path)
     assert not plan.probe.audio.has_times
-    assert plan.probe.audio.choice.endswith("without times, so it begins with the picture")
+    assert plan.probe.audio.choice.endswith("without timestamps, so it starts with the video")
     found, beeps = stored_beeps(plan)
     assert found.report.start_ns == 0
     # The coder's own delay is all that is left.

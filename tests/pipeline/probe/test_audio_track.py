@@ -1,20 +1,18 @@
-"""Which audio track is taken, why, and how its channels become one."""
+"""Which audio track is used, and why."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.audio.downmix import WEIGHTS, mono_mix
-from pipeline.errors import NoAudioStreamError
-from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.errors import NoAudioStreamError, NoDecoderError
 from pipeline.movie import steps
-from pipeline.probe.audio_track import audio_tracks, choose_track
+from pipeline.probe.audio_track import AudioTrack, audio_tracks, choose_track
 from pipeline.probe.languages import language_code
+from pipeline.probe.stream_list import StreamList
 from pipeline.sources import Movie, find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
@@ -56,8 +54,13 @@ def stream(
     }
 
 
+def tracks_of(streams: list[dict[str, Any]]) -> list[AudioTrack]:
+    listed = StreamList(tuple(streams), (), "matroska", 0.0, (), "5 s")
+    return audio_tracks(listed, frozenset({"ac3", "aac"}))
+
+
 def chosen(streams: list[dict[str, Any]], language: str = "", **wish: Any) -> tuple[int, str]:
-    track = choose_track(movie(**wish), audio_tracks(streams), language)
+    track = choose_track(movie(**wish), tracks_of(streams), language)
     return track.index, track.choice
 
 
@@ -69,7 +72,7 @@ def test_the_order_of_preferences() -> None:
     assert chosen([english, german], "en") == (1, "language eng")
     assert chosen([english, stream(2, "eng")]) == (1, "first track")
     assert chosen([english, german], "fr") == (2, "most channels; none in fra")
-    assert choose_track(movie("en"), audio_tracks([english, german]), "de").index == 1
+    assert choose_track(movie("en"), tracks_of([english, german]), "de").index == 1
     comment = stream(1, "eng", 6, "Director's Commentary", "default")
     assert chosen([comment, stream(2, "ger")], "eng") == (2, "only main track; none in eng")
     assert chosen([comment]) == (1, "only track, though commentary")
@@ -86,6 +89,8 @@ def test_the_order_of_preferences() -> None:
         "Isolated Score",
         "Descriptive video service",
         "English (SDH)",
+        *("English (HI)", "English HI", "Deutsch [HI]", "English HI 5.1", "Mix for HI viewers"),
+        *("English, HI", "Stereo - HI"),
     ],
 )
 def test_titles_of_special_tracks(title: str) -> None:
@@ -93,16 +98,48 @@ def test_titles_of_special_tracks(title: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["", "Stereo", "Surround 5.1", "Had a hi-fi remaster", "Commando"]
+    "title",
+    [
+        *("", "Stereo", "Surround 5.1", "Had a hi-fi remaster", "Commando"),
+        *(
+            "HI-FI Stereo",
+            "HI-RES 24/96",
+            "HI - Hindi 2.0",
+            "HI",
+            "HI FI",
+            "HI/LO mix",
+            "HI-8 tape",
+        ),
+        *("Stereo HI-FI", "HI Def Audio", "Hindi (HI)", "HI-8 tape", "HIFI", "[HI] Hindi"),
+    ],
 )
 def test_titles_of_main_tracks(title: str) -> None:
     assert chosen([stream(1, "eng", 6, title), stream(2, "eng", 1)])[0] == 1
 
 
+def test_the_code_of_hindi_is_not_a_mark() -> None:
+    assert chosen([stream(1, "hin", 6, "Dolby Digital HI"), stream(2, "eng", 1)])[0] == 1
+    assert chosen([stream(1, "eng", 6, "Dolby Digital HI"), stream(2, "eng", 1)])[0] == 2
+
+
+def test_tracks_without_a_decoder_come_last() -> None:
+    spatial, plain = stream(1, "eng", 4, "", "default"), stream(2, "eng", 2)
+    spatial["codec_name"] = "ac4"
+    assert chosen([spatial, plain]) == (2, "only track with a decoder")
+    assert chosen([spatial, plain, stream(3, "ger")], "en") == (
+        2,
+        "language eng; no decoder for stream 1 (ac4)",
+    )
+    with pytest.raises(NoDecoderError, match=r"cannot decode any of its audio tracks \(ac4\)"):
+        chosen([spatial])
+    del spatial["codec_name"]
+    assert chosen([spatial, plain])[0] == 2
+
+
 def test_names_of_mp4_handlers_count_as_titles() -> None:
-    told = stream(1, "eng", 6)
-    told["tags"] = {"handler_name": "Commentary", "language": "eng"}
-    assert chosen([told, stream(2, "eng")])[0] == 2
+    track = stream(1, "eng", 6)
+    track["tags"] = {"handler_name": "Commentary", "language": "eng"}
+    assert chosen([track, stream(2, "eng")])[0] == 2
 
 
 @pytest.mark.parametrize("mark", ["comment", "visual_impaired", "hearing_impaired", "dependent"])
@@ -113,12 +150,15 @@ def test_dispositions_of_special_tracks(mark: str) -> None:
 def test_the_corpus_may_name_a_track() -> None:
     streams = [stream(1, "eng"), stream(3, "eng", 6, "Commentary")]
     assert chosen(streams, audio_track=3) == (3, "named by the corpus")
-    with pytest.raises(NoAudioStreamError, match=r"stream 2.*those of this file are 1, 3"):
+    with pytest.raises(
+        NoAudioStreamError,
+        match=r"stream 2.*not an audio stream; the audio streams of this file are 1, 3",
+    ):
         chosen(streams, audio_track=2)
 
 
 def test_streams_that_cannot_be_heard_are_none() -> None:
-    with pytest.raises(NoAudioStreamError, match="give it a sound track"):
+    with pytest.raises(NoAudioStreamError, match="add an audio track"):
         chosen([{"index": 0, "codec_type": "video"}, stream(1, channels=0)])
 
 
@@ -142,38 +182,6 @@ def test_manifest_column(tmp_path: Path) -> None:
         find_movies(str(tmp_path / "m.csv"))
 
 
-LAYOUTS = {
-    "mono": ["FC"],
-    "stereo": ["FL", "FR"],
-    "5.1": ["FL", "FR", "FC", "LFE", "BL", "BR"],
-    "5.1(side)": ["FL", "FR", "FC", "LFE", "SL", "SR"],
-    "6.1": ["FL", "FR", "FC", "LFE", "BC", "SL", "SR"],
-    "7.1": ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"],
-}
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_mixing_to_mono(layout: str) -> None:
-    """Each channel in turn is at full scale for 100 ms: its gain can be read off the mix."""
-    names = LAYOUTS[layout]
-    lanes = "|".join(f"eq(floor(t*10)\\,{place})" for place in range(len(names)))
-    source = f"aevalsrc={lanes}:c={layout}:s=8000:d={len(names) / 10}"
-    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-f", "lavfi", "-i", source]
-    command += ["-af", f"pan={mono_mix(layout, len(names))}", "-f", "f32le", "pipe:1"]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    mixed = np.frombuffer(done.stdout, "<f4").reshape(len(names), -1)
-    gains = np.array([WEIGHTS.get(name, 0.0) for name in names])
-    np.testing.assert_allclose(mixed[:, 400], gains / gains.sum(), atol=1e-4)
-    # All channels at full scale together just reach full scale: nothing can clip.
-    assert mixed[:, 400].sum() == pytest.approx(1.0, abs=1e-4)
-
-
-def test_layouts_without_loudspeakers() -> None:
-    assert mono_mix("", 10) == "mono|c0<" + "+".join(f"1*c{i}" for i in range(10))
-    assert mono_mix("binaural", 2) == "mono|c0<1*c0+1*c1"
-    assert mono_mix("ambisonic 1", 4) == "mono|c0<1*c0"
-
-
 def test_tracks_of_a_real_file(tmp_path: Path) -> None:
     """Three tracks with tones of their own; language and manifest decide which one is stored."""
     count = round(FILM.seconds * 48_000)
@@ -192,7 +200,7 @@ def test_tracks_of_a_real_file(tmp_path: Path) -> None:
         wish = Movie(**{**vars(found), "audio_track": audio_track})
         recipe = Recipe(num_frames=8, store_audio=True, crop_bars=False, language=language)
         plan = steps.prepare(wish, opened(wish), recipe, 1000.0)
-        _, samples = stored_sound(plan)
+        _, samples = stored_sound(steps.placed(plan, []))
         spectrum = np.abs(np.fft.rfft(samples[16_000:32_000]))
         return int(spectrum.argmax())
 

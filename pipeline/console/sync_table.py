@@ -132,7 +132,9 @@ def _track_cells(track: AudioTrack) -> list[str]:
 
 
 def _track_json(track: AudioTrack) -> dict[str, Any]:
-    return {**vars(track), "chosen": bool(track.choice)}
+    fields = {**vars(track), "joined": list(track.joined), "chosen": bool(track.choice)}
+    del fields["time_base"]
+    return fields
 
 
 def _seconds(ns: int) -> float:

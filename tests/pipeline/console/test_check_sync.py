@@ -110,7 +110,7 @@ def test_unusable_input_has_exit_code_2(
     assert main(["check-sync", str(folder)]) == 2
     assert "name one of them" in capsys.readouterr().err
     assert main(["check-sync", str(faulty), "--audio-track", "9"]) == 2
-    assert "those of this file are 1, 2" in capsys.readouterr().err
+    assert "the audio streams of this file are 1, 2" in capsys.readouterr().err
 
 
 def test_overlaps_and_clocks_of_made_up_pieces() -> None:

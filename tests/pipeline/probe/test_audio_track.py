@@ -178,7 +178,7 @@ def test_manifest_column(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("uri,audio_track\na.mkv,2\nb.mkv,\n")
     assert [m.audio_track for m in find_movies(str(tmp_path / "m.csv"))] == [2, -1]
     (tmp_path / "m.csv").write_text("uri,audio_track\na.mkv,-3\n")
-    with pytest.raises(InputError, match=r"row 1.*no stream index"):
+    with pytest.raises(InputError, match=r"row 1.*not a valid stream index"):
         find_movies(str(tmp_path / "m.csv"))
 
 
@@ -200,7 +200,7 @@ def test_tracks_of_a_real_file(tmp_path: Path) -> None:
         wish = Movie(**{**vars(found), "audio_track": audio_track})
         recipe = Recipe(num_frames=8, store_audio=True, crop_bars=False, language=language)
         plan = steps.prepare(wish, opened(wish), recipe, 1000.0)
-        _, samples = stored_sound(steps.placed(plan, []))
+        _, samples = stored_sound(steps.with_clips(plan, []))
         spectrum = np.abs(np.fft.rfft(samples[16_000:32_000]))
         return int(spectrum.argmax())
 

@@ -102,7 +102,6 @@ class Soundtrack:
             _command(source, probe),
             source,
             what=what,
-            wall_seconds=600 + 2 * end_ns / NANOSECONDS,
             on_line=self._note_frame,
         )
 

@@ -1,9 +1,10 @@
 """One ffmpeg or ffprobe process: bounded, watched, and never left running.
 
 Every process has its own process group, which is killed on exit (and when this process dies), no
-standard input, a bounded stderr tail, limits on memory and wall-clock time, and a limit on the time
-without progress. `inputs` restricts what it may open. If a read of its source failed, its output
-and exit status are not trusted.
+standard input, a bounded stderr tail, a memory limit, and a limit on the time without output. As
+long as it makes progress it may run for `ffmpeg_hours`, however large the movie or slow the disk.
+`inputs` restricts what it may open. If a read of its source failed, its output and exit status are
+not trusted.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ class FfmpegProcess:
         source: Readable,
         *,
         what: str,
-        wall_seconds: float = float("inf"),
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         """Start `command`, which reads `source` and is bound by its limits.
@@ -50,7 +50,6 @@ class FfmpegProcess:
             command: program and arguments; the input comes from `inputs`.
             source: the open movie.
             what: movie and part, for error messages.
-            wall_seconds: limit on the time that is not spent waiting for the store.
             on_line: called with each line of stderr, by another thread.
         """
         self.what = what
@@ -58,10 +57,10 @@ class FfmpegProcess:
         self.returncode: int | None = None
         self._source = source
         self._began = time.monotonic()
-        self._started = self._progress = self._clock()
+        self._waiting_since: float | None = self._clock()
+        """When the caller began to wait for output; None while it is busy with some."""
         self._timed_out = ""
         self._has_ended = threading.Event()
-        self._wall_seconds = wall_seconds
         self._process = subprocess.Popen(
             with_allocation_limit(command, source.limits),
             stdin=subprocess.DEVNULL,
@@ -97,16 +96,19 @@ class FfmpegProcess:
 
     def read_some(self, size: int) -> bytes:
         """Up to `size` bytes of stdout, fewer only at its end."""
+        self._waiting_since = self._clock()
         data = self._stdout.read(size)
-        self._progress = self._clock()
+        self._waiting_since = None
         self._raise_if_stopped()
         return data
 
     def lines(self) -> Iterator[bytes]:
         """The lines of stdout, without their ends."""
+        self._waiting_since = self._clock()
         for line in self._stdout:
-            self._progress = self._clock()
+            self._waiting_since = None
             yield line.rstrip(b"\r\n")
+            self._waiting_since = self._clock()
         self._raise_if_stopped()
 
     def wait_for_line(self, has_arrived: Callable[[], bool]) -> None:
@@ -120,6 +122,7 @@ class FfmpegProcess:
         With `tolerate_errors` a nonzero exit status is accepted: damaged movies cause one after
         their intact part. Death by a signal never is.
         """
+        self._waiting_since = self._clock()
         self._wait()
         self._raise_if_stopped()
         assert self.returncode is not None
@@ -179,16 +182,19 @@ class FfmpegProcess:
         """Seconds on a clock that stops while ffmpeg waits for the store."""
         return time.monotonic() - self._source.waited_seconds
 
+    @property
+    def _idle_seconds(self) -> float:
+        """How long the caller has waited for output."""
+        since = self._waiting_since
+        return 0.0 if since is None else self._clock() - since
+
     def _watch_clock(self) -> None:
         limits = self._source.limits
         most_seconds = 3600 * limits.ffmpeg_hours
         while not self._has_ended.wait(_CHECK_SECONDS):
-            now = self._clock()
             if time.monotonic() - self._began > most_seconds:
                 self._timed_out = f"over the limit of {most_seconds:g} s"
-            elif now - self._started > self._wall_seconds:
-                self._timed_out = f"over the limit of {self._wall_seconds:g} s"
-            elif now - self._progress > limits.no_progress_seconds:
+            elif self._idle_seconds > limits.no_progress_seconds:
                 self._timed_out = f"no output for {limits.no_progress_seconds:g} s"
             if self._timed_out:
                 self._kill()

@@ -29,7 +29,6 @@ MAX_CANCELLED = 0.05
 MIN_POWER = 1e-8
 
 _RATE_HZ = 8_000
-_WALL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _decode(
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     what = f"{movie.name}, audio stream {track.index}"
     data = bytearray()
-    with FfmpegProcess(command, source, what=what, wall_seconds=_WALL_SECONDS) as process:
+    with FfmpegProcess(command, source, what=what) as process:
         while block := process.read_some(1 << 16):
             data += block
     return np.frombuffer(bytes(data), "<f4").reshape(-1, 2)

@@ -17,7 +17,6 @@ from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
 #: Wall-clock limit of one ffprobe that reads a whole file, seconds.
-LISTING_SECONDS = 900.0
 
 _ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags"
 
@@ -88,7 +87,7 @@ def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packe
     # A long movie has a million packets: flat arrays of integers keep them small.
     rows: dict[int, array[int]] = {}
     audio: dict[int, AudioPackets] = {}
-    with FfmpegProcess(command, source, what=movie.name, wall_seconds=LISTING_SECONDS) as process:
+    with FfmpegProcess(command, source, what=movie.name) as process:
         for line in process.lines():
             words = line.split(b",")
             if len(words) < 6:

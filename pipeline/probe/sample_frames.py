@@ -27,8 +27,6 @@ NUM_POINTS = 6
 START_SECONDS = 2.0
 POINT_PACKETS = 12
 
-_WALL_SECONDS = 300.0
-
 
 @dataclass(frozen=True)
 class FrameSample:
@@ -75,7 +73,7 @@ def sample_frames(
     arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(video.index))
     shown = ("-read_intervals", intervals, "-show_packets", "-show_frames", "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
-    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_WALL_SECONDS) as process:
+    with FfmpegProcess(command, source, what=movie.name) as process:
         text = b"".join(process.lines())
         process.finish(tolerate_errors=True)
         if process.lacks_decoder:

@@ -23,8 +23,6 @@ InputOptions = tuple[tuple[str, str], ...]
 #: The depth is also the memory that ffmpeg may need for packets it has read ahead.
 SEARCH_DEPTHS = ((20_000_000, 20), (80_000_000, 120), (320_000_000, 600))
 
-_LISTING_SECONDS = 900.0
-
 
 @dataclass(frozen=True)
 class Program:
@@ -129,7 +127,7 @@ def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) 
     arguments = ("-v", "error", *as_arguments(options))
     shown = ("-show_streams", "-show_programs", "-show_format", "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
-    with FfmpegProcess(command, source, what=movie.name, wall_seconds=_LISTING_SECONDS) as process:
+    with FfmpegProcess(command, source, what=movie.name) as process:
         text = b"".join(process.lines())
         process.finish()
     try:

@@ -43,8 +43,6 @@ MAX_ASYMMETRY = 0.05
 #: between dark ones are an artifact, such as encoded captions on the first line.
 MIN_BAR = 0.015
 
-_SAMPLE_SECONDS = 60.0
-
 
 def find_crop(probe: Probe, source: Readable, what: str) -> Crop | None:
     """The area inside the black bars, or None when there are none."""
@@ -129,7 +127,7 @@ def _gray_frame(
     graph = graph.filter("format", "gray")
     output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
     command = ffmpeg.compile(output, cmd=ffmpeg_path())
-    with FfmpegProcess(command, source, what=what, wall_seconds=_SAMPLE_SECONDS) as run:
+    with FfmpegProcess(command, source, what=what) as run:
         data = run.read_exactly(width * height)
     return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
 

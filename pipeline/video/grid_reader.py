@@ -77,7 +77,7 @@ class GridReader:
         color = color_of(plan.probe.video)
         self._tone_map = ToneMap(color, plan.probe.peak_nits) if color.needs_mapping else None
 
-    def frames(self, wall_seconds: float) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+    def frames(self) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
         """(grid step, (H, W, 3) RGB frame) in order, from the step before the first one on.
 
         Ends with the stream, or at once if the run started too late.
@@ -90,7 +90,6 @@ class GridReader:
             command,
             self._source,
             what=self._what,
-            wall_seconds=wall_seconds,
             on_line=self._note_line,
         )
         try:

@@ -111,22 +111,20 @@ class SegmentDecoder:
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
         plan = self._plan
-        first, end = spans[0].first_step, spans[-1].end_step
         reader = GridReader(
             plan,
             self._source,
-            first_step=first,
+            first_step=spans[0].first_step,
             seek_ns=seek_ns,
             earlier_ns=earlier_ns,
             what=self._what,
         )
-        seconds = plan.recipe.grid_ns(end - (0 if seek_ns is None else first)) / NANOSECONDS
         lookahead_steps = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
         pending = deque(EncodedSpan(plan, span) for span in spans)
         self.num_runs += 1
         comparer = FrameComparer(plan)
         try:
-            with contextlib.closing(reader.frames(600 + 60 * seconds)) as frames:
+            with contextlib.closing(reader.frames()) as frames:
                 for step, frame in frames:
                     luma = comparer.compare(frame)
                     for encoded in pending:

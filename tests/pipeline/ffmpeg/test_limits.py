@@ -59,7 +59,7 @@ def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None
     graph = "scale=12000:12000,tile=2x2"
     command = [ffmpeg_path(), "-v", "error", *input_arguments(source), "-vf", graph]
     command += ["-f", "null", "-"]
-    with FfmpegProcess(command, source, what="a.mkv", wall_seconds=60) as run:
+    with FfmpegProcess(command, source, what="a.mkv") as run:
         assert run.read_exactly(1) is None
         with pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"):
             run.finish(tolerate_errors=True)
@@ -71,7 +71,7 @@ def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
     source = Readable("file:a.mkv", "", Limits(ffmpeg_memory_gib=0.0))
     words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
     with (
-        FfmpegProcess(["sh", "-c", words], source, what="a.mkv", wall_seconds=60) as run,
+        FfmpegProcess(["sh", "-c", words], source, what="a.mkv") as run,
         pytest.raises(OutOfMemoryError, match="--ffmpeg-memory-gib"),
     ):
         run.finish(tolerate_errors=True)
@@ -88,7 +88,7 @@ def test_a_program_that_hangs_or_never_ends_is_stopped(
     command: list[str], bounds: Limits, message: str
 ) -> None:
     source = Readable("file:a.mkv", "", dataclasses.replace(bounds, ffmpeg_memory_gib=0.0))
-    with FfmpegProcess(command, source, what="a.mkv", wall_seconds=200) as run:
+    with FfmpegProcess(command, source, what="a.mkv") as run:
         reads = iter(lambda: run.read_some(1 << 16), b"")
         with pytest.raises(TimedOutError, match=message):
             deque(reads, maxlen=0)
@@ -156,7 +156,7 @@ from pipeline.ffmpeg import FfmpegProcess
 from pipeline.limits import Limits
 from pipeline.sources import Readable
 source = Readable("file:x", "", Limits(ffmpeg_memory_gib=0))
-with FfmpegProcess(sys.argv[1:], source, what="x", wall_seconds=60) as run:
+with FfmpegProcess(sys.argv[1:], source, what="x") as run:
     print(run._process.pid, flush=True)
     run.read_exactly(1)
 """
@@ -212,3 +212,29 @@ def test_no_code_runs_data(package: str) -> None:
                     assert not (word.arg == "allow_pickle" and ast.unparse(word.value) == "True"), (
                         where
                     )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done",
+        "for i in 1 2 3 4 5 6 7 8; do printf x; sleep 0.25; done; echo",
+        "head -c 100000 /dev/zero; sleep 0.7; head -c 100000 /dev/zero; sleep 0.7; echo",
+    ],
+)
+def test_a_slow_program_may_take_its_time_as_long_as_it_goes_on(script: str) -> None:
+    """Two seconds in all, with pauses that are shorter than the limit."""
+    limits = Limits(no_progress_seconds=1.2, ffmpeg_memory_gib=0.0)
+    source = Readable("file:a.mkv", "", limits)
+    with FfmpegProcess(["sh", "-c", script], source, what="a.mkv") as run:
+        while run.read_some(1):
+            pass
+        run.finish()
+
+
+def test_a_slow_caller_is_not_an_idle_program() -> None:
+    source = Readable("file:a.mkv", "", Limits(no_progress_seconds=0.5, ffmpeg_memory_gib=0.0))
+    with FfmpegProcess(["sh", "-c", "seq 3"], source, what="a.mkv") as run:
+        for _ in run.lines():
+            time.sleep(0.8)
+        run.finish()

@@ -88,7 +88,7 @@ def read_all(source: Readable, movie: Movie) -> int:
     """What a step does: read frames to their end, then ask whether all went well. Their bytes."""
     command = [ffmpeg_path(), *input_arguments(source), "-f", "rawvideo", "-"]
     num_bytes = 0
-    with FfmpegProcess(command, source, what=movie.name, wall_seconds=60) as run:
+    with FfmpegProcess(command, source, what=movie.name) as run:
         while data := run.read_some(1 << 16):
             num_bytes += len(data)
         run.finish(tolerate_errors=True)

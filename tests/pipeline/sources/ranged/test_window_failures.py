@@ -98,7 +98,7 @@ def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
             # At the film's own pace into nothing.
             command = [ffmpeg_path(), "-re", *input_arguments(source), "-f", "null", "-"]
             with (
-                FfmpegProcess(command, source, what="a", wall_seconds=60) as run,
+                FfmpegProcess(command, source, what="a") as run,
                 pytest.raises(TimedOutError, match="no output"),
             ):
                 run.read_some(1)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
+from shards_spec.bounds import check_clip_bounds, check_recipe_bounds
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import Sample, check_crc32c, decode_sample, split_members
@@ -129,6 +130,8 @@ def open_dataset(uri: str | Storage) -> Dataset:
     clips_bytes = storage.get(layout.CLIPS_PARQUET)
     clips = parse_table(clips_bytes, storage.uri_of(layout.CLIPS_PARQUET))
     require_columns(clips, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
+    check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
+    check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
     movies_bytes = storage.get(layout.MOVIES_PARQUET)
     movies = parse_table(movies_bytes, storage.uri_of(layout.MOVIES_PARQUET))
     require_columns(movies, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))

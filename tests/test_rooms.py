@@ -44,6 +44,7 @@ ORDER = {
         layout recipe redaction
         cli schema order
         sample storage
+        bounds
         writer commits reader
         validation inspection
         __main__

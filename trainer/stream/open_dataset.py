@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
+from shards_spec.bounds import check_clip_bounds, check_recipe_bounds
 from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require_columns
@@ -37,6 +38,8 @@ def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
         clips = _read(path, needed, policy, storage.uri_of(layout.CLIPS_PARQUET))
         with path.open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
+    check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
     name = storage.uri_of(layout.MOVIES_PARQUET)
     movies = parse_table(storage.get(layout.MOVIES_PARQUET), name)
     require_columns(movies, MOVIES_SCHEMA, name)

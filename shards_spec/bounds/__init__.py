@@ -1,0 +1,7 @@
+"""Bounds on datasets from strangers, checked when they are opened."""
+
+from __future__ import annotations
+
+from shards_spec.bounds.index_bounds import check_clip_bounds, check_recipe_bounds
+
+__all__ = ["check_clip_bounds", "check_recipe_bounds"]

@@ -1,0 +1,54 @@
+"""Datasets from strangers: training refuses them with one clear error, at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shards_spec.errors import FormatError
+from shards_spec.reader import Dataset
+from tests.support.datasets.spoiled import spoil_index
+from trainer.__main__ import main
+from trainer.plan.policy import BatchPolicy
+from trainer.stream.open_dataset import open_for_training
+
+MakeDataset = Callable[..., Dataset]
+
+
+@pytest.fixture
+def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
+    return make_toy_dataset(str(tmp_path / "data"), num_movies=3, clips_per_movie=8)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tar_bytes", 2**62),
+        ("tar_bytes", 2**40),
+        ("tar_offset", -1_000_000),
+        ("height", 2**31 - 1),
+        ("start_ns", -(2**62)),
+        ("end_ns", 2**62),
+        ("shard", "shards/../../outside/x-00000.tar"),
+    ],
+)
+def test_impossible_values_are_refused(
+    dataset: Dataset, column: str, value: float | str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = spoil_index(dataset, column, value)
+    policy = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
+    with pytest.raises(FormatError, match=rf"clips\.parquet: row 11 .*: {column} is "):
+        open_for_training(uri, policy)
+    assert main(["plan", "--data", uri]) == 2
+    assert f": {column} is " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_filter_on_numbers_that_are_not_finite_is_refused(dataset: Dataset, value: float) -> None:
+    uri = spoil_index(dataset, "motion", value)
+    policy = BatchPolicy(where="motion > 0 or motion <= 0")
+    with pytest.raises(FormatError, match=r"row 11 .*motion is .*a finite number"):
+        open_for_training(uri, policy)

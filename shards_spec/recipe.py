@@ -123,7 +123,7 @@ class Recipe:
         _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
 
     def _normalize_types(self) -> None:
-        """Convert settings to the types of their fields: `fps=5` becomes 5.0, as does `Fraction(5)`.
+        """Convert settings to the types of their fields: `fps=5` and `Fraction(5)` become 5.0.
 
         Code that reads a setting, and the fingerprint, then depends on the value alone.
         """

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -20,6 +23,7 @@ def start_ray(config: RunConfig) -> bool:
     if ray.is_initialized():
         return False
     _require_reachable(config.address)
+    _require_own_packages(os.getcwd())
     # Ray gives its node 30 s to start; a busy laptop may need longer.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -70,6 +74,22 @@ def first_line(error: BaseException) -> str:
     """The message of an exception without a traceback."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _require_own_packages(folder: str) -> None:
+    """Raise `InputError` when modules in `folder` hide our packages from Ray's workers.
+
+    Ray puts the driver's working folder in front of the module search path of every worker.
+    """
+    for name in ("pipeline", "shards_spec"):
+        spec = PathFinder.find_spec(name, [folder])
+        if spec is None or spec.origin is None:
+            continue
+        if not Path(spec.origin).samefile(str(import_module(name).__file__)):
+            raise InputError(
+                f"{spec.origin} would hide the package {name!r} of reelshards in Ray's workers; "
+                "rename it, or run from another folder"
+            )
 
 
 def _require_reachable(address: str) -> None:

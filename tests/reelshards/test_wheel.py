@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,8 @@ def test_the_wheel_has_the_specification_and_types(environment: Environment) -> 
 
 
 def test_commands_on_a_dataset(environment: Environment, toy_uri: str) -> None:
-    assert environment.run("reelshards", "--version").stdout == f"reelshards {rs.__version__}\n"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert environment.run("reelshards", "--version").stdout == f"reelshards {version}\n"
     assert "valid: 4 movies" in environment.run("reelshards", "validate", toy_uri).stdout
     assert "48 (12 to 12 per movie" in environment.run("reelshards", "inspect", toy_uri).stdout
     environment.run("reelshards", "nonsense", code=2)
@@ -128,11 +130,13 @@ def test_movies_to_shards_with_ray(environment: Environment) -> None:
         "96",
     ]
     environment.run("reelshards", "demo-corpus", "films", *small)
-    done = environment.run(
-        "reelshards", "preprocess", "films", "--out", "shards",
-        *["--workers", "1", "--short-side", "32", "--num-frames", "4", "--n-mels", "16"],
-    )  # fmt: skip
-    assert "was run" not in done.stdout + done.stderr
+    words = "preprocess films --out shards --workers 1 --short-side 32 --num-frames 4 --n-mels 16"
+    # Ray's workers would import the user's `pipeline.py`, so the run is refused.
+    done = environment.run("reelshards", *words.split(), code=2)
+    assert "pipeline.py would hide the package 'pipeline'" in done.stderr
+    for name in ("pipeline", "shards_spec"):
+        (environment.work / f"{name}.py").rename(environment.work / f"my_{name}.py")
+    environment.run("reelshards", *words.split())
     assert "valid: 1 movies" in environment.run("reelshards", "validate", "shards").stdout
 
 

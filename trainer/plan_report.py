@@ -21,6 +21,7 @@ from trainer.plan import (
     BatchPlan,
     BatchPolicy,
     ClipIndex,
+    MovieCopy,
     dump_epochs,
     plan_epoch,
     plan_phases,
@@ -68,6 +69,8 @@ class PlanReport:
     unused: dict[str, int]
     """Eligible clips left out of the epoch, by reason."""
     capped_groups: tuple[str, ...]
+    copies: tuple[MovieCopy, ...]
+    """Movies left out because another movie has the same source."""
     reads_per_step: float
     """Ranged reads of a global batch, on average."""
     bytes_per_step: float
@@ -120,6 +123,7 @@ def describe(
         num_used=plan.clips.size,
         unused=dataclasses.asdict(plan.unused),
         capped_groups=plan.capped_groups,
+        copies=index.copies,
         reads_per_step=num_reads / plan.num_steps,
         bytes_per_step=num_bytes / plan.num_steps,
         gap_seconds_least=float(gaps.min()) if gaps.size else 0.0,
@@ -185,6 +189,7 @@ def render(report: PlanReport) -> Table:
         "used": f"{report.num_used:,} clips ({used:.2%})",
         "unused": _unused(report.unused),
         "capped movies": _names(report.capped_groups),
+        "copies left out": _copies(report.copies),
         "read per step": f"{report.reads_per_step:,.1f} reads, "
         f"{report.bytes_per_step / 1e6:,.1f} MB",
         "time between clips": f"minimum {report.gap_seconds_least:.1f} s, median "
@@ -285,6 +290,14 @@ def _unused(unused: dict[str, int]) -> str:
 def _names(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return ", ".join(names[:_MAX_NAMES]) + more or "none"
+
+
+def _copies(copies: tuple[MovieCopy, ...]) -> str:
+    if not copies:
+        return "none"
+    num_clips = sum(copy.num_clips for copy in copies)
+    names = _names(tuple(f"{copy.movie_id} (as {copy.copy_of})" for copy in copies))
+    return f"{len(copies):,} movies with {num_clips:,} clips: {names}"
 
 
 def _again(meet: MeetAgain) -> str:

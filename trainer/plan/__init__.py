@@ -12,12 +12,14 @@ from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
 from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
+from trainer.plan.split import MovieCopy
 from trainer.plan.substitutes import substitute_rows
 
 __all__ = [
     "BatchPlan",
     "BatchPolicy",
     "ClipIndex",
+    "MovieCopy",
     "PlanLookahead",
     "PlanState",
     "dump_epochs",

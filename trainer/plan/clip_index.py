@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.plan.policy import BatchPolicy, heldout
+from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
+from trainer.plan.split import (
+    MovieCopy,
+    Sources,
+    copies_to_drop,
+    groups_of_sets,
+    heldout_groups,
+)
 
 Ints = NDArray[np.int64]
 
@@ -49,6 +56,8 @@ class ClipIndex:
     """End on the movie timeline, nanoseconds, exclusive."""
     group_names: tuple[str, ...]
     """Name of each group number."""
+    copies: tuple[MovieCopy, ...]
+    """Movies left out because they are copies of others."""
     clip_ids: pa.ChunkedArray
     """(num_rows,) clip ids of the whole table."""
     policy: BatchPolicy
@@ -90,11 +99,16 @@ class ClipIndex:
             InputError: the filter names an unknown column or compares incompatible types.
             PolicyError: no clip is eligible.
         """
-        return ClipIndex.from_table(dataset.clips, policy, dataset.fingerprint)
+        return ClipIndex.from_table(dataset.clips, policy, dataset.fingerprint, dataset.movies)
 
     @staticmethod
-    def from_table(clips: pa.Table, policy: BatchPolicy, fingerprint: str) -> ClipIndex:
-        """The same from a table of clips, which needs only the columns that are read."""
+    def from_table(
+        clips: pa.Table, policy: BatchPolicy, fingerprint: str, movies: pa.Table | None = None
+    ) -> ClipIndex:
+        """The same from a table of clips, which needs only the columns that are read.
+
+        Without a table of movies, no movie is known to be a copy of another.
+        """
         movie, movie_names = _numbers(clips["movie_id"])
         group, group_names = movie, movie_names
         if policy.group_by == "group":
@@ -102,8 +116,14 @@ class ClipIndex:
         shard, _ = _numbers(clips["shard"])
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
+        sources = Sources.of(movies)
         keep = matching_rows(clips, policy.where)
-        keep &= _on_side(group_names, policy)[group]
+        keep &= _on_side(clips, movie, movie_names, policy, sources)[movie]
+        num_eligible = np.bincount(movie[keep], minlength=len(movie_names))
+        copies = copies_to_drop(movie_names, num_eligible, sources)
+        if copies:
+            left_out = {copy.movie_id for copy in copies}
+            keep &= np.array([name not in left_out for name in movie_names])[movie]
         row = np.flatnonzero(keep).astype(np.int64)
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
@@ -122,6 +142,7 @@ class ClipIndex:
                 )
             },
             group_names=group_names,
+            copies=copies,
             clip_ids=clips["clip_id"],
             policy=policy,
             fingerprint=fingerprint,
@@ -132,7 +153,8 @@ def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> Po
     advice = [f"loosen where = {policy.where!r}"] if policy.where else []
     if policy.split != "all":
         advice += [
-            f"change split = {policy.split!r} or heldout_fraction = {policy.heldout_fraction:g}"
+            f"change split = {policy.split!r} or heldout_fraction = {policy.heldout_fraction:g} "
+            "(groups are held out as a whole: with a single group, all its movies are)"
         ]
     return PolicyError(
         f"none of the {num_rows} clips of {num_movies} movies is eligible; "
@@ -140,13 +162,27 @@ def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> Po
     )
 
 
-def _on_side(group_names: tuple[str, ...], policy: BatchPolicy) -> NDArray[np.bool_]:
-    """(num_groups,) bool: the groups (by default movies) on the policy's side of the split."""
+def _on_side(
+    clips: pa.Table,
+    movie: NDArray[np.int32],
+    movie_names: tuple[str, ...],
+    policy: BatchPolicy,
+    sources: Sources,
+) -> NDArray[np.bool_]:
+    """(num_movies,) bool: the movies on the policy's side of the split.
+
+    From all movies of the dataset, so that a filter never changes what is held out.
+    """
     if policy.split == "all":
-        return np.ones(len(group_names), dtype=bool)
-    # From all movies of the dataset, so that a filter never changes what is held out.
-    is_heldout = heldout(group_names, policy.heldout_fraction)
-    return is_heldout if policy.split == "heldout" else ~is_heldout
+        return np.ones(len(movie_names), dtype=bool)
+    firsts = np.flatnonzero(np.diff(movie, prepend=-1))
+    names = clips["group"].take(pa.array(firsts)).to_pylist()
+    groups = list(dict.fromkeys(names))
+    linked = groups_of_sets(sources.same_source, dict(zip(movie_names, names, strict=True)))
+    is_heldout = dict(
+        zip(groups, heldout_groups(groups, linked, policy.heldout_fraction), strict=True)
+    )
+    return np.array([is_heldout[name] == (policy.split == "heldout") for name in names])
 
 
 def _numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], tuple[str, ...]]:

@@ -165,10 +165,10 @@ def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Uni
     units = chunks[~bad]
     group = index.group[units[:, 0]].astype(np.int64)
     odd_chunks = 0
-    if policy.reads_per_movie > 1:
+    if policy.num_reads > 1:
         num_joined = units.size
         generator = rng(seed, epoch, "bundle")
-        units, group, bad = bundle(units, group, policy.reads_per_movie, timeline, generator)
+        units, group, bad = bundle(units, group, policy.num_reads, timeline, generator)
         odd_chunks = num_joined - units.size
         gap += int(bad.sum()) * policy.clips_per_movie
         units, group = units[~bad], group[~bad]
@@ -215,7 +215,7 @@ def _num_steps(count: Ints, per_step: int) -> int:
 
 def _check_enough(index: ClipIndex, policy: BatchPolicy, group: Ints, gap: int) -> None:
     """Raise `PolicyError` when fewer than m groups have a unit."""
-    m, k, r = policy.movies_per_batch, policy.clips_per_movie, policy.reads_per_movie
+    m, k, r = policy.movies_per_batch, policy.clips_per_movie, policy.num_reads
     num_able = len(np.unique(group))
     if num_able >= m:
         return

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from shards_spec.errors import PolicyError, require
 from shards_spec.recipe import NANOSECONDS
@@ -33,7 +28,7 @@ class BatchPolicy:
     reads_per_movie: int = 1
     """r: ranged reads that a movie's k clips come from, k / r consecutive clips each. More reads
     mix clips better and cost more requests: `trainer plan` shows how many pairs meet again; the
-    recipes use 4. Must divide clips_per_movie."""
+    recipes use 4. Where r does not divide k, the largest smaller number that does is used."""
     min_gap_seconds: float = 0.0
     """Minimum time between the starts of two clips of one movie in a batch; at 0 they merely must
     not overlap."""
@@ -52,8 +47,9 @@ class BatchPolicy:
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     heldout_fraction: float = 0.0
-    """Share of movies (or groups) withheld from training, chosen by a hash of their ids, so that
-    none changes sides as the dataset grows; groups are not split."""
+    """Share of groups withheld from training, whatever batches are grouped by. They are chosen by
+    a hash of their names, so that none changes sides as the dataset grows. Movies from the same
+    source count as one group."""
     split: Literal["all", "train", "heldout"] = "all"
     """Which side of that split to use."""
 
@@ -61,8 +57,6 @@ class BatchPolicy:
         for name in ("movies_per_batch", "clips_per_movie", "reads_per_movie"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} = {value}: must be at least 1")
-        k, r = self.clips_per_movie, self.reads_per_movie
-        _require(k % r == 0, f"reads_per_movie = {r} must divide clips_per_movie = {k}")
         gap = self.min_gap_seconds
         _require(0.0 <= gap < 1e6, f"min_gap_seconds = {gap}: must be at least 0 seconds")
         exponent = self.weighting_exponent
@@ -128,11 +122,7 @@ class BatchPolicy:
                 "choose another k, or set schedule_keeps = movies",
             )
             m = self.batch_size // k
-        # reads_per_movie must divide k: use the largest divisor that it has in common with k.
-        reads = math.gcd(self.reads_per_movie, k)
-        return dataclasses.replace(
-            self, schedule="", movies_per_batch=m, clips_per_movie=k, reads_per_movie=reads
-        )
+        return dataclasses.replace(self, schedule="", movies_per_batch=m, clips_per_movie=k)
 
     @property
     def batch_size(self) -> int:
@@ -146,8 +136,14 @@ class BatchPolicy:
 
     @property
     def chunk_clips(self) -> int:
-        """Clips of a chunk, which one ranged read covers: k / r."""
-        return self.clips_per_movie // self.reads_per_movie
+        """Clips of a chunk, which one ranged read covers: k / `num_reads`."""
+        return self.clips_per_movie // self.num_reads
+
+    @property
+    def num_reads(self) -> int:
+        """The largest divisor of k that is at most `reads_per_movie`."""
+        k = self.clips_per_movie
+        return next(r for r in range(min(self.reads_per_movie, k), 0, -1) if k % r == 0)
 
     @property
     def min_gap_ns(self) -> int:
@@ -201,25 +197,3 @@ def naming_phase(policy: BatchPolicy, step: int) -> Iterator[None]:
             raise
         named = f"schedule = {policy.schedule!r}, from step {step} on: {error}"
         raise PolicyError(named) from error
-
-
-def heldout(movie_ids: Sequence[str], fraction: float) -> NDArray[np.bool_]:
-    """(len(movie_ids),) bool: the movies that are held out.
-
-    A movie is held out when the hash of its id, a number in [0, 1), is below `fraction`, which does
-    not depend on other movies. If no movie qualifies, the one with the smallest hash is held out so
-    that there is something to evaluate; that choice may change while the dataset is so small.
-    """
-    if fraction <= 0.0 or not movie_ids:
-        return np.zeros(len(movie_ids), dtype=bool)
-    hashes = np.array([_unit_hash(movie_id) for movie_id in movie_ids])
-    is_heldout: NDArray[np.bool_] = hashes < fraction
-    if not is_heldout.any():
-        is_heldout[np.argmin(hashes)] = True
-    return is_heldout
-
-
-def _unit_hash(text: str) -> float:
-    digest = hashlib.sha256(text.encode()).digest()
-    # A float represents 53 bits exactly, so the result is below 1.
-    return (int.from_bytes(digest[:8], "big") >> 11) / float(1 << 53)

@@ -16,6 +16,7 @@ Guarantees; any deviation is a bug:
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ from trainer.plan import (
 from trainer.stream.bad_clips import BadClips
 from trainer.stream.batch import Batch
 from trainer.stream.batch_filler import BatchBuffers, BatchFiller, BatchFuture
+
+_log = logging.getLogger(__name__)
 
 
 class ClipStream:
@@ -72,6 +75,13 @@ class ClipStream:
             # Checked here, because a worker could only report it with a traceback.
             ClipCache(Path(config.cache_dir), config.cache_bytes)
         self._index = index = ClipIndex.from_dataset(dataset, policy)
+        if index.copies and rank == 0:
+            _log.warning(
+                "%d movies are left out because others have the same source, such as %s (as %s)",
+                len(index.copies),
+                index.copies[0].movie_id,
+                index.copies[0].copy_of,
+            )
         self._policy, self._seed = policy, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanLookahead(index, seed)

@@ -1,4 +1,4 @@
-"""Batch policy, filter language, held-out split, randomness."""
+"""Batch policy, filter language, randomness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.plan.policy import BatchPolicy, heldout
+from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import columns_of, matching_rows
 from trainer.randomness import draws, rng
 
@@ -36,7 +36,7 @@ def test_rho_is_the_share_of_negatives_of_the_same_movie() -> None:
     [
         {"movies_per_batch": 0},
         {"clips_per_movie": 0},
-        {"clips_per_movie": 8, "reads_per_movie": 3},
+        {"reads_per_movie": 0},
         {"min_gap_seconds": -1.0},
         {"min_gap_seconds": float("nan")},
         {"group_by": "director"},
@@ -50,6 +50,18 @@ def test_rho_is_the_share_of_negatives_of_the_same_movie() -> None:
 def test_policy_rejects_impossible_values(fields: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"batch policy|where"):
         BatchPolicy(**fields)
+
+
+@pytest.mark.parametrize(
+    ("clips_per_movie", "reads_per_movie", "num_reads"),
+    [(8, 4, 4), (2, 4, 2), (3, 4, 3), (6, 4, 3), (7, 4, 1), (1, 4, 1), (8, 3, 2), (8, 8, 8)],
+)
+def test_reads_follow_clips_per_movie(
+    clips_per_movie: int, reads_per_movie: int, num_reads: int
+) -> None:
+    policy = BatchPolicy(clips_per_movie=clips_per_movie, reads_per_movie=reads_per_movie)
+    assert policy.num_reads == num_reads
+    assert policy.chunk_clips * num_reads == clips_per_movie
 
 
 def test_policy_survives_json() -> None:
@@ -123,21 +135,6 @@ def test_filter_rejects_what_would_exhaust_the_parser() -> None:
 def test_columns_of_a_filter() -> None:
     assert columns_of("motion > 1 and (shot_id < 3 or motion < 0)") == ["motion", "shot_id"]
     assert columns_of("") == []
-
-
-def test_heldout_membership_never_changes_as_a_dataset_grows() -> None:
-    movies = [f"movie-{number}" for number in range(500)]
-    few, many = heldout(movies[:100], 0.2), heldout(movies, 0.2)
-    assert few.tolist() == many[:100].tolist()
-    assert 60 < many.sum() < 140
-    more = heldout(movies, 0.3)
-    assert (more | ~many).all(), "a larger fraction keeps those of a smaller one"
-
-
-def test_heldout_always_has_a_movie() -> None:
-    assert heldout(["a", "b", "c"], 1e-9).sum() == 1
-    assert heldout(["a", "b", "c"], 0.0).sum() == 0
-    assert heldout([], 0.5).sum() == 0
 
 
 def test_rng_depends_on_its_arguments_only() -> None:

@@ -70,7 +70,7 @@ def test_phases_keep_the_batch_or_the_movies() -> None:
     ]
     assert [step for step in range(12) if POLICY.changes_at(step)] == [4, 9]
     reads = BatchPolicy(clips_per_movie=8, reads_per_movie=4, schedule="5:2 9:16")
-    assert [one.reads_per_movie for one in reads.phases().values()] == [4, 2, 4]
+    assert [one.num_reads for one in reads.phases().values()] == [4, 2, 4]
     assert BatchPolicy(schedule="0:4").at_step(0).clips_per_movie == 4
 
 

@@ -34,6 +34,7 @@ DESCRIPTION = "Train audio-visual models on clip shards, grouped by movie."
 #: Former flags, still accepted, by prefix.
 FORMER_FLAGS = {
     "--optimiser.": "--optimizer.",
+    "--stream.max-hole-bytes": "--stream.max-gap-bytes",
     "--accept-grown": "--allow-appended-data",
     "--no-accept-grown": "--no-allow-appended-data",
 }

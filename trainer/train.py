@@ -127,10 +127,13 @@ class Job:
     start: Start
 
     def stream(self) -> ClipStream:
-        """This rank's batches from the start position on, without end."""
+        """This rank's batches from the start position on, without end.
+
+        Raises `PolicyError` when the guards of the loss remove every negative.
+        """
         config = self.config.stream
         pin_memory = config.pin_memory and self.world.device.type == "cuda"
-        return ClipStream(
+        stream = ClipStream(
             self.dataset,
             self.config.policy,
             dataclasses.replace(config, pin_memory=pin_memory),
@@ -141,6 +144,14 @@ class Job:
             step=self.start.plan.step,
             steps_done=self.start.steps_done,
         )
+        loss = self.config.loss
+        guarded = stream.guarded_share(loss.guard_seconds, guard_shots=loss.guard_shots)
+        if guarded == 1 and self.world.is_first:
+            say(
+                "warning: loss.guard-seconds and loss.guard-shots remove every within-movie "
+                "negative: batches of these movies act like clips-per-movie = 1"
+            )
+        return stream
 
     def journal(self) -> Journal:
         """Write the settings into the run folder and open its metrics."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
+from trainer.plan.guards import guarded_share
 from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
@@ -23,6 +24,7 @@ __all__ = [
     "PlanLookahead",
     "PlanState",
     "dump_epochs",
+    "guarded_share",
     "plan_epoch",
     "plan_phases",
     "substitute_rows",

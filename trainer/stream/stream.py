@@ -26,7 +26,7 @@ from types import TracebackType
 
 import numpy as np
 
-from shards_spec.errors import FormatError, InputError
+from shards_spec.errors import FormatError, InputError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.fetch import ClipCache, Counters, StreamStats
 from trainer.loader import StreamConfig
@@ -36,6 +36,7 @@ from trainer.plan import (
     ClipIndex,
     PlanLookahead,
     PlanState,
+    guarded_share,
     plan_phases,
     substitute_rows,
 )
@@ -82,7 +83,7 @@ class ClipStream:
                 index.copies[0].movie_id,
                 index.copies[0].copy_of,
             )
-        self._policy, self._seed = policy, seed
+        self._clips, self._policy, self._seed = dataset.clips, policy, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanLookahead(index, seed)
         self._next = self._submitted = position = _on_schedule(policy, epoch, step, steps_done)
@@ -160,6 +161,23 @@ class ClipStream:
     def stats(self) -> StreamStats:
         """Totals so far."""
         return self._counters.snapshot(sum(future.ready for _, _, future in self._queue))
+
+    def guarded_share(self, guard_seconds: float, *, guard_shots: bool) -> float:
+        """Share of within-movie negatives that these guards of the loss remove, [0, 1].
+
+        Raises `PolicyError`, and closes the stream, when they remove every negative of a batch.
+        """
+        try:
+            return guarded_share(
+                self._index,
+                self._clips,
+                self._seed,
+                guard_seconds=guard_seconds,
+                guard_shots=guard_shots,
+            )
+        except PolicyError:
+            self.close()
+            raise
 
     def _submit_until(self, depth: int) -> None:
         """Submit batches until `depth` of them are in progress."""

@@ -64,7 +64,7 @@ def r2plus1d18() -> TrainConfig:
             heldout_fraction=0.05,
             split="train",
         ),
-        stream=StreamConfig(frame_size=112, num_processes=4, num_threads=3, pin_memory=True),
+        stream=StreamConfig(frame_size=112, num_processes=-1, pin_memory=True),
         model=ModelConfig(
             video="r2plus1d18",
             audio="resnet18",
@@ -76,11 +76,20 @@ def r2plus1d18() -> TrainConfig:
     )
 
 
+def r2plus1d18_x16() -> TrainConfig:
+    """As `r2plus1d18`, with its channels rounded up to multiples of 16, which cost a GPU nothing."""
+    narrow = r2plus1d18()
+    return dataclasses.replace(
+        narrow, model=dataclasses.replace(narrow.model, video="r2plus1d18-x16")
+    )
+
+
 RECIPES = {
     "small": small,
     "study": study,
     "study-gpu": study_gpu,
     "r2plus1d18": r2plus1d18,
+    "r2plus1d18-x16": r2plus1d18_x16,
 }
 
 

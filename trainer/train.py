@@ -92,6 +92,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
             settings.
         NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
+    config = dataclasses.replace(config, stream=config.stream.on_this_machine())
     with join_world() as world:
         dataset = open_for_training(data, config.policy)
         # First: a run with another policy is refused as such, even if that policy is impossible.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -21,7 +23,8 @@ class StreamConfig:
     crop: Literal["random", "center"] = "random"
     """Position of the square: random by (seed, epoch, clip), or centered."""
     num_processes: int = 1
-    """Loader worker processes; 0 loads in threads of the training process."""
+    """Loader worker processes; 0 loads in threads of the training process; -1 chooses processes and
+    threads by the machine's cores and the number of ranks on it."""
     num_threads: int = 4
     """Decoding threads per loader worker."""
     reads_in_flight: int = 16
@@ -48,10 +51,14 @@ class StreamConfig:
             _require(
                 getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: must be at least 1"
             )
-        for name in ("num_processes", "prefetch_bytes", "max_gap_bytes", "cache_bytes"):
+        for name in ("prefetch_bytes", "max_gap_bytes", "cache_bytes"):
             _require(
                 getattr(self, name) >= 0, f"{name} = {getattr(self, name)}: must be at least 0"
             )
+        _require(
+            self.num_processes >= -1,
+            f"num_processes = {self.num_processes}: must be at least 0, or -1 to choose",
+        )
         _require(
             self.deadline_seconds >= 0.0,
             f"deadline_seconds = {self.deadline_seconds}: must be at least 0",
@@ -61,6 +68,26 @@ class StreamConfig:
         )
         fraction = self.max_bad_fraction
         _require(0.0 <= fraction <= 1.0, f"max_bad_fraction = {fraction}: must be between 0 and 1")
+
+    def on_this_machine(self) -> StreamConfig:
+        """`fitted` to the cores that this process may use and the ranks that share them."""
+        if hasattr(os, "sched_getaffinity"):
+            num_cores = len(os.sched_getaffinity(0))
+        else:
+            num_cores = os.cpu_count() or 1
+        return self.fitted(num_cores, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+    def fitted(self, num_cores: int, ranks_per_node: int) -> StreamConfig:
+        """With processes and threads chosen for the machine, where they are to be chosen.
+
+        Args:
+            num_cores: cores that the processes of all ranks on this machine share.
+            ranks_per_node: ranks on this machine.
+        """
+        if self.num_processes >= 0:
+            return self
+        processes, threads = loader_shape(num_cores, ranks_per_node)
+        return dataclasses.replace(self, num_processes=processes, num_threads=threads)
 
     @property
     def num_readers(self) -> int:
@@ -79,3 +106,15 @@ class StreamConfig:
                 f"stream: frame_size = {self.frame_size} exceeds the stored short side of "
                 f"{recipe.short_side} pixels; set it to at most {recipe.short_side}"
             )
+
+
+def loader_shape(num_cores: int, ranks_per_node: int) -> tuple[int, int]:
+    """Loader processes and decoding threads in each, for one rank: a thread per core of its share.
+
+    Processes of two threads deliver most (`benchmarks/results/gpu.md`): more threads wait for each
+    other's lock, more processes for their turn on the training process's sockets.
+    """
+    own_cores = max(1, num_cores // max(1, ranks_per_node))
+    if own_cores < 4:
+        return 1, max(1, own_cores - 1)
+    return min(8, own_cores // 2), 2

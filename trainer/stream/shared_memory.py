@@ -43,6 +43,7 @@ class BufferPool:
         self._num_bytes, self._max_free, self._pin_memory = num_bytes, max_free, pin_memory
         self._free: list[_PooledBuffer] = []
         self._dropped: list[int] = []
+        self._device = torch.cuda.current_device() if pin_memory else None
         self._num_created = 0
         # Reentrant: the garbage collector may run a finalizer inside `take` itself.
         self._lock = threading.RLock()
@@ -74,16 +75,18 @@ class BufferPool:
             if pooled.num_users:
                 return
             if pooled.is_pinned:
-                # Copies to the device that are queued may still read the buffer.
-                event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                event.record()
+                # Copies to the device that are queued may still read the buffer. The thread that
+                # drops it last may have another current device than the trainer's.
+                with torch.cuda.device(self._device):
+                    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                    event.record(torch.cuda.default_stream(self._device))
                 pooled.is_idle = event.query
             if len(self._free) < self._max_free:
                 self._free.append(pooled)
                 return
             self._dropped.append(pooled.buffer.number)
             if pooled.is_pinned:
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(self._device)
 
     def _create(self, number: int) -> _PooledBuffer:
         try:

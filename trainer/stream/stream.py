@@ -71,6 +71,7 @@ class ClipStream:
                 or a cache folder that cannot be used.
         """
         policy.check_world_size(world_size)
+        config = config.on_this_machine()
         config.check(dataset.recipe)
         if config.cache_dir:
             # Checked here, because a worker could only report it with a traceback.

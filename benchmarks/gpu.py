@@ -1,11 +1,15 @@
-"""Share of step time that training R(2+1)D-18 on one GPU waits for data; the goal is below 2 %.
+"""Training on one GPU: steps per second, memory, loading, and a real run; in at most six minutes.
 
-    python -m benchmarks.gpu [--folder data/bench-clips] [--steps 300] [--data URI]
-                             [--processes 8] [--threads 2]
+    python -m benchmarks.gpu [--seconds 350] [--steps 60] [--folder data/bench-clips] [--tiny]
+                             [--out benchmarks/results/gpu.md]
 
-Trains the recipe `r2plus1d18` as `python -m trainer train` does, on the clips of `clip_sets` (or on
-a dataset of one's own) and reads the figures from the run's `metrics.jsonl`. Lines of the first
-third are left out: compilers and caches warm up. Without a CUDA device it says so and ends with 2.
+Makes its own dataset of noise, runs the tests that need a GPU, then measures: training steps of the
+recipe `r2plus1d18` and of simpler ways to run the same network, memory by what the backward pass
+computes again, the loader by processes and threads, and a training of 60 steps from disk. Writes
+one page and its figures as JSON after each part, so that a run that is cut off leaves what it has.
+Parts that no longer fit in `--seconds` are named and left out.
+
+`--tiny` runs every part with a few small clips on any machine; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -13,107 +17,262 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import gc
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders import Sizes, make
+import torch
 
-NAMES = (
-    "data/wait_fraction", "time/step_seconds", "throughput/clips_per_second",
-    "data/queue_batches", "data/read_occupancy", "data/decode_occupancy",
+from benchmarks.loaders.clip_sets import Sizes, make
+from benchmarks.on_gpu.page import page
+from benchmarks.on_gpu.steps import Variant, copy_rate, matrix_rate, measure, with_model
+from benchmarks.on_gpu.variants import memory_variants, step_variants
+from trainer.config import InputConfig, TrainConfig
+from trainer.learning.memory import GIB, expected_bytes
+from trainer.models import build_model
+from trainer.ranks import default_device
+from trainer.recipes import r2plus1d18
+from trainer.stream import ClipStream, open_for_training
+from trainer.train import train
+
+#: Loader processes and threads in each; -1 is what the recipe chooses.
+SHAPES = ((0, 4), (4, 3), (8, 2), (12, 1), (-1, 1))
+
+#: Figures of a run that the page shows.
+RUN_FIGURES = (
+    "throughput/clips_per_second", "throughput/tflops_per_device", "throughput/mfu",
+    "time/step_seconds", "data/wait_fraction", "data/queue_batches", "data/read_occupancy",
+    "data/decode_occupancy", "memory/peak_gib",
 )  # fmt: skip
-GOAL = 0.02
 
 
-def main() -> int:
-    """Train, and write the table. Returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+class Report:
+    """Figures by part; written after each."""
+
+    def __init__(self, out: Path, seconds: float, command: str) -> None:
+        self._out, self._until = out, time.monotonic() + seconds
+        self.figures: dict[str, Any] = {
+            "command": command, "date": str(datetime.date.today()), "left_out": [], "failed": {}
+        }  # fmt: skip
+
+    def has_time(self, name: str, seconds: float) -> bool:
+        """Whether a part of that length still fits; it is noted if not."""
+        if time.monotonic() + seconds <= self._until:
+            return True
+        self.figures["left_out"].append(name)
+        return False
+
+    def part(self, name: str, run: Callable[[], Any], seconds: float = 0.0) -> None:
+        """Run a part and write down what it returns, or how it failed."""
+        if not self.has_time(name, seconds):
+            return
+        begin = time.monotonic()
+        try:
+            self.figures[name] = run()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the other parts still count
+            self.figures["failed"][name] = f"{type(error).__name__}: {error}"[:500]
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+        self.write()
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table, to add to."""
+        found: list[dict[str, Any]] = self.figures.setdefault(name, [])
+        return found
+
+    def write(self) -> None:
+        """Page and figures."""
+        self._out.parent.mkdir(parents=True, exist_ok=True)
+        self._out.with_suffix(".json").write_text(json.dumps(self.figures, indent=1) + "\n")
+        self._out.write_text(page(self.figures))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and write the page. Returns the exit code: 1 when a part failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("data/bench-clips"))
-    parser.add_argument("--data", default="")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--processes", type=int, default=0, help="0 keeps the recipe's number")
-    parser.add_argument("--threads", type=int, default=0, help="likewise, in each of them")
+    parser.add_argument("--seconds", type=float, default=350.0)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.md"))
-    arguments = parser.parse_args()
-    import torch
-
-    if not torch.cuda.is_available():
-        print("benchmarks.gpu: no CUDA device here, nothing was measured", file=sys.stderr)
+    arguments = parser.parse_args(words)
+    device = default_device()
+    if device.type != "cuda" and not arguments.tiny:
+        print("benchmarks.gpu: there is no CUDA device; --tiny runs anywhere", file=sys.stderr)
         return 2
-    data = arguments.data
-    if not data:
-        make(arguments.folder, Sizes(), ["reelshards"])
-        data = str(arguments.folder / "reelshards")
-    with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:
-        config = _config(arguments)
-        _train(data, Path(folder), config)
-        lines = [json.loads(text) for text in (Path(folder) / "metrics.jsonl").open()]
-    found = {
-        name: statistics.median(line[name] for line in lines[len(lines) // 3 :] if name in line)
-        for name in NAMES
-    }
-    text = _page(found, config, arguments, torch.cuda.get_device_name())
-    print(text)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    return 0
+    tiny = arguments.tiny
+    recipe = tiny_recipe() if tiny else r2plus1d18()
+    # Any network will do for the small run's loop.
+    trained = with_model(recipe, video="small", audio="small") if tiny else recipe
+    sizes = Sizes(num_movies=6, clips_per_movie=8) if tiny else Sizes()
+    options = f"--steps {arguments.steps}{' --tiny' if tiny else ''}"
+    report = Report(arguments.out, arguments.seconds, f"python -m benchmarks.gpu {options}")
+    data = str(arguments.folder / "reelshards")
+    report.part("dataset", lambda: make(arguments.folder, sizes, ["reelshards"]))
+    report.part("machine", lambda: machine(device))
+    _steps(report, "steps", step_variants(tiny=tiny, first=True), recipe, device)
+    report.part("training", lambda: training(data, trained, arguments.steps), seconds=40)
+    _memory(report, recipe, device, tiny=tiny)
+    report.part("loader", lambda: loader(data, recipe, device, 1.0 if tiny else 3.0), seconds=25)
+    if device.type == "cuda":
+        report.part("tests", run_tests, seconds=60)
+    _steps(report, "steps", step_variants(tiny=tiny, first=False), recipe, device)
+    report.write()
+    print(page(report.figures))
+    return 1 if report.figures["failed"] else 0
 
 
-def _config(arguments: argparse.Namespace) -> Any:
-    """The recipe, without tests on held-out movies and with one checkpoint at the end."""
-    from trainer.config import r2plus1d18
-
+def tiny_recipe() -> TrainConfig:
+    """The recipe with few small clips, in float32."""
     recipe = r2plus1d18()
-    stream = dataclasses.replace(
-        recipe.stream,
-        num_processes=arguments.processes or recipe.stream.num_processes,
-        num_threads=arguments.threads or recipe.stream.num_threads,
+    policy = dataclasses.replace(
+        recipe.policy,
+        movies_per_batch=2,
+        clips_per_movie=2,
+        reads_per_movie=1,
+        heldout_fraction=0.2,
     )
-    steps = arguments.steps
+    inputs = InputConfig(frame_size=16, num_frames=2)
     return dataclasses.replace(
         recipe,
-        **{"steps": steps, "log_every": max(1, steps // 30), "eval_every": 0},
-        checkpoint_every=steps,
-        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=min(1000, steps)),
-        stream=stream,
-        tensorboard=False,
+        precision="fp32",
+        policy=policy,
+        stream=dataclasses.replace(recipe.stream, frame_size=16, num_processes=0, num_threads=1),
+        model=dataclasses.replace(recipe.model, inputs=inputs),
     )
 
 
-def _train(data: str, run: Path, config: Any) -> None:
-    from trainer.train import train
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the figures were measured on, and what it can do."""
+    is_cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_cuda else "CPU",
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if is_cuda else None,
+        "copy_tb_per_s": copy_rate(device) / 1e12,
+        "matrix_tflops": matrix_rate(device) / 1e12,
+    }
 
-    train(data, run, config)
 
-
-def _page(found: dict[str, float], config: Any, arguments: argparse.Namespace, device: str) -> str:
-    import torch
-
-    wait = found["data/wait_fraction"]
-    stream, policy = config.stream, config.policy
-    lines = [
-        "# Waiting for data on a GPU",
-        "",
-        f"`python -m benchmarks.gpu --steps {arguments.steps}`, {datetime.date.today()}, {device}, "
-        f"{os.cpu_count()} cores, torch {torch.__version__}. R(2+1)D-18, {config.precision} "
-        f"precision, batches of {policy.movies_per_batch} x {policy.clips_per_movie}, "
-        f"{stream.num_processes} loader processes of {stream.num_threads} threads. Medians over "
-        "log lines after the first third.",
-        "",
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {name} | {value:.4g} |" for name, value in found.items()),
-        "",
-        f"Waiting for data: {wait:.2%} of step time; the goal of below {GOAL:.0%} is "
-        f"{'reached' if wait < GOAL else 'missed'}.",
-        "",
+def run_tests() -> dict[str, Any]:
+    """The tests that need a GPU, in a process of their own."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "gpu",
+        "-q",
+        "tests/trainer",
+        "-p",
+        "no:cacheprovider",
     ]
-    return "\n".join(lines)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, timeout=150, check=False
+    )
+    lines = done.stdout.strip().splitlines() or [""]
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return {"exit_code": done.returncode, "summary": lines[-1], "failed": failed}
+
+
+def _steps(
+    report: Report,
+    name: str,
+    variants: Sequence[Variant],
+    recipe: TrainConfig,
+    device: torch.device,
+) -> None:
+    rows = report.rows(name)
+    is_tiny = device.type != "cuda"
+    num_steps, num_warm = (1, 0) if is_tiny else (8, 4)
+    for variant in variants:
+
+        def run(variant: Variant = variant) -> None:
+            rows.append(dataclasses.asdict(measure(variant, recipe, device, num_steps, num_warm)))
+
+        report.part(f"step: {variant.name}", run, 0.0 if is_tiny else variant.seconds)
+        report.figures.pop(f"step: {variant.name}", None)
+
+
+def _memory(report: Report, recipe: TrainConfig, device: torch.device, *, tiny: bool) -> None:
+    _steps(report, "memory", memory_variants(tiny=tiny), recipe, device)
+    policy = recipe.policy
+    num_clips = policy.movies_per_batch * policy.clips_per_movie
+    model = build_model(recipe.model, 0)
+    expected = {}
+    for variant in memory_variants(tiny=tiny):
+        config = variant.change(recipe)
+        sizes: dict[str, float] = dict(
+            expected_bytes(
+                model, config, num_clips, config.model.inputs.num_frames, config.accumulate
+            )
+        )
+        expected[variant.name] = sizes[variant.recompute] / GIB
+    report.figures["expected_gib"] = expected
+    report.write()
+
+
+def loader(
+    data: str, recipe: TrainConfig, device: torch.device, seconds: float
+) -> list[dict[str, Any]]:
+    """Clips per second of the stream alone, by processes and threads."""
+    dataset = open_for_training(data, recipe.policy)
+    rows = []
+    for processes, threads in SHAPES:
+        config = dataclasses.replace(
+            recipe.stream,
+            **{"num_processes": processes, "num_threads": threads},
+            pin_memory=device.type == "cuda",
+        ).on_this_machine()
+        with ClipStream(dataset, recipe.policy, config, seed=0) as stream:
+            for _ in range(4):
+                next(stream)
+            begin, num_clips = time.perf_counter(), 0
+            while time.perf_counter() - begin < seconds:
+                num_clips += len(next(stream).clip)
+            rate = num_clips / (time.perf_counter() - begin)
+        rows.append(
+            {
+                "processes": config.num_processes,
+                "threads": config.num_threads,
+                "chosen": processes < 0,
+                "clips_per_s": rate,
+            }
+        )
+    return rows
+
+
+def training(data: str, recipe: TrainConfig, num_steps: int) -> dict[str, float]:
+    """Medians of a run's figures, over its log lines after the first third."""
+    config = dataclasses.replace(
+        recipe,
+        **{"steps": num_steps, "log_every": max(1, num_steps // 15), "eval_every": 0},
+        checkpoint_every=num_steps,
+        optimiser=dataclasses.replace(recipe.optimiser, warmup_steps=num_steps // 2),
+        tensorboard=False,
+    )
+    with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:
+        train(data, Path(folder), config)
+        with (Path(folder) / "metrics.jsonl").open() as file:
+            lines = [json.loads(text) for text in file]
+    kept = lines[len(lines) // 3 :]
+    return {
+        name: statistics.median(line[name] for line in kept if name in line)
+        for name in RUN_FIGURES
+        if any(name in line for line in kept)
+    }
 
 
 if __name__ == "__main__":

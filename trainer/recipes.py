@@ -77,7 +77,7 @@ def r2plus1d18() -> TrainConfig:
 
 
 def r2plus1d18_x16() -> TrainConfig:
-    """As `r2plus1d18`, with its channels rounded up to multiples of 16, which cost a GPU nothing."""
+    """As `r2plus1d18`, with channels rounded up to multiples of 16, which cost a GPU nothing."""
     narrow = r2plus1d18()
     return dataclasses.replace(
         narrow, model=dataclasses.replace(narrow.model, video="r2plus1d18-x16")

@@ -93,18 +93,19 @@ class BasicBlock(nn.Module):
             x_NCHW, short_NCHW = every_nth(x_NCHW, num_frames, steps)
         parts = {"nothing": 0, "norms": 1, "segments": NUM_PARTS}[recompute]
         in_time = _over_time(first[3], num_frames)
+        lanes = LANES if runs_on_kernels(x_NCHW, mid_norm) else 1
         num_frames_out = in_time.num_frames_out
 
         def begin(x_NCHW: torch.Tensor) -> torch.Tensor:
-            mid_NCHW = _space_conv_of(first[0], x_NCHW)
-            kernel = _kernel(first[3], mid_NCHW)
+            mid_NCHW = _space_conv_of(first[0], x_NCHW, lanes)
+            kernel = _kernel(first[3], mid_NCHW, lanes)
             return norm_conv(mid_NCHW, first[1], in_time, kernel, num_parts=parts)
 
         def finish(y_NCHW: torch.Tensor, short_NCHW: torch.Tensor) -> torch.Tensor:
             space, time = _over_space(second[0]), _over_time(second[3], num_frames_out)
-            kernel = _kernel(second[0], y_NCHW)
+            kernel = _kernel(second[0], y_NCHW, lanes)
             mid_NCHW = norm_conv(y_NCHW, mid_norm, space, kernel, num_parts=parts)
-            kernel = _kernel(second[3], mid_NCHW)
+            kernel = _kernel(second[3], mid_NCHW, lanes)
             y_NCHW = norm_conv(mid_NCHW, second[1], time, kernel, num_parts=parts)
             return norm_act(y_NCHW, last_norm, self._short(short_NCHW))
 
@@ -117,7 +118,7 @@ class BasicBlock(nn.Module):
         if not isinstance(self.downsample, nn.Sequential):
             return x_NCHW
         conv, norm = cast(Any, self.downsample)
-        return norm_act(functional.conv2d(x_NCHW, _kernel(conv, x_NCHW)), norm, relu=False)
+        return norm_act(functional.conv2d(x_NCHW, _kernel(conv, x_NCHW, 1)), norm, relu=False)
 
 
 class R2Plus1d18(nn.Module):
@@ -203,13 +204,14 @@ class R2Plus1d18(nn.Module):
         time = _over_time(in_time, num_frames)
         parts = 0 if self.recompute == "nothing" else 1
         on_kernels = runs_on_kernels(x_NCHW, norm)
+        lanes = LANES if on_kernels else 1
         # Bytes of pixels become squares once, not again when the rest is.
         x_NCHW = _stem_squares(x_NCHW) if on_kernels else x_NCHW
 
         def stem(x_NCHW: torch.Tensor) -> torch.Tensor:
             convolve = _stem_conv if on_kernels else _space_conv_of
-            mid_NCHW = convolve(conv, x_NCHW)
-            kernel = _kernel(in_time, mid_NCHW)
+            mid_NCHW = convolve(conv, x_NCHW, lanes)
+            kernel = _kernel(in_time, mid_NCHW, lanes)
             return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
 
         if self.recompute == "segments" and torch.is_grad_enabled():
@@ -244,18 +246,19 @@ def _over_time(conv: nn.Conv3d, num_frames: int) -> Conv:
     return Conv((conv.stride[0], 1), (padding[0], 0), num_frames)
 
 
-def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
-    """Weights as those of a two-dimensional convolution, for the channels that `x_NCHW` has."""
+def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
+    """Weights as those of a two-dimensional convolution, for the channels that `x_NCHW` has, with
+    output channels of 0 up to a multiple of `lanes`."""
     weight_OIKK = conv.weight[:, :, 0] if conv.kernel_size[0] == 1 else conv.weight[..., 0]
-    num_out = round_up(conv.out_channels, LANES) if x_NCHW.is_cuda else conv.out_channels
-    extra_in, extra_out = x_NCHW.shape[1] - conv.in_channels, num_out - conv.out_channels
+    extra_in = x_NCHW.shape[1] - conv.in_channels
+    extra_out = round_up(conv.out_channels, lanes) - conv.out_channels
     if extra_in or extra_out:
         weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, extra_in, 0, extra_out))
     return weight_OIKK
 
 
-def _space_conv_of(conv: nn.Conv3d, x_NCHW: torch.Tensor) -> torch.Tensor:
-    return _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW))
+def _space_conv_of(conv: nn.Conv3d, x_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
+    return _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW, lanes))
 
 
 def _stem_squares(x_NCHW: torch.Tensor) -> torch.Tensor:
@@ -265,10 +268,10 @@ def _stem_squares(x_NCHW: torch.Tensor) -> torch.Tensor:
     return squares(x_NCHW, before=2, after=1, lanes=LANES)
 
 
-def _stem_conv(conv: nn.Conv3d, squares_NCHW: torch.Tensor) -> torch.Tensor:
+def _stem_conv(conv: nn.Conv3d, squares_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
     """The 7x7 convolution of stride 2 over pixels as a 4x4 one over squares."""
     weight_OIKK = conv.weight[:, :, 0]
-    num_extra = round_up(conv.out_channels, LANES) - conv.out_channels
+    num_extra = round_up(conv.out_channels, lanes) - conv.out_channels
     weight_OIKK = functional.pad(weight_OIKK, (1, 0, 1, 0, 0, 0, 0, num_extra))
     # (O, 3, 4 * 2, 4 * 2) -> (O, 3 * 2 * 2, 4, 4), in the squares' order of channels.
     weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)

@@ -7,7 +7,6 @@ metrics.jsonl  see metric_log.py
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from shards_spec.cli import version
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
@@ -87,7 +87,7 @@ def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
             "recipe": dataset.recipe.to_json(),
         },
         "versions": {
-            "reelshards": importlib.metadata.version("reelshards"),
+            "reelshards": version(),
             "torch": torch.__version__,
             "git_revision": _git_revision(),
         },

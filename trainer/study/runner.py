@@ -7,7 +7,6 @@ that holds a study with other settings is refused by the runs themselves, each d
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 
+from shards_spec.cli import version
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from trainer.config import TrainConfig
@@ -153,7 +153,7 @@ def describe(
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "hardware": f"{os.cpu_count()} CPU cores, {_processor()}, device {_device_name()}",
         "versions": {
-            "reelshards": importlib.metadata.version("reelshards"),
+            "reelshards": version(),
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

@@ -91,8 +91,8 @@ def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d18) -> None:
 def test_the_stem_over_squares_is_the_stem(net: R2Plus1d18, size: tuple[int, int]) -> None:
     pixels = torch.randn(3, 3, *size, dtype=torch.float64)
     conv: Any = net.stem[0]
-    found = _stem_conv(conv, _stem_squares(pixels))
-    torch.testing.assert_close(found[:, :45], _space_conv_of(conv, pixels))
+    found = _stem_conv(conv, _stem_squares(pixels), 16)
+    torch.testing.assert_close(found[:, :45], _space_conv_of(conv, pixels, 1))
     assert not found[:, 45:].any()
 
 
@@ -170,3 +170,6 @@ def test_a_tower_on_kernels_computes_what_the_cpu_does(recompute: Recompute) -> 
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
     for one, other in zip(device.buffers(), host.buffers(), strict=True):
         torch.testing.assert_close(one.cpu(), other, rtol=1e-3, atol=1e-4)
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        found, expected = device.eval()(video.cuda()), host.eval()(video)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)

@@ -260,7 +260,7 @@ def training(data: str, recipe: TrainConfig, num_steps: int) -> dict[str, float]
         recipe,
         **{"steps": num_steps, "log_every": max(1, num_steps // 15), "eval_every": 0},
         checkpoint_every=num_steps,
-        optimiser=dataclasses.replace(recipe.optimiser, warmup_steps=num_steps // 2),
+        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=num_steps // 2),
         tensorboard=False,
     )
     with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:

@@ -16,7 +16,6 @@ from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
-#: Wall-clock limit of one ffprobe that reads a whole file, seconds.
 
 _ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags"
 

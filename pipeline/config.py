@@ -10,6 +10,8 @@ from tyro.conf import arg
 from pipeline.limits import Limits
 from shards_spec.errors import InputError
 
+Incomplete = Literal["keep", "fail"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -43,6 +45,14 @@ class RunConfig:
     """Disk per node for copies of remote sources, GiB."""
     follow_links: bool = False
     """Whether links inside a corpus folder may lead out of it."""
+    group_depth: int = 0
+    """Group movies by this many folders of their path below the corpus (1: show, 2: show and
+    season); 0 for no groups but those of a manifest."""
+    incomplete: Incomplete = "keep"
+    """What becomes of movies that were cut off, being shorter than they declare: `keep` what is
+    there, or `fail`."""
+    redo_versions: bool = False
+    """Process movies again that another version of reelshards or ffmpeg made."""
     log_json: str = ""
     """File for events, one JSON object per line; empty for none."""
     limits: Limits = field(default_factory=Limits)
@@ -61,5 +71,5 @@ class RunConfig:
             raise InputError(
                 f"{self.stop_after = } must be at least 1, {self.stop_fraction = } in (0, 1]"
             )
-        if min(self.task_memory_gib, self.drain_seconds) < 0:
-            raise InputError("task_memory_gib and drain_seconds must not be negative")
+        if min(self.task_memory_gib, self.drain_seconds, self.group_depth) < 0:
+            raise InputError("task_memory_gib, drain_seconds and group_depth must not be negative")

@@ -11,6 +11,7 @@ MovieError                     an unexpected error: a bug
 ├── TooShortError              shorter than one clip
 ├── AllDroppedError            every clip was dropped by a rule
 ├── DecodeError                ffmpeg gave up, or returned too few frames or samples
+├── IncompleteError            the file was cut off, and --incomplete is `fail`
 ├── TooLargeError              beyond a limit: bytes, hours, pixels, streams
 ├── OutsideCorpusError         a link that leads out of the corpus, or not a regular file
 ├── SourceDeniedError          the store denies access to the source
@@ -27,7 +28,9 @@ What follows from each (retries, final status, advice) is the table in `engine/f
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from shards_spec.errors import ReelshardsError
 
@@ -36,6 +39,9 @@ class MovieError(ReelshardsError):
     """Base. `error_class` is what the index stores; `engine.failures` says what follows from it."""
 
     error_class: ClassVar[str] = "media"
+    known: Mapping[str, Any] = MappingProxyType({})
+    """What was known about the movie when it failed, for its row in the index: `video` and `audio`
+    streams, `dropped` clips."""
 
 
 class UnreadableError(MovieError):
@@ -76,6 +82,10 @@ class AllDroppedError(MovieError):
 
 class DecodeError(MovieError):
     error_class = "decode_failed"
+
+
+class IncompleteError(MovieError):
+    error_class = "incomplete"
 
 
 class TooLargeError(MovieError):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import ray
@@ -39,7 +38,7 @@ from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
-from pipeline.movie import Cost, bare_row
+from pipeline.movie import Cost, bare_row, failed_row
 from pipeline.plan import MoviePlan
 from pipeline.sources import Movie
 from shards_spec import layout
@@ -219,11 +218,12 @@ class Engine:
 
     def _give_up(self, job: Job, error: MovieError) -> Event:
         status = failure_class(error).status
-        row = replace(
+        planned = {"probe": job.plan.probe, "crop": job.plan.crop} if job.plan else {}
+        row = failed_row(
             bare_row(job.movie, job.fingerprint, self._recipe, status, self._cost(job)),
-            error_class=error.error_class,
-            error=shortened(redacted(str(error))),
-            duration_ns=job.plan.probe.duration_ns if job.plan else 0,
+            {**planned, **error.known},
+            error.error_class,
+            shortened(redacted(str(error))),
         )
         stop_for = self._health.note_end(job.movie.movie_id, error)
         if stop_for:

@@ -132,6 +132,14 @@ _TABLE = (
         "nothing, or use another recipe",
     ),
     FailureClass(
+        "incomplete",
+        "never",
+        "quarantined",
+        "movie",
+        "the file was cut off: it is shorter than it declares, and `--incomplete` is `fail`",
+        "replace the file, or use `--incomplete keep`",
+    ),
+    FailureClass(
         "all_clips_dropped",
         "never",
         "skipped",

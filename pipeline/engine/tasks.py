@@ -79,8 +79,9 @@ def prepare(movie: Movie, fingerprint: str, recipe: Recipe, options: TaskOptions
     """Probe a movie; returns its `MoviePlan`."""
     meter = CostMeter()
     with options.opened(movie, fingerprint) as source:
-        seconds = options.config.segment_seconds
-        return _result(steps.prepare(movie, source, recipe, seconds), meter)
+        config = options.config
+        plan = steps.prepare(movie, source, recipe, config.segment_seconds, config.incomplete)
+        return _result(plan, meter)
 
 
 @ray.remote(num_cpus=1, max_retries=0, num_returns=2)

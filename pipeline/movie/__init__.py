@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.movie import steps
-from pipeline.movie.rows import Cost, bare_row
+from pipeline.movie.rows import Cost, bare_row, failed_row
 from pipeline.movie.spool import AUDIO_PART, PartKey, Spool
 from pipeline.movie.steps import prepare
 from pipeline.movie.write import write_movie
@@ -14,6 +14,7 @@ __all__ = [
     "PartKey",
     "Spool",
     "bare_row",
+    "failed_row",
     "prepare",
     "steps",
     "write_movie",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.audio import AudioReport
+from pipeline.ffmpeg import ffmpeg_version
 from pipeline.movie.selection import DropReason
 from pipeline.plan import MoviePlan
+from pipeline.probe import AudioTrack, Crop, Probe, VideoStream
 from pipeline.redaction import redacted
 from pipeline.sources import Movie
 from pipeline.video import applied
+from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow, Status
 
@@ -45,45 +50,96 @@ def bare_row(
         wanted_program=movie.program,
         wanted_start_seconds=movie.start_seconds,
         wanted_end_seconds=movie.end_seconds,
+        reelshards_version=version(),
+        ffmpeg_version=ffmpeg_version(),
+        extra=dict(movie.metadata),
     )
+
+
+def failed_row(bare: MovieRow, known: Mapping[str, Any], error_class: str, error: str) -> MovieRow:
+    """The row of a movie that failed, with whatever is `known` about it; see `MovieError.known`."""
+    columns: dict[str, Any] = {}
+    if "probe" in known:
+        probe: Probe = known["probe"]
+        columns |= _probe_columns(probe, known.get("crop"))
+        known = {"video": probe.video, "audio": probe.audio, **known}
+    if "video" in known:
+        columns |= _video_columns(known["video"])
+    if "audio" in known:
+        columns |= _audio_columns(known["audio"])
+    if "audio_report" in known:
+        columns |= _report_columns(known["audio_report"])
+    if "dropped" in known:
+        columns |= _dropped_columns(known["dropped"])
+    return replace(bare, error_class=error_class, error=error, **columns)
 
 
 def movie_row(
     plan: MoviePlan, cost: Cost, dropped: Counter[DropReason], audio_report: AudioReport
 ) -> MovieRow:
     """The index row of a decoded movie, without the numbers of its clips and shards."""
-    probe, video, audio = plan.probe, plan.probe.video, plan.probe.audio
     return replace(
         bare_row(plan.movie, plan.source_fingerprint, plan.recipe, "done", cost),
-        duration_ns=probe.duration_ns,
-        video_codec=video.codec,
-        video_width=video.width,
-        video_height=video.height,
-        sar=f"{video.sar.numerator}:{video.sar.denominator}",
-        rotation=video.rotation,
-        avg_frame_rate=video.avg_frame_rate,
-        is_vfr=probe.is_vfr,
-        field_order=video.field_order,
-        hdr=video.hdr,
-        crop=str(plan.crop) if plan.crop else "",
-        picture_applied=applied(probe, plan.crop),
-        declared_duration_ns=video.declared_duration_ns,
-        video_held_ns=probe.still_ns,
-        video_lost_ns=probe.lost_ns,
-        program=probe.program,
-        num_programs=probe.num_programs,
-        audio_track=audio.index,
-        audio_language=audio.language,
-        audio_codec=audio.codec,
-        audio_channels=audio.channels,
-        audio_choice=audio.choice,
-        audio_start_offset_ns=audio_report.start_ns,
-        audio_filled_ns=audio_report.filled_ns,
-        audio_cut_ns=audio_report.cut_ns,
-        audio_drift_ppm=audio_report.drift_ppm,
-        dropped_black=dropped["black"],
-        dropped_silent=dropped["silent"],
-        dropped_frozen=dropped["frozen"],
-        dropped_too_short=dropped["too_short"],
-        dropped_damaged=dropped["damaged"],
+        **_probe_columns(plan.probe, plan.crop),
+        **_video_columns(plan.probe.video),
+        **_audio_columns(plan.probe.audio),
+        **_report_columns(audio_report),
+        **_dropped_columns(dropped),
     )
+
+
+def _probe_columns(probe: Probe, crop: Crop | None) -> dict[str, Any]:
+    return {
+        "duration_ns": probe.duration_ns,
+        "is_vfr": probe.is_vfr,
+        "crop": str(crop) if crop else "",
+        "picture_applied": applied(probe, crop),
+        "video_held_ns": probe.still_ns,
+        "video_lost_ns": probe.lost_ns,
+        "missing_ns": probe.missing_ns,
+        "program": probe.program,
+        "num_programs": probe.num_programs,
+    }
+
+
+def _video_columns(video: VideoStream) -> dict[str, Any]:
+    return {
+        "video_codec": video.codec,
+        "video_width": video.width,
+        "video_height": video.height,
+        "sar": f"{video.sar.numerator}:{video.sar.denominator}",
+        "rotation": video.rotation,
+        "avg_frame_rate": video.avg_frame_rate,
+        "field_order": video.field_order,
+        "hdr": video.hdr,
+        "declared_duration_ns": video.declared_duration_ns,
+    }
+
+
+def _audio_columns(audio: AudioTrack) -> dict[str, Any]:
+    return {
+        "audio_track": audio.index,
+        "audio_language": audio.language,
+        "audio_codec": audio.codec,
+        "audio_channels": audio.channels,
+        "audio_choice": audio.choice,
+    }
+
+
+def _report_columns(report: AudioReport) -> dict[str, Any]:
+    return {
+        "audio_start_offset_ns": report.start_ns,
+        "audio_filled_ns": report.filled_ns,
+        "audio_cut_ns": report.cut_ns,
+        "audio_drift_ppm": report.drift_ppm,
+    }
+
+
+def _dropped_columns(dropped: Counter[DropReason]) -> dict[str, Any]:
+    return {
+        "dropped_black": dropped["black"],
+        "dropped_silent": dropped["silent"],
+        "dropped_frozen": dropped["frozen"],
+        "dropped_too_short": dropped["too_short"],
+        "dropped_damaged": dropped["damaged"],
+    }

@@ -10,34 +10,61 @@ start.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import MovieAudio, audio_parts
-from pipeline.errors import SourceChangedError
+from pipeline.config import Incomplete
+from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
-from pipeline.probe import probe
+from pipeline.probe import Probe, probe
 from pipeline.sources import Movie, Readable, fingerprint
 from pipeline.video import VideoSegment, decode_segment, find_crop, frame_size
-from shards_spec.recipe import Recipe
+from shards_spec.recipe import NANOSECONDS, Recipe
 
 
-def prepare(movie: Movie, source: Readable, recipe: Recipe, seconds: float) -> MoviePlan:
-    """Probe a movie and plan it, in segments of about `seconds`."""
+def prepare(
+    movie: Movie,
+    source: Readable,
+    recipe: Recipe,
+    seconds: float,
+    incomplete: Incomplete = "keep",
+) -> MoviePlan:
+    """Probe a movie and plan it, in segments of about `seconds`.
+
+    Raises `IncompleteError` for a movie that was cut off, unless these are kept.
+    """
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     probed = probe(movie, source, recipe.language)
-    crop = find_crop(probed, source, movie.name) if recipe.crop_bars else None
-    return plan_movie(
-        movie=movie,
-        source_fingerprint=source.fingerprint,
-        recipe=recipe,
-        probe=probed,
-        crop=crop,
-        frame_size=frame_size(probed.video, crop, recipe),
-        segment_seconds=seconds,
-    )
+    known: dict[str, Any] = {"probe": probed}
+    try:
+        if incomplete == "fail":
+            _require_complete(movie, probed)
+        crop = known["crop"] = find_crop(probed, source, movie.name) if recipe.crop_bars else None
+        return plan_movie(
+            movie=movie,
+            source_fingerprint=source.fingerprint,
+            recipe=recipe,
+            probe=probed,
+            crop=crop,
+            frame_size=frame_size(probed.video, crop, recipe),
+            segment_seconds=seconds,
+        )
+    except MovieError as error:
+        error.known = known
+        raise
+
+
+def _require_complete(movie: Movie, probed: Probe) -> None:
+    if probed.missing_ns:
+        seconds = (probed.duration_ns + probed.missing_ns) / NANOSECONDS
+        raise IncompleteError(
+            f"{movie.name}: {probed.missing_ns / NANOSECONDS:.1f} s of {seconds:.1f} s are missing "
+            "at the end; replace the file, or use --incomplete keep"
+        )
 
 
 def run_segment(

@@ -47,9 +47,11 @@ def write_movie(
     clips, dropped = select_clips(placed, frames, audio.clips)
     if not clips:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
-        raise AllDroppedError(
+        error = AllDroppedError(
             f"{plan.movie.name}: all {placed.num_clips} clips were dropped: {why}"
         )
+        error.known = {"dropped": dropped, "audio_report": audio.report}
+        raise error
     with MovieWriter(
         storage, plan.movie.movie_id, plan.recipe.shard_bytes, folder=folder
     ) as writer:

@@ -16,7 +16,6 @@ from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
-
 _ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags"
 
 

@@ -23,6 +23,9 @@ from shards_spec.schema import LOCATION_COLUMNS, ClipRow, row_values
 from shards_spec.validation.report import Problem
 from shards_spec.writer import tar_sample
 
+#: Columns that the `.json` member lacks or may have an older value of.
+IGNORED_COLUMNS = (*LOCATION_COLUMNS, "group")
+
 #: Lowest value of a log-mel: ln(1e-10) is -23.026, and the nearest float16 -23.031.
 MIN_LOGMEL = -23.032
 
@@ -101,7 +104,10 @@ def check_audio(members: Members, row: ClipRow, recipe: Recipe) -> None:
 
 
 def check_row(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The `.json` member equals the index's row without `LOCATION_COLUMNS`."""
+    """The `.json` member equals the index's row without `LOCATION_COLUMNS`.
+
+    Its `group` may be older: groups change without the shards being written again.
+    """
     try:
         member = json.loads(bytes(members[ROW]))
     except ValueError as error:
@@ -109,7 +115,7 @@ def check_row(members: Members, row: ClipRow, recipe: Recipe) -> None:
     if not isinstance(member, dict):
         raise FormatError(".json is not a JSON object")
     for name, value in row_values(row).items():
-        if name not in LOCATION_COLUMNS and member.get(name) != value:
+        if name not in IGNORED_COLUMNS and member.get(name) != value:
             raise FormatError(f"{name} is {member.get(name)!r} in .json, {value!r} in the index")
 
 

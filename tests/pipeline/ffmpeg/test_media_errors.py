@@ -42,8 +42,8 @@ def scrambled(folder: Path) -> Path:
     ("make", "error", "message"),
     [
         (encrypted, EncryptedError, "decrypt the file or remove it"),
-        (frameless, NoFramesError, "not one frame of the 0 packets .* replace the file"),
-        (scrambled, NoFramesError, "not one frame .* set FFMPEG_BINARY"),
+        (frameless, NoFramesError, "no frame of the 0 packets .* replace the file"),
+        (scrambled, NoFramesError, "no frame .* set FFMPEG_BINARY"),
     ],
 )
 def test_each_cause_has_its_class(

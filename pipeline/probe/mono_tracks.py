@@ -41,7 +41,7 @@ def join_mono_tracks(
         return chosen
     family = [track for track in tracks if _belongs(chosen, track, packets)]
     names = [_channel(track) for track in family]
-    if len(family) < 2 or chosen not in family:
+    if len(family) < 2:
         return chosen
     if all(names) and len(set(names)) == len(names):
         family = [track for _, track in sorted(zip(names, family, strict=True), key=_by_channel)]

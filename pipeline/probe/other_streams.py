@@ -21,6 +21,8 @@ from shards_spec.recipe import NANOSECONDS
 
 #: The demuxer's option to continue a stream under its new identifier.
 _MERGE = ("merge_pmt_versions", "1")
+#: Of all streams of a transport stream.
+_TICKS_PER_SECOND = 90_000
 #: A gap between frames is one that another stream may fill if it is longer than this.
 MIN_GAP_SECONDS = 1.0
 
@@ -29,8 +31,7 @@ def follow_moved_streams(
     movie: Movie, source: Readable, listed: StreamList, packets: Packets
 ) -> tuple[StreamList, Packets]:
     """The streams and packets of a movie, with streams that moved continued where that works."""
-    known = {int(stream["index"]) for stream in listed.streams}
-    if listed.container != "mpegts" or {*packets.video, *packets.audio} <= known:
+    if listed.container != "mpegts" or not _has_successor(packets):
         return listed, packets
     merged = relist(movie, source, listed, (*listed.options, _MERGE))
     continued = read_packets(movie, source, merged.options)
@@ -68,6 +69,24 @@ def _gaps(timing: VideoTiming, time_base: Fraction) -> Iterator[tuple[float, flo
     long = np.flatnonzero(steps > max(MIN_GAP_SECONDS, 8 * usual))
     yield from ((float(seconds[i]), float(seconds[i + 1])) for i in long)
     yield timing.end_pts * float(time_base), float("inf")
+
+
+def _has_successor(packets: Packets) -> bool:
+    """Whether a stream starts after another one of its kind has ended."""
+    tables = packets.video.values()
+    video = [(int(table.pts.min()), int(table.pts.max())) for table in tables if len(table)]
+    audio = [
+        (found.first_pts, found.last_pts)
+        for found in packets.audio.values()
+        if found.first_pts is not None and found.last_pts is not None
+    ]
+    spans = [found for found in (video, audio) if found]
+    # Parts may overlap by a few frames.
+    slack = _TICKS_PER_SECOND // 2
+    return any(
+        len(found) > 1 and max(f for f, _ in found) > min(e for _, e in found) - slack
+        for found in spans
+    )
 
 
 def _num_streams(packets: Packets) -> int:

@@ -31,6 +31,7 @@ from pipeline.probe.sample_frames import sample_frames
 from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
 from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
 from pipeline.probe.video_timing import (
+    Outlier,
     corrupt_ranges_ns,
     find_outliers,
     is_vfr,
@@ -70,9 +71,8 @@ class Probe:
     corrupt; only for decoders that do not mark the frames whose errors they conceal."""
     lost_ns: int = 0
     """Video that is never shown: after a jump back of the clock, or in another stream."""
-    outlier_pts: frozenset[int] = frozenset()
-    """Wrong timestamps of single packets, ticks of the video's time base; such frames are dropped.
-    """
+    outliers: tuple[Outlier, ...] = ()
+    """Wrong timestamps of single frames, which are dropped."""
     input_options: InputOptions = ()
     """With which every ffmpeg must open the movie."""
     program: int = 0
@@ -120,7 +120,8 @@ def frame_times_ns(movie: Movie, source: Readable, found: Probe) -> NDArray[np.i
     """(N,) when the frames of a probed movie come on screen, by their packets; sorted."""
     video = found.video
     packets = read_packets(movie, source, found.input_options).video[video.index]
-    pts = np.sort(packets.where(~find_outliers(packets, video.time_base)).pts)
+    is_wrong, _ = find_outliers(packets, video.time_base)
+    pts = np.sort(packets.where(~is_wrong).pts)
     ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
     return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
 
@@ -174,8 +175,8 @@ def _probe_video(
     table = packets.video.get(video.index, EMPTY_TABLE)
     if not len(table):
         raise _no_frames(movie, 0)
-    outliers = find_outliers(table, video.time_base)
-    good = table.where(~outliers)
+    is_wrong, outliers = find_outliers(table, video.time_base)
+    good = table.where(~is_wrong)
     sample = sample_frames(movie, source, video, good, listed.options)
     if not sample.num_frames:
         raise _no_frames(movie, len(table))
@@ -200,7 +201,7 @@ def _probe_video(
         corrupt_ns=() if has_marks else corrupt_ranges_ns(good, start, video.time_base),
         lost_ns=lost_to_jumps_ns(good, video.time_base)
         + lost_to_other_streams_ns(listed, packets, video, timing),
-        outlier_pts=frozenset(map(int, table.pts[outliers])),
+        outliers=outliers,
         input_options=listed.options,
         missing_ns=_missing_ns(listed, packets, video, start, duration_ns),
     )

@@ -29,12 +29,33 @@ JUMP_SECONDS = 1.0
 OUTLIER_SECONDS = 0.25
 #: Neighbors on each side; as many wrong times in a row are still recognized.
 OUTLIER_NEIGHBORS = 8
-#: With a larger share of such times a stream is unordered, and none of them is rejected.
-MAX_OUTLIERS = 0.05
+#: With a larger share or number of such times a stream is unordered, and none is rejected.
+MAX_OUTLIER_SHARE = 0.05
+MAX_OUTLIERS = 500
 #: A last frame of unknown length is taken to last as long as usual, if that is below this.
 MAX_USUAL_SECONDS = 1.0
 
 _BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A wrong timestamp of a frame, ticks."""
+
+    pts: int
+    """As it is in the file; another frame may rightly have the same."""
+    expected_pts: int
+    """About where it should be."""
+
+    @property
+    def reach(self) -> int:
+        """A frame with this timestamp is the wrong one if the frame before it is less than this
+        away from `expected_pts`."""
+        return abs(self.pts - self.expected_pts) // 2
+
+    def is_frame(self, pts: int, previous_pts: int) -> bool:
+        """Whether a frame is the wrong one, by its timestamp and that of the frame before it."""
+        return pts == self.pts and abs(previous_pts - self.expected_pts) < self.reach
 
 
 @dataclass(frozen=True)
@@ -80,24 +101,31 @@ def time_frames(
     return VideoTiming(shown, int(shown[-1]) + length, keys[keys >= shown[0]])
 
 
-def find_outliers(packets: PacketTable, time_base: Fraction) -> NDArray[np.bool_]:
-    """(N,) which packets have a wrong timestamp."""
+def find_outliers(
+    packets: PacketTable, time_base: Fraction
+) -> tuple[NDArray[np.bool_], tuple[Outlier, ...]]:
+    """(N,) which packets have a wrong timestamp, and these timestamps in file order."""
     none = np.zeros(len(packets), bool)
     if packets.has_dts.sum() < 3:
-        return none
+        return none, ()
     places = np.arange(len(packets))
     zero = int(packets.dts.min())
     known = packets.has_dts
     dts = np.interp(places, places[known], (packets.dts[known] - zero).astype(np.float64))
     usual = _rolling_median(dts)
     delay = packets.pts - zero - usual
+    usual_delay = float(np.median(delay))
     # How far reordering moves a frame: not beyond its neighbors.
     last = len(packets) - 1
     after, before = np.minimum(places + OUTLIER_NEIGHBORS, last), places - OUTLIER_NEIGHBORS
     reach = np.abs(usual[after] - usual[np.maximum(before, 0)])
     slack = OUTLIER_SECONDS / float(time_base)
-    outliers: NDArray[np.bool_] = np.abs(delay - np.median(delay)) > reach + slack
-    return outliers if outliers.mean() <= MAX_OUTLIERS else none
+    wrong: NDArray[np.bool_] = np.abs(delay - usual_delay) > reach + slack
+    if wrong.mean() > MAX_OUTLIER_SHARE or wrong.sum() > MAX_OUTLIERS:
+        return none, ()
+    expected = np.rint(usual[wrong] + usual_delay).astype(np.int64) + zero
+    pairs = zip(packets.pts[wrong].tolist(), expected.tolist(), strict=True)
+    return wrong, tuple(Outlier(pts, about) for pts, about in pairs)
 
 
 def corrupt_ranges_ns(
@@ -131,9 +159,11 @@ def lost_to_jumps_ns(packets: PacketTable, time_base: Fraction) -> int:
 
     Recordings that were concatenated without remuxing do so; the second part overlaps the first.
     """
-    dts = packets.dts[packets.has_dts]
-    if len(dts) < 2:
+    known = packets.dts[packets.has_dts]
+    if len(known) < 2:
         return 0
+    # Without single wrong times.
+    dts = np.rint(_rolling_median(known.astype(np.float64))).astype(np.int64)
     latest = np.maximum.accumulate(dts)
     # Packets between two new maxima belong together.
     group = np.cumsum(dts == latest)
@@ -170,8 +200,16 @@ def _usual_length(pts: NDArray[np.int64], time_base: Fraction, end_seconds: floa
 
 
 def _rolling_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) median of each value and its `OUTLIER_NEIGHBORS` on both sides."""
-    padded = np.pad(values, OUTLIER_NEIGHBORS, mode="edge")
+    """(N,) median of each value and its `OUTLIER_NEIGHBORS` on both sides.
+
+    Before the first value and after the last one stand infinities, so that values in ascending
+    order are their own medians everywhere.
+    """
+    ends = np.full(OUTLIER_NEIGHBORS, np.inf)
+    padded = np.concatenate([-ends, values, ends])
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * OUTLIER_NEIGHBORS + 1)
-    blocks = range(0, len(values), _BLOCK)
-    return np.concatenate([np.median(windows[at : at + _BLOCK], axis=1) for at in blocks])
+    medians = [
+        np.partition(windows[at : at + _BLOCK], OUTLIER_NEIGHBORS, axis=1)[:, OUTLIER_NEIGHBORS]
+        for at in range(0, len(values), _BLOCK)
+    ]
+    return np.concatenate(medians)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from pipeline.probe import conceals_errors
+from pipeline.probe import Outlier, conceals_errors
 
 #: What `-debug_ts` reports about a frame that leaves the decoder, and what precedes it if the
 #: decoder concealed errors in the frame.
@@ -86,6 +86,7 @@ class DecoderLog:
         longest: Fraction,
         *,
         is_vfr: bool,
+        outliers: Sequence[Outlier] = (),
         entry_pts: int = -_OPEN,
     ) -> None:
         """Start without a frame.
@@ -95,6 +96,7 @@ class DecoderLog:
             start_pts: the movie's t = 0, ticks.
             longest: how long a frame may stay on screen before it is suspicious, ticks.
             is_vfr: whether frames have no common distance.
+            outliers: wrong timestamps; frames that have them are not shown.
             entry_pts: of the requested keyframe, ticks. Where ffmpeg seeks by decoding time, frames
                 before it may be decoded first; they are not part of the result.
         """
@@ -106,6 +108,7 @@ class DecoderLog:
         # The MPEG-1 and 2 decoder does not notice a missing frame; the clock has to.
         self._is_vfr = is_vfr and not codec.endswith("video")
         self._start_pts = start_pts
+        self._outliers = outliers
         self._conceals = conceals_errors(codec)
         decoder = "dav1d" if codec == "av1" else re.escape(codec)
         self._of_decoder = re.compile(_OF_DECODER % decoder)
@@ -180,13 +183,22 @@ class DecoderLog:
         else:
             # ffmpeg advances by the length of a frame.
             pts = 2 * latest - self._latest[-2] if index > 1 else max(latest + 1, 0)
-        is_steady = time != "NOPTS" and self._is_steady(pts - latest)
+        is_outlier = self._is_outlier(pts, latest if index else 0)
+        if is_outlier:
+            # It is not shown: the frame before it stays on screen.
+            pts = max(latest, 0)
+        is_known = time != "NOPTS" and not is_outlier
+        is_steady = is_known and self._is_steady(pts - latest)
         self._is_entered |= pts >= self._entry_pts
         if self._is_entered and (self._is_concealed or not is_steady):
             self._errors.append(index)
         self.frames.append(DecodedFrame(pts, is_key == "1", kind in "01", self._is_concealed))
         self._latest.append(max(pts, latest))
         self._is_concealed = False
+
+    def _is_outlier(self, pts: int, previous: int) -> bool:
+        pts, previous = pts + self._start_pts, previous + self._start_pts
+        return any(outlier.is_frame(pts, previous) for outlier in self._outliers)
 
     def _is_steady(self, distance: int) -> bool:
         """Whether the distance of two frames is usual: no frame is missing and no time wrong."""

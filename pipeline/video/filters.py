@@ -17,6 +17,8 @@ from pipeline.probe import Crop, Probe, VideoStream
 from pipeline.video.tone_mapping import color_of
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
 
+#: The `select` filter's name for the time of the frame before; NaN for the first one.
+_PREVIOUS = "prev_selected_pts"
 #: Filters that rotate a coded frame, by degrees clockwise.
 _ROTATIONS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 
@@ -40,6 +42,24 @@ def frame_size(video: VideoStream, crop: Crop | None, recipe: Recipe) -> tuple[i
             f"{recipe.num_frames} frames of {size[1]}x{size[0]}"
         )
     return size
+
+
+def without_outliers(stream: Any, probe: Probe) -> Any:
+    """Filter graph that drops frames with wrong timestamps; times are those of the container."""
+    if not probe.outliers:
+        return stream
+    wrong = [
+        f"eq(pts,{found.pts})*lt(abs({_PREVIOUS}-{found.expected_pts}),{found.reach})"
+        for found in probe.outliers
+    ]
+    # The first frame of a run has none before it; only the movie's own first one can be wrong.
+    start = probe.start_pts
+    wrong += [
+        f"eq(pts,{found.pts})*isnan({_PREVIOUS})"
+        for found in probe.outliers
+        if abs(found.expected_pts - start) < min(found.reach, abs(found.pts - start))
+    ]
+    return stream.filter("select", f"not({'+'.join(wrong)})")
 
 
 def progressive(stream: Any, probe: Probe) -> Any:

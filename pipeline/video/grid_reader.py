@@ -29,7 +29,7 @@ from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.decoder_log import DecoderLog
-from pipeline.video.filters import normalized, pixel_format, progressive
+from pipeline.video.filters import normalized, pixel_format, progressive, without_outliers
 from pipeline.video.tone_mapping import ToneMap, color_of
 from shards_spec.recipe import NANOSECONDS
 
@@ -71,6 +71,7 @@ class GridReader:
             plan.probe.start_pts,
             STEADY_SECONDS / video.time_base,
             is_vfr=plan.probe.is_vfr,
+            outliers=plan.probe.outliers,
             entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
         )
         self._started_late = False
@@ -209,7 +210,8 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
             "noaccurate_seek": None,
             "ss": f"{float(seconds + slack):.6f}",
         }
-    stream = input_stream(source, **options)[str(probe.video.index)]
+    stream = input_stream(source, **dict(probe.input_options), **options)[str(probe.video.index)]
+    stream = without_outliers(stream, probe)
     stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
     stream = progressive(stream, probe)
     rate = recipe.fps_fraction

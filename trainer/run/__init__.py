@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
 from trainer.run.checkpoint import Checkpoint, save_checkpoint
-from trainer.run.config_file import config_to_json, saved_config
+from trainer.run.config_file import (
+    binding_settings,
+    config_to_json,
+    differences,
+    saved_config,
+)
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
 from trainer.run.journal import Journal, StepResult, say_unreached
 from trainer.run.load import Load
@@ -16,8 +21,10 @@ __all__ = [
     "StepResult",
     "TrainedRun",
     "atomic_file",
+    "binding_settings",
     "config_to_json",
     "describe_run",
+    "differences",
     "load_run",
     "open_run",
     "save_checkpoint",

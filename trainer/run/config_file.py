@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -82,13 +83,20 @@ def saved_config(run: Path) -> TrainConfig | None:
     return config_from_json(TrainConfig, values, str(path))
 
 
-def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+def binding_settings(config: TrainConfig) -> dict[str, Any]:
+    """What a resumed run must not change, by name: `optimizer.lr`."""
+    settings = _flat(config_to_json(config))
+    # A warm-up that follows the number of steps is the same as that number written out.
+    settings["optimizer.warmup_steps"] = config.optimizer.warmup(config.steps)
+    return {name: value for name, value in settings.items() if _binds(name)}
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Each binding setting that differs, as `optimizer.lr: 0.001 became 0.002`."""
-    before, after = _flat(config_to_json(old)), _flat(config_to_json(new))
     return [
         f"{name}: {before.get(name)!r} became {after.get(name)!r}"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and _binds(name)
+        if before.get(name) != after.get(name)
     ]
 
 

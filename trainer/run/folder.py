@@ -22,7 +22,13 @@ from trainer.config import TrainConfig
 from trainer.models import TwoTowers, build_model
 from trainer.run.atomic_files import write_text
 from trainer.run.checkpoint import Checkpoint, newest_checkpoint
-from trainer.run.config_file import CONFIG_JSON, config_to_json, differences, saved_config
+from trainer.run.config_file import (
+    CONFIG_JSON,
+    binding_settings,
+    config_to_json,
+    differences,
+    saved_config,
+)
 from trainer.run.growth import growth_problems, movie_digests
 
 #: Digests of the dataset's movies, which distinguish an appended dataset from a different one.
@@ -39,7 +45,7 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
     old = saved_config(run)
     if old is None:
         return None
-    problems = differences(old, config)
+    problems = differences(binding_settings(old), binding_settings(config))
     described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
     problems += _dataset_problems(run, described, dataset, config)
     if problems:

@@ -1,15 +1,18 @@
-"""One run of a study: train it, judge it, measure it; `result.json` is written last.
+"""One run of a study: train, evaluate, measure; `result.json` is written last.
 
-A cell's folder is a run's folder, so a cell that was stopped goes on after its last checkpoint, and
-one whose result is there is not touched again.
+A cell's folder is a run folder, so a stopped cell resumes from its last checkpoint. A cell with a
+result is not run again; its result is used only if it was measured with the same settings, data and
+labels.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from shards_spec.errors import InputError
+from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig
 from trainer.evaluate import judge
-from trainer.run import write_text
+from trainer.ranks import StopSignal
+from trainer.run import binding_settings, differences, write_text
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json
@@ -29,36 +33,45 @@ from trainer.train import train
 RESULT_JSON = "result.json"
 STRIPS = "strips"
 
-#: What is kept of each line of metrics.
+#: Metrics kept of each line.
 CURVES = ("train/loss", "train/within_softmax_mass", "train/within_movie_r1", "train/logit_scale")
+
+
+class StudyStoppedError(ReelshardsError):
+    """SIGTERM stopped a study before its last run was complete; the same command resumes."""
+
+    exit_code = 143
+    prefix = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """What a study knows of one run."""
+    """The results of one run."""
 
     cell: Cell
     folder: Path
+    binding: dict[str, Any]
+    """Everything that the numbers depend on, by name; see `binding_of`."""
     evaluation: dict[str, Any]
-    """As `python -m trainer evaluate --json` gives it."""
+    """As printed by `python -m trainer evaluate --json`."""
     curves: dict[str, list[float | None]]
-    """By name, `step` among them: the figures of `CURVES` over training."""
+    """By name, including `step`: the metrics of `CURVES` over training."""
     similarities: list[dict[str, Any]]
     """See `trainer/study/similarity.py`."""
     examples: list[Example]
     seconds: float
-    """Wall time of the launch that finished the run."""
+    """Wall-clock time of the launch that completed the run."""
     cpu_seconds: float
-    """Processor time of that launch."""
+    """CPU time of that launch."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         values = dataclasses.asdict(self)
         return {**values, "folder": self.folder.name}
 
 
 def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
-    """Where a cell's run lies."""
+    """The run folder of a cell."""
     setting = cell.setting
     name = (
         f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}-{setting.augment}-"
@@ -67,26 +80,50 @@ def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
     return run / corpus.slug / name
 
 
-def load_result(folder: Path) -> CellResult | None:
-    """The result of a finished cell; None where there is none yet."""
+def binding_of(config: TrainConfig, fingerprint: str, labels: Path | None) -> dict[str, Any]:
+    """Everything that the numbers of a run depend on, as JSON values by name."""
+    digest = hashlib.sha256(labels.read_bytes()).hexdigest()[:16] if labels else ""
+    return {
+        **binding_settings(config),
+        "dataset fingerprint": fingerprint,
+        "labels fingerprint": digest,
+    }
+
+
+def load_result(folder: Path, binding: Mapping[str, Any]) -> CellResult | None:
+    """The result of a completed cell; None if there is none yet.
+
+    Raises `InputError`, naming each difference, if it was measured with other settings.
+    """
     path = folder / RESULT_JSON
     if not path.exists():
         return None
     try:
         values = json.loads(path.read_text())
         setting = Setting(**values["cell"]["setting"])
-        return CellResult(
+        result = CellResult(
             cell=Cell(setting=setting, seed=values["cell"]["seed"]),
             folder=folder,
+            binding=values["binding"],
             evaluation=values["evaluation"],
             curves=values["curves"],
             similarities=values["similarities"],
-            examples=[Example.from_json(one) for one in values["examples"]],
+            examples=[Example.from_json(example) for example in values["examples"]],
             seconds=values["seconds"],
             cpu_seconds=values["cpu_seconds"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is broken ({error}); delete it to measure anew") from error
+        raise InputError(
+            f"{path} cannot be used ({type(error).__name__}: {error}): it is corrupt or from "
+            "another version; delete it to measure the run again"
+        ) from error
+    changes = differences(result.binding, binding)
+    if changes:
+        raise InputError(
+            f"{path} was measured with other settings or data: {'; '.join(changes)}; restore them, "
+            "or choose another --run folder"
+        )
+    return result
 
 
 def run_cell(
@@ -97,33 +134,42 @@ def run_cell(
     study: StudyConfig,
     threads: int,
 ) -> None:
-    """Train, judge, measure; what training says goes to `train.log` in the folder.
+    """Train, evaluate, measure; the output of training goes to `train.log` in the folder.
 
-    `threads` 0 leaves torch's as they are. Raises what `train` and `evaluate` raise.
+    `threads` 0 keeps torch's setting. Raises as `train` and `evaluate` do, and `StudyStoppedError`
+    if SIGTERM stopped the training: then there is a checkpoint and no result.
     """
     if threads:
         torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     begin, cpu_begin = time.monotonic(), time.process_time()
-    with (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
-        train(corpus.data, folder, cell_config(recipe, study, cell))
+    config = cell_config(recipe, study, cell)
+    # After the last step the run is finished in any case: evaluation takes seconds.
+    with StopSignal(), (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
+        outcome = train(corpus.data, folder, config)
+        if outcome.steps_done < config.steps:
+            raise StudyStoppedError(
+                f"the run in {folder} was stopped after step {outcome.steps_done} of "
+                f"{config.steps}; run the same command to resume"
+            )
         judged = judge(corpus.data, folder, corpus.labels)
-    config, embedded = judged.trained.config, judged.embedded
-    start_ns = np.array(judged.dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
-    found = examples(embedded, judged.dataset, judged.labels)
-    rows = sorted({row for one in found for row in (one.query, *one.found)})
-    write_strips(folder / STRIPS, strips(judged.dataset, rows, config))
-    result = CellResult(
-        cell=cell,
-        folder=folder,
-        evaluation=judged.evaluation.to_json(),
-        curves=_curves(folder / "metrics.jsonl"),
-        similarities=to_json(similarities(embedded, torch.from_numpy(start_ns), judged.labels)),
-        examples=found,
-        seconds=time.monotonic() - begin,
-        cpu_seconds=time.process_time() - cpu_begin,
-    )
-    write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
+        embedded = judged.embedded
+        start_ns = np.array(judged.dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
+        chosen = examples(embedded, judged.dataset, judged.labels)
+        rows = sorted({row for example in chosen for row in (example.query, *example.results)})
+        write_strips(folder / STRIPS, strips(judged.dataset, rows, config))
+        result = CellResult(
+            cell=cell,
+            folder=folder,
+            binding=binding_of(config, judged.dataset.fingerprint, corpus.labels),
+            evaluation=judged.evaluation.to_json(),
+            curves=_curves(folder / "metrics.jsonl"),
+            similarities=to_json(similarities(embedded, torch.from_numpy(start_ns), judged.labels)),
+            examples=chosen,
+            seconds=time.monotonic() - begin,
+            cpu_seconds=time.process_time() - cpu_begin,
+        )
+        write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
 
 
 def _curves(path: Path) -> dict[str, list[float | None]]:

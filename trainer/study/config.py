@@ -1,10 +1,10 @@
 """Which runs a study compares.
 
-    curve        k clips of a movie in a batch, from none to all of it, at one batch size
-    weight       the same batches with within-movie negatives counted more
-    augment      k = 1 and the largest k with changes that break look and score, and without
-    positives    another moment of the movie as the positive
-    corpora       k = 1 and the largest k on other corpora
+    curve        k clips per movie in a batch, from one to all, at a fixed batch size
+    weight       the same batches with a larger weight on within-movie negatives
+    augment      smallest and largest k with augmentation that hides look and score, and without
+    positives    another clip of the movie as the positive
+    corpora      smallest and largest k on other corpora
 
 A run that several comparisons share is made once.
 """
@@ -23,11 +23,11 @@ from typing import Literal
 from shards_spec.errors import require
 from trainer.config import AugmentConfig, LossConfig, TrainConfig
 
-_require = partial(require, "study")
-
 Comparison = Literal["curve", "weight", "augment", "positives", "corpora"]
 
-#: Changes that hide what a movie's clips share: palette, grade, framing, timbre.
+_require = partial(require, "study")
+
+#: Augmentation that hides what the clips of a movie share: palette, grading, framing, timbre.
 STRONG = AugmentConfig(
     crop_area=0.5,
     brightness=0.5,
@@ -40,7 +40,7 @@ STRONG = AugmentConfig(
     mel_mask=0.2,
     time_mask=0.1,
 )
-#: Nothing is changed, but for where the square lies in the frame: the shortcut is wide open.
+#: No augmentation except the position of the crop: nothing hides what a movie's clips share.
 NONE = AugmentConfig(
     flip=False,
     brightness=0.0,
@@ -58,11 +58,12 @@ class StudyCorpus:
     """A corpus of the study, as shards."""
 
     name: str
-    """What sets it apart, in a few words."""
+    """What distinguishes it, in a few words."""
     data: str
     """URI of the dataset."""
     labels: Path | None = None
-    """CSV of what is shown when; see `trainer/labels.py`. Without it there are no class probes."""
+    """CSV of labelled ranges; see `trainer/evaluate/labels.py`. Without it there are no class
+    probes."""
 
     @property
     def slug(self) -> str:
@@ -72,7 +73,7 @@ class StudyCorpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a run is like, its seed aside."""
+    """The settings of a run that a study varies, apart from its seed."""
 
     corpus: str
     """Name of the corpus."""
@@ -83,11 +84,14 @@ class Setting:
     positives: Literal["clip", "movie"] = "clip"
 
     def describe(self) -> str:
-        """In a few words, the corpus aside."""
+        """In a few words, without the corpus."""
         words = [f"k = {self.clips_per_movie}"]
-        words += [f"weight {self.within_weight:g}"] * (self.within_weight != 1)
-        words += [f"{self.augment} augmentation"] * (self.augment != "none")
-        words += ["positives from the movie"] * (self.positives == "movie")
+        if self.within_weight != 1:
+            words.append(f"weight {self.within_weight:g}")
+        if self.augment != "none":
+            words.append(f"{self.augment} augmentation")
+        if self.positives == "movie":
+            words.append("positives from the movie")
         return ", ".join(words)
 
 
@@ -101,12 +105,12 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """Which runs are compared, and how long they are; all else is the recipe's."""
+    """Which runs are compared, and how long they are; everything else comes from the recipe."""
 
     clips_per_movie: tuple[int, ...] = (1, 4, 16, 64)
     """Values of k; each divides the batch size."""
     batch_size: int = 64
-    """Clips in every batch, whatever k: k = 1 needs as many training movies."""
+    """Clips in every batch, for every k: k = 1 needs as many training movies."""
     steps: int = 600
     """Optimizer steps of each run."""
     seeds: int = 3
@@ -114,31 +118,35 @@ class StudyConfig:
     comparisons: tuple[Comparison, ...] = ("curve", "weight", "augment", "positives", "corpora")
     """What is compared."""
     weight: float = 8.0
-    """Within-movie weight of `weight`."""
+    """Within-movie weight in the comparison `weight`."""
     middle_clips: int = 4
-    """k of `weight` and `positives`; at least 2."""
+    """k in the comparisons `weight` and `positives`; at least 2."""
     workers: int = 0
-    """Runs side by side; 0 for one a CPU core, or one in all with a GPU."""
+    """Concurrent runs; 0 for one per CPU core, or a single one with a GPU."""
 
     def __post_init__(self) -> None:
         ks = self.clips_per_movie
-        odd = [k for k in (*ks, self.middle_clips) if k < 1 or self.batch_size % k]
-        _require(not odd, f"clips per movie {odd} must divide {self.batch_size = }")
-        _require(len(set(ks)) >= 2, f"{self.clips_per_movie = }: two values at least")
-        _require(self.middle_clips >= 2, f"{self.middle_clips = }: at least 2")
-        _require(self.seeds >= 1, f"{self.seeds = }: at least 1")
-        _require(self.steps >= 2, f"{self.steps = }: at least 2")
-        _require(self.workers >= 0, f"{self.workers = }: at least 0")
+        invalid = [str(k) for k in (*ks, self.middle_clips) if k < 1 or self.batch_size % k]
+        _require(
+            not invalid,
+            f"clips-per-movie {', '.join(invalid)} must divide batch-size = {self.batch_size}",
+        )
+        _require(len(set(ks)) >= 2, f"clips-per-movie = {ks}: needs at least two values")
+        _require(self.middle_clips >= 2, f"middle-clips = {self.middle_clips}: must be at least 2")
+        _require(self.seeds >= 1, f"seeds = {self.seeds}: must be at least 1")
+        _require(self.steps >= 2, f"steps = {self.steps}: must be at least 2")
+        _require(self.workers >= 0, f"workers = {self.workers}: must be at least 0")
+        _require(bool(self.comparisons), "comparisons: needs at least one")
 
     def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
-        """Without repeats, the first comparison's first; the first corpus is the main one."""
-        found = dict.fromkeys(
+        """Without repeats, in the order of the comparisons; the first corpus is the main one."""
+        settings = dict.fromkeys(
             setting for name in self.comparisons for setting in self._compared(name, corpora)
         )
-        return list(found)
+        return list(settings)
 
     def cells(self, corpora: list[StudyCorpus]) -> Iterator[Cell]:
-        """Seed by seed: a study that is stopped early has whole comparisons."""
+        """Seed by seed: a study that is stopped early has complete comparisons."""
         for seed, setting in itertools.product(range(self.seeds), self.settings(corpora)):
             yield Cell(setting=setting, seed=seed)
 
@@ -155,25 +163,25 @@ class StudyConfig:
         if name == "weight":
             return [middle, dataclasses.replace(middle, within_weight=self.weight)]
         if name == "augment":
-            return [*ends, *(dataclasses.replace(one, augment="strong") for one in ends)]
+            return [*ends, *(dataclasses.replace(end, augment="strong") for end in ends)]
         if name == "positives":
             return [middle, dataclasses.replace(middle, positives="movie")]
-        return [dataclasses.replace(one, corpus=w.name) for w in corpora for one in ends]
+        return [dataclasses.replace(end, corpus=c.name) for c in corpora for end in ends]
 
 
 def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainConfig:
-    """The settings of one run: the recipe, with what the study decides."""
+    """The settings of one run: the recipe with what the study decides."""
     setting = cell.setting
     k = setting.clips_per_movie
     policy = dataclasses.replace(
         recipe.policy,
         movies_per_batch=study.batch_size // k,
         clips_per_movie=k,
-        # Clip by clip from all over the movie: settings differ in k, not in how clips are mixed.
+        # Every clip is read individually: settings differ in k, not in how clips are mixed.
         reads_per_movie=k,
         schedule="",
     )
-    warmup = min(recipe.optimizer.warmup_steps, study.steps // 2)
+    warmup = min(recipe.optimizer.warmup(recipe.steps), study.steps // 2)
     return dataclasses.replace(
         recipe,
         steps=study.steps,

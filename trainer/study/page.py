@@ -1,4 +1,4 @@
-"""The result page: one HTML file with all in it, for a person who never heard of the idea."""
+"""The result page: one self-contained HTML file, for a reader who is new to the subject."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.study import plots
 from trainer.study.cells import STRIPS, CellResult
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.examples import Example
-from trainer.study.summary import FIGURES, Interval, Summary
+from trainer.study.summary import FIGURES, Interval, Row, Summary
 from trainer.study.verdict import Verdict, curve_rows
 
 PAGE_HTML = "study.html"
@@ -60,29 +60,34 @@ def write_page(
     config: StudyConfig,
     results: list[CellResult],
     summary: Summary,
-    found: Verdict,
+    findings: Verdict,
     about: dict[str, Any],
 ) -> Path:
-    """Draw the plots and write the page beside them; returns its path."""
-    rows = curve_rows(summary, config, corpora)
+    """Draw the plots and write the page; returns its path."""
     folder = run / PLOTS
-    first_seed = {r.cell.setting: r for r in reversed(results)}
-    ends = [first_seed[rows[0].setting], first_seed[found.best]]
-    curve = {row.setting for row in rows}
-    on_curve = [result for result in results if result.cell.setting in curve]
-    plots.plot_curve(folder / "curve.png", rows)
-    plots.plot_loss_and_learning(folder / "loss.png", rows, found.judged_by)
-    plots.plot_training(folder / "training.png", on_curve)
+    first_seed = {result.cell.setting: result for result in reversed(results)}
+    rows = curve_rows(summary, config, corpora)
+    curve_section = ""
+    if findings.best is not None:
+        _plot_curve(folder, rows, results, findings)
+        curve_section = _findings(folder, findings)
+        compared = [rows[0].setting, findings.best]
+    else:
+        compared = [summary.effects[0].baseline, summary.effects[0].changed]
+    ends = [first_seed[setting] for setting in compared]
     plots.plot_similarities(folder / "similarities.png", ends)
-    plots.plot_gaps(folder / "gaps.png", [first_seed[row.setting] for row in rows])
-    plots.plot_effects(folder / "effects.png", summary.effects, found.judged_by)
+    plots.plot_gaps(
+        folder / "gaps.png", [first_seed[row.setting] for row in rows] if curve_section else ends
+    )
+    plots.plot_effects(folder / "effects.png", summary.effects, findings.judged_by)
     body = "\n".join(
         [
-            _opening(config, found),
-            _findings(folder, found),
+            _opening(config, findings),
+            curve_section,
+            _similarities(folder),
             _examples(ends),
-            _others(folder, found),
-            _account(summary, found, about),
+            _others(folder, findings),
+            _account(summary, findings, about),
         ]
     )
     path = run / PAGE_HTML
@@ -96,38 +101,48 @@ def write_page(
     return path
 
 
-def _opening(config: StudyConfig, found: Verdict) -> str:
+def _plot_curve(
+    folder: Path, rows: Sequence[Row], results: Sequence[CellResult], findings: Verdict
+) -> None:
+    curve = {row.setting for row in rows}
+    plots.plot_curve(folder / "curve.png", rows)
+    plots.plot_loss_and_learning(folder / "loss.png", rows, findings.judged_by)
+    on_curve = [result for result in results if result.cell.setting in curve]
+    plots.plot_training(folder / "training.png", on_curve)
+
+
+def _opening(config: StudyConfig, findings: Verdict) -> str:
     low, high = min(config.clips_per_movie), max(config.clips_per_movie)
     size = config.batch_size
     return f"""
 <h1>Does it help to learn from clips of the same movie?</h1>
-<p>A model watches clips of movies and learns, without any labels, which picture belongs to which
-sound. It learns by comparing: the true pair of picture and sound must be more alike than picture
-and sound of <em>different</em> clips, the <em>negatives</em>. Everything depends on where these
-come from. A movie has one look (colours, sets) and one sound (music, room) from start to end. A
-negative from <em>another</em> movie can be told by these alone, without knowing what is shown. A
-negative from the <em>same</em> movie cannot.</p>
+<p>A model sees clips of movies and learns, without any labels, which video belongs to which audio.
+It learns by comparison: the true pair of video and audio must be more similar than video and audio
+of <em>different</em> clips, the <em>negatives</em>. Everything depends on where these come from. A
+movie has one look (colors, sets) and one score (music, rooms) from start to end. A negative from
+<em>another</em> movie can be recognized by these alone, without knowing what is shown. A negative
+from the <em>same</em> movie cannot.</p>
 <div class="batches">
 {_batch_drawing(low, size)}
 {_batch_drawing(high, size)}
 </div>
-<p>So we trained the same small model again and again, with batches of {size} clips that differ in
-one thing: k, how many of them come from one movie. Afterwards we asked, on movies that no model had
-seen, what its features know: <b>what is shown</b> (class probe: that is meaning), and <b>which
-movie it is</b> (movie probe: that is look and score).</p>
-<div class="verdict">{escape(found.headline)}</div>
+<p>So we trained the same model repeatedly, with batches of {size} clips that differ only in k, the
+number of clips from one movie. Then we measured, on movies that no model had seen, what its
+features encode: <b>what is shown</b> (class probe: meaning), and <b>which movie it is</b> (movie
+probe: look and score).</p>
+<div class="verdict">{escape(findings.headline)}</div>
 """
 
 
 def _batch_drawing(k: int, size: int) -> str:
-    """A batch as squares, a colour a movie."""
+    """A batch as squares, one color per movie."""
     per_row = 16
     cells = []
-    for place in range(size):
-        hue = (place // k) * 137.508 % 360
-        x, y = (place % per_row) * 15, (place // per_row) * 15
-        colour = f"hsl({hue:.0f} 55% 58%)"
-        cells.append(f"<rect x='{x}' y='{y}' width='13' height='13' rx='2' fill='{colour}'/>")
+    for index in range(size):
+        hue = (index // k) * 137.508 % 360
+        x, y = (index % per_row) * 15, (index // per_row) * 15
+        color = f"hsl({hue:.0f} 55% 58%)"
+        cells.append(f"<rect x='{x}' y='{y}' width='13' height='13' rx='2' fill='{color}'/>")
     movies = size // k
     height = 15 * -(-size // per_row)
     return (
@@ -139,38 +154,42 @@ def _batch_drawing(k: int, size: int) -> str:
 
 
 CURVE = (
-    "Points are means over seeds with 95 % intervals, small dots the single runs, dotted lines "
-    "chance. All on held-out movies but for the loss."
+    "Points are means over seeds with 95 % intervals, small dots are single runs, dotted lines are "
+    "chance. All on held-out movies except the loss."
 )
 LOSS = (
-    "One point a run. With negatives that look and score can tell, the task is easy and the loss "
-    "low; that says nothing about meaning."
+    "One point per run. If look and score suffice to recognize negatives, the task is easy and the "
+    "loss low; that says nothing about meaning."
 )
 TRAINING = (
-    "One line a run. The softmax mass says how much of the loss's attention goes to clips of the "
-    "same movie."
+    "One line per run. The softmax mass is the share of the loss's attention on clips of the same "
+    "movie."
 )
 SIMILARITIES = (
-    "How alike picture and sound of two clips are to the model, for pairs of each kind. A model of "
-    "meaning keeps classes apart, whatever the movie; a model of movies keeps movies apart, "
-    "whatever is shown. Dotted: means."
+    "Similarity of video and audio of two clips, for pairs of each kind. A model of meaning "
+    "separates classes, whatever the movie; a model of movies separates movies, whatever is shown. "
+    "Dotted: means."
 )
 EFFECTS = (
-    "Each line: what one change does on its own. Right of zero is better. Bars are 95 % intervals "
-    "over seeds, paired."
+    "Each line is the effect of one change. Right of zero is better. Bars are 95 % intervals over "
+    "seeds, paired."
 )
 
 
-def _findings(folder: Path, found: Verdict) -> str:
-    points = "".join(f"<li>{escape(point)}</li>" for point in found.points)
+def _findings(folder: Path, findings: Verdict) -> str:
+    points = "".join(f"<li>{escape(point)}</li>" for point in findings.points)
     return f"""
-<h2>What more clips of a movie change</h2>
+<h2>What more clips per movie change</h2>
 {_figure(folder / "curve.png", CURVE)}
 <ul>{points}</ul>
-<h2>The loss, and what was learnt</h2>
+<h2>The loss, and what was learned</h2>
 {_figure(folder / "loss.png", LOSS, narrow=True)}
-{_figure(folder / "training.png", TRAINING)}
-<h2>What lies near what</h2>
+{_figure(folder / "training.png", TRAINING)}"""
+
+
+def _similarities(folder: Path) -> str:
+    return f"""
+<h2>What is similar to what</h2>
 {_figure(folder / "similarities.png", SIMILARITIES)}
 {_figure(folder / "gaps.png", "The same by distance in time.", narrow=True)}
 """
@@ -178,56 +197,57 @@ def _findings(folder: Path, found: Verdict) -> str:
 
 def _examples(ends: Sequence[CellResult]) -> str:
     parts = [
-        "<h2>What is found for a sound</h2>",
-        "<p>The sound of a held-out clip is given, the pictures of all held-out clips are "
-        "searched; best first. Dark green: the very clip. Light green: another clip of the same "
-        "class. Red: something else.</p>",
+        "<h2>Retrieved clips</h2>",
+        "<p>Given the audio of a held-out clip, the videos of all held-out clips are searched; "
+        "best first. Dark green: the clip itself. Light green: another clip of the same class. "
+        "Red: any other clip.</p>",
     ]
     for result in ends:
         parts.append(
             f"<div class='example head'><div>{escape(result.cell.setting.describe())}</div>"
             "<div>first</div><div>second</div><div>third</div><div>fourth</div></div>"
         )
-        parts += [_example(result.folder, one) for one in result.examples]
+        parts += [_example(result.folder, example) for example in result.examples]
     return "\n".join(parts)
 
 
-def _example(folder: Path, one: Example) -> str:
+def _example(folder: Path, example: Example) -> str:
     query = (
-        f"{escape(one.label.get(one.query, 'no label'))}<br>"
-        f"<span class='soft'>{escape(one.movie[one.query])}</span>"
+        f"{escape(example.label.get(example.query, 'no label'))}<br>"
+        f"<span class='soft'>{escape(example.movie[example.query])}</span>"
     )
     cells = [
-        f"<div class='clip'>sound of<br>{_image(folder / STRIPS / f'{one.query}.png')}{query}</div>"
+        "<div class='clip'>audio of<br>"
+        f"{_image(folder / STRIPS / f'{example.query}.png')}{query}</div>"
     ]
-    for row in one.found:
-        label = one.label.get(row, "no label")
-        kind = "own" if row == one.query else "wrong"
-        if row != one.query and label == one.label.get(one.query):
+    for row in example.results:
+        label = example.label.get(row, "no label")
+        kind = "own" if row == example.query else "wrong"
+        if row != example.query and label == example.label.get(example.query):
             kind = "alike"
         cells.append(
             f"<div class='clip {kind}'>{_image(folder / STRIPS / f'{row}.png')}{escape(label)}<br>"
-            f"<span class='soft'>{escape(one.movie[row])}</span></div>"
+            f"<span class='soft'>{escape(example.movie[row])}</span></div>"
         )
     return f"<div class='example'>{''.join(cells)}</div>"
 
 
-def _others(folder: Path, found: Verdict) -> str:
+def _others(folder: Path, findings: Verdict) -> str:
     groups = "".join(
         f"<h3>{escape(name.capitalize())}</h3><ul>"
         f"{''.join(f'<li>{escape(line)}</li>' for line in lines) or '<li>none</li>'}</ul>"
-        for name, lines in found.effects.items()
+        for name, lines in findings.effects.items()
     )
     return f"""
 <h2>When it helps, and when it does not</h2>
 {_figure(folder / "effects.png", EFFECTS)}
-<p>Differences in {escape(plots.kind_of(found.judged_by[0]))}, with 95 % intervals; better or worse
-means in both modalities.</p>
+<p>Differences in {escape(plots.kind_of(findings.judged_by[0]))}, with 95 % intervals; better and
+worse mean in both modalities.</p>
 {groups}
 """
 
 
-def _account(summary: Summary, found: Verdict, about: dict[str, Any]) -> str:
+def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
     head = "".join(f"<th>{escape(f.title)}</th>" for f in FIGURES)
     rows = []
     for row in summary.rows:
@@ -244,18 +264,18 @@ def _account(summary: Summary, found: Verdict, about: dict[str, Any]) -> str:
         for corpus in about["corpora"]
     )
     return f"""
-<h2>All figures</h2>
+<h2>All numbers</h2>
 <div class="wide"><table><tr><th>corpus</th><th>setting</th><th>loss</th>{head}</tr>{"".join(rows)}
 <tr><td>{escape(summary.rows[0].setting.corpus)}</td><td>chance</td><td></td>{chance}</tr></table></div>
-<h2>How it was made</h2>
-<p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds a
-setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in all, on {escape(about["hardware"])},
+<h2>How it was measured</h2>
+<p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds per
+setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in total, on {escape(about["hardware"])},
 {about["date"]}; reelshards {about["versions"]["reelshards"]}, torch
-{escape(about["versions"]["torch"])}. All settings stand in <code>study.json</code>.</p>
+{escape(about["versions"]["torch"])}. All settings are in <code>study.json</code>.</p>
 <ul>{corpora}</ul>
-<ul>{"".join(f"<li>{escape(text)}</li>" for text in found.caveats)}</ul>
-<p class="soft">The question is that of arXiv:2205.00073. Films, models, settings and all figures
-here are ours; none is that paper's.</p>
+<ul>{"".join(f"<li>{escape(text)}</li>" for text in findings.caveats)}</ul>
+<p class="soft">The question comes from arXiv:2205.00073. Movies, models, settings and all numbers
+here are our own; none comes from that paper.</p>
 """
 
 

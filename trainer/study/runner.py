@@ -1,7 +1,7 @@
-"""All runs of a study, side by side in processes of their own; then the summary and the page.
+"""All runs of a study, concurrently in their own processes; then the summary and the page.
 
-A study is a folder. Launching it again keeps finished runs and goes on with the others; a folder
-that holds a study with other settings is refused by the runs themselves, each difference named.
+A study is a folder. Launching it again keeps completed runs and resumes the others; a folder that
+contains a study with other settings, data or labels is refused, naming each difference.
 """
 
 from __future__ import annotations
@@ -10,26 +10,31 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from shards_spec.cli import version
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.reader import open_dataset
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.plan import ClipIndex, plan_epoch
-from trainer.ranks import default_device
-from trainer.run import config_to_json, write_text
-from trainer.study.cells import CellResult, cell_folder, load_result, run_cell
+from trainer.ranks import StopSignal, default_device
+from trainer.run import write_text
+from trainer.study.account import describe, to_markdown
+from trainer.study.cells import (
+    CellResult,
+    StudyStoppedError,
+    binding_of,
+    cell_folder,
+    load_result,
+    run_cell,
+)
 from trainer.study.config import Cell, StudyConfig, StudyCorpus, cell_config
 from trainer.study.page import PAGE_HTML, write_page
 from trainer.study.summary import Summary, summarise
@@ -37,9 +42,14 @@ from trainer.study.verdict import Verdict, verdict
 
 STUDY_JSON, STUDY_MD = "study.json", "study.md"
 
+#: How often a study with several processes checks whether it should stop, seconds.
+_POLL_SECONDS = 1.0
+
 
 class StudyError(ReelshardsError):
     """A run of a study failed; the message names it."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,160 +69,179 @@ class Outcome:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """A table for people."""
         return [self.summary.to_markdown(), "", self.verdict.headline, f"page: {self.page}"]
 
 
-def to_markdown(found: Verdict, summary: Summary, about: dict[str, Any]) -> str:
-    """The findings as text, with all figures."""
-    return "\n".join(
-        [
-            "# Within-movie negatives: what they change",
-            "",
-            f"{about['date']}, {about['hardware']}, torch {about['versions']['torch']}; "
-            f"{about['num_runs']} runs of {about['study']['steps']} steps, "
-            f"{about['cpu_seconds'] / 3600:.2f} CPU hours. Pictures are in `{PAGE_HTML}`.",
-            "",
-            f"**{found.headline}**",
-            "",
-            *(f"- {point}" for point in found.points),
-            "",
-            *(
-                line
-                for name, lines in found.effects.items()
-                for line in (
-                    f"{name.capitalize()}:",
-                    "",
-                    *(f"- {one}" for one in lines or ["none"]),
-                    "",
-                )
-            ),
-            "How far this carries:",
-            "",
-            *(f"- {caveat}" for caveat in found.caveats),
-            "",
-            summary.to_markdown(),
-            "",
-        ]
-    )
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run of the study."""
+
+    cell: Cell
+    corpus: StudyCorpus
+    folder: Path
+    binding: dict[str, Any]
+    """What a result in that folder must have been measured with."""
+
+    def result(self) -> CellResult | None:
+        """The result, if the run is complete. Raises `InputError` for one of another study."""
+        return load_result(self.folder, self.binding)
 
 
 def study(
     corpora: list[StudyCorpus], run: Path, recipe: TrainConfig, config: StudyConfig
 ) -> Outcome:
-    """Make all runs that are not there yet, then `study.json`, `study.md` and the page.
+    """Make all missing runs, then `study.json`, `study.md` and the page.
 
-    Raises `InputError` when a dataset cannot serve the batches, `StudyError` when a run failed.
+    Raises:
+        InputError: a dataset cannot provide the batches, or the folder contains another study.
+        StudyError: a run failed.
+        StudyStoppedError: SIGTERM arrived; completed runs are kept.
     """
     begin = time.monotonic()
-    check_corpora(corpora, recipe, config)
-    by_name = {corpus.name: corpus for corpus in corpora}
-    cells = list(config.cells(corpora))
-    folders = {cell: cell_folder(run, by_name[cell.setting.corpus], cell) for cell in cells}
-    missing = [cell for cell in cells if load_result(folders[cell]) is None]
-    say(f"{len(cells)} runs of {config.steps} steps, {len(cells) - len(missing)} of them are there")
-    jobs = [(folders[cell], by_name[cell.setting.corpus], cell) for cell in missing]
-    for cell in _run_all(jobs, recipe, config):
-        result = load_result(folders[cell])
+    fingerprints = check_corpora(corpora, recipe, config)
+    jobs = [
+        _job(run, corpora, recipe, config, cell, fingerprints) for cell in config.cells(corpora)
+    ]
+    missing = [job for job in jobs if job.result() is None]
+    num_done = len(jobs) - len(missing)
+    say(f"{len(jobs)} runs of {config.steps} steps, {num_done} of them already complete")
+    for job in _run_all(missing, recipe, config):
+        result = job.result()
         assert result is not None
-        number = sum(load_result(folder) is not None for folder in folders.values())
-        say(f"[{number}/{len(cells)}] {_line(result)}")
-    results = [result for cell in cells if (result := load_result(folders[cell]))]
+        num_done += 1
+        say(f"[{num_done}/{len(jobs)}] {_line(result)}")
+    results = [result for job in jobs if (result := job.result())]
     summary = summarise(config, corpora, results)
-    found = verdict(summary, config, corpora)
+    findings = verdict(summary, config, corpora)
     about = describe(corpora, recipe, config, results, time.monotonic() - begin)
-    values = {**about, "verdict": dataclasses.asdict(found), **summary.to_json()}
+    values = {**about, "verdict": dataclasses.asdict(findings), **summary.to_json()}
     write_text(run / STUDY_JSON, json.dumps(values, indent=1) + "\n")
-    write_text(run / STUDY_MD, to_markdown(found, summary, about))
-    write_page(run, corpora, config, results, summary, found, about)
-    return Outcome(summary=summary, verdict=found, page=run / PAGE_HTML)
+    write_text(run / STUDY_MD, to_markdown(findings, summary, about))
+    write_page(run, corpora, config, results, summary, findings, about)
+    return Outcome(summary=summary, verdict=findings, page=run / PAGE_HTML)
 
 
-def check_corpora(corpora: list[StudyCorpus], recipe: TrainConfig, config: StudyConfig) -> None:
-    """Raise `InputError` before the first run when a corpus cannot serve some setting."""
+def check_corpora(
+    corpora: list[StudyCorpus], recipe: TrainConfig, config: StudyConfig
+) -> dict[str, str]:
+    """The fingerprint of each corpus by name.
+
+    Raises `InputError` before the first run if a corpus cannot provide some setting's batches.
+    """
     if len({corpus.slug for corpus in corpora}) < len(corpora):
-        raise InputError(f"study: corpora need different names: {[w.name for w in corpora]}")
+        raise InputError(
+            f"study: corpora need different names, not {', '.join(c.name for c in corpora)}"
+        )
+    fingerprints = {}
     for corpus in corpora:
         dataset = open_dataset(corpus.data)
+        fingerprints[corpus.name] = dataset.fingerprint
         for setting in config.settings(corpora):
             if setting.corpus == corpus.name:
                 policy = cell_config(recipe, config, Cell(setting=setting, seed=0)).policy
-                # Raises when not even one batch can be made.
+                # Raises if not even one batch is possible.
                 plan_epoch(ClipIndex.from_dataset(dataset, policy), policy, seed=0, epoch=0)
+    return fingerprints
 
 
-def describe(
+def _job(
+    run: Path,
     corpora: list[StudyCorpus],
     recipe: TrainConfig,
     config: StudyConfig,
-    results: list[CellResult],
-    seconds: float,
-) -> dict[str, Any]:
-    """What a reader of the figures must know: what was run, where, for how long."""
-    return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "hardware": f"{os.cpu_count()} CPU cores, {_processor()}, device {_device_name()}",
-        "versions": {
-            "reelshards": version(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "study": dataclasses.asdict(config),
-        "corpora": [{"name": corpus.name, "data": corpus.data} for corpus in corpora],
-        "recipe": config_to_json(recipe),
-        "num_runs": len(results),
-        "launch_seconds": round(seconds, 1),
-        "run_seconds": round(sum(result.seconds for result in results), 1),
-        "cpu_seconds": round(sum(result.cpu_seconds for result in results), 1),
-    }
+    cell: Cell,
+    fingerprints: dict[str, str],
+) -> Job:
+    corpus = next(corpus for corpus in corpora if corpus.name == cell.setting.corpus)
+    settings = cell_config(recipe, config, cell)
+    return Job(
+        cell=cell,
+        corpus=corpus,
+        folder=cell_folder(run, corpus, cell),
+        binding=binding_of(settings, fingerprints[corpus.name], corpus.labels),
+    )
 
 
-def _run_all(
-    jobs: list[tuple[Path, StudyCorpus, Cell]], recipe: TrainConfig, config: StudyConfig
-) -> Iterator[Cell]:
-    """The cells as they are finished."""
+def _run_all(jobs: list[Job], recipe: TrainConfig, config: StudyConfig) -> Iterator[Job]:
+    """The jobs as they complete."""
     has_gpu = default_device().type == "cuda"
     num_cores = len(os.sched_getaffinity(0))
     num_workers = min(config.workers or (1 if has_gpu else num_cores), max(1, len(jobs)))
-    # One thread a run wastes the least, and keeps its figures the same beside any number of others.
+    # One thread per run wastes the least, and gives equal numbers with any number of workers.
     threads = 0 if has_gpu else 1
-    if num_workers == 1:
-        for folder, corpus, cell in jobs:
-            run_cell(folder, corpus, cell, recipe, config, threads)
-            yield cell
-        return
+    with StopSignal() as signal:
+        if num_workers > 1:
+            yield from _run_in_processes(jobs, recipe, config, threads, num_workers, signal)
+            return
+        for job in jobs:
+            if signal.is_set:
+                raise StudyStoppedError(_STOPPED)
+            run_cell(job.folder, job.corpus, job.cell, recipe, config, threads)
+            yield job
+
+
+_STOPPED = "the study was stopped by SIGTERM; run the same command to resume"
+
+
+def _run_in_processes(
+    jobs: list[Job],
+    recipe: TrainConfig,
+    config: StudyConfig,
+    threads: int,
+    num_workers: int,
+    signal: StopSignal,
+) -> Iterator[Job]:
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
         submit: Callable[..., Future[None]] = pool.submit
-        under_way = {
-            submit(run_cell, folder, corpus, cell, recipe, config, threads): (folder, cell)
-            for folder, corpus, cell in jobs
+        running = {
+            submit(run_cell, job.folder, job.corpus, job.cell, recipe, config, threads): job
+            for job in jobs
         }
         try:
-            while under_way:
-                for done in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    folder, cell = under_way.pop(done)
-                    _result_of(done, folder)
-                    yield cell
-        except BaseException:
+            while running:
+                for done in wait(running, _POLL_SECONDS, return_when=FIRST_COMPLETED).done:
+                    job = running.pop(done)
+                    _require_success(done, job.folder)
+                    yield job
+                if signal.is_set:
+                    raise StudyStoppedError(_STOPPED)
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, StudyStoppedError):
+                _stop(set(multiprocessing.active_children()) - others)
             raise
 
 
-def _result_of(done: Future[None], folder: Path) -> None:
+def _stop(workers: set[BaseProcess]) -> None:
+    """Have every run save a checkpoint and end.
+
+    A worker whose run has ended may take up another one that the pool had already handed out, so
+    the signal is repeated until all workers are gone.
+    """
+    while workers:
+        for process in workers:
+            process.terminate()
+        time.sleep(_POLL_SECONDS)
+        workers = {process for process in workers if process.is_alive()}
+
+
+def _require_success(done: Future[None], folder: Path) -> None:
     try:
         done.result()
-    except InputError:
+    except (InputError, StudyStoppedError):
         raise
     except BrokenProcessPool as error:
         raise StudyError(
-            "a run's process was killed, probably for lack of memory; launch the study again with "
-            "fewer --workers: finished runs are kept"
+            "the process of a run was killed, probably for lack of memory; launch the study again "
+            "with fewer --workers: completed runs are kept"
         ) from error
-    except Exception as error:  # whatever a run raises stops the study, with the run's name
+    except Exception as error:  # whatever a run raises stops the study and names the run
         raise StudyError(
             f"the run in {folder} failed: {type(error).__name__}: {error}; see {folder}/train.log; "
-            "launched again, the study goes on from its last checkpoint"
+            "run the same command to resume the study"
         ) from error
 
 
@@ -225,17 +254,3 @@ def _line(result: CellResult) -> str:
         f"{setting.corpus}: {setting.describe()}, seed {result.cell.seed}: class probe "
         f"{probes or '-'}; {result.seconds:.0f} s"
     )
-
-
-def _device_name() -> str:
-    device = default_device()
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -1,16 +1,19 @@
-"""How near the two views of clips lie, by how the clips are related: histograms of cosines.
+"""How similar the two views of clips are, by how the clips are related: histograms of cosines.
 
     positive        a clip's own two views
     within, by gap  different clips of one movie, by the time between their starts
     cross           clips of different movies
-    same class      ... of one class, and the rest; both of different movies
+    class           the same split again by whether the classes are equal
 
-Shape suffixes: N clips, D embedding size.
+Memory is bounded: pairs are counted a block of rows at a time, and of more than `MAX_CLIPS` clips
+only every n-th is used.
+
+Shape suffixes: N clips, R rows of a block, D embedding size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,12 @@ from trainer.evaluate import EmbeddedClips
 GAPS = (6.0, 30.0)
 
 NUM_BINS = 50
+
+#: More clips than this are thinned out evenly: 20,000 give 400 million pairs.
+MAX_CLIPS = 20_000
+
+#: Pairs compared at a time.
+MAX_PAIRS = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,46 +49,105 @@ def similarities(
     embedded: EmbeddedClips, start_ns_N: torch.Tensor, labels: Sequence[str | None] | None
 ) -> list[Histogram]:
     """Histograms of video-to-audio cosines; kinds without a pair are left out."""
-    cosine_NN = embedded.video @ embedded.audio.T
-    own_NN = torch.eye(len(cosine_NN), dtype=torch.bool)
-    same_NN = embedded.movie[:, None] == embedded.movie[None, :]
-    gap_NN = (start_ns_N[:, None] - start_ns_N[None, :]).abs() / NANOSECONDS
-    within_NN = same_NN & ~own_NN
-    near, far = GAPS
-    kinds = {
-        "positive": own_NN,
-        f"same movie, less than {near:g} s apart": within_NN & (gap_NN < near),
-        f"same movie, {near:g} to {far:g} s apart": within_NN & (gap_NN >= near) & (gap_NN < far),
-        f"same movie, {far:g} s apart or more": within_NN & (gap_NN >= far),
-        "other movie": ~same_NN,
-    }
-    if labels is not None:
-        number = {name: place for place, name in enumerate(sorted({n for n in labels if n}))}
-        label_N = torch.tensor([number[name] if name else -1 for name in labels])
-        known_NN = (label_N >= 0)[:, None] & (label_N >= 0)[None, :]
-        alike_NN = label_N[:, None] == label_N[None, :]
-        kinds["other movie, same class"] = ~same_NN & known_NN & alike_NN
-        kinds["other movie, other class"] = ~same_NN & known_NN & ~alike_NN
-        kinds["same movie, same class"] = within_NN & known_NN & alike_NN
-        kinds["same movie, other class"] = within_NN & known_NN & ~alike_NN
-    return [_histogram(kind, cosine_NN[mask]) for kind, mask in kinds.items() if mask.any()]
+    step = -(-len(embedded.clip) // MAX_CLIPS) or 1
+    clips = _Clips(
+        video=embedded.video[::step],
+        audio=embedded.audio[::step],
+        movie=embedded.movie[::step],
+        start_ns=start_ns_N[::step],
+        label=None if labels is None else _numbers(labels[::step]),
+    )
+    totals: dict[str, _Total] = {}
+    rows = max(1, MAX_PAIRS // max(1, len(clips.movie)))
+    for first in range(0, len(clips.movie), rows):
+        cosine_RN = clips.video[first : first + rows] @ clips.audio.T
+        for kind, mask_RN in _kinds(clips, first, len(cosine_RN)):
+            totals.setdefault(kind, _Total()).add(cosine_RN[mask_RN])
+    return [total.histogram(kind) for kind, total in totals.items() if total.num_pairs]
 
 
 def to_json(histograms: Sequence[Histogram]) -> list[dict[str, Any]]:
-    """Plain values."""
+    """JSON values."""
     return [
-        {"kind": one.kind, "mean": one.mean, "num_pairs": one.num_pairs, "shares": one.shares}
-        for one in histograms
+        {
+            "kind": histogram.kind,
+            "mean": histogram.mean,
+            "num_pairs": histogram.num_pairs,
+            "shares": histogram.shares,
+        }
+        for histogram in histograms
     ]
 
 
-def _histogram(kind: str, cosine: torch.Tensor) -> Histogram:
-    # Rounding may carry a unit vector's cosine with itself past 1.
-    counts = torch.histc(cosine.clamp(-1, 1), bins=NUM_BINS, min=-1, max=1)
-    shares = (counts / len(cosine)).tolist()
-    return Histogram(
-        kind=kind,
-        mean=float(cosine.mean()),
-        num_pairs=len(cosine),
-        shares=[round(share, 6) for share in shares],
+@dataclass(frozen=True, kw_only=True)
+class _Clips:
+    video: torch.Tensor
+    """(N, D) float32, unit length."""
+    audio: torch.Tensor
+    """(N, D) float32, unit length."""
+    movie: torch.Tensor
+    """(N,) int64."""
+    start_ns: torch.Tensor
+    """(N,) int64."""
+    label: torch.Tensor | None
+    """(N,) int64; -1 for an unlabelled clip."""
+
+
+class _Total:
+    """Counts of one kind of pair, added up over blocks."""
+
+    def __init__(self) -> None:
+        self.num_pairs = 0
+        self._sum = 0.0
+        self._counts = torch.zeros(NUM_BINS, dtype=torch.float64)
+
+    def add(self, cosine: torch.Tensor) -> None:
+        """Count the cosines of a block."""
+        if not len(cosine):
+            return
+        self.num_pairs += len(cosine)
+        self._sum += float(cosine.double().sum())
+        # Rounding may make the cosine of a unit vector with itself exceed 1.
+        self._counts += torch.histc(cosine.clamp(-1, 1), bins=NUM_BINS, min=-1, max=1).double()
+
+    def histogram(self, kind: str) -> Histogram:
+        """The result; at least one pair must have been counted."""
+        shares = (self._counts / self.num_pairs).tolist()
+        return Histogram(
+            kind=kind,
+            mean=self._sum / self.num_pairs,
+            num_pairs=self.num_pairs,
+            shares=[round(share, 6) for share in shares],
+        )
+
+
+def _kinds(clips: _Clips, first: int, num_rows: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each kind with its pairs among the rows from `first` on: (R, N) bool."""
+    rows = slice(first, first + num_rows)
+    own_RN = torch.zeros(num_rows, len(clips.movie), dtype=torch.bool)
+    own_RN[torch.arange(num_rows), torch.arange(first, first + num_rows)] = True
+    same_RN = clips.movie[rows, None] == clips.movie[None, :]
+    gap_RN = (clips.start_ns[rows, None] - clips.start_ns[None, :]).abs() / NANOSECONDS
+    within_RN = same_RN & ~own_RN
+    near, far = GAPS
+    yield "positive", own_RN
+    yield f"same movie, less than {near:g} s apart", within_RN & (gap_RN < near)
+    yield (
+        f"same movie, {near:g} to {far:g} s apart",
+        within_RN & (gap_RN >= near) & (gap_RN < far),
     )
+    yield f"same movie, {far:g} s apart or more", within_RN & (gap_RN >= far)
+    yield "other movie", ~same_RN
+    if clips.label is None:
+        return
+    known_RN = (clips.label[rows, None] >= 0) & (clips.label[None, :] >= 0)
+    equal_RN = clips.label[rows, None] == clips.label[None, :]
+    yield "other movie, same class", ~same_RN & known_RN & equal_RN
+    yield "other movie, other class", ~same_RN & known_RN & ~equal_RN
+    yield "same movie, same class", within_RN & known_RN & equal_RN
+    yield "same movie, other class", within_RN & known_RN & ~equal_RN
+
+
+def _numbers(labels: Sequence[str | None]) -> torch.Tensor:
+    number = {name: index for index, name in enumerate(sorted({name for name in labels if name}))}
+    return torch.tensor([number[name] if name else -1 for name in labels])

@@ -1,7 +1,7 @@
-"""Figures over seeds: means with intervals, and the effect of each setting against its baseline.
+"""Results over seeds: means with intervals, and the effect of each setting against its baseline.
 
-Intervals are 95 % by Student's t over the seeds: they speak of training again on the same movies,
-not of other movies. Effects are paired by seed, as runs of a seed begin with the same weights.
+Intervals are 95 % by Student's t over the seeds: they cover training again on the same movies, not
+other movies. Effects are paired by seed, because runs of a seed start from the same weights.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from trainer.study.cells import CellResult
 from trainer.study.config import Setting, StudyConfig, StudyCorpus
 
-#: Quantile 0.975 of Student's t by degrees of freedom, from 1; further ones are the normal's 1.960
-#: to two digits. Any table of the distribution has them.
+#: Quantile 0.975 of Student's t by degrees of freedom, from 1; beyond the table the normal's 1.96
+#: is used. Any table of the distribution has them.
 T_975 = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
@@ -89,7 +89,7 @@ class Interval:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     def text(self, *, sign: bool = False) -> str:
@@ -116,7 +116,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What a change of one thing does to each figure."""
+    """What a change of one setting does to each figure."""
 
     name: str
     baseline: Setting
@@ -127,17 +127,17 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What came out."""
+    """All settings and effects."""
 
     rows: list[Row]
     effects: list[Effect]
 
     def row(self, setting: Setting) -> Row | None:
-        """That of a setting, if it was run."""
+        """The row of a setting, if it was run."""
         return next((row for row in self.rows if row.setting == setting), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; intervals that do not exist are null."""
+        """JSON values; intervals that do not exist are null."""
         values = {
             "rows": [asdict(r) for r in self.rows],
             "effects": [asdict(e) for e in self.effects],
@@ -146,7 +146,7 @@ class Summary:
         return plain
 
     def to_markdown(self) -> str:
-        """A table of all settings, and one of effects."""
+        """A table of all settings and a table of effects."""
         head = ["corpus", "setting", "loss", *(figure.title for figure in FIGURES)]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in self.rows:
@@ -178,7 +178,7 @@ def summarise(
     for result in results:
         by_setting.setdefault(result.cell.setting, []).append(result)
     return Summary(
-        rows=[_row(setting, found) for setting, found in by_setting.items()],
+        rows=[_row(setting, group) for setting, group in by_setting.items()],
         effects=[
             _effect(name, by_setting[baseline], by_setting[changed])
             for name, baseline, changed in _pairs(config, corpora)
@@ -190,49 +190,49 @@ def summarise(
 def figure_value(
     evaluation: dict[str, Any], figure: Figure, *, chance: bool = False
 ) -> float | None:
-    """A number of an evaluation's JSON; None where it was not measured."""
+    """A number of an evaluation's JSON; None if it was not measured."""
     if figure.kind != "retrieval":
         probe = evaluation[figure.kind].get(figure.which[0])
         return None if probe is None else float(probe["chance" if chance else "accuracy"])
-    for one in evaluation["retrieval"]["results"]:
-        if (one["direction"], one["gallery"]) == figure.which:
-            return float(one["chance_over_clips" if chance else "over_clips"]["r1"])
+    for result in evaluation["retrieval"]["results"]:
+        if (result["direction"], result["gallery"]) == figure.which:
+            return float(result["chance_over_clips" if chance else "over_clips"]["r1"])
     return None
 
 
 def _pairs(config: StudyConfig, corpora: list[StudyCorpus]) -> list[tuple[str, Setting, Setting]]:
-    """Effects by name: baseline and what is set against it, one thing changed."""
+    """Effects by name: baseline and changed setting, which differ in one value."""
     ks = sorted(set(config.clips_per_movie))
     low, high = ks[0], ks[-1]
     main = corpora[0].name
 
-    def one(k: int, corpus: str = main, **changes: Any) -> Setting:
+    def setting(k: int, corpus: str = main, **changes: Any) -> Setting:
         return Setting(corpus=corpus, clips_per_movie=k, **changes)
 
     middle = config.middle_clips
     return [
-        *((f"k = {k} instead of {low}", one(low), one(k)) for k in ks[1:]),
+        *((f"k = {k} instead of {low}", setting(low), setting(k)) for k in ks[1:]),
         (
             f"within-movie weight {config.weight:g} at k = {middle}",
-            one(middle),
-            one(middle, within_weight=config.weight),
+            setting(middle),
+            setting(middle, within_weight=config.weight),
         ),
         (
             f"positives from the movie at k = {middle}",
-            one(middle),
-            one(middle, positives="movie"),
+            setting(middle),
+            setting(middle, positives="movie"),
         ),
         *(
-            (f"strong augmentation at k = {k}", one(k), one(k, augment="strong"))
+            (f"strong augmentation at k = {k}", setting(k), setting(k, augment="strong"))
             for k in (low, high)
         ),
         (
             f"k = {high} instead of {low}, both with strong augmentation",
-            one(low, augment="strong"),
-            one(high, augment="strong"),
+            setting(low, augment="strong"),
+            setting(high, augment="strong"),
         ),
         *(
-            (f"k = {high} instead of {low}, {w.name}", one(low, w.name), one(high, w.name))
+            (f"k = {high} instead of {low}, {w.name}", setting(low, w.name), setting(high, w.name))
             for w in corpora[1:]
         ),
     ]
@@ -292,7 +292,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

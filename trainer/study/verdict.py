@@ -1,5 +1,5 @@
-"""The findings in words, from the figures alone: what a reader should take away, also where nothing
-or the opposite was found."""
+"""The findings in words, from the numbers alone: what a reader should take away, also if nothing or
+the opposite was found."""
 
 from __future__ import annotations
 
@@ -13,27 +13,36 @@ TITLES = {figure.key: figure.title for figure in FIGURES}
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What came out, in sentences."""
+    """The findings in sentences."""
 
     headline: str
     points: list[str]
-    """What supports, bounds or contradicts the headline: the curve over k."""
+    """What supports, qualifies or contradicts the headline: the curve over k."""
     effects: dict[str, list[str]]
     """What other changes do, with effect sizes: `better`, `unclear or mixed`, `worse`."""
     caveats: list[str]
-    """How far the figures carry."""
-    best: Setting
-    """The setting of the curve that did best, by `judged_by`."""
+    """Limitations of the numbers."""
+    best: Setting | None
+    """The setting of the curve that did best, by `judged_by`; None without a curve over k."""
     judged_by: tuple[str, ...]
     """Keys of `FIGURES`: the class probes, or without labels the within-movie retrieval."""
 
 
 def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -> Verdict:
-    """Read the summary of a study that has the curve over k."""
+    """Interpret the summary of a study, with or without the curve over k."""
     curve = curve_rows(summary, config, corpora)
     keys = ("class_video", "class_audio")
-    if not all(key in row.figures for row in curve for key in keys):
+    if not all(key in row.figures for row in curve or summary.rows for key in keys):
         keys = ("within_v2a", "within_a2v")
+    if len(curve) < 2:
+        return Verdict(
+            headline=_headline_of_effects(summary, keys),
+            points=[],
+            effects=_sorted_effects(summary, keys),
+            caveats=_caveats(config, corpora, None, keys),
+            best=None,
+            judged_by=keys,
+        )
     base, best = curve[0], max(curve[1:], key=lambda row: _mean(row, keys))
     effect = next(
         e for e in summary.effects if e.baseline == base.setting and e.changed == best.setting
@@ -49,7 +58,7 @@ def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -
 
 
 def curve_rows(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -> list[Row]:
-    """The settings of the curve, by k."""
+    """The settings of the curve that were run, by k."""
     settings = [
         Setting(corpus=corpora[0].name, clips_per_movie=k)
         for k in sorted(set(config.clips_per_movie))
@@ -65,7 +74,7 @@ def judge_effect(interval: Interval) -> str:
 
 
 def _headline(effect: Effect, base: Row, best: Row, keys: tuple[str, ...]) -> str:
-    found = [judge_effect(effect.differences[key]) for key in keys]
+    judged = [judge_effect(effect.differences[key]) for key in keys]
     k, low = best.setting.clips_per_movie, base.setting.clips_per_movie
     figures = "; ".join(
         f"{TITLES[key]}: {base.figures[key].mean:.2f} at k = {low}, "
@@ -78,13 +87,26 @@ def _headline(effect: Effect, base: Row, best: Row, keys: tuple[str, ...]) -> st
         "both modalities.",
         ("lower", "lower"): "Negatives from the same movie did harm, in both modalities.",
     }.get(
-        (found[0], found[1]),
+        (judged[0], judged[1]),
         "Negatives from the same movie made no clear difference."
-        if set(found) == {"not clearly different"}
+        if set(judged) == {"not clearly different"}
         else "The effect of negatives from the same movie shows in one modality only, or differs "
         "between them.",
     )
     return f"{words} On movies that no model saw in training, {figures}."
+
+
+def _headline_of_effects(summary: Summary, keys: tuple[str, ...]) -> str:
+    """Without the curve over k: what was compared, and what it changed."""
+    effects = [
+        f"{effect.name}: {_sizes(effect, keys)}"
+        for effect in summary.effects
+        if all(key in effect.differences for key in keys)
+    ]
+    kind = TITLES[keys[0]].split(",")[0]
+    if not effects:
+        return "No setting was run together with its baseline: nothing can be compared."
+    return f"Changes of {kind} on movies that no model saw in training: {'; '.join(effects)}."
 
 
 def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
@@ -96,11 +118,11 @@ def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
         for row, mean in zip(curve, means, strict=True)
     )
     shape = "grows" if means == sorted(means) else "does not grow"
-    points.append(f"Over k, the mean of the two figures {shape} at every step: {steps}.")
+    points.append(f"Over k, the mean of the two numbers {shape} at every step: {steps}.")
     if all("movie_video" in row.figures for row in curve):
         points.append(
-            "How well a movie can be told from the features (movie probe; look and score, not "
-            f"meaning) went from {base.figures['movie_video'].mean:.2f} to "
+            "How well the movie can be identified from the features (movie probe; look and score, "
+            f"not meaning) went from {base.figures['movie_video'].mean:.2f} to "
             f"{last.figures['movie_video'].mean:.2f} for video and from "
             f"{base.figures['movie_audio'].mean:.2f} to {last.figures['movie_audio'].mean:.2f} for "
             f"audio, from k = {base.setting.clips_per_movie} to {last.setting.clips_per_movie}."
@@ -110,9 +132,9 @@ def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
     if lowest.setting != best.setting:
         points.append(
             f"The lowest loss ({lowest.loss.mean:.2f} nats) belongs to "
-            f"k = {lowest.setting.clips_per_movie}, not to the models that learnt most "
+            f"k = {lowest.setting.clips_per_movie}, not to the models that learned most "
             f"(k = {best.setting.clips_per_movie}, {best.loss.mean:.2f} nats): the loss does not "
-            "say what was learnt."
+            "measure what was learned."
         )
     return points
 
@@ -122,34 +144,40 @@ def _sorted_effects(summary: Summary, keys: tuple[str, ...]) -> dict[str, list[s
     for effect in summary.effects:
         if not all(key in effect.differences for key in keys):
             continue
-        found = [effect.differences[key] for key in keys]
-        sizes = ", ".join(
-            f"{TITLES[key].split(', ')[-1]} {one.text(sign=True)}"
-            for key, one in zip(keys, found, strict=True)
-        )
+        intervals = [effect.differences[key] for key in keys]
         name = "unclear or mixed"
-        if all(one.low > 0 for one in found):
+        if all(interval.low > 0 for interval in intervals):
             name = "better"
-        elif all(one.high < 0 for one in found):
+        elif all(interval.high < 0 for interval in intervals):
             name = "worse"
-        groups[name].append(f"{effect.name}: {sizes}")
+        groups[name].append(f"{effect.name}: {_sizes(effect, keys)}")
     return groups
 
 
+def _sizes(effect: Effect, keys: tuple[str, ...]) -> str:
+    return ", ".join(
+        f"{TITLES[key].split(', ')[-1]} {effect.differences[key].text(sign=True)}" for key in keys
+    )
+
+
 def _caveats(
-    config: StudyConfig, corpora: list[StudyCorpus], best: Row, keys: tuple[str, ...]
+    config: StudyConfig, corpora: list[StudyCorpus], best: Row | None, keys: tuple[str, ...]
 ) -> list[str]:
     caveats = [
-        f"Intervals are 95 % over {config.seeds} seeds (other first weights and batches on the "
+        f"Intervals are 95 % over {config.seeds} seeds (other initial weights and batches on the "
         "same movies); they do not cover other movies.",
-        f"k = {best.setting.clips_per_movie} is called best because it did best here, on the "
-        "movies that also give its figure; the table has all of them.",
-        f"All runs have {config.steps} steps: settings that learn slowly may not be done.",
+        f"All runs have {config.steps} steps: settings that learn slowly may not have converged.",
     ]
+    if best is not None:
+        caveats.insert(
+            1,
+            f"k = {best.setting.clips_per_movie} is called best because it did best here, on the "
+            "movies that also provide its number; the table has all of them.",
+        )
     if len(corpora) > 1 or "class_video" in keys:
         caveats.append(
-            "Corpora of drawn movies show that the effect exists and when; how large it is on real "
-            "films is another question, to be asked with the same commands."
+            "Synthetic movies show that the effect exists and when; how large it is for real "
+            "movies is a separate question, which the same commands can answer."
         )
     return caveats
 

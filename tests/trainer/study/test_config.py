@@ -64,8 +64,9 @@ def test_names_become_folders() -> None:
     [
         ({"clips_per_movie": (1, 5)}, "must divide"),
         ({"clips_per_movie": (4, 4)}, "two values"),
-        ({"seeds": 0}, "seeds"),
-        ({"middle_clips": 1}, "middle_clips"),
+        ({"seeds": 0}, "seeds = 0"),
+        ({"comparisons": ()}, "comparisons"),
+        ({"middle_clips": 1}, "middle-clips = 1"),
     ],
 )
 def test_bad_settings_are_refused(values: dict[str, object], message: str) -> None:

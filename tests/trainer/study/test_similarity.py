@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainer.evaluate.embeddings import EmbeddedClips
+from trainer.study import similarity
 from trainer.study.similarity import NUM_BINS, similarities
 
 
@@ -38,3 +39,33 @@ def test_shares_add_up_and_hold_the_ends() -> None:
     assert len(by_kind["positive"].shares) == NUM_BINS
     assert by_kind["positive"].shares[0] == 1.0
     assert sum(by_kind["other movie"].shares) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("max_pairs", [1, 40, 90, 1000])
+def test_blocks_of_rows_do_not_change_the_histograms(
+    max_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    video, audio = torch.nn.functional.normalize(torch.randn(2, 30, 8, generator=generator), dim=2)
+    clips = embedded(video, audio, [number // 7 for number in range(30)])
+    start_ns = torch.arange(30) * 4_000_000_000
+    labels = ["a" if number % 3 else None for number in range(30)]
+    whole = similarities(clips, start_ns, labels)
+    monkeypatch.setattr(similarity, "MAX_PAIRS", max_pairs)
+    blocks = similarities(clips, start_ns, labels)
+    assert [item.kind for item in blocks] == [item.kind for item in whole]
+    assert [item.num_pairs for item in blocks] == [item.num_pairs for item in whole]
+    assert [item.shares for item in blocks] == [item.shares for item in whole]
+    assert [item.mean for item in blocks] == pytest.approx([item.mean for item in whole])
+    positive, others = video * audio, video @ audio.T
+    assert whole[0].mean == pytest.approx(float(positive.sum(dim=1).mean()), abs=1e-6)
+    other_movie = next(item for item in whole if item.kind == "other movie")
+    is_other = clips.movie[:, None] != clips.movie[None, :]
+    assert other_movie.mean == pytest.approx(float(others[is_other].mean()), abs=1e-6)
+
+
+def test_many_clips_are_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarity, "MAX_CLIPS", 10)
+    video = torch.eye(25)
+    found = similarities(embedded(video, video, [0] * 25), torch.zeros(25, dtype=torch.int64), None)
+    assert found[0].num_pairs == 9, "every third of 25"

@@ -5,15 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from shards_spec.cli import run_reporting_errors
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
+from trainer.run import config_to_json
+from trainer.run.config_file import config_from_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.runner import StudyError, study
@@ -86,9 +93,11 @@ def test_a_study_compares_tells_and_goes_on_where_it_stopped(
     values = json.loads((run / "study.json").read_text())
     assert values["num_runs"] == 8
     assert {row["num_seeds"] for row in values["rows"]} == {2}
-    results = [load_result(path.parent) for path in run.glob("*/*/result.json")]
-    assert len(results) == 8
-    for result in results:
+    jobs = [path.parent for path in run.glob("*/*/result.json")]
+    assert len(jobs) == 8
+    for folder in jobs:
+        binding = json.loads((folder / "result.json").read_text())["binding"]
+        result = load_result(folder, binding)
         assert result is not None
         assert result.evaluation["steps_done"] == 4
         assert set(result.evaluation["class_probe"]) == {"video", "audio"}
@@ -107,6 +116,83 @@ def test_a_study_compares_tells_and_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
+def test_results_of_another_study_are_refused_naming_each_difference(
+    corpora: list[StudyCorpus],
+    recipe: TrainConfig,
+    tmp_path: Path,
+    make_toy_dataset: Callable[..., Dataset],
+) -> None:
+    run = tmp_path / "study"
+    small = dataclasses.replace(CONFIG, comparisons=("weight",), seeds=1)
+    study(corpora[:1], run, recipe, small)
+    longer = dataclasses.replace(small, steps=6)
+    with pytest.raises(InputError, match=r"result\.json was measured with .*steps: 4 became 6;"):
+        study(corpora[:1], run, recipe, longer)
+    optimizer = dataclasses.replace(recipe.optimizer, lr=0.5)
+    with pytest.raises(InputError, match=r"optimizer\.lr: 0\.001 became 0\.5;"):
+        study(corpora[:1], run, dataclasses.replace(recipe, optimizer=optimizer), small)
+    labels = corpora[0].labels
+    assert labels is not None
+    text = labels.read_text()
+    labels.write_text(text.replace(",b", ",c"))
+    with pytest.raises(InputError, match="labels fingerprint: '[0-9a-f]+' became '[0-9a-f]+'"):
+        study(corpora[:1], run, recipe, small)
+    labels.write_text(text)
+    # Fewer or more seeds concern no run: what is there is used.
+    more = study(corpora[:1], run, recipe, dataclasses.replace(small, seeds=2))
+    assert {row.num_seeds for row in more.summary.rows} == {2}
+    make_toy_dataset(str(tmp_path / "main"), num_movies=9, clips_per_movie=8)
+    with pytest.raises(InputError, match="dataset fingerprint: "):
+        study(corpora[:1], run, recipe, small)
+
+
+def test_one_comparison_alone_gives_its_effect_and_a_page(
+    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    for name in ("weight", "positives"):
+        alone = dataclasses.replace(CONFIG, comparisons=(name,), seeds=2)
+        outcome = study(corpora[:1], tmp_path / name, recipe, alone)
+        (effect,) = outcome.summary.effects
+        assert outcome.verdict.best is None
+        assert effect.name in outcome.verdict.headline
+        page = Page()
+        page.feed((tmp_path / name / "study.html").read_text())
+        assert page.open == []
+        assert len(page.images) > 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_stopped_by_sigterm_is_not_complete(
+    workers: int, corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    """In a process of its own, as the signal goes to all of a test's."""
+    run = tmp_path / "study"
+    config = dataclasses.replace(
+        CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=workers
+    )
+    values = {
+        "recipe": config_to_json(recipe),
+        "study": {**dataclasses.asdict(config), "comparisons": list(config.comparisons)},
+        "data": corpora[0].data,
+        "labels": str(corpora[0].labels),
+        "run": str(run),
+    }
+    program = subprocess.Popen(
+        [sys.executable, __file__, json.dumps(values)], stderr=subprocess.PIPE, text=True
+    )
+    with program as process:
+        until = time.monotonic() + 240
+        while not list(run.glob("*/*/metrics.jsonl")) and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        text = process.stderr.read()
+        assert process.wait() == 143, text
+    assert "run the same command to resume" in text
+    assert not list(run.glob("*/*/result.json"))
+    assert list(run.glob("*/*/checkpoints/step-*.pt")), "it resumes from there"
+
+
 def test_runs_side_by_side_give_the_same_figures_also_after_a_failed_one(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
@@ -123,7 +209,7 @@ def test_runs_side_by_side_give_the_same_figures_also_after_a_failed_one(
     assert one.summary.to_json() == two.summary.to_json()
 
 
-def test_worlds_that_cannot_serve_are_refused_before_the_first_run(
+def test_corpora_that_cannot_serve_are_refused_before_the_first_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "study"
@@ -133,3 +219,21 @@ def test_worlds_that_cannot_serve_are_refused_before_the_first_run(
     with pytest.raises(InputError, match="different names"):
         study([corpora[0], corpora[0]], run, recipe, CONFIG)
     assert not run.exists()
+
+
+def main(text: str) -> int:
+    """The program of the test of SIGTERM."""
+    values = json.loads(text)
+    recipe = config_from_json(TrainConfig, values["recipe"], "")
+    config = config_from_json(StudyConfig, values["study"], "")
+    corpus = StudyCorpus(name="main", data=values["data"], labels=Path(values["labels"]))
+
+    def run() -> int:
+        study([corpus], Path(values["run"]), recipe, config)
+        return 0
+
+    return run_reporting_errors(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -58,6 +58,8 @@ class PlanReport:
     movies_per_batch: int
     clips_per_movie: int
     batch_size: int
+    reads_per_movie: int
+    """Ranged reads that the clips of a movie in a batch come from."""
     rho: float
     """Share of a clip's negatives that come from its own movie."""
     num_groups: int
@@ -116,6 +118,7 @@ def describe(
         movies_per_batch=policy.movies_per_batch,
         clips_per_movie=policy.clips_per_movie,
         batch_size=policy.batch_size,
+        reads_per_movie=policy.num_reads,
         rho=policy.rho,
         num_groups=len(np.unique(index.group)),
         num_rows=index.num_rows,
@@ -182,7 +185,7 @@ def render(report: PlanReport) -> Table:
     rows = {
         "steps per epoch": f"{report.num_steps:,}",
         "batch": f"{report.movies_per_batch} movies x {report.clips_per_movie} clips "
-        f"= {report.batch_size} clips",
+        f"= {report.batch_size} clips, {report.reads_per_movie} reads per movie",
         "rho": f"{report.rho:.4f} (share of negatives from the same movie)",
         "eligible": f"{report.num_eligible:,} of {report.num_rows:,} clips, "
         f"{report.num_groups:,} movies",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.support.films.fetching import MakeFetcher, Scripted
 from tests.support.films.streams import MakeDataset, write
 from tests.support.stores.fault_proxy import FAULTS, FaultProxy
 from trainer.fetch.counters import Counters, StreamStats
-from trainer.fetch.fetcher import FIRST_HEDGES, TruncatedShardError
+from trainer.fetch.fetcher import FIRST_HEDGES, Fetcher, TruncatedShardError
 from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.stream import ClipStream
@@ -179,3 +180,14 @@ def test_a_hedged_read_keeps_what_arrived_before_the_interruption(
             assert bytes(found.data) == expected
     assert counters.snapshot(0).num_retries >= 2
     assert counters.snapshot(0).bytes_reused > 0
+
+
+def test_a_closed_fetcher_does_not_wait(dataset: Dataset) -> None:
+    class Away(Storage):
+        def read_into(self, key: str, start: int, target: memoryview) -> Iterator[int]:
+            raise StorageError(f"no route to {key}")
+
+    fetcher = Fetcher(Away(dataset.storage.uri), 600.0, Counters())
+    fetcher.close()
+    with pytest.raises(StorageError, match=r"no route to x \(bytes 0 to 1, 1 attempts"):
+        fetcher.read("x", 0, 1)

@@ -221,14 +221,22 @@ def _ratio(text: str) -> Fraction:
 
 
 def _declared_ns(stream: dict[str, Any]) -> int:
-    """Seconds of the stream's header, or `h:m:s` of Matroska's tags, as nanoseconds."""
+    """Duration by the stream's header (seconds, or `h:m:s` of Matroska's tags), nanoseconds.
+
+    For AVI files, ffmpeg scales the duration down to the bytes that are there, but not the number
+    of frames; one tick is one frame there.
+    """
+    tick = Fraction(stream["time_base"])
     text = str(stream.get("duration") or stream.get("tags", {}).get("DURATION", ""))
     try:
         parts = [Fraction(part) for part in text.split(":")]
     except ValueError:
         return 0
     seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
-    return max(0, round(Fraction(seconds) * NANOSECONDS))
+    by_frames = Fraction(0)
+    if _ratio(str(stream.get("r_frame_rate", "0/1")).replace("/", ":")) * tick == 1:
+        by_frames = int(stream.get("nb_frames", 0)) * tick
+    return max(0, round(max(Fraction(seconds), by_frames) * NANOSECONDS))
 
 
 def _known(value: object) -> str:

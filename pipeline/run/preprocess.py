@@ -17,8 +17,15 @@ from pipeline.run.event_log import EventLog
 from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
-from pipeline.run.work_list import WorkList, fingerprint_of, invalidate, plan_run
-from pipeline.sources import Movie, find_movies, looked_up
+from pipeline.run.rows_update import update_rows
+from pipeline.run.work_list import (
+    WorkList,
+    fingerprint_of,
+    invalidate,
+    is_of_other_versions,
+    plan_run,
+)
+from pipeline.sources import Movie, find_corpus, looked_up
 from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.errors import InputError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -38,6 +45,13 @@ class Summary:
     """All movies of the corpus, as committed."""
     work: WorkList
     wall_seconds: float
+    passed_over: tuple[tuple[str, int], ...] = ()
+    """(ending, number) of files of the corpus that are not movies; see `Corpus`."""
+
+    @property
+    def of_other_versions(self) -> tuple[MovieRow, ...]:
+        """Movies in the dataset that another version of reelshards or ffmpeg made."""
+        return tuple(row for row in self.rows if row.status == "done" and is_of_other_versions(row))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -69,12 +83,13 @@ def preprocess(
         StorageError: the output cannot be read or written.
         DrainedError: SIGTERM arrived before the end.
     """
-    movies = find_movies(corpus, follow_links=config.follow_links)
+    found = find_corpus(corpus, follow_links=config.follow_links, group_depth=config.group_depth)
     storage = Storage(out, create=True)
     with lease.hold_lease(storage) as held_lease:
-        work = plan_run(movies, storage, recipe)
+        work = plan_run(found.movies, storage, recipe, config)
+        work = replace(work, keep=update_rows(storage, work.movies, work.keep))
         run = _Run(corpus, storage, recipe, config, on_progress, held_lease)
-        return run.process(movies, work)
+        return replace(run.process(work.movies, work), passed_over=found.passed_over)
 
 
 def retry(
@@ -93,7 +108,7 @@ def retry(
         movies = [_movie_of(row) for row in rows]
         process = tuple((movie, fingerprint_of(movie)) for movie in movies)
         reasons = {movie.movie_id: "a retry was requested" for movie in movies}
-        work = WorkList(process, (), reasons, ())
+        work = WorkList(tuple(movies), process, (), reasons, ())
         run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held_lease)
         return run.process(movies, work)
 
@@ -179,6 +194,7 @@ def _movie_of(row: MovieRow) -> Movie:
         program=row.wanted_program,
         start_seconds=row.wanted_start_seconds,
         end_seconds=row.wanted_end_seconds,
+        metadata=tuple(row.extra.items()),
     )
     try:
         return looked_up(movie)

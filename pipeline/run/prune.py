@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.run import lease
-from pipeline.sources import find_movies
+from pipeline.sources import find_movies, keep_ids
 from shards_spec import layout
 from shards_spec.commits import read_committed_movies, write_index
 from shards_spec.reader import Dataset
@@ -28,8 +28,10 @@ def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) 
 
     Raises `InputError` when the corpus is empty, because then its path is wrong or not mounted.
     """
-    present = {movie.movie_id for movie in find_movies(corpus, follow_links=follow_links)}
+    movies = find_movies(corpus, follow_links=follow_links)
     committed = read_committed_movies(storage)
+    known = {row.source_uri: row.movie_id for row in committed.values()}
+    present = {movie.movie_id for movie in keep_ids(movies, known)}
     counted = {
         layout.shard_key(row.movie_id, number)
         for row in committed.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,10 +78,25 @@ def _commit_problems(
 
 def _differences(committed: MovieRow | ClipRow, indexed: MovieRow | ClipRow) -> str:
     """Names of the columns in which two rows differ."""
-    if committed == indexed:
-        return ""
-    values = row_values(indexed)
-    return ", ".join(k for k, value in row_values(committed).items() if value != values[k])
+    values = _comparable(indexed)
+    return ", ".join(k for k, value in _comparable(committed).items() if value != values[k])
+
+
+def _comparable(row: MovieRow | ClipRow) -> dict[str, Any]:
+    """A row's values, those of further columns as text: columns of mixed types are stored so."""
+    values = row_values(row)
+    if "extra" in values:
+        values["extra"] = {name: _as_text(value) for name, value in values["extra"].items()}
+    return values
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        try:
+            return str(float(value))
+        except ValueError:
+            return str(value)
+    return json.dumps(value)
 
 
 def _shard_problems(

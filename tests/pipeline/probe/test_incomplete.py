@@ -1,0 +1,86 @@
+"""Movies that were cut off are recognized by what they declare."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import IncompleteError, NoAudioStreamError, TooShortError
+from pipeline.movie import prepare
+from pipeline.sources import find_movies
+from shards_spec.recipe import NANOSECONDS, Recipe
+from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.films.opened import opened
+
+RECIPE = Recipe(short_side=32, num_frames=8, crop_bars=False)
+MP2 = ("-c:a", "mp2")
+
+FILMS = {
+    "a.mkv": Film(seconds=12),
+    "faststart.mp4": Film(seconds=12, extra=("-movflags", "+faststart")),
+    "a.flv": Film(seconds=12),
+    "a.avi": Film(seconds=12, video=("-c:v", "mpeg4"), audio=MP2),
+    "ntsc.avi": Film(seconds=12, fps=Fraction(30000, 1001), audio=MP2),
+}
+
+
+def _cut(path: Path, fraction: float) -> Path:
+    data = path.read_bytes()
+    cut = path.with_name(f"cut-{path.name}")
+    cut.write_bytes(data[: round(len(data) * fraction)])
+    return cut
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_a_movie_that_was_cut_off_says_how_much_is_missing(tmp_path: Path, name: str) -> None:
+    whole = make_film(tmp_path / name, FILMS[name])
+    (movie,) = find_movies(str(whole))
+    assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
+    (cut,) = find_movies(str(_cut(whole, 0.6)))
+    probe = prepare(cut, opened(cut), RECIPE, 60.0).probe
+    assert 2 < probe.missing_ns / NANOSECONDS < 8
+    assert abs(probe.missing_ns + probe.duration_ns - 12 * NANOSECONDS) < 0.3 * NANOSECONDS
+    with pytest.raises(IncompleteError, match=r"of 1[12]\.\d s are missing at the end") as caught:
+        prepare(cut, opened(cut), RECIPE, 60.0, "fail")
+    assert caught.value.known["probe"].video.codec == probe.video.codec
+
+
+@pytest.mark.parametrize(
+    ("name", "film"),
+    [
+        ("no_declaration.ts", Film(seconds=6, audio=MP2)),
+        ("no_declaration.mpg", Film(seconds=6, video=("-c:v", "mpeg2video"), audio=MP2)),
+        # ffmpeg takes no duration from the header of a file that was cut off.
+        ("a.wmv", Film(seconds=6, video=("-c:v", "wmv2"), audio=("-c:a", "wmav2"))),
+        ("live.mkv", Film(seconds=6, extra=("-live", "1", "-f", "matroska"))),
+    ],
+)
+def test_without_a_declaration_nothing_is_missing(tmp_path: Path, name: str, film: Film) -> None:
+    (movie,) = find_movies(str(_cut(make_film(tmp_path / name, film), 0.7)))
+    assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
+
+
+def test_audio_that_is_longer_than_the_video_is_not_missing_video(tmp_path: Path) -> None:
+    long, short = Film(seconds=12), Film(seconds=6)
+    make_film(tmp_path / "long.mkv", long)
+    make_film(tmp_path / "short.mkv", short)
+    for name in ("joined.mkv", "joined.flv", "joined.mp4"):
+        sources = ("-i", tmp_path / "short.mkv", "-i", tmp_path / "long.mkv")
+        ffmpeg(*sources, "-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / name)
+        (movie,) = find_movies(str(tmp_path / name))
+        assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
+
+
+def test_failures_carry_what_was_known(tmp_path: Path) -> None:
+    make_film(tmp_path / "mute.mkv", Film(seconds=4, audio=()))
+    make_film(tmp_path / "short.mp4", Film(seconds=1))
+    for name, error, names in [
+        ("mute.mkv", NoAudioStreamError, {"video"}),
+        ("short.mp4", TooShortError, {"probe", "crop"}),
+    ]:
+        (movie,) = find_movies(str(tmp_path / name))
+        with pytest.raises(error) as caught:
+            prepare(movie, opened(movie), RECIPE, 60.0)
+        assert set(caught.value.known) == names

@@ -8,6 +8,7 @@ from pipeline.ffmpeg.binaries import (
     ffmpeg_path,
     ffmpeg_version,
     ffprobe_path,
+    has_input_filters,
 )
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.ffmpeg.process import FfmpegProcess
@@ -19,6 +20,7 @@ __all__ = [
     "ffmpeg_path",
     "ffmpeg_version",
     "ffprobe_path",
+    "has_input_filters",
     "input_arguments",
     "input_stream",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -35,6 +36,12 @@ def ffmpeg_version() -> str:
 def decodable_codecs() -> frozenset[str]:
     """Names of the codecs that this ffmpeg has a decoder for."""
     return _decodable(ffmpeg_path())
+
+
+def has_input_filters() -> bool:
+    """Whether this ffmpeg applies bitstream filters to inputs: version 7.1 and later."""
+    numbers = re.findall(r"\d+", ffmpeg_version())[:2]
+    return [*map(int, numbers), 0] >= [7, 1]
 
 
 @functools.cache

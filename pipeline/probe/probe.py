@@ -73,6 +73,8 @@ class Probe:
     """Video that is never shown: after a jump back of the clock, or in another stream."""
     outliers: tuple[Outlier, ...] = ()
     """Wrong timestamps of single frames, which are dropped."""
+    needs_dts: bool = True
+    """Whether some packets have a decoding time only."""
     input_options: InputOptions = ()
     """With which every ffmpeg must open the movie."""
     program: int = 0
@@ -202,6 +204,7 @@ def _probe_video(
         lost_ns=lost_to_jumps_ns(good, video.time_base)
         + lost_to_other_streams_ns(listed, packets, video, timing),
         outliers=outliers,
+        needs_dts=not good.has_pts.all(),
         input_options=listed.options,
         missing_ns=_missing_ns(listed, packets, video, start, duration_ns),
     )

@@ -4,8 +4,8 @@
     movie timeline          0                                      duration_ns
 
 Single wrong timestamps are rejected, as for audio. A packet's place among its neighbors in decoding
-order shows where its time should be: decoding times never decrease, so the median of the packets
-around one equals its own unless it is wrong.
+order shows where its time should be: decoding times never decrease, and presentation times differ
+from them by no more than reordering takes.
 
     time  |            x              <- outlier: shown nowhere, the frames after it as usual
           |      . . .   . . . .
@@ -14,6 +14,7 @@ around one equals its own unless it is wrong.
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -34,8 +35,6 @@ MAX_OUTLIER_SHARE = 0.05
 MAX_OUTLIERS = 500
 #: A last frame of unknown length is taken to last as long as usual, if that is below this.
 MAX_USUAL_SECONDS = 1.0
-
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,12 @@ def find_outliers(
     none = np.zeros(len(packets), bool)
     if packets.has_dts.sum() < 3:
         return none, ()
-    places = np.arange(len(packets))
     zero = int(packets.dts.min())
-    known = packets.has_dts
-    dts = np.interp(places, places[known], (packets.dts[known] - zero).astype(np.float64))
-    usual = _rolling_median(dts)
+    usual = _ascending(packets) - zero
     delay = packets.pts - zero - usual
     usual_delay = float(np.median(delay))
     # How far reordering moves a frame: not beyond its neighbors.
-    last = len(packets) - 1
+    places, last = np.arange(len(packets)), len(packets) - 1
     after, before = np.minimum(places + OUTLIER_NEIGHBORS, last), places - OUTLIER_NEIGHBORS
     reach = np.abs(usual[after] - usual[np.maximum(before, 0)])
     slack = OUTLIER_SECONDS / float(time_base)
@@ -159,11 +155,9 @@ def lost_to_jumps_ns(packets: PacketTable, time_base: Fraction) -> int:
 
     Recordings that were concatenated without remuxing do so; the second part overlaps the first.
     """
-    known = packets.dts[packets.has_dts]
-    if len(known) < 2:
+    if packets.has_dts.sum() < 2:
         return 0
-    # Without single wrong times.
-    dts = np.rint(_rolling_median(known.astype(np.float64))).astype(np.int64)
+    dts = np.rint(_ascending(packets)[packets.has_dts]).astype(np.int64)
     latest = np.maximum.accumulate(dts)
     # Packets between two new maxima belong together.
     group = np.cumsum(dts == latest)
@@ -199,17 +193,45 @@ def _usual_length(pts: NDArray[np.int64], time_base: Fraction, end_seconds: floa
     return min(median, max(rest, round(MAX_USUAL_SECONDS / time_base)))
 
 
-def _rolling_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) median of each value and its `OUTLIER_NEIGHBORS` on both sides.
+def _ascending(packets: PacketTable) -> NDArray[np.float64]:
+    """(N,) decoding times without single wrong ones, and with those that are unknown.
 
-    Before the first value and after the last one stand infinities, so that values in ascending
-    order are their own medians everywhere.
+    Both are interpolated. Where the clock jumps back and stays there, the times do as well.
     """
-    ends = np.full(OUTLIER_NEIGHBORS, np.inf)
-    padded = np.concatenate([-ends, values, ends])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * OUTLIER_NEIGHBORS + 1)
-    medians = [
-        np.partition(windows[at : at + _BLOCK], OUTLIER_NEIGHBORS, axis=1)[:, OUTLIER_NEIGHBORS]
-        for at in range(0, len(values), _BLOCK)
-    ]
-    return np.concatenate(medians)
+    known = np.flatnonzero(packets.has_dts)
+    dts = packets.dts[known]
+    if np.any(np.diff(dts) < 0):
+        is_kept = _longest_ascent(dts)
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], is_kept, [True]])))
+        for first, end in edges.reshape(-1, 2):
+            # Many in a row are another clock, not wrong ones of this.
+            is_kept[first:end] |= end - first > OUTLIER_NEIGHBORS
+        known, dts = known[is_kept], dts[is_kept]
+    places = np.arange(len(packets))
+    times: NDArray[np.float64] = np.interp(places, known, dts.astype(np.float64))
+    usual = float(np.median(np.diff(dts))) if len(dts) > 1 else 0.0
+    times += usual * (np.minimum(places - known[0], 0) + np.maximum(places - known[-1], 0))
+    return times
+
+
+def _longest_ascent(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) which values form the longest subsequence that never descends."""
+    tails: list[int] = []
+    ends: list[int] = []
+    """Place of the last value of the best subsequence of each length, and that value."""
+    before = np.full(len(values), -1)
+    for place, value in enumerate(values.tolist()):
+        length = bisect.bisect_right(ends, value)
+        before[place] = tails[length - 1] if length else -1
+        tails[length : length + 1] = [place]
+        ends[length : length + 1] = [value]
+    is_kept = np.zeros(len(values), bool)
+    place = tails[-1]
+    while place >= 0:
+        is_kept[place] = True
+        place = int(before[place])
+    first, *others = np.flatnonzero(is_kept)[:2]
+    if first and others and values[first] < values[first - 1] <= values[others[0]]:
+        # Of two possible first values the one that is nearer to the others.
+        is_kept[[first - 1, first]] = True, False
+    return is_kept

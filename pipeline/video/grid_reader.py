@@ -25,7 +25,7 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, has_input_filters, input_stream
 from pipeline.plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.decoder_log import DecoderLog
@@ -201,6 +201,9 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
     # frames that the old one still holds.
     options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
     options["noautorotate"] = None
+    if probe.outliers and not probe.needs_dts and has_input_filters():
+        # After a presentation time that goes back, a decoder would use decoding times instead.
+        options["bsf:v"] = "setts=pts=PTS:dts=NOPTS"
     if seek_ns is not None:
         seconds = Fraction(seek_ns + probe.start_ns, NANOSECONDS)
         # Half a tick of slack: rounding must not miss the keyframe itself.

@@ -217,3 +217,41 @@ def test_the_choice_is_in_the_index(tmp_path: Path) -> None:
     plan = plan_of(path)
     assert plan.probe.audio.choice == "only track"
     assert plan.probe.other_audio == ()
+
+
+UNREADABLE = {
+    # A code that no decoder knows, in the description of the first of two tracks.
+    "spatial.mov": ("pcm_s16le", b"sowt", b"apac"),
+    "ac4.mp4": ("ac3", b"ac-3", b"ac-4"),
+    "mpegh.mov": ("pcm_s24le", b"in24", b"mhm1"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_default_track_that_cannot_be_decoded(name: str, tmp_path: Path) -> None:
+    codec, known, unknown = UNREADABLE[name]
+    sound = write_wav(tmp_path / "s.wav", beeping(FILM.seconds, flash_times()))
+    path = tmp_path / name
+    maps = ("-map", "0", "-map", "1", "-map", "1", "-c:v", "copy", "-c:a:0", codec, "-c:a:1", "aac")
+    marks = ("-ac:a:0", "4", "-disposition:a:0", "default", "-disposition:a:1", "default")
+    ffmpeg("-i", picture(tmp_path), "-i", sound, *maps, *marks, path)
+    data = bytearray(path.read_bytes())
+    at = data.rfind(known)
+    data[at : at + 4] = unknown
+    path.write_bytes(data)
+    audio = plan_of(path).probe.audio
+    assert (audio.index, audio.codec) == (2, "aac")
+    assert audio.choice.startswith("only track with a decoder")
+
+
+def test_a_track_without_one_valid_packet(tmp_path: Path) -> None:
+    """There is a decoder, but it makes nothing of this track."""
+    sound = write_wav(tmp_path / "s.wav", beeping(FILM.seconds, flash_times()))
+    whole, path = tmp_path / "whole.mkv", tmp_path / "noise.mkv"
+    maps = ("-map", "0", "-map", "1", "-map", "1", "-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "ac3")
+    ffmpeg("-i", picture(tmp_path), "-i", sound, *maps, "-disposition:a:0", "default", whole)
+    ffmpeg("-i", whole, "-map", "0", "-c", "copy", "-bsf:a:1", "noise=amount=1", path)
+    assert plan_of(whole).probe.audio.index == 1
+    ffmpeg("-y", "-i", whole, "-map", "0", "-c", "copy", "-bsf:a:0", "noise=amount=1", path)
+    audio = plan_of(path).probe.audio
+    assert (audio.index, audio.codec) == (2, "ac3")

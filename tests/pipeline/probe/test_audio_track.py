@@ -235,10 +235,7 @@ def test_a_default_track_that_cannot_be_decoded(name: str, tmp_path: Path) -> No
     maps = ("-map", "0", "-map", "1", "-map", "1", "-c:v", "copy", "-c:a:0", codec, "-c:a:1", "aac")
     marks = ("-ac:a:0", "4", "-disposition:a:0", "default", "-disposition:a:1", "default")
     ffmpeg("-i", picture(tmp_path), "-i", sound, *maps, *marks, path)
-    data = bytearray(path.read_bytes())
-    at = data.rfind(known)
-    data[at : at + 4] = unknown
-    path.write_bytes(data)
+    path.write_bytes(path.read_bytes().replace(known, unknown))
     audio = plan_of(path).probe.audio
     assert (audio.index, audio.codec) == (2, "aac")
     assert audio.choice.startswith("only track with a decoder")

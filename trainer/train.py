@@ -10,35 +10,24 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from shards_spec.errors import ReelshardsError
 from shards_spec.reader import Dataset
-from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
 from trainer.learning import (
     ClipOrigins,
-    Trained,
-    autocast,
-    build_optimizer,
-    flops_per_clip,
+    Learner,
     forward_and_backward,
     learning_rate,
     on_device,
-    peak_flops,
-    plan_memory,
-    prepare_device,
     set_learning_rate,
     training_inputs,
-    wrapped,
 )
-from trainer.models import TwoTowers, build_model
 from trainer.plan import PlanState
 from trainer.ranks import Readback, StopConsensus, StopSignal, World, join_world
 from trainer.run import (
@@ -48,6 +37,7 @@ from trainer.run import (
     StepResult,
     config_to_json,
     describe_run,
+    lock_run,
     open_run,
     save_checkpoint,
     say_unreached,
@@ -78,12 +68,6 @@ class TrainOutcome:
         return self.retrieval.lines() if self.retrieval else no_clips
 
 
-class NonFiniteStepError(ReelshardsError):
-    """A loss or gradient became NaN or infinite; the message names the step and its clips."""
-
-    exit_code = 1
-
-
 def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
     """Train on the dataset at `data` in the folder `run`, or resume there.
 
@@ -93,7 +77,7 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
     config = dataclasses.replace(config, stream=config.stream.on_this_machine())
-    with join_world() as world:
+    with join_world() as world, lock_run(run, world):
         dataset = open_for_training(data, config.policy)
         # First: a run with another policy is refused as such, even if that policy is impossible.
         checkpoint = open_run(run, dataset, config)
@@ -162,15 +146,8 @@ class Job:
         with writing_run(self.run):
             if self.world.is_first:
                 describe_run(self.run, self.dataset, self.config)
-            return Journal(self.run, self.config, done, self.load(), writes=self.world.is_first)
-
-    def load(self) -> Load:
-        """What a step asks of the device."""
-        recipe, inputs, device = self.dataset.recipe, self.config.model.inputs, self.world.device
-        num_frames = min(inputs.num_frames, recipe.num_frames) or recipe.num_frames
-        size = inputs.frame_size or self.config.stream.frame_size
-        shape = (num_frames, size, recipe.n_mels, recipe.num_mel_frames)
-        return Load(flops_per_clip(self.config.model, *shape), peak_flops(device), device)
+            load = Load.of(self.config, self.dataset.recipe, self.world.device)
+            return Journal(self.run, self.config, done, load, writes=self.world.is_first)
 
 
 @dataclass(frozen=True)
@@ -200,51 +177,10 @@ def restore(
     return Start(checkpoint.step, saved)
 
 
-# -- model -----------------------------------------------------------------------------------------
+# -- one step --------------------------------------------------------------------------------------
 # Neither tower sees the other's input: only the loss relates them, so each must express in its
 # embedding what the other can express too.
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Model and optimizer on this process's device."""
-
-    model: TwoTowers
-    """The bare model: saved, evaluated and exported."""
-    trained: Trained
-    """The same model as it is trained: wrapped for several ranks and, if requested, compiled."""
-    optimizer: torch.optim.Optimizer
-    config: TrainConfig
-    device: torch.device
-
-    @staticmethod
-    def build(config: TrainConfig, world: World, recipe: Recipe | None = None) -> Learner:
-        """Initial weights depend on the configuration alone, hence are equal on all ranks.
-
-        With the dataset's `recipe`, what the backward pass recomputes is chosen by free memory.
-        """
-        report = say if world.is_first else _say_nothing
-        device = world.device
-        prepare_device(device, config.precision, report)
-        model = build_model(config.model, config.seed).to(device)
-        plan = None
-        if recipe is not None:
-            num_clips = max(phase.batch_size for phase in config.policy.phases().values())
-            num_own = num_clips // world.world_size
-            plan = plan_memory(model, config, device, num_own, recipe.num_frames)
-        if plan is not None:
-            model.set_recompute(plan.recompute)
-            report(plan.line())
-        forward = wrapped(model, config, world.world_size, report)
-        trained = Trained(model, forward, partial(autocast, device, config.precision))
-        return Learner(model, trained, build_optimizer(model, config.optimizer), config, device)
-
-
-def _say_nothing(_: str) -> None:
-    """On ranks whose lines would repeat the first rank's."""
-
-
-# -- one step --------------------------------------------------------------------------------------
+#
 # Nothing here waits for the device: numbers are read back only when a line is written.
 
 
@@ -276,22 +212,6 @@ def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
     )
 
 
-def require_finite(result: StepResult, step: int) -> None:
-    """Raise `NonFiniteStepError` if loss or gradient norm of that step was NaN or infinite.
-
-    A finite loss is not enough: clipping turns a gradient with one NaN into NaN weights.
-    """
-    if result.is_finite.item():
-        return
-    batch = result.batch
-    raise NonFiniteStepError(
-        f"step {step} has loss {float(result.loss)} and gradient norm {float(result.grad_norm)} "
-        f"(epoch {batch.epoch}, batch {batch.step}, clips in index rows {batch.clip.tolist()}); "
-        "no checkpoint was written after it; inspect these clips, or lower optimizer.lr in a new "
-        "run"
-    )
-
-
 # -- the loop --------------------------------------------------------------------------------------
 # A step; from time to time a metric line, an evaluation, a checkpoint. It ends at the last step or
 # on request.
@@ -308,7 +228,7 @@ def run_loop(job: Job) -> TrainOutcome:
             result = learn(job.learner, batch, done)
             # One step late, so that the host never waits for the step that it has just queued.
             if previous is not None:
-                require_finite(previous, done)
+                previous.require_finite(done)
             previous, done = result, done + 1
             ends = done == config.steps
             signalled = consensus.reached()
@@ -317,7 +237,7 @@ def run_loop(job: Job) -> TrainOutcome:
             if ends or done % config.log_every == 0:
                 values |= journal.train_values(done, job.world, stream, result)
             if ends or (config.eval_every and done % config.eval_every == 0):
-                require_finite(result, done)
+                result.require_finite(done)
                 retrieval = evaluate_heldout(job)
                 values |= retrieval.metrics() if retrieval else {}
                 journal.restart_clock(stream)
@@ -325,7 +245,7 @@ def run_loop(job: Job) -> TrainOutcome:
             with writing_run(job.run):
                 journal.write(done, batch.epoch, values)
             if stops or done % config.checkpoint_every == 0:
-                require_finite(result, done)
+                result.require_finite(done)
                 save(job, done, batch)
             if stops:
                 asked = signalled and not ends

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from trainer.config import TrainConfig
-from trainer.learning import on_device
+from trainer.learning import Learner, on_device
 from trainer.learning.flops import flops_per_clip
 from trainer.models import norm_ops
 from trainer.ranks import World
 from trainer.stream import Batch
-from trainer.train import Learner, learn
+from trainer.train import learn
 
 GIB = 1024**3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,93 @@ def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path)
     assert old is not None
     assert new is not None
     assert old.optimizer["param_groups"] == new.optimizer["param_groups"]
+
+
+def test_a_run_of_nan_weights_is_unusable(
+    toy_data: Dataset, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its embeddings once scored R@1 = 1, as no comparison with NaN is true."""
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    newest = checkpoint_files(run)[-1]
+    saved = torch.load(newest, weights_only=True)
+    saved["model"]["video_head.0.weight"].fill_(math.nan)
+    torch.save(saved, newest)
+    data = ["--data", toy_data.storage.uri, "--run", str(run)]
+    for words in (
+        ["evaluate", *data, "--min-lift", "1"],
+        ["export", "--run", str(run), "--out", str(tmp_path / "out")],
+        ["train", *data],
+    ):
+        assert main(words) == 2
+        assert "video_head.0.weight is NaN or infinite" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_short_first_run_needs_no_other_flags(tmp_path: Path) -> None:
+    """The warm-up follows the number of steps, and reads the number of clips."""
+    words = ["train", "--data", "data", "--run", str(tmp_path), "--config", "small"]
+    command = parse([*words, "--steps", "40", "--policy.clips-per-movie", "2"])
+    assert isinstance(command, Train)
+    settings = command.settings
+    assert settings.optimizer.warmup(settings.steps) == 2
+    assert settings.policy.clips_per_movie == 2
+    long = RECIPES["r2plus1d18"]()
+    assert long.optimizer.warmup(long.steps) == 1000
+
+
+def test_the_gpu_recipe_weighs_within_movie_negatives_as_the_study_found_best() -> None:
+    config = RECIPES["r2plus1d18"]()
+    m, k = config.policy.movies_per_batch, config.policy.clips_per_movie
+    within = config.loss.within_weight * (k - 1)
+    assert within / (within + (m - 1) * k) == pytest.approx(0.24, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--optimizer.lr", "-1", "optimizer.lr = -1: must be above 0"),
+        ("--optimizer.lr", "nan", "optimizer.lr = nan: must be above 0"),
+        ("--optimizer.weight-decay", "-0.1", "optimizer.weight-decay = -0.1: must be at least 0"),
+        ("--optimizer.max-grad-norm", "-1", "optimizer.max-grad-norm = -1: must be at least 0"),
+        ("--optimizer.final-lr-fraction", "2", "optimizer.final-lr-fraction = 2: must be in"),
+        ("--optimizer.warmup-steps", "9999", "optimizer.warmup-steps = 9999 exceeds steps = 1000"),
+        ("--model.inputs.audio-std", "0", "model.inputs.audio-std = 0: must be above 0"),
+        ("--loss.within-weight", "inf", "loss.within-weight = inf: must be above 0 and finite"),
+        ("--keep-checkpoints", "1", "keep-checkpoints = 1: must be at least 2"),
+        ("--eval-every", "-1", "eval-every = -1: must be at least 0"),
+    ],
+)
+def test_values_out_of_range_name_their_flag(
+    flag: str, value: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--data", "data", "--run", str(tmp_path / "run"), "--config", "small"]
+    assert main([*words, flag, value]) == 2
+    assert f"error: config: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("betas", [("1.5", "0.9"), ("0.9", "1"), ("-0.1", "0.9")])
+def test_betas_are_decay_rates(betas: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--data", "data", "--run", "run", "--config", "small"]
+    assert main([*words, "--optimizer.betas", *betas]) == 2
+    assert "optimizer.betas = (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--policy.movies-per-batch", "1"], "takes its negatives from other movies"),
+        (["--policy.clips-per-movie", "1"], "needs another clip of the movie"),
+        (["--policy.schedule", "100:64"], "takes its negatives from other movies"),
+    ],
+)
+def test_positives_from_the_movie_need_other_movies(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without them the loss is 0 and nothing is learned."""
+    words = ["train", "--data", "data", "--run", "run", "--config", "small"]
+    assert main([*words, "--loss.positives", "movie", *flags]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -24,7 +24,8 @@ from trainer.learning.optimizer import build_optimizer, learning_rate
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
 from trainer.run.config_file import config_to_json, saved_config
 from trainer.run.metric_log import TIMED_AREAS, read_metrics
-from trainer.train import NonFiniteStepError, train
+from trainer.run.step_result import NonFiniteStepError
+from trainer.train import train
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -123,7 +124,9 @@ def test_sigterm_saves_and_the_run_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "learn", learn_and_be_told_to_end)
-        assert train(toy_data.storage.uri, tmp_path, tiny_config).retrieval is None
+        outcome = train(toy_data.storage.uri, tmp_path, tiny_config)
+    assert outcome.retrieval is None
+    assert outcome.stopped_by_signal
     assert signal.getsignal(signal.SIGTERM) == handler
     assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 5
     train(toy_data.storage.uri, tmp_path, tiny_config)

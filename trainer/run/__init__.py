@@ -11,13 +11,16 @@ from trainer.run.config_file import (
     saved_config,
 )
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
-from trainer.run.journal import Journal, StepResult, say_unreached
+from trainer.run.journal import Journal, say_unreached
 from trainer.run.load import Load
+from trainer.run.lock import lock_run
+from trainer.run.step_result import NonFiniteStepError, StepResult
 
 __all__ = [
     "Checkpoint",
     "Journal",
     "Load",
+    "NonFiniteStepError",
     "StepResult",
     "TrainedRun",
     "atomic_file",
@@ -26,6 +29,7 @@ __all__ = [
     "describe_run",
     "differences",
     "load_run",
+    "lock_run",
     "open_run",
     "save_checkpoint",
     "saved_config",

@@ -46,7 +46,13 @@ class Checkpoint:
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint, then delete all but the newest `keep`."""
+    """Write a checkpoint, then delete all but the newest `keep`.
+
+    Raises `InputError`, and writes nothing, if a weight is NaN or infinite.
+    """
+    _require_finite(
+        checkpoint.model, f"step {checkpoint.step} of {run}", "no checkpoint is written"
+    )
     path = run / CHECKPOINTS / f"step-{checkpoint.step:08d}.pt"
     values = {item.name: getattr(checkpoint, item.name) for item in dataclasses.fields(checkpoint)}
     with atomic_file(path) as file:
@@ -71,7 +77,10 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load one checkpoint onto the CPU."""
+    """Load one checkpoint onto the CPU.
+
+    Raises `InputError` if it cannot be read, or if a weight is NaN or infinite.
+    """
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
         version = values["version"]
@@ -82,4 +91,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from error
     if version != VERSION:
         raise InputError(f"{path} has version {version}; this reelshards reads version {VERSION}")
-    return Checkpoint(**{_FORMER_NAMES.get(name, name): value for name, value in values.items()})
+    values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+    _require_finite(values["model"], str(path), "delete it to use the previous checkpoint")
+    return Checkpoint(**values)
+
+
+def _require_finite(model: dict[str, torch.Tensor], where: str, advice: str) -> None:
+    for name, weight in model.items():
+        if weight.is_floating_point() and not bool(weight.isfinite().all()):
+            raise InputError(f"{where}: {name} is NaN or infinite: the run has diverged; {advice}")

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -16,27 +15,11 @@ from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.fetch import StreamStats
 from trainer.learning import Diagnostics
-from trainer.ranks import DataSupply, Readback, World
+from trainer.ranks import DataSupply, World
 from trainer.run.load import Load, load_text
 from trainer.run.metric_log import MetricLog
+from trainer.run.step_result import StepResult
 from trainer.stream import Batch, ClipStream
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """The outcome of a step; tensors stay on the device until a number is needed."""
-
-    loss: torch.Tensor
-    """() float32 over this rank's rows."""
-    diagnostics: Diagnostics
-    grad_norm: torch.Tensor
-    """() float32, before clipping."""
-    logit_scale: torch.Tensor
-    """() float32."""
-    learning_rate: float
-    batch: Batch
-    is_finite: Readback
-    """1 if loss and gradient norm are finite, else 0; on its way to the host."""
 
 
 class Journal:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from shards_spec.recipe import Recipe
+from trainer.config import TrainConfig
+from trainer.learning import flops_per_clip, peak_flops
+
 GIB = 1024**3
 
 
@@ -20,6 +24,15 @@ class Load:
     peak_flops: float
     """What the device can do per second at most; NaN where that is not known."""
     device: torch.device
+
+    @staticmethod
+    def of(config: TrainConfig, recipe: Recipe, device: torch.device) -> Load:
+        """What a step of a run demands of a device."""
+        inputs = config.model.inputs
+        num_frames = min(inputs.num_frames, recipe.num_frames) or recipe.num_frames
+        size = inputs.frame_size or config.stream.frame_size
+        shape = (num_frames, size, recipe.n_mels, recipe.num_mel_frames)
+        return Load(flops_per_clip(config.model, *shape), peak_flops(device), device)
 
     def metrics(self, clips_per_second: float) -> dict[str, float]:
         """Figures of this rank by metric name; those that do not exist are NaN."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
 from trainer.config import TrainConfig
+from trainer.evaluate import evaluation
 from trainer.evaluate.embeddings import EmbeddedClips
 from trainer.evaluate.evaluation import evaluate, movie_probes
 from trainer.evaluate.heldout import evaluation_index, whole_movies
@@ -206,3 +208,36 @@ def test_movie_probe_is_fitted_on_first_halves(toy_data: Dataset) -> None:
     found = movie_probes(toy_data, embedded)
     assert (found["video"].accuracy, found["audio"].accuracy) == (0.0, 1.0)
     assert (found["video"].num_train_clips, found["video"].chance) == (16, 0.5)
+
+
+@pytest.mark.parametrize("name", ["video", "audio", "video_features", "audio_features"])
+def test_clips_of_embeddings_that_are_not_finite_are_named(name: str, toy_data: Dataset) -> None:
+    values = {key: torch.ones(20, 3) for key in ("video", "audio", "video_features")}
+    embedded = EmbeddedClips(
+        **values,
+        audio_features=torch.ones(20, 3),
+        clip=torch.arange(20),
+        movie=torch.zeros(20, dtype=torch.int64),
+    )
+    embedded.require_finite(toy_data)
+    bad = torch.ones(20, 3)
+    bad[3, 1] = math.nan
+    [clip] = toy_data.clips["clip_id"].slice(3, 1).to_pylist()
+    with pytest.raises(InputError, match=rf"of 1 of 20 clips are NaN or infinite: {clip};"):
+        dataclasses.replace(embedded, **{name: bad}).require_finite(toy_data)
+    with pytest.raises(InputError, match=r"of 20 of 20 clips .* and 15 more;"):
+        dataclasses.replace(embedded, **{name: bad * math.inf}).require_finite(toy_data)
+
+
+def test_evaluation_is_capped_to_whole_movies_and_says_so(
+    trained_run: Path, toy_data: Dataset, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "MAX_CLIPS", 20)
+    monkeypatch.setattr(evaluation, "MAX_PROBE_CLIPS", 50)
+    capped = evaluation.evaluate(toy_data.storage.uri, trained_run, labels)
+    assert capped.retrieval.num_clips == 16
+    assert capped.class_probe["video"].num_train_clips == 48
+    assert capped.class_probe["video"].num_eval_clips == 16
+    notes = " ".join(capped.notes)
+    assert "evaluation clips: 16 of " in notes
+    assert "training clips of the class probe: 48 of " in notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_newest_are_kept_and_used(tmp_path: Path) -> None:
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
     assert newest.step == 100
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_are_neither_written_nor_read(
+    value: float, tmp_path: Path
+) -> None:
+    poisoned = dataclasses.replace(state(2), model={"weight": torch.tensor([1.0, value])})
+    with pytest.raises(InputError, match=r"step 2 of .*: weight is NaN or infinite"):
+        save_checkpoint(tmp_path, poisoned, keep=2)
+    assert checkpoint_files(tmp_path) == []
+    # As an earlier version would have written it.
+    path = save_checkpoint(tmp_path, state(2), keep=2)
+    torch.save({**torch.load(path, weights_only=True), "model": poisoned.model}, path)
+    with pytest.raises(InputError, match=r"step-00000002\.pt: weight is NaN or infinite"):
+        newest_checkpoint(tmp_path)
 
 
 def test_damaged_checkpoint_is_refused_with_advice(tmp_path: Path) -> None:

@@ -143,6 +143,25 @@ def test_ctrl_c_says_how_to_go_on(
     assert told == "interrupted; run the same command again to resume\n"
 
 
+def test_sigterm_has_an_exit_code_of_its_own_so_that_schedulers_requeue(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(tiny_config, steps=100_000, log_every=1)
+    with subprocess.Popen(
+        arguments(toy_data, tmp_path, config, resource.RLIM_INFINITY),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("step")
+        process.send_signal(signal.SIGTERM)
+        last = process.stdout.readlines()[-1]
+        assert process.wait(60) == 143
+    [newest] = checkpoint_files(tmp_path)[-1:]
+    step = int(newest.stem.removeprefix("step-"))
+    assert last == f"stopped after step {step} of 100000; run the same command to resume\n"
+
+
 def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
     """The program of the tests above."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,0 +1,63 @@
+"""Model and optimizer of a run, on this process's device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from shards_spec.recipe import Recipe
+from trainer.config import TrainConfig
+from trainer.console import say
+from trainer.learning.accumulate import Trained
+from trainer.learning.device_inputs import autocast
+from trainer.learning.memory import plan_memory
+from trainer.learning.optimizer import build_optimizer
+from trainer.learning.prepare import prepare_device, wrapped
+from trainer.models import TwoTowers, build_model
+from trainer.ranks import World
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Model and optimizer on this process's device."""
+
+    model: TwoTowers
+    """The bare model: saved, evaluated and exported."""
+    trained: Trained
+    """The same model as it is trained: wrapped for several ranks and, if requested, compiled."""
+    optimizer: torch.optim.Optimizer
+    config: TrainConfig
+    device: torch.device
+
+    @staticmethod
+    def build(config: TrainConfig, world: World, recipe: Recipe | None = None) -> Learner:
+        """Initial weights depend on the configuration alone, hence are equal on all ranks.
+
+        With the dataset's `recipe`, what the backward pass recomputes is chosen by free memory.
+        """
+        report = say if world.is_first else _say_nothing
+        device = world.device
+        if world.world_size > 1 and device.type == "cpu":
+            report(
+                "note: on CPU ranks, batch normalization uses each rank's own clips, so that "
+                "results depend on the number of ranks; on GPUs it is synchronized"
+            )
+        prepare_device(device, config.precision, report)
+        model = build_model(config.model, config.seed).to(device)
+        plan = None
+        if recipe is not None:
+            num_clips = max(phase.batch_size for phase in config.policy.phases().values())
+            num_own = num_clips // world.world_size
+            plan = plan_memory(model, config, device, num_own, recipe.num_frames)
+        if plan is not None:
+            model.set_recompute(plan.recompute)
+            report(plan.line())
+        forward = wrapped(model, config, world.world_size, report)
+        trained = Trained(model, forward, partial(autocast, device, config.precision))
+        return Learner(model, trained, build_optimizer(model, config.optimizer), config, device)
+
+
+def _say_nothing(_: str) -> None:
+    """On ranks whose lines would repeat the first rank's."""

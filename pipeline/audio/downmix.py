@@ -59,6 +59,9 @@ def mono_mix(layout: str, channels: int) -> str:
     if layout.startswith("ambisonic"):
         # The first component is the omnidirectional sound.
         gains = ["1*c0"]
+    elif channels == 1:
+        # Also if that is a low-frequency channel: there is nothing else to hear.
+        gains = ["1*c0"]
     elif layout == "binaural" or (not layout and channels > _GUESSED_CHANNELS):
         gains = [f"1*c{channel}" for channel in range(channels)]
     else:

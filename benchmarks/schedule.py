@@ -34,7 +34,7 @@ from benchmarks.films import (
     make_film,
     read_costs,
 )
-from pipeline.engine import Job, Scheduler, Unit
+from pipeline.engine import Assignment, Job, Scheduler, Unit
 from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.plan import Segment
 from pipeline.sources import Movie
@@ -73,7 +73,7 @@ class Simulation:
         self._films = {f"film-{i:05d}": make_film(rng, costs) for i in range(num_films)}
         # Bytes are only a rough measure of length: bit rates differ.
         movies = [
-            (
+            Assignment(
                 _movie(
                     name, film.seconds * film.costs.bytes_per_second * rng.lognormvariate(0, 0.4)
                 ),

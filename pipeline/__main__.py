@@ -77,7 +77,7 @@ class Status:
         """Print the state of the dataset and of its last run."""
         from pipeline.console import status
         from pipeline.run import lease, read_progress
-        from shards_spec.commits import read_committed_movies
+        from shards_spec.index import read_committed_movies
         from shards_spec.storage import Storage
 
         storage, console = Storage(self.uri), cli.new_console()
@@ -110,11 +110,10 @@ class Retry:
         """Retry under a live display, then print the summary."""
         _show_life(self.json)
         from pipeline.run import retry
-        from shards_spec.reader import open_dataset
+        from shards_spec.storage import Storage
 
-        dataset = open_dataset(self.uri)
         return _run(
-            lambda show: retry(dataset.storage, dataset.recipe, self.run_config, show),
+            lambda show: retry(Storage(self.uri), self.run_config, show),
             self.uri,
             self.json,
         )
@@ -138,13 +137,10 @@ class Prune:
     def run(self) -> int:
         """List or remove them."""
         from pipeline.run import find_prunable, prune
-        from shards_spec.reader import open_dataset
+        from shards_spec.storage import Storage
 
-        dataset = open_dataset(self.uri)
-        if self.yes:
-            prunable = prune(dataset, self.corpus, follow_links=self.follow_links)
-        else:
-            prunable = find_prunable(dataset.storage, self.corpus, follow_links=self.follow_links)
+        act = prune if self.yes else find_prunable
+        prunable = act(Storage(self.uri), self.corpus, follow_links=self.follow_links)
         if self.json:
             cli.print_json({"removed": self.yes, **asdict(prunable)})
             return ExitCode.DONE

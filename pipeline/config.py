@@ -53,6 +53,10 @@ class RunConfig:
     there, or `fail`."""
     redo_versions: bool = False
     """Process movies again that another version of reelshards or ffmpeg made."""
+    index_minutes: float = 5.0
+    """While the run continues, the index is brought up to date after this time, minutes, ..."""
+    index_movies: int = 1000
+    """... or after this many movies, so that training can begin on what is done."""
     log_json: str = ""
     """File for events, one JSON object per line; empty for none."""
     limits: Limits = field(default_factory=Limits)
@@ -66,6 +70,10 @@ class RunConfig:
             raise InputError(
                 f"{self.segment_seconds = }, {self.movie_hours = } and {self.stage_gib = } "
                 "must be positive"
+            )
+        if self.index_minutes <= 0 or self.index_movies < 1:
+            raise InputError(
+                f"{self.index_minutes = } must be positive, {self.index_movies = } at least 1"
             )
         if self.stop_after < 1 or not 0 < self.stop_fraction <= 1:
             raise InputError(

@@ -30,15 +30,28 @@ class MovieWriter:
     """
 
     def __init__(
-        self, storage: Storage, movie_id: str, shard_bytes: int, *, folder: str | None = None
+        self,
+        storage: Storage,
+        movie_id: str,
+        shard_bytes: int,
+        *,
+        first_shard: int = 0,
+        folder: str | None = None,
     ) -> None:
-        """Build shards below `folder`, by default the system's folder for temporary files."""
+        """Start writing.
+
+        Args:
+            shard_bytes: a shard is closed with the clip that makes it this large.
+            first_shard: number of the first shard, above those of a previous version of the movie.
+            folder: where shards are built; by default the system's folder for temporary files.
+        """
         self.rows: list[ClipRow] = []
         self.num_shards = 0
         self.num_bytes = 0
         self._storage = storage
         self._movie_id = layout.check_movie_id(movie_id)
         self._shard_bytes = shard_bytes
+        self._first_shard = first_shard
         self._folder = tempfile.TemporaryDirectory(prefix="reelshards-", dir=folder)
         self._shard: _OpenShard | None = None
 
@@ -62,7 +75,7 @@ class MovieWriter:
         if clip.movie_id != self._movie_id:
             raise FormatError(f"clip {clip.clip_id} does not belong to movie {self._movie_id}")
         if self._shard is None:
-            key = layout.shard_key(self._movie_id, self.num_shards)
+            key = layout.shard_key(self._movie_id, self._first_shard + self.num_shards)
             self._shard = _OpenShard(key, Path(self._folder.name) / "shard.tar")
         self.rows.append(self._shard.append(clip, members))
         if self._shard.num_bytes >= self._shard_bytes:

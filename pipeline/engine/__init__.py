@@ -5,10 +5,11 @@ from __future__ import annotations
 from pipeline.engine import events, failures
 from pipeline.engine.cluster import start_ray, stop_ray
 from pipeline.engine.engine import DrainedError, Engine
-from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.scheduler import Scheduler
 
 __all__ = [
+    "Assignment",
     "DrainedError",
     "Engine",
     "Job",

@@ -44,7 +44,7 @@ def start_ray(config: RunConfig) -> bool:
 def stop_ray() -> None:
     """Disconnect, and stop a local Ray with all its processes."""
     if ray.is_initialized():
-        ray.shutdown()
+        ray.shutdown(wait_for_processes=True)
 
 
 def num_cpus() -> int:

@@ -31,20 +31,23 @@ from pipeline.engine.events import (
     PartDecoded,
     TaskCost,
 )
+from pipeline.engine.failure_commits import FailureCommits
 from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.engine.health import Health
-from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
 from pipeline.movie import Cost, bare_row, failed_row
 from pipeline.plan import MoviePlan
-from pipeline.sources import Movie
-from shards_spec import layout
 from shards_spec.cli import ExitCode
-from shards_spec.commits import write_commit
-from shards_spec.errors import AccessDeniedError, InputError, ReelshardsError, StorageError
+from shards_spec.errors import (
+    AccessDeniedError,
+    InputError,
+    ReelshardsError,
+    StorageError,
+)
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
@@ -79,6 +82,7 @@ class Engine:
         self._submission = Submission(storage, recipe, config)
         self._health = Health(config.stop_after, config.stop_fraction)
         self._running: dict[Any, Unit] = {}
+        self._failure_commits = FailureCommits(storage)
         self._drain_until: float | None = None
 
     @property
@@ -91,15 +95,17 @@ class Engine:
         if self._drain_until is None:
             self._drain_until = self._clock() + self._config.drain_seconds
 
-    def run(self, movies: Sequence[tuple[Movie, str]]) -> Iterator[Event | None]:
-        """Process pairs of movie and source fingerprint; yields None while nothing happens.
+    def run(self, assignments: Sequence[Assignment]) -> Iterator[Event | None]:
+        """Process movies; yields None while nothing happens.
 
         Raises:
             StorageError: the output cannot be written, whatever the movie.
             RunStoppedError: most movies fail for one reason outside of them.
             DrainedError: `drain` was called and some movies are left.
         """
-        self._scheduler = Scheduler(movies)
+        self._scheduler = Scheduler(assignments)
+        with_clips = {item.movie.movie_id for item in assignments if item.has_clips}
+        self._failure_commits = FailureCommits(self._storage, with_clips)
         num_left = 0
         while not self._scheduler.is_empty:
             if self._drain_until is not None:
@@ -227,10 +233,9 @@ class Engine:
         )
         stop_for = self._health.note_end(job.movie.movie_id, error)
         if stop_for:
-            for movie_id in self._health.movies_of(stop_for):
-                self._storage.delete(layout.commit_key(movie_id))
+            self._failure_commits.take_back(self._health.movies_of(stop_for))
             raise self._health.stopped(stop_for, error)
-        write_commit(self._storage, row, [])
+        self._failure_commits.write(row, failure_class(error).fault)
         self._close(job)
         return MovieFinished(row)
 

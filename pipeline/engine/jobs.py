@@ -16,6 +16,20 @@ from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment
 
+
+@dataclass(frozen=True)
+class Assignment:
+    """A movie that a run processes."""
+
+    movie: Movie
+    fingerprint: str
+    """Of its source; empty if the source could not be read."""
+    first_shard: int = 0
+    """Number of its first new shard, above those that the dataset still lists."""
+    has_clips: bool = False
+    """Whether the dataset has usable clips of a previous version of the source."""
+
+
 UnitKind = Literal["prepare", "segment", "audio", "write"]
 
 
@@ -56,6 +70,7 @@ class Job:
 
     movie: Movie
     fingerprint: str
+    first_shard: int = 0
     started: float = 0.0
     """Seconds on the engine's clock."""
     plan: MoviePlan | None = None

@@ -14,8 +14,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from pipeline.engine.jobs import Job, Unit
-from pipeline.sources import Movie
+from pipeline.engine.jobs import Assignment, Job, Unit
 
 #: Tasks in flight per CPU: enough that no worker waits for the driver.
 IN_FLIGHT_PER_CPU = 2
@@ -27,9 +26,9 @@ _ORDER = {"write": 0, "audio": 1, "segment": 2, "prepare": 3}
 class Scheduler:
     """The queue of a run. Times are seconds on the caller's clock."""
 
-    def __init__(self, movies: Sequence[tuple[Movie, str]]) -> None:
-        """`movies` are pairs of a movie and its source's fingerprint."""
-        self._waiting = deque(sorted(movies, key=lambda pair: -pair[0].num_bytes))
+    def __init__(self, assignments: Sequence[Assignment]) -> None:
+        """Nothing runs before `next_units`."""
+        self._waiting = deque(sorted(assignments, key=lambda item: -item.movie.num_bytes))
         self._ready: list[tuple[int, int, Unit]] = []
         self._later: list[tuple[float, int, Unit]] = []
         self._ticket = 0
@@ -51,7 +50,8 @@ class Scheduler:
             self.push(heapq.heappop(self._later)[2])
         limit = IN_FLIGHT_PER_CPU * num_cpus
         while self._waiting and len(self._ready) + num_running < limit:
-            job = Job(*self._waiting.popleft(), started=now)
+            item = self._waiting.popleft()
+            job = Job(item.movie, item.fingerprint, item.first_shard, started=now)
             self.open.append(job)
             self.push(job.add("prepare"))
         while self._ready and num_running < limit:

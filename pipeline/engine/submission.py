@@ -80,6 +80,7 @@ class Submission:
                 units[AUDIO_PART].result,
                 results_of(job, "segment"),
                 {part: unit.payload for part, unit in units.items()},
+                job.first_shard,
             )
         )
 

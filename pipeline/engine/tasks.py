@@ -113,6 +113,7 @@ def write(
     audio: MovieAudio,
     segments: list[VideoSegment],
     parts: dict[PartKey, list[Any]],
+    first_shard: int,
 ) -> TaskResult:
     """Write shards and commit record; returns the `MovieRow`.
 
@@ -123,7 +124,9 @@ def write(
     with _machine_errors(plan.movie), reaper.own_folder() as folder, Spool() as spool:
         require_unchanged(plan.movie)
         _fetch_parts(spool, plan.movie, parts)
-        row = write_movie(plan, storage, cost, audio, segments, spool, folder)
+        row = write_movie(
+            plan, storage, cost, audio, segments, spool, first_shard=first_shard, folder=folder
+        )
         return _result(row, meter)
 
 

@@ -38,6 +38,7 @@ def bare_row(
         movie_id=movie.movie_id,
         group=movie.group,
         source_uri=redacted(movie.uri),
+        source_root=movie.root,
         source_bytes=movie.num_bytes,
         source_fingerprint=source_fingerprint,
         recipe_fingerprint=recipe.fingerprint,

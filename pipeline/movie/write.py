@@ -15,7 +15,6 @@ from pipeline.movie.steps import with_clips
 from pipeline.plan import MoviePlan
 from pipeline.sources import fingerprint
 from pipeline.video import VideoSegment
-from shards_spec import layout
 from shards_spec.commits import write_commit
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow
@@ -30,12 +29,19 @@ def write_movie(
     audio: MovieAudio,
     segments: Sequence[VideoSegment],
     spool: Spool,
+    *,
+    first_shard: int = 0,
     folder: str | None = None,
 ) -> MovieRow:
     """Write a movie's shards, then its commit record; returns the movie's row.
 
-    `spool` holds the bytes of the audio and of all segments; shards are built in `folder`, by
-    default the system's folder for temporary files.
+    Nothing is replaced or deleted: shards of a previous version of the movie stay readable until
+    the index no longer lists them.
+
+    Args:
+        spool: bytes of the audio and of all segments.
+        first_shard: number of the first shard, above those of a previous version.
+        folder: where shards are built; by default the system's folder for temporary files.
 
     Raises `AllDroppedError` if no clip is left, `SourceChangedError` if the source has changed
     since it was probed.
@@ -53,7 +59,11 @@ def write_movie(
         error.known = {"dropped": dropped, "audio_report": audio.report}
         raise error
     with MovieWriter(
-        storage, plan.movie.movie_id, plan.recipe.shard_bytes, folder=folder
+        storage,
+        plan.movie.movie_id,
+        plan.recipe.shard_bytes,
+        first_shard=first_shard,
+        folder=folder,
     ) as writer:
         for clip in clips:
             strip = frames.strip(clip.content.clip_number)
@@ -63,9 +73,9 @@ def write_movie(
         num_clips=len(writer.rows),
         num_shards=writer.num_shards,
         shard_bytes=writer.num_bytes,
+        first_shard=first_shard,
     )
     write_commit(storage, row, writer.rows)
-    _delete_leftovers(storage, plan.movie.movie_id, writer.num_shards)
     return row
 
 
@@ -78,11 +88,3 @@ def _members(strip: bytes, audio: AudioClip, part: SpoolPart) -> dict[str, bytes
     if audio.flac_bytes:
         members[AUDIO] = part.read(logmel_end, logmel_end + audio.flac_bytes)
     return members
-
-
-def _delete_leftovers(storage: Storage, movie_id: str, num_shards: int) -> None:
-    """Delete shards of an earlier, larger result that the new commit no longer lists."""
-    kept = {layout.shard_key(movie_id, number) for number in range(num_shards)}
-    for info in storage.list(layout.shards_prefix(movie_id)):
-        if info.key not in kept:
-            storage.delete(info.key)

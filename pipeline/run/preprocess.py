@@ -1,39 +1,54 @@
-"""One run from corpus to index: find the work, do it, summarise it."""
+"""One run from corpus to index: find the work, do it, summarise it.
+
+Nothing that a reader may use is deleted before its successor is written: new commit records replace
+old ones, the index is replaced whole, and only then do old shards go.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from urllib.parse import unquote, urlsplit
 
 from pipeline.config import RunConfig
 from pipeline.engine import DrainedError, Engine, start_ray, stop_ray
-from pipeline.engine.events import Event
+from pipeline.engine.events import Event, MovieFinished
+from pipeline.errors import OutsideCorpusError
 from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
 from pipeline.run import lease
 from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
+from pipeline.run.index_keeper import IndexKeeper
 from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.rows_update import update_rows
 from pipeline.run.work_list import (
     WorkList,
-    fingerprint_of,
-    invalidate,
     is_of_other_versions,
+    plan_retry,
     plan_run,
+    require_one_recipe,
 )
 from pipeline.sources import Movie, find_corpus, looked_up
-from shards_spec.commits import read_committed_movies, write_index
-from shards_spec.errors import InputError, StorageError
+from shards_spec import layout
+from shards_spec.errors import InputError, ReelshardsError, StorageError
+from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
+from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 OnProgress = Callable[[Progress, Event | None], None]
+
+#: Requests that delete old shards at the same time.
+_DELETE_THREADS = 32
 
 
 @dataclass(frozen=True)
@@ -89,28 +104,30 @@ def preprocess(
         work = plan_run(found.movies, storage, recipe, config)
         work = replace(work, keep=update_rows(storage, work.movies, work.keep))
         run = _Run(corpus, storage, recipe, config, on_progress, held_lease)
-        return replace(run.process(work.movies, work), passed_over=found.passed_over)
+        return replace(run.process(work), passed_over=found.passed_over)
 
 
 def retry(
     storage: Storage,
-    recipe: Recipe,
     config: RunConfig,
     on_progress: OnProgress = lambda progress, event: None,
 ) -> Summary:
-    """Process the failed and quarantined movies of a dataset again."""
+    """Process the failed and quarantined movies of a dataset again, with its recipe.
+
+    Raises as `preprocess`; `InputError` also where there is no dataset.
+    """
+    recipe = recipe_of(read_info(storage))
     with lease.hold_lease(storage) as held_lease:
-        rows = [
-            row
-            for row in read_committed_movies(storage).values()
+        rows = read_committed_movies(storage).values()
+        require_one_recipe(rows, recipe, storage)
+        movies = [
+            _movie_of(row, config.follow_links)
+            for row in rows
             if row.status in ("failed", "quarantined")
         ]
-        movies = [_movie_of(row) for row in rows]
-        process = tuple((movie, fingerprint_of(movie)) for movie in movies)
-        reasons = {movie.movie_id: "a retry was requested" for movie in movies}
-        work = WorkList(tuple(movies), process, (), reasons, ())
+        work = plan_retry(rows, movies, storage)
         run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held_lease)
-        return run.process(movies, work)
+        return run.process(work)
 
 
 @dataclass(frozen=True)
@@ -124,52 +141,92 @@ class _Run:
     on_progress: OnProgress
     lease: Lease
 
-    def process(self, movies: Sequence[Movie], work: WorkList) -> Summary:
-        """Process the work list, then write the index."""
+    def process(self, work: WorkList) -> Summary:
+        """Process the work list and write the index, in between as well."""
         version = ffmpeg_version()
         ffprobe_path()
-        invalidate(self.storage, work)
+        before = read_indexed_movies(self.storage)
         started = time.time()
-        total, kept = len(movies), len(work.keep)
+        total, kept = len(work.movies), len(work.keep)
         progress = Progress(redacted(self.corpus), started, started, "running", total, kept)
         recorder = Recorder(self.storage)
+        failures: dict[str, MovieRow] = {}
         started_ray = False
         try:
             recorder.write(progress, now=True)
+            self.on_progress(progress, None)
             started_ray = bool(work.process) and start_ray(self.config)
-            for event in self._events(work):
+            for event in self._events(work, version):
                 progress = replace(advance(progress, event), updated_unix=time.time())
+                if isinstance(event, MovieFinished) and event.row.status != "done":
+                    failures[event.movie_id] = event.row
                 self.on_progress(progress, event)
                 recorder.write(progress)
         except BaseException as error:
             self._end(recorder, progress, error)
+            if not work.changes_recipe and isinstance(error, DrainedError):
+                self._write_index(version, before)
             raise
         finally:
             if started_ray:
                 stop_ray()
-        self.lease.check()
-        rows = {row.movie_id: row for row in write_index(self.storage, self.recipe, version)}
+        rows = {row.movie_id: row for row in self._write_index(version, before)}
         progress = replace(progress, state="finished", updated_unix=time.time())
         recorder.write(progress, now=True)
-        own_rows = tuple(rows[movie.movie_id] for movie in movies)
+        # A movie that keeps its previous clips after a failure is still listed as failed.
+        own_rows = tuple(
+            failures.get(movie.movie_id, rows[movie.movie_id]) for movie in work.movies
+        )
         return Summary(progress, own_rows, work, time.time() - started)
 
-    def _events(self, work: WorkList) -> Iterator[Event | None]:
+    def _events(self, work: WorkList, version: str) -> Iterator[Event | None]:
         engine = Engine(self.storage, self.recipe, self.config)
         metrics = Metrics()
-        with on_sigterm(engine.drain), EventLog(self.config.log_json) as log:
+        keeper = IndexKeeper(
+            lambda: write_index(self.storage, self.recipe, version),
+            self.config.index_minutes * 60,
+            self.config.index_movies,
+        )
+        with (
+            on_sigterm(engine.drain),
+            EventLog(self.config.log_json) as log,
+            contextlib.closing(keeper),
+        ):
             for event in engine.run(work.process):
                 self.lease.check()
                 metrics.note(event, engine.num_queued)
                 if event is not None:
                     log.write(event)
+                if isinstance(event, MovieFinished):
+                    keeper.note_finished()
+                # An index of two recipes would be no dataset: the old one stays until all is new.
+                if not work.changes_recipe:
+                    keeper.update_if_due()
                 yield event
+
+    def _write_index(self, version: str, before: Iterable[MovieRow]) -> list[MovieRow]:
+        """Bring the index up to date, then delete the shards that only the one before listed."""
+        self.lease.check()
+        rows = write_index(self.storage, self.recipe, version)
+        listed = {key for row in rows for key in _shard_keys(row)}
+        unlisted = [key for row in before for key in _shard_keys(row) if key not in listed]
+        with ThreadPoolExecutor(_DELETE_THREADS) as pool:
+            list(pool.map(self.storage.delete, unlisted))
+        return rows
 
     def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
         """Record how an unfinished run ended, unless another run owns the record by now."""
-        if not isinstance(error, LeaseLostError):
-            state = "drained" if isinstance(error, DrainedError) else "interrupted"
+        if isinstance(error, LeaseLostError):
+            return
+        state = "drained" if isinstance(error, DrainedError) else "interrupted"
+        # The store may be what failed; the error itself says more than a failed record of it.
+        with contextlib.suppress(ReelshardsError):
             recorder.write(replace(progress, state=state), now=True)
+
+
+def _shard_keys(row: MovieRow) -> list[str]:
+    numbers = range(row.first_shard, row.first_shard + row.num_shards)
+    return [layout.shard_key(row.movie_id, number) for number in numbers]
 
 
 def movie_hours(rows: Sequence[MovieRow]) -> float:
@@ -177,7 +234,7 @@ def movie_hours(rows: Sequence[MovieRow]) -> float:
     return sum(row.duration_ns for row in rows) / NANOSECONDS / 3600
 
 
-def _movie_of(row: MovieRow) -> Movie:
+def _movie_of(row: MovieRow, follow_links: bool) -> Movie:
     """The corpus entry of a committed row, with its source as it is now."""
     if "***" in row.source_uri:
         raise InputError(
@@ -188,6 +245,7 @@ def _movie_of(row: MovieRow) -> Movie:
         movie_id=row.movie_id,
         uri=row.source_uri,
         group=row.group,
+        root="" if follow_links else _root_of(row),
         num_bytes=row.source_bytes,
         language=row.wanted_language,
         audio_track=row.wanted_audio_track,
@@ -201,3 +259,11 @@ def _movie_of(row: MovieRow) -> Movie:
     except StorageError:
         # Its first task will report why.
         return movie
+
+
+def _root_of(row: MovieRow) -> str:
+    """The folder that must contain a movie's source; empty for no restriction."""
+    if row.source_root or row.error_class != OutsideCorpusError.error_class:
+        return row.source_root
+    # A record from before the column: the link must not lead out of its own folder.
+    return os.path.realpath(os.path.dirname(unquote(urlsplit(row.source_uri).path)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.run import lease
-from pipeline.sources import find_movies, keep_ids
+from pipeline.run.work_list import require_one_recipe
+from pipeline.sources import Movie, find_movies, keep_ids
 from shards_spec import layout
-from shards_spec.commits import read_committed_movies, write_index
-from shards_spec.reader import Dataset
+from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
+from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
@@ -20,7 +22,7 @@ class Prunable:
     movies: tuple[MovieRow, ...]
     """Committed movies whose sources are not in the corpus."""
     stray_shards: tuple[str, ...]
-    """Keys of shards that no commit record lists: left by a run that was killed."""
+    """Keys of shards that neither a commit record nor the index lists: left by killed runs."""
 
 
 def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
@@ -29,32 +31,47 @@ def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) 
     Raises `InputError` when the corpus is empty, because then its path is wrong or not mounted.
     """
     movies = find_movies(corpus, follow_links=follow_links)
-    committed = read_committed_movies(storage)
-    known = {row.source_uri: row.movie_id for row in committed.values()}
-    present = {movie.movie_id for movie in keep_ids(movies, known)}
-    counted = {
-        layout.shard_key(row.movie_id, number)
-        for row in committed.values()
-        for number in range(row.num_shards)
-    }
-    stray = (info.key for info in storage.list(layout.SHARDS) if info.key not in counted)
-    gone = tuple(row for movie_id, row in sorted(committed.items()) if movie_id not in present)
-    return Prunable(gone, tuple(stray))
+    return _prunable(storage, read_committed_movies(storage), movies)
 
 
-def prune(dataset: Dataset, corpus: str, *, follow_links: bool = False) -> Prunable:
-    """Remove them under the dataset's lease; returns what was removed."""
-    storage = dataset.storage
-    with lease.hold_lease(storage):
-        prunable = find_prunable(storage, corpus, follow_links=follow_links)
-        if prunable.movies:
-            for key in (layout.DATASET_JSON, layout.CLIPS_PARQUET, layout.MOVIES_PARQUET):
-                storage.delete(key)
-            for row in prunable.movies:
-                storage.delete(layout.commit_key(row.movie_id))
-                for info in storage.list(layout.shards_prefix(row.movie_id)):
-                    storage.delete(info.key)
-            write_index(storage, dataset.recipe, str(dataset.info["ffmpeg_version"]))
+def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
+    """Remove them under the dataset's lease; returns what was removed.
+
+    The index without them is written first, then their commit records go, then their shards: at no
+    moment is something listed that does not exist. Interrupted anywhere, it can be run again.
+    """
+    info = read_info(storage)
+    recipe = recipe_of(info)
+    movies = find_movies(corpus, follow_links=follow_links)
+    with lease.hold_lease(storage) as held_lease:
+        committed = read_committed_movies(storage)
+        require_one_recipe(committed.values(), recipe, storage)
+        prunable = _prunable(storage, committed, movies)
+        gone = {row.movie_id for row in prunable.movies}
+        if gone:
+            write_index(storage, recipe, str(info["ffmpeg_version"]), without=gone)
+        for movie_id in gone:
+            held_lease.check()
+            storage.delete(layout.commit_key(movie_id))
+        for movie_id in gone:
+            for shard in storage.list(layout.shards_prefix(movie_id)):
+                storage.delete(shard.key)
         for key in prunable.stray_shards:
             storage.delete(key)
     return prunable
+
+
+def _prunable(
+    storage: Storage, committed: dict[str, MovieRow], movies: Sequence[Movie]
+) -> Prunable:
+    known = {row.source_uri: row.movie_id for row in committed.values()}
+    present = {movie.movie_id for movie in keep_ids(movies, known)}
+    listed = {
+        layout.shard_key(row.movie_id, row.first_shard + number)
+        for rows in (committed.values(), read_indexed_movies(storage))
+        for row in rows
+        for number in range(row.num_shards)
+    }
+    stray = (info.key for info in storage.list(layout.SHARDS) if info.key not in listed)
+    gone = tuple(row for movie_id, row in sorted(committed.items()) if movie_id not in present)
+    return Prunable(gone, tuple(stray))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.config import RunConfig
+from pipeline.engine import Assignment
 from pipeline.errors import IncompleteError, MovieError
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.sources import Movie, fingerprint, keep_ids
-from shards_spec import layout
 from shards_spec.cli import version
-from shards_spec.commits import read_committed_movies
 from shards_spec.errors import InputError, ReelshardsError
+from shards_spec.index import read_committed_movies, read_indexed_movies
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
@@ -27,14 +27,16 @@ class WorkList:
 
     movies: tuple[Movie, ...]
     """All of them."""
-    process: tuple[tuple[Movie, str], ...]
-    """Movies to process, each with its source's fingerprint."""
+    process: tuple[Assignment, ...]
+    """Movies to process."""
     keep: tuple[MovieRow, ...]
     """Committed with the same source and recipe."""
     reasons: dict[str, str]
     """Why a committed movie is processed again, by movie id."""
     removed: tuple[str, ...]
     """Committed movies that the corpus no longer contains."""
+    changes_recipe: bool = False
+    """Whether the dataset has movies of another recipe until all of them have been processed."""
 
 
 def plan_run(
@@ -47,37 +49,93 @@ def plan_run(
     """
     committed = read_committed_movies(storage)
     movies = keep_ids(corpus, {row.source_uri: row.movie_id for row in committed.values()})
-    with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
-        fingerprints = list(pool.map(fingerprint_of, movies))
+    next_shards = _next_shards(storage, committed.values())
     process, keep, reasons = [], [], {}
     changed = _recipe_changes(storage, recipe)
-    for movie, current in zip(movies, fingerprints, strict=True):
+    for movie, current in zip(movies, fingerprints_of(movies), strict=True):
         row = committed.get(movie.movie_id)
         reason = ""
         if row is not None:
             reason = _redo_reason(row, current, recipe, changed) or _config_reason(row, config)
-        if row is None or reason:
-            process.append((movie, current))
-            if reason:
-                reasons[movie.movie_id] = reason
-        else:
+        if row is not None and not reason:
             keep.append(row)
+            continue
+        if reason:
+            reasons[movie.movie_id] = reason
+        process.append(
+            Assignment(
+                movie,
+                current,
+                first_shard=next_shards.get(movie.movie_id, 0),
+                has_clips=row is not None
+                and row.status == "done"
+                and row.recipe_fingerprint == recipe.fingerprint,
+            )
+        )
     removed = tuple(sorted(set(committed) - {movie.movie_id for movie in movies}))
-    stale = [i for i in removed if committed[i].recipe_fingerprint != recipe.fingerprint]
+    other = [i for i in committed if committed[i].recipe_fingerprint != recipe.fingerprint]
+    stale = sorted(set(removed) & set(other))
     if stale:
         raise InputError(
             f"{storage.uri} has {len(stale)} movies of another recipe that are not in this corpus "
             f"({', '.join(stale[:3])}...); choose another --out, or add their sources to the corpus"
         )
-    return WorkList(tuple(movies), tuple(process), tuple(keep), reasons, removed)
+    return WorkList(
+        tuple(movies), tuple(process), tuple(keep), reasons, removed, changes_recipe=bool(other)
+    )
 
 
-def fingerprint_of(movie: Movie) -> str:
-    """A source's fingerprint; empty when it cannot be read, which its first task will report."""
+def plan_retry(rows: Iterable[MovieRow], movies: Sequence[Movie], storage: Storage) -> WorkList:
+    """The work of a retry.
+
+    Args:
+        rows: all committed movies of the dataset.
+        movies: those of them that are processed again.
+    """
+    next_shards = _next_shards(storage, rows)
+    process = tuple(
+        Assignment(movie, current, first_shard=next_shards.get(movie.movie_id, 0))
+        for movie, current in zip(movies, fingerprints_of(movies), strict=True)
+    )
+    reasons = {movie.movie_id: "a retry was requested" for movie in movies}
+    return WorkList(tuple(movies), process, (), reasons, ())
+
+
+def require_one_recipe(rows: Iterable[MovieRow], recipe: Recipe, storage: Storage) -> None:
+    """Raise `InputError` when a change of the recipe was interrupted halfway."""
+    other = [row.movie_id for row in rows if row.recipe_fingerprint != recipe.fingerprint]
+    if other:
+        raise InputError(
+            f"{storage.uri} has {len(other)} movies of another recipe ({', '.join(other[:3])}...): "
+            "a run that changes the recipe was interrupted; run that `preprocess` again first"
+        )
+
+
+def fingerprints_of(movies: Sequence[Movie]) -> list[str]:
+    """Fingerprints of the sources; empty for those that cannot be read, which tasks will report."""
+    with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(_fingerprint_of, movies))
+
+
+def _fingerprint_of(movie: Movie) -> str:
     try:
         return fingerprint(movie)
     except MovieError:
         return ""
+
+
+def _next_shards(storage: Storage, committed: Iterable[MovieRow]) -> dict[str, int]:
+    """For each movie with shards that index or commit records list: the number after the last.
+
+    New shards get numbers from there on, so that readers of the old ones are not disturbed.
+    """
+    numbers: dict[str, int] = {}
+    for rows in (committed, read_indexed_movies(storage)):
+        for row in rows:
+            if row.num_shards:
+                end = row.first_shard + row.num_shards
+                numbers[row.movie_id] = max(end, numbers.get(row.movie_id, 0))
+    return numbers
 
 
 def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe, changed: str) -> str:
@@ -117,17 +175,7 @@ def _recipe_changes(storage: Storage, recipe: Recipe) -> str:
     except ReelshardsError:
         return ""
     after = recipe.to_json()
-    words = [
+    changes = [
         f"{name} {before[name]} -> {after[name]}" for name in after if before[name] != after[name]
     ]
-    return f" ({', '.join(words)})" if words else ""
-
-
-def invalidate(storage: Storage, work: WorkList) -> None:
-    """Delete what will be rewritten, the index first, so that no index names stale bytes."""
-    if not work.reasons:
-        return
-    for key in (layout.DATASET_JSON, layout.CLIPS_PARQUET, layout.MOVIES_PARQUET):
-        storage.delete(key)
-    for movie_id in work.reasons:
-        storage.delete(layout.commit_key(movie_id))
+    return f" ({', '.join(changes)})" if changes else ""

@@ -114,6 +114,10 @@ class MovieRow:
     """Version that wrote this row."""
     ffmpeg_version: str = ""
     """Version of ffmpeg that decoded the movie."""
+    first_shard: int = field(default=0, metadata=_INT32)
+    """Number of the movie's first shard; after a rewrite its shards have new numbers."""
+    source_root: str = ""
+    """Folder that must contain the source, with links resolved; empty for no restriction."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 

@@ -44,6 +44,8 @@ ADDED_COLUMNS = (
     "missing_ns",
     "reelshards_version",
     "ffmpeg_version",
+    "first_shard",
+    "source_root",
 )
 
 
@@ -56,7 +58,10 @@ def clips_table(rows: Iterable[ClipRow]) -> pa.Table:
 def movies_table(rows: Iterable[MovieRow]) -> pa.Table:
     """Movie rows as a table, sorted by movie_id; their `extra` columns come last, with nulls."""
     ordered = sorted(rows, key=lambda row: row.movie_id)
-    table = pa.Table.from_pylist([dataclasses.asdict(row) for row in ordered], MOVIES_SCHEMA)
+    columns = [
+        pa.array([getattr(row, item.name) for row in ordered], item.type) for item in MOVIES_SCHEMA
+    ]
+    table = pa.Table.from_arrays(columns, schema=MOVIES_SCHEMA)
     for name in sorted({name for row in ordered for name in row.extra}):
         table = table.append_column(name, _extra_column([row.extra.get(name) for row in ordered]))
     return table

@@ -127,15 +127,15 @@ def row_problems(
 
 
 def structure_problems(
-    movie_id: str, rows: Sequence[ClipRow], sizes: Mapping[str, int]
+    movie: MovieRow, rows: Sequence[ClipRow], sizes: Mapping[str, int]
 ) -> Problems:
-    """The movie's shards exist and are numbered from 0 without gaps."""
+    """The movie's shards exist, and their numbers are consecutive from `first_shard` on."""
     shards = sorted({row.shard for row in rows})
     for number, shard in enumerate(shards):
         if shard not in sizes:
             yield Problem("structure", shard, "does not exist")
-        expected = layout.shard_key(movie_id, number)
-        if shard != expected and f"{layout.shards_prefix(movie_id)}/" in shard:
+        expected = layout.shard_key(movie.movie_id, movie.first_shard + number)
+        if shard != expected and f"{layout.shards_prefix(movie.movie_id)}/" in shard:
             yield Problem("structure", shard, f"shard {number} should be {expected}")
 
 

@@ -44,7 +44,7 @@ def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Prob
     rows = [] if table is None else clip_rows(table)
     fingerprint = str(data.info.get("recipe_fingerprint"))
     yield from index_checks.row_problems(movie, rows, data.sizes, fingerprint)
-    yield from index_checks.structure_problems(movie.movie_id, rows, data.sizes)
+    yield from index_checks.structure_problems(movie, rows, data.sizes)
     yield from index_checks.purity_problems(movie.movie_id, rows)
     yield from index_checks.permutation_problems(movie.movie_id, rows)
     yield from index_checks.time_problems(movie, rows, data.recipe)

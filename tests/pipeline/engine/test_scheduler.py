@@ -23,15 +23,20 @@ from pipeline.engine.failures import (
     retry_delay_seconds,
 )
 from pipeline.engine.health import Health
-from pipeline.engine.jobs import Job
+from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.ray_failures import task_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.sources import Movie
 from shards_spec.errors import StorageError
 
 
-def movie(name: str, size: int = 1) -> tuple[Movie, str]:
-    return Movie(movie_id=name, uri=f"file:///{name}", group=name, num_bytes=size), "f"
+def movie(name: str, size: int = 1) -> Assignment:
+    path = f"file:///{name}"
+    return Assignment(Movie(movie_id=name, uri=path, group=name, num_bytes=size), "f")
+
+
+def audio_unit(name: str) -> Unit:
+    return Job(movie(name).movie, "f").add("audio")
 
 
 def names(scheduler: Scheduler, cpus: int, running: int = 0, now: float = 0.0) -> list[str]:
@@ -81,7 +86,7 @@ def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
     ],
 )
 def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status: str) -> None:
-    unit = Job(*movie("a")).add("audio")
+    unit = audio_unit("a")
     waits: list[float] = []
     while len(waits) < 100:
         unit.attempts += 1
@@ -101,7 +106,7 @@ def test_waits_spread_but_are_fixed() -> None:
     def waits() -> list[float | None]:
         found = []
         for name in "abcdefgh":
-            unit = Job(*movie(name)).add("audio")
+            unit = audio_unit(name)
             unit.attempts = 1
             found.append(retry_delay_seconds(unit, StorageError("x"), 4, 2.0))
         return found
@@ -111,7 +116,7 @@ def test_waits_spread_but_are_fixed() -> None:
 
 
 def test_memory_doubles_after_a_lack_of_it_only() -> None:
-    unit = Job(*movie("a")).add("audio")
+    unit = audio_unit("a")
     factors = []
     for kind in (
         errors.KilledError,
@@ -136,13 +141,13 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
 )
 def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MovieError]) -> None:
     """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
-    found = task_error(movie("a")[0], said)
+    found = task_error(movie("a").movie, said)
     assert type(found) is wanted
     assert failure_class(found).retry in ("with more memory", "for free")
 
 
 def test_losses_are_no_attempts() -> None:
-    unit = Job(*movie("a")).add("audio")
+    unit = audio_unit("a")
     unit.attempts = 1
     count_attempt(unit, errors.LostError("x"))
     assert (unit.attempts, unit.lost_attempts) == (0, 1)

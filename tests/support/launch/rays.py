@@ -27,4 +27,5 @@ def running(**options: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        # Without waiting, Ray leaves processes to the garbage collector, which warns of them.
+        ray.shutdown(wait_for_processes=True)

@@ -1,0 +1,20 @@
+"""The index, gathered from the commit records: incrementally, in parts, in bounded memory.
+
+    commits/<movie_id>.parquet            one per movie; the only source of the index
+    index/parts/<digest>.parquet          clips of a range of movies in index order, never changed
+    index/parts/movies-<digest>.parquet   movie rows, and the commit record that each came from
+    index/parts.json                      names these parts
+    index/movies.parquet, clips.parquet, dataset.json
+                                          what readers open; each is replaced whole,
+                                          `dataset.json` last
+
+An update lists the commit records, reads those that the parts do not have, rewrites the parts that
+these belong to, and joins all parts to the tables. Parts are only read by the next update, so that
+it costs what has changed; without them everything is read.
+"""
+
+from __future__ import annotations
+
+from shards_spec.index.index import read_committed_movies, read_indexed_movies, write_index
+
+__all__ = ["read_committed_movies", "read_indexed_movies", "write_index"]

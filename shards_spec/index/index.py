@@ -1,0 +1,138 @@
+"""Writes the index from the commit records, and reads its movies."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from shards_spec import layout
+from shards_spec.commits import commit_movie_id, fetch_commits, movie_of_commit
+from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.index.gathered import (
+    Gathered,
+    Part,
+    parquet_bytes,
+    read_gathered,
+    read_table,
+    write_gathered,
+)
+from shards_spec.index.update import Update
+from shards_spec.recipe import Recipe
+from shards_spec.schema import (
+    CLIPS_SCHEMA,
+    MOVIES_SCHEMA,
+    SPEC_VERSION,
+    STATUSES,
+    MovieRow,
+    movie_rows,
+    movies_table,
+)
+from shards_spec.storage import ObjectInfo, Storage
+
+
+def write_index(
+    storage: Storage,
+    recipe: Recipe,
+    ffmpeg_version: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    without: Collection[str] = (),
+) -> list[MovieRow]:
+    """Bring the index and `dataset.json` up to date with the commit records.
+
+    Args:
+        settings: further keys of `dataset.json`.
+        without: movies that are left out although they have a commit record, because that is about
+            to be deleted.
+
+    Returns:
+        All movie rows of the index, by movie id.
+    """
+    before = read_gathered(storage)
+    infos = {commit_movie_id(info): info for info in storage.list(layout.COMMITS)}
+    for movie_id in without:
+        infos.pop(movie_id, None)
+    try:
+        rows, parts = _updated(storage, before, infos)
+    except (ObjectNotFoundError, FormatError):
+        # A part is lost or damaged. From the commit records alone, unless one of them is the cause.
+        rows, parts = _updated(storage, Gathered((), "", {}), infos)
+    summary = {
+        "spec_version": SPEC_VERSION,
+        "recipe": recipe.to_json(),
+        "recipe_fingerprint": recipe.fingerprint,
+        "ffmpeg_version": ffmpeg_version,
+        "totals": _totals(rows, parts),
+        **(settings or {}),
+    }
+    text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
+    storage.put(layout.DATASET_JSON, text.encode())
+    return rows
+
+
+def _updated(
+    storage: Storage, before: Gathered, infos: Mapping[str, ObjectInfo]
+) -> tuple[list[MovieRow], list[Part]]:
+    """Bring parts and tables up to date; returns the rows and the parts of the index."""
+    update = Update(storage, before, infos)
+    parts = update.parts()
+    records = dict(sorted(update.records.items()))
+    rows = [MovieRow.from_json(record.row) for record in records.values()]
+    write_gathered(storage, parts, records, before)
+    _write_tables(storage, parts, rows)
+    return rows, parts
+
+
+def read_committed_movies(storage: Storage) -> dict[str, MovieRow]:
+    """Movie rows of all commit records, by movie id; reads only those that the index lacks."""
+    known = read_gathered(storage).records
+    infos = {commit_movie_id(info): info for info in storage.list(layout.COMMITS)}
+    current = {name for name in infos if name in known and known[name].is_of(infos[name])}
+    rows = {name: MovieRow.from_json(known[name].row) for name in current}
+    missing = [info for name, info in infos.items() if name not in current]
+    for movie_id, data in fetch_commits(storage, missing):
+        rows[movie_id] = movie_of_commit(data, movie_id)
+    return dict(sorted(rows.items()))
+
+
+def read_indexed_movies(storage: Storage) -> list[MovieRow]:
+    """Movie rows of the index as readers see it; none where there is no index.
+
+    They may be older than the commit records. The shards that they list are in use.
+    """
+    try:
+        table = read_table(storage, layout.MOVIES_PARQUET, MOVIES_SCHEMA)
+    except ObjectNotFoundError:
+        return []
+    return movie_rows(table)
+
+
+def _write_tables(storage: Storage, parts: Sequence[Part], rows: Sequence[MovieRow]) -> None:
+    """Join the parts to `clips.parquet`, one in memory at a time, and write `movies.parquet`."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-index-") as folder:
+        path = Path(folder) / "clips.parquet"
+        with pq.ParquetWriter(path, CLIPS_SCHEMA, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(read_table(storage, part.key, CLIPS_SCHEMA))
+            if not parts:
+                writer.write_table(CLIPS_SCHEMA.empty_table())
+        storage.put(layout.CLIPS_PARQUET, path)
+    storage.put(layout.MOVIES_PARQUET, parquet_bytes(movies_table(rows)))
+
+
+def _totals(rows: Sequence[MovieRow], parts: Sequence[Part]) -> dict[str, int]:
+    counts = Counter(row.status for row in rows)
+    return {
+        **{f"movies_{status}": counts[status] for status in STATUSES},
+        "movies": len(rows),
+        "clips": sum(part.num_clips for part in parts),
+        "shards": sum(row.num_shards for row in rows),
+        "shard_bytes": sum(row.shard_bytes for row in rows),
+        "duration_ns": sum(row.duration_ns for row in rows if row.status == "done"),
+    }

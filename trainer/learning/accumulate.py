@@ -63,7 +63,7 @@ def forward_and_backward(
     with trained.model.replaying():
         for number, rows in enumerate(parts):
             is_last = number == len(parts) - 1
-            # Ranks add up their gradients once, with the last part's.
+            # Ranks sum their gradients once, with the last part's.
             waits = contextlib.nullcontext() if is_last else _without_sync(trained.forward)
             with waits:
                 embeddings = trained.embed(_part(inputs, rows))
@@ -77,7 +77,7 @@ def forward_and_backward(
 
 
 def split(num_clips: int, num_parts: int) -> list[slice]:
-    """Every `num_parts`-th clip from each start: the k neighbours of a movie are spread out."""
+    """Every `num_parts`-th clip from each start: the k clips of a movie are spread out."""
     return [slice(first, None, num_parts) for first in range(min(num_parts, num_clips))]
 
 
@@ -91,7 +91,7 @@ def _rows(grad: torch.Tensor | None, rows: Any) -> torch.Tensor:
 
 
 def _leaves(pieces: list[Embeddings], parts: list[slice]) -> Embeddings:
-    """The embeddings of all parts, in the batch's order, as variables of their own."""
+    """The embeddings of all parts, in batch order, as new leaves of the graph."""
     num_clips = sum(len(piece.video) for piece in pieces)
     video, audio = (
         first.new_empty(num_clips, first.shape[1]) for first in (pieces[0].video, pieces[0].audio)

@@ -1,11 +1,11 @@
-"""Random changes of training clips, batched on the device.
+"""Random augmentation of training clips, batched on the device.
 
 Each clip's draws are a hash of (seed, epoch, clip, what is drawn): no generator, hence no state to
 save, and neither batch order, number of ranks nor device changes what a clip looks like.
 
-Each change breaks a shortcut: something by which a movie can be told without what it shows.
+Each change hides a shortcut: something that identifies the movie without its content.
 
-    flip                             on which side things stand
+    flip                             left and right
     random resized crop              framing, vignette, logos and other marks at fixed places
     brightness, contrast             exposure and grade
     saturation, hue, grayscale       palette
@@ -29,17 +29,17 @@ from torch.nn import functional
 from trainer.config import AugmentConfig
 from trainer.models import constant
 
-#: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a turn in the plane of the latter
-#: is a change of hue that leaves luma alone.
+#: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a rotation in the chroma plane
+#: changes the hue and keeps luma.
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
-#: Its inverse; worked out here, as a device would be waited for.
+#: Its inverse; computed here, because computing it on a device would block.
 RGB = torch.linalg.inv(torch.tensor(YIQ)).tolist()
 
-#: Crops are up to this much wider or higher than the picture's shape.
+#: Crops are up to this much wider or taller than the frame's aspect ratio.
 MAX_CROP_STRETCH = 4 / 3
 
-#: Cosines over the mel bands, half a wave to this many, that add up to an equaliser's curve.
+#: Cosines over the mel bands, from half a period to this many, that form an equaliser's curve.
 NUM_EQUALISER_WAVES = 3
 
 #: Nats of power per decibel.
@@ -70,7 +70,7 @@ class Draw(IntEnum):
     """And the following numbers, one per wave."""
 
 
-#: Numbers that are drawn for a clip.
+#: Random numbers drawn for each clip.
 NUM_DRAWS = Draw.EQUALISER + NUM_EQUALISER_WAVES + 1
 
 
@@ -93,7 +93,7 @@ class Dice:
 
     @functools.cached_property
     def _numbers(self) -> torch.Tensor:
-        """(draws, B), all at once: a device takes as long for one draw as for all."""
+        """(draws, B), in one operation: on a device, one draw takes as long as all of them."""
         base = _splitmix64_int(self.seed ^ (self.epoch << 32))
         keys = [_signed(_splitmix64_int(base + number)) for number in range(NUM_DRAWS)]
         keys_D1 = constant(keys, self.clip.device, torch.int64)[:, None]
@@ -102,7 +102,7 @@ class Dice:
 
 
 def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
-    """[0, 1] pixels -> [0, 1] pixels; all frames of a clip are changed alike."""
+    """[0, 1] pixels -> [0, 1] pixels; all frames of a clip change in the same way."""
     if config.crop_area < 1.0:
         video_BCTHW = _crop_and_resize(video_BCTHW, dice, config.crop_area)
     if config.flip:
@@ -120,7 +120,7 @@ def flipped(dice: Dice) -> torch.Tensor:
 
 
 def changes_colors(config: AugmentConfig) -> bool:
-    """Whether any change of color is switched on."""
+    """Whether any change of color is enabled."""
     return any(
         (config.saturation, config.hue, config.grayscale, config.brightness, config.contrast)
     )
@@ -133,7 +133,7 @@ def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torc
         means_BC: (B, 3) float32, each clip's mean color, which contrast leaves in place.
     """
     matrix_B33 = _colour_matrix(dice, config)
-    # Brightness and contrast are one line through every pixel.
+    # Brightness and contrast are one linear function of every pixel.
     brightness_B11 = dice.around_one(Draw.BRIGHTNESS, config.brightness)[:, None, None]
     contrast_B11 = dice.around_one(Draw.CONTRAST, config.contrast)[:, None, None]
     luma_1C = constant([YIQ[0]], means_BC.device)
@@ -164,19 +164,19 @@ def augment_audio(audio_BCML: torch.Tensor, dice: Dice, config: AugmentConfig) -
 
 
 def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -> torch.Tensor:
-    """One rectangle a clip, of at least that share of the picture, back at the picture's size."""
+    """One crop per clip, of at least that share of the frame, resized to the full size."""
     area_B = least_area + (1.0 - least_area) * dice.uniform(Draw.CROP_AREA)
     reach = math.log(MAX_CROP_STRETCH)
     stretch_B = torch.exp(reach * (2.0 * dice.uniform(Draw.CROP_SHAPE) - 1.0))
     width_B = (area_B * stretch_B).sqrt().clamp(max=1.0)
     height_B = (area_B / stretch_B).sqrt().clamp(max=1.0)
-    # Coordinates of `grid_sample`: the picture reaches from -1 to 1 on both axes.
+    # Coordinates of `grid_sample`: the frame extends from -1 to 1 on both axes.
     centre_x_B = (1.0 - width_B) * (2.0 * dice.uniform(Draw.CROP_X) - 1.0)
     centre_y_B = (1.0 - height_B) * (2.0 * dice.uniform(Draw.CROP_Y) - 1.0)
     zero_B = torch.zeros_like(area_B)
     rows = ((width_B, zero_B, centre_x_B), (zero_B, height_B, centre_y_B))
     affine_B23 = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
-    # Frames of a clip share its rectangle, so they can pass as channels of one picture.
+    # Frames of a clip share its crop, so they can be passed as channels of one image.
     pixels_BKHW = video_BCTHW.flatten(1, 2)
     grid_BHW2 = functional.affine_grid(affine_B23, list(pixels_BKHW.shape), align_corners=False)
     cropped = functional.grid_sample(
@@ -186,7 +186,7 @@ def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -
 
 
 def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
-    """(B, 3, 3) float32 on RGB: chroma is turned by the hue's change and scaled."""
+    """(B, 3, 3) float32 on RGB: chroma is rotated by the change of hue and scaled."""
     device = dice.clip.device
     to_yiq, to_rgb = constant(YIQ, device), constant(RGB, device)
     scale_B = dice.around_one(Draw.SATURATION, config.saturation)
@@ -216,7 +216,7 @@ def _equaliser(num_bands: int, dice: Dice, reach_db: float) -> torch.Tensor:
 def _block(
     size: int, largest_share: float, width_B: torch.Tensor, place_B: torch.Tensor
 ) -> torch.Tensor:
-    """(B, size) bool: one run of places a clip, of 0 to `size * largest_share` places."""
+    """(B, size) bool: one block of consecutive positions per clip, 0 to `size * largest_share`."""
     width_B1 = (width_B * (size * largest_share + 1.0)).floor()[:, None]
     start_B1 = (place_B[:, None] * (size - width_B1 + 1.0)).floor()
     places = torch.arange(size, device=width_B.device)
@@ -228,7 +228,7 @@ def _wide(values_B: torch.Tensor) -> torch.Tensor:
 
 
 def _splitmix64(values: torch.Tensor) -> torch.Tensor:
-    """The finaliser of SplitMix64 on int64 tensors, whose products wrap as unsigned ones do."""
+    """The finaliser of SplitMix64 on int64 tensors, whose products wrap like unsigned ones."""
     values = values + _signed(0x9E37_79B9_7F4A_7C15)
     values = (values ^ _shift_right(values, 30)) * _signed(0xBF58_476D_1CE4_E5B9)
     values = (values ^ _shift_right(values, 27)) * _signed(0x94D0_49BB_1331_11EB)
@@ -243,7 +243,7 @@ def _splitmix64_int(value: int) -> int:
 
 
 def _shift_right(values: torch.Tensor, num_bits: int) -> torch.Tensor:
-    """Logical shift; torch's own keeps the sign."""
+    """Logical right shift; torch's operator is arithmetic."""
     return (values >> num_bits) & ((1 << (64 - num_bits)) - 1)
 
 

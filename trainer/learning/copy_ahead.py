@@ -1,4 +1,4 @@
-"""Batches on their way to a GPU while it works on the batch before."""
+"""Copies batches to a GPU while it computes the previous one."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
         computation = torch.cuda.current_stream(device)
         computation.wait_stream(copies)
         for tensor in (frames, logmel, clip):
-            # Its memory belongs to the stream of copies, which must not use it again too soon.
+            # Its memory belongs to the copy stream, which must not reuse it too early.
             tensor.record_stream(computation)
-        # The host's memory is let go of here, after the computation was made to wait for the copy:
-        # whoever uses it again waits for the computation.
+        # The host memory is released here, after the computation was made to wait for the copy:
+        # the next user of that memory waits for the computation.
         yield dataclasses.replace(batch, frames=frames, logmel=logmel, clip=clip)

@@ -39,7 +39,7 @@ def device_inputs(
     batch: Batch, config: TrainConfig, device: torch.device, *, augment: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Video (B, 3, T, H, W) in [0, 1] and log-mel (B, 1, M, L) in nats, both float32."""
-    # The copies go on while the GPU still works on the step before; pinned memory allows that.
+    # Copies from pinned memory overlap with the previous step on the GPU.
     frames_BTHWC = batch.frames.to(device, non_blocking=True)
     logmel_BML = batch.logmel.to(device, non_blocking=True)
     video_BCTHW = video_from_frames(frames_BTHWC, config.model.inputs)
@@ -54,7 +54,7 @@ def device_inputs(
 
 
 def training_inputs(batch: Batch, config: TrainConfig, device: torch.device) -> Inputs:
-    """The augmented inputs of a batch; on a GPU the video is made in one pass over its bytes."""
+    """The augmented inputs of a batch; on a GPU the video takes one pass over its bytes."""
     if not makes_in_one_pass(batch.frames, config, device):
         return Inputs(*device_inputs(batch, config, device, augment=True), is_normalized=False)
     frames_BTHWC = batch.frames.to(device, non_blocking=True)
@@ -81,7 +81,7 @@ def training_inputs(batch: Batch, config: TrainConfig, device: torch.device) -> 
 def makes_in_one_pass(
     frames_BTHWC: torch.Tensor, config: TrainConfig, device: torch.device
 ) -> bool:
-    """Whether the stored frames are used at their size, all of them, on a device with kernels."""
+    """Whether all stored frames are used at their own size, on a device with kernels."""
     num_frames, size = frames_BTHWC.shape[1:3]
     inputs = config.model.inputs
     return (
@@ -116,7 +116,7 @@ def _map_of_bytes(frames_BTHWC: torch.Tensor, dice: Dice, config: TrainConfig) -
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bfloat16 for the towers where asked for, or, with `auto`, on GPUs that have it."""
+    """bfloat16 for the towers if requested, or, with `auto`, on GPUs that support it."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bf16(device, precision))
 
 

@@ -1,4 +1,4 @@
-"""A device and a model made ready for training: settings, checks, ranks, compilation."""
+"""Prepares a device and a model for training: settings, checks, ranks, compilation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trainer.config import TrainConfig
 from trainer.learning.device_inputs import uses_bf16
 from trainer.models import TwoTowers
 
-#: Relative error of a bfloat16 convolution's result and gradients that is not rounding any more;
-#: rounding is 0.003 to 0.006.
+#: Relative error of a bfloat16 convolution's result and gradients that exceeds rounding, which is
+#: 0.003 to 0.006.
 MAX_ERROR = 0.03
 
 #: A bfloat16 convolution that takes this many times as long as a float32 one is broken.
@@ -106,17 +106,19 @@ def _synchronize(device: torch.device) -> None:
 
 
 def wrapped(model: TwoTowers, config: TrainConfig, world_size: int, say: Say) -> Any:
-    """The model as training calls it: with gradients averaged over ranks, compiled if asked for."""
+    """The model as training calls it: with gradients averaged over ranks, compiled if requested."""
     trained: Any = model
     device = next(model.parameters()).device
     if world_size > 1:
         if device.type == "cuda":
-            # A rank holds few movies: its own batch statistics would tell them apart by look.
+            # A rank has few movies: its own batch statistics would identify them by their look.
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         # Statistics are equal on all ranks where they are synchronized, and only the first rank's
         # are ever used where they are not. The setting's name has changed in torch 2.13.
-        known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
-        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+        name = (
+            "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        )
         settings: dict[str, Any] = {name: False}
         trained = nn.parallel.DistributedDataParallel(
             model,
@@ -130,7 +132,7 @@ def wrapped(model: TwoTowers, config: TrainConfig, world_size: int, say: Say) ->
 
 
 class _Compiled:
-    """A model through torch.compile; as it is where that fails."""
+    """A model compiled with torch.compile, or uncompiled if that fails."""
 
     def __init__(self, model: Any, say: Say) -> None:
         self._model, self._say = model, say
@@ -138,11 +140,11 @@ class _Compiled:
         self._has_run = False
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        """Call the model. A failure of the first call is taken for one of the compiler."""
+        """Call the model. A failure of the first call is attributed to the compiler."""
         if self._has_run:
             return self._call(*arguments, **settings)
         try:
-            found = self._call(*arguments, **settings)
+            output = self._call(*arguments, **settings)
         except Exception as error:  # noqa: BLE001 - whatever a compiler raises
             reason = str(error).strip().splitlines() or [""]
             self._say(
@@ -150,6 +152,6 @@ class _Compiled:
                 "without it, more slowly"
             )
             self._call = self._model
-            found = self._call(*arguments, **settings)
+            output = self._call(*arguments, **settings)
         self._has_run = True
-        return found
+        return output

@@ -102,7 +102,7 @@ class SmallAudioNet(nn.Module):
             ]
             num_in = width
         self.layers = nn.Sequential(*layers)
-        # Pitch is meaning, and a plain mean over mel bands would lose it in so shallow a net.
+        # Pitch carries meaning; a plain mean over mel bands would lose it in a shallow network.
         self.pool = nn.AdaptiveAvgPool2d((4, 1))
         self.project = nn.Linear(4 * num_in, self.num_features)
         init_convolutions(self)

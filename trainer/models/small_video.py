@@ -28,7 +28,7 @@ class SmallVideoNet(nn.Module):
                 layers += _norm_relu(time_conv(width, width, stride=stage - 1), width)
             num_in = width
         self.layers = nn.Sequential(*layers)
-        # So shallow a net cannot tell left from right after a plain mean: four quarters are kept.
+        # A plain mean would lose left and right in so shallow a network: four quadrants are kept.
         self.pool = nn.AdaptiveAvgPool3d((1, 2, 2))
         self.project = nn.Linear(4 * num_in, self.num_features)
         init_convolutions(self)

@@ -102,11 +102,11 @@ class TwoTowers(nn.Module):
 
     @property
     def recompute(self) -> Recompute:
-        """What the backward pass computes again; for towers that can."""
+        """What the backward pass recomputes, for towers that support it."""
         return self.video.recompute if isinstance(self.video, R2Plus1d18) else "nothing"
 
     def set_recompute(self, recompute: Recompute) -> None:
-        """Choose what the backward pass computes again, where the towers can."""
+        """Choose what the backward pass recomputes, for towers that support it."""
         for tower in (self.video, self.audio):
             if isinstance(tower, R2Plus1d18 | AudioResNet18):
                 tower.recompute = recompute

@@ -135,7 +135,7 @@ def test_results_of_another_study_are_refused_naming_each_difference(
     assert labels is not None
     text = labels.read_text()
     labels.write_text(text.replace(",b", ",c"))
-    with pytest.raises(InputError, match="labels fingerprint: '[0-9a-f]+' became '[0-9a-f]+'"):
+    with pytest.raises(InputError, match=r"labels fingerprint: '[0-9a-f]+' became '[0-9a-f]+'"):
         study(corpora[:1], run, recipe, small)
     labels.write_text(text)
     # Fewer or more seeds concern no run: what is there is used.

@@ -33,7 +33,7 @@ class ExitCode(enum.IntEnum):
     """Exit codes of all commands."""
 
     DONE = 0
-    """Everything was done, or a signal stopped the work at a point from which it resumes."""
+    """Everything was done."""
     SOME_FAILED = 1
     """Finished, but some movies or checks failed; they are listed."""
     UNUSABLE = 2

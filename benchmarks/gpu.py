@@ -125,7 +125,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _memory(report, recipe, device, tiny=tiny)
     report.part("loader", lambda: loader(data, recipe, device, 1.0 if tiny else 3.0), seconds=25)
     if device.type == "cuda":
-        report.part("tests", run_tests, seconds=60)
+        report.part("tests", run_tests, seconds=80)
     _steps(report, "steps", step_variants(tiny=tiny, first=False), recipe, device)
     report.write()
     print(page(report.figures))

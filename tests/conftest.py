@@ -7,9 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from shards_spec.cli import end_process
 from shards_spec.reader import Dataset
@@ -54,6 +52,9 @@ def make_toy_dataset() -> Callable[..., Dataset]:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """URL of an S3 server on loopback."""
+    # Here, so that machines without a store to test with run all other tests.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -79,6 +80,8 @@ def s3_bucket(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> str:
     """A fresh bucket, `s3://...`, with the environment set so that everything finds it."""
+    import boto3
+
     set_aws(monkeypatch, s3_endpoint)
     bucket = f"bucket-{abs(hash(request.node.nodeid)):x}"
     boto3.client("s3").create_bucket(Bucket=bucket)

@@ -127,7 +127,7 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("width", [16, 48, 144, 1152])
+@pytest.mark.parametrize("width", [48, 1152])
 @pytest.mark.parametrize("has_short", [False, True])
 def test_kernels_compute_what_torch_does(width: int, dtype: torch.dtype, has_short: bool) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -156,7 +156,7 @@ def test_kernels_compute_what_torch_does(width: int, dtype: torch.dtype, has_sho
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("recompute", get_args(Recompute))
+@pytest.mark.parametrize("recompute", ["nothing", "segments"])
 def test_a_tower_on_kernels_computes_what_the_cpu_does(recompute: Recompute) -> None:
     torch.manual_seed(0)
     host = R2Plus1d18()

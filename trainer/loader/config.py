@@ -10,6 +10,7 @@ from typing import Literal
 
 from shards_spec.errors import InputError, require
 from shards_spec.recipe import Recipe
+from trainer.loader.cuda_decode import check_cuda_decode
 
 _require = partial(require, "stream")
 
@@ -22,6 +23,9 @@ class StreamConfig:
     """Side of the square that is cut from the stored frames, pixels; at most their short side."""
     crop: Literal["random", "center"] = "random"
     """Position of the square: random by (seed, epoch, clip), or centered."""
+    decode: Literal["cpu", "cuda"] = "cpu"
+    """Where JPEGs are decoded. cuda (nvJPEG, needs torchvision) is for machines with few cores;
+    its pixels differ slightly."""
     num_processes: int = 1
     """Loader worker processes; 0 loads in threads of the training process; -1 chooses processes and
     threads by the machine's cores and the number of ranks on it."""
@@ -66,6 +70,7 @@ class StreamConfig:
         _require(
             self.crop in ("random", "center"), f"crop = {self.crop!r}: must be random or center"
         )
+        _require(self.decode in ("cpu", "cuda"), f"decode = {self.decode!r}: must be cpu or cuda")
         fraction = self.max_bad_fraction
         _require(0.0 <= fraction <= 1.0, f"max_bad_fraction = {fraction}: must be between 0 and 1")
 
@@ -86,6 +91,9 @@ class StreamConfig:
         """
         if self.num_processes >= 0:
             return self
+        if self.decode == "cuda":
+            own_cores = max(1, num_cores // max(1, ranks_per_node))
+            return dataclasses.replace(self, num_processes=0, num_threads=own_cores)
         processes, threads = loader_shape(num_cores, ranks_per_node)
         return dataclasses.replace(self, num_processes=processes, num_threads=threads)
 
@@ -100,7 +108,9 @@ class StreamConfig:
         return self.num_threads * max(1, self.num_processes)
 
     def check(self, recipe: Recipe) -> None:
-        """Raise `InputError` when the square does not fit into the dataset's frames."""
+        """Raise `InputError` when the dataset or the machine cannot serve these settings."""
+        if self.decode == "cuda":
+            check_cuda_decode(self.num_processes)
         if self.frame_size > recipe.short_side:
             raise InputError(
                 f"stream: frame_size = {self.frame_size} exceeds the stored short side of "

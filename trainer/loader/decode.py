@@ -27,6 +27,7 @@ from shards_spec.sample import (
     split_members,
 )
 from trainer.fetch import ClipLocation
+from trainer.loader.cuda_decode import decode_strip_on_cuda
 
 #: Bytes; the memory of a film strip starts at this offset from the start of a cache line.
 _CACHE_LINE, _STORE_OFFSET = 64, 16
@@ -35,7 +36,8 @@ _CACHE_LINE, _STORE_OFFSET = 64, 16
 class ClipDecoder:
     """Decodes clips of one recipe; `decode_into` may be called from any thread."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, *, on_cuda: bool = False) -> None:
+        self._on_cuda = on_cuda
         self._num_frames = recipe.num_frames
         self._shape = (recipe.n_mels, recipe.num_mel_frames)
         empty = np.zeros(self._shape, dtype=np.float16)
@@ -102,6 +104,13 @@ class ClipDecoder:
         self, data: memoryview, clip: ClipLocation, frames: NDArray[np.uint8], top: int, left: int
     ) -> None:
         shape = (self._num_frames, clip.height, clip.width, 3)
+        if self._on_cuda:
+            try:
+                decode_strip_on_cuda(data, shape, frames, top, left)
+            except ValueError as error:
+                self._check_size(data, clip)
+                raise FormatError(f"the film strip is not a readable JPEG: {error}") from error
+            return
         is_whole = frames.shape == shape
         strip = frames if is_whole else self._scratch_of(shape)
         try:

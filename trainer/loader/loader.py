@@ -50,7 +50,7 @@ class ThreadLoader:
         config.check(recipe)
         self._config = config
         self._counters = counters
-        self._decoder = ClipDecoder(recipe)
+        self._decoder = ClipDecoder(recipe, on_cuda=config.decode == "cuda")
         folder = Path(config.cache_dir) if config.cache_dir else None
         self._reader = ClipReader(
             storage,

@@ -29,7 +29,7 @@ FREE_ON_RESUME = frozenset(
     }
 )
 #: Settings of the stream may change as well, except for these, which change pixels.
-STREAM_BINDS = frozenset({"stream.frame_size", "stream.crop"})
+STREAM_BINDS = frozenset({"stream.frame_size", "stream.crop", "stream.decode"})
 
 #: Former names of settings, still accepted in saved files.
 FORMER_NAMES = {

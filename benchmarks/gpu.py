@@ -183,7 +183,8 @@ def run_tests() -> dict[str, Any]:
         command, capture_output=True, text=True, cwd=root, timeout=150, check=False
     )
     lines = done.stdout.strip().splitlines() or [""]
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    # With the reasons, as nobody may be able to ask again.
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR", "E   "))][:20]
     return {"exit_code": done.returncode, "summary": lines[-1], "failed": failed}
 
 

@@ -42,7 +42,7 @@ def test_only_what_is_to_be_chosen_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_decoding_on_a_gpu_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
     config = StreamConfig(decode="cuda", num_processes=2, frame_size=16)
-    with pytest.raises(InputError, match="--stream.num-processes 0"):
+    with pytest.raises(InputError, match=r"--stream\.num-processes 0"):
         config.check(Recipe())
     config = dataclasses.replace(config, num_processes=0)
     monkeypatch.setattr(cuda_decode.importlib.util, "find_spec", lambda name: None)

@@ -101,14 +101,14 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 ) -> None:
     @contextmanager
     def watched() -> Iterator[None]:
+        # Torch calls its own check a prototype, in a warning that is no fault of the step's.
         with warnings.catch_warnings():
-            # Torch calls its own check a prototype, which is no fault of the step's.
             warnings.filterwarnings("ignore", message=".*prototype feature")
             torch.cuda.set_sync_debug_mode("error")
-        try:
-            yield
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+            try:
+                yield
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
 
     # The first steps also load kernels and make the optimizer's memory.
     around_learning(monkeypatch, watched, 2)

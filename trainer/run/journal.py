@@ -130,7 +130,7 @@ def _line(steps_done: int, num_steps: int, values: dict[str, float], bottleneck:
         f"step {steps_done:{width}}/{num_steps}  loss {values['train/loss']:.3f}  "
         f"R@1 within movie {'  - ' if within != within else f'{within:.2f}'}, "
         f"in batch {values['train/global_r1']:.2f}  "
-        f"{values['throughput/clips_per_second']:.0f} clips/s  {load_text(values)}  "
+        f"{values['throughput/clips_per_second']:.0f} clips/s  "
         f"waiting for data {values['data/wait_fraction']:.0%} (bottleneck: {bottleneck}), "
-        f"{values['data/queue_batches']:.0f} batches ready"
+        f"{values['data/queue_batches']:.0f} batches ready  {load_text(values)}"
     )

@@ -56,8 +56,8 @@ def load_text(values: dict[str, float]) -> str:
     """The figures of `Load.metrics` for people."""
     mfu = values["throughput/mfu"]
     share = "" if mfu != mfu else f" (MFU {mfu:.0%})"
+    rate = values["throughput/clips_per_second_per_device"]
     return (
-        f"{values['throughput/clips_per_second_per_device']:.0f} per device, "
-        f"{values['throughput/tflops_per_device']:.3g} TFLOP/s{share}, "
+        f"per device: {rate:.0f} clips/s, {values['throughput/tflops_per_device']:.3g} TFLOP/s{share}, "
         f"{values['memory/peak_gib']:.1f} GiB"
     )

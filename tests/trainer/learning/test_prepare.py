@@ -32,9 +32,8 @@ def test_where_compiling_fails_training_continues_without(monkeypatch: pytest.Mo
     for _ in range(2):
         torch.testing.assert_close(forward(*clips).video, model(*clips).video)
     assert len(calls) == 1, "it is not tried again"
-    assert said == [
-        "torch.compile failed (RuntimeError: no compiler); training continues without it, more slowly"
-    ]
+    (line,) = said
+    assert line.startswith("torch.compile failed (RuntimeError: no compiler); training continues")
 
 
 def test_without_compile_the_model_is_called_as_it_is() -> None:

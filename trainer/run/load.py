@@ -57,7 +57,5 @@ def load_text(values: dict[str, float]) -> str:
     mfu = values["throughput/mfu"]
     share = "" if mfu != mfu else f" (MFU {mfu:.0%})"
     rate = values["throughput/clips_per_second_per_device"]
-    return (
-        f"per device: {rate:.0f} clips/s, {values['throughput/tflops_per_device']:.3g} TFLOP/s{share}, "
-        f"{values['memory/peak_gib']:.1f} GiB"
-    )
+    tflops, gib = values["throughput/tflops_per_device"], values["memory/peak_gib"]
+    return f"per device: {rate:.0f} clips/s, {tflops:.3g} TFLOP/s{share}, {gib:.1f} GiB"

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of sound."""
+"""Fixtures of the audio tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.films.beeps import FILM, beeping, flash_times, write_wav
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the films of these tests are, so that each picture is coded once."""
+    """Folder for the movies of these tests, so that each video is encoded once."""
     return tmp_path_factory.mktemp("films")
 
 
 @pytest.fixture(scope="session")
 def sound(folder: Path) -> Path:
-    """The sound of `beeps.FILM`, uncoded."""
+    """The uncompressed audio of `beeps.FILM`."""
     return write_wav(folder / "beeps.wav", beeping(FILM.seconds, flash_times()))

@@ -95,7 +95,7 @@ def test_a_delay_that_the_file_hides_is_read_as_others_read_it(
     folder: Path,
     sound: Path,
 ) -> None:
-    """ffmpeg's DTS coder names no delay, and AVI has no place for one: the file itself is late."""
+    """ffmpeg's DTS encoder declares no delay, and AVI cannot store one: the file itself is late."""
     path = mux(folder / f"{case}{suffix}", picture(folder, *video), sound, *audio)
     seen = look(path)
     _, count = check(path, seen, own_skew=float(np.median(seen.skews(hear(path)))))

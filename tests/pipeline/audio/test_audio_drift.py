@@ -1,4 +1,4 @@
-"""Sound whose clock runs faster or slower than the picture's is stretched to it."""
+"""Audio whose clock runs faster or slower than that of the video is resampled to match it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_drift_is_stretched_away(factor: float, suffix: str, audio: str, folder:
 
 @pytest.mark.slow
 def test_drift_stays_below_a_millisecond_for_half_an_hour(tmp_path: Path) -> None:
-    """A clock as wrong as any, and one that is wrong by so little that only a long film tells.
+    """A badly wrong clock, and one whose error is so small that only a long movie shows it.
 
     Sound of 24 kHz: an error grows with the time, not with the number of samples.
     """

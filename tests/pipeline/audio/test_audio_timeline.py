@@ -62,7 +62,7 @@ def _flv(folder: Path, name: str, times: list[float], new_time: Callable[[int], 
 
 
 def test_an_overlap_is_cut(folder: Path) -> None:
-    """From 6.2 s on the sound says that it begins 300 ms earlier: what was there first stays."""
+    """From 6.2 s on the timestamps are 300 ms early: the audio that came first is kept."""
     times = [time + 0.3 * (time > 6.2) for time in flash_times()]
     path = _flv(folder, "overlap", times, lambda ms: ms if ms < 6_200 else ms - 300)
     found, count = check(path)
@@ -160,7 +160,7 @@ def test_packets_without_times(case: str, every: int, folder: Path, sound: Path)
 def test_a_track_without_any_times_begins_with_the_picture(
     case: str, folder: Path, sound: Path
 ) -> None:
-    """It cannot be known better; the index tells. (ffmpeg begins at 0, seconds too early.)"""
+    """Nothing better is known; the index says so. (ffmpeg would start at 0, seconds too early.)"""
     suffix, audio = UNTIMED[case]
     path = mux(folder / f"no-times-{case}{suffix}", picture(folder, *MPEG2), sound, "-c:a", audio)
     strip_times(path, lambda number: False)

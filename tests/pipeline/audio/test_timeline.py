@@ -1,4 +1,4 @@
-"""Placing sound by made-up frame times: what must move and what must not."""
+"""Aligning audio by synthetic frame times: what must move and what must not."""
 
 from __future__ import annotations
 

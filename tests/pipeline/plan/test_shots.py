@@ -73,7 +73,7 @@ def test_starts_in_shots() -> None:
     assert starts_in_shots(SHOTS, (10, 13), 0, 30) == ((0, 13, 21), 1)
     overlapping = dataclasses.replace(SHOTS, overlap_frames=6)
     assert starts_in_shots(overlapping, (10, 13), 0, 30) == ((0, 2, 13, 15, 17, 19, 21), 1)
-    # Only a part of the movie is wanted: it starts amid a shot.
+    # A requested part of the movie that starts in the middle of a shot.
     assert starts_in_shots(SHOTS, (10, 13), 14, 29) == ((14,), 0)
     assert starts_in_shots(SHOTS, (), 0, 7) == ((), 1)
 

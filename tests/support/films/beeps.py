@@ -1,4 +1,4 @@
-"""Films whose sound can be timed to a fraction of a millisecond, through any codec.
+"""Movies whose audio can be timed to a fraction of a millisecond, through any codec.
 
 Each beep is a chirp: its autocorrelation has one sharp peak, so the place where it correlates best
 is its onset, whatever pre-echo or filter a lossy codec put before it.
@@ -30,7 +30,7 @@ BEEP_SECONDS = 0.04
 FILM = Film(seconds=12.0, audio=())
 LIMIT_SECONDS = 1e-3
 
-#: Coders of the picture; none stands for that of `media.Film`.
+#: Video encoders; an empty one means that of `media.Film`.
 MPEG4 = ("-c:v", "mpeg4", "-q:v", "3")
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3")
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8")
@@ -79,7 +79,7 @@ def flash_times(film: Film = FILM) -> list[float]:
 def find_beeps(samples: NDArray[np.floating], rate_hz: int) -> list[float]:
     """Onsets of the beeps in mono samples, seconds."""
     tone = chirp(rate_hz)
-    # By parts of the sound, as it may be of half an hour.
+    # In parts, because the audio may last half an hour.
     score = oaconvolve(samples, tone[::-1])[len(tone) - 1 :]
     limit = 0.35 * float(tone @ tone)
     found: list[float] = []
@@ -95,19 +95,19 @@ def find_beeps(samples: NDArray[np.floating], rate_hz: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What PyAV sees in a film; seconds of the container."""
+    """What PyAV decodes from a movie; container time in seconds."""
 
     first_frame: float
     flashes: list[float]
     """Times at which the flash frames come on screen."""
 
     def skews(self, beeps: list[float]) -> list[float]:
-        """Of each flash the beep next to it, less the flash."""
+        """For each flash, the time of the nearest beep minus that of the flash."""
         return [min((beep - flash for beep in beeps), key=abs) for flash in self.flashes]
 
 
 def look(path: Path, film: Film = FILM) -> Seen:
-    """Decode a film's picture with PyAV: frames by pts."""
+    """Decode the video of a movie with PyAV: frames by pts."""
     with av.open(str(path)) as container:
         shown = {
             read_number(pixels_of(frame)): float(pts_of(frame))
@@ -153,7 +153,7 @@ def _mono(frame: av.AudioFrame) -> NDArray[np.float64]:
 
 
 def picture(folder: Path, *codec: str, suffix: str = ".mkv", film: Film = FILM) -> Path:
-    """A film without sound, to be muxed with many."""
+    """A movie without audio, to be muxed with several tracks."""
     coder = codec or film.video
     name = "".join(c for c in coder[1] if c.isalnum())
     path = folder / f"picture-{name}{suffix}"
@@ -163,7 +163,7 @@ def picture(folder: Path, *codec: str, suffix: str = ".mkv", film: Film = FILM) 
 
 
 def retime(path: Path, new_time: Callable[[int], int]) -> Path:
-    """Give the sound of an FLV other timestamps, in milliseconds; any are allowed there."""
+    """Change the audio timestamps of an FLV, in milliseconds; FLV allows any."""
     data = bytearray(path.read_bytes())
     place = 13
     while place + 11 <= len(data):
@@ -179,7 +179,7 @@ def retime(path: Path, new_time: Callable[[int], int]) -> Path:
 
 
 def strip_times(path: Path, keep: Callable[[int], bool]) -> Path:
-    """Take the times off the packets of sound of an MPEG-2 stream, but of those to `keep`.
+    """Remove the timestamps of the audio packets of an MPEG-2 stream, except those to `keep`.
 
     Five bytes of a packet's header become stuffing (ISO/IEC 13818-1, 2.4.3.6).
     """
@@ -200,19 +200,19 @@ def strip_times(path: Path, keep: Callable[[int], bool]) -> Path:
 
 
 def mux(path: Path, video: Path, sound: Path, *options: str) -> Path:
-    """Picture as it is, sound coded by `options`."""
+    """Copy the video and encode the audio with `options`."""
     maps = ("-map", "0:v", "-map", "1:a", "-c:v", "copy")
     ffmpeg("-i", video, "-i", sound, *maps, *options, path)
     return path
 
 
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
-    """The plan of a film, cut into segments of about `seconds`."""
+    """The plan of a movie, in segments of about `seconds`."""
     return oracle.plan_of(path, recipe, seconds)
 
 
 def stored_sound(plan: PlacedPlan) -> tuple[MovieAudio, NDArray[np.float64]]:
-    """What the clips of a film hold, laid end to end from t = 0; zeros where no clip is."""
+    """The audio of all clips on one timeline from t = 0; zeros where there is no clip."""
     sound, data = oracle.decoded_audio(plan)
     rate = plan.recipe.sample_rate_hz
     end = round(plan.clip_end_ns(plan.end_clip - 1) * rate / NANOSECONDS) + 1
@@ -229,13 +229,13 @@ def stored_sound(plan: PlacedPlan) -> tuple[MovieAudio, NDArray[np.float64]]:
 
 
 def stored_beeps(plan: PlacedPlan) -> tuple[MovieAudio, list[float]]:
-    """The sound of a film, and where the beeps stand in its clips, seconds."""
+    """The audio of a movie, and the times of the beeps in its clips, seconds."""
     sound, timeline = stored_sound(plan)
     return sound, find_beeps(timeline, plan.recipe.sample_rate_hz)
 
 
 def check(path: Path, seen: Seen | None = None, own_skew: float = 0.0) -> tuple[MovieAudio, int]:
-    """Every beep of a film that has a flash stands by it; returns the sound and their number."""
+    """Every beep coincides with its flash; returns the audio and the number of beeps."""
     seen = seen or look(path)
     plan = plan_of(path)
     audio, beeps = stored_beeps(plan)

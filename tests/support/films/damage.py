@@ -1,4 +1,4 @@
-"""Films that rotted, lost packets, or came over a bad line: fixed functions of their number."""
+"""Movies with bit rot, lost packets, or transmission errors: fixed functions of their number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import av
 
 TS_PACKET = 188
-#: Packets of a transport stream that tell what is in it, before the first picture.
+#: Packets at the start of a transport stream that describe it, before the first frame.
 _TS_HEAD = 20
 
 
 def rot(film: Path, path: Path, rng: random.Random, share: float) -> None:
-    """Noise in an eighth of some coded pictures."""
+    """Noise in an eighth of some encoded frames."""
     data = bytearray(film.read_bytes())
     for pos, size, _ in pictures(film)[1:]:
         if rng.random() < share:
@@ -25,7 +25,7 @@ def rot(film: Path, path: Path, rng: random.Random, share: float) -> None:
 
 
 def flip(film: Path, path: Path, rng: random.Random, share: float) -> None:
-    """A few wrong bits in some coded pictures."""
+    """A few wrong bits in some encoded frames."""
     data = bytearray(film.read_bytes())
     for pos, size, _ in pictures(film)[1:]:
         if rng.random() < share:
@@ -35,7 +35,7 @@ def flip(film: Path, path: Path, rng: random.Random, share: float) -> None:
 
 
 def lose(film: Path, path: Path, rng: random.Random, share: float) -> None:
-    """Some pictures are not there."""
+    """Some frames are missing."""
     _remux(film, path, lambda packet: rng.random() >= share)
 
 
@@ -52,7 +52,7 @@ def lose_ts(film: Path, path: Path, rng: random.Random, share: float) -> None:
 
 
 def lose_ts_bursts(film: Path, path: Path, rng: random.Random, share: float) -> None:
-    """Many packets in a row are lost, whole pictures among them."""
+    """Many consecutive packets are lost, among them whole frames."""
     parts = _ts_packets(film)
     kept, number = parts[:_TS_HEAD], _TS_HEAD
     while number < len(parts):
@@ -76,10 +76,10 @@ def lose_ts_keys(film: Path, path: Path, rng: random.Random, share: float) -> No
 
 
 def lose_one(film: Path, path: Path, picture: int) -> None:
-    """The first packet of a transport stream that a picture goes on in is lost."""
+    """The first packet of a transport stream that continues a frame is lost."""
     parts = _ts_packets(film)
     first = pictures(film)[picture][0] // TS_PACKET
-    # Bytes 1 and 2 name the stream, and bit 6 says whether a picture starts here.
+    # Bytes 1 and 2 identify the stream; bit 6 is set where a frame starts.
     same = (parts[first][1] & 0x1F, parts[first][2])
     lost = next(
         number
@@ -90,7 +90,7 @@ def lose_one(film: Path, path: Path, picture: int) -> None:
 
 
 def pictures(film: Path) -> list[tuple[int, int, bool]]:
-    """(place in the file, bytes, is keyframe) of the coded pictures."""
+    """(offset in the file, bytes, is keyframe) of the encoded frames."""
     with av.open(str(film)) as container:
         packets = [p for p in container.demux(video=0) if p.size]
         return [(p.pos, p.size, p.is_keyframe) for p in packets if p.pos is not None]

@@ -1,8 +1,8 @@
-"""Small real films for the tests: every frame carries its number, every second flashes and beeps.
+"""Small real movies for tests: every frame shows its number, every second flashes and beeps.
 
-The number stands in the picture as 16 black or white cells along the top, so that code can read it
-back after coding, cropping and scaling. The lower half turns white for one frame at each flash,
-and a tone starts at that frame's presentation time.
+The number is drawn as 16 black or white cells along the top, so that code can read it back after
+encoding, cropping and scaling. The lower half turns white for one frame at each flash, and a tone
+starts at the presentation time of that frame.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TONE_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """What a test film is like."""
+    """Properties of a test movie."""
 
     seconds: float = 12.0
     fps: Fraction = Fraction(25)
@@ -40,7 +40,7 @@ class Film:
     tint: tuple[int, int, int] = (90, 110, 130)
     video: tuple[str, ...] = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
     audio: tuple[str, ...] = ("-c:a", "aac", "-b:a", "128k")
-    """Empty for a film without sound."""
+    """Empty for a movie without audio."""
     extra: tuple[str, ...] = ()
     """Further output options."""
 
@@ -57,7 +57,7 @@ class Film:
 
 
 def make_film(path: Path, film: Film | None = None) -> Path:
-    """Write a film; returns its path."""
+    """Write a movie; returns its path."""
     film = film or Film()
     sound = path.with_name(path.name + ".wav")
     if film.audio:
@@ -76,7 +76,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    """Run ffmpeg on finished films, for the cases that one pass cannot make."""
+    """Run ffmpeg on finished movies, for cases that one pass cannot produce."""
     command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()

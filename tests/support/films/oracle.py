@@ -1,4 +1,4 @@
-"""What a film shows when, told by PyAV, and what the pipeline made of it: the two must agree."""
+"""When a movie shows which frame according to PyAV and to the pipeline: the two must agree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shards_spec.schema import ClipContent
 from tests.support.films.media import pixels_of, pts_of, read_number, shown_at
 from tests.support.films.opened import opened, source_of
 
-#: 112 lines as the films have; no search for bars where a test is about something else.
+#: 112 lines, as the movies have; no search for black bars where a test is about something else.
 RECIPE = Recipe(num_frames=8, short_side=112, crop_bars=False)
 
 Clips = dict[int, tuple[int, NDArray[np.uint8]]]
@@ -77,7 +77,7 @@ def clips_of(plan: MoviePlan) -> Clips:
 
 
 def everything(plan: MoviePlan) -> list[object]:
-    """All that decoding gives, in the order of the film: equal for equal results."""
+    """Everything that decoding produces, in the order of the movie: equal for equal results."""
     return _everything(*decoded(plan))
 
 
@@ -107,14 +107,14 @@ def clip_rows(plan: MoviePlan) -> tuple[list[ClipContent], dict[str, int]]:
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
-    """(seconds from the first frame on, number in the picture) of each frame shown, by PyAV."""
+    """(seconds since the first frame, number shown) of each frame, by PyAV."""
     with av.open(str(path)) as container:
         shown = [
             (pts_of(frame), read_number(pixels_of(frame)))
             for frame in container.decode(video=stream)
         ]
-    # Decoders give frames in the order of presentation; the times of AVI and ASF are those of
-    # decoding, and only sorted they are those of presentation.
+    # Decoders return frames in presentation order. The times of AVI and ASF are decoding times;
+    # sorted, they are presentation times.
     times = sorted(time for time, _ in shown)
     numbers = [number for _, number in shown]
     return [(time - times[0], number) for time, number in zip(times, numbers, strict=True)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-#: (top field first, repeat first field) of four pictures as they are shown: 3, 2, 3, 2 fields.
+#: (top field first, repeat first field) of four frames in display order: 3, 2, 3, 2 fields.
 PATTERN = ((True, True), (False, False), (False, True), (True, False))
 FILM_FPS = Fraction(24000, 1001)
 
@@ -23,7 +23,7 @@ _RATE_30000_1001 = 4
 
 
 def pull_down(stream: Path, path: Path) -> Path:
-    """Write a raw progressive MPEG-2 stream of 24000/1001 pictures as film for 30000/1001.
+    """Mark a raw progressive MPEG-2 stream of 24000/1001 frames as film for 30000/1001.
 
     `path` names the container, in which each picture has its own time.
     """
@@ -37,7 +37,7 @@ def pull_down(stream: Path, path: Path) -> Path:
         assert len(packets) == len(places)
         for coded, packet in enumerate(packets):
             packet.time_base = Fraction(1, _CLOCK_HZ)
-            # Two pictures later than decoded, by which time those that it refers to are there.
+            # Two frames later than decoded, when the frames that it refers to are available.
             packet.pts = _CLOCK_HZ + round(starts[places[coded]])
             packet.dts = _CLOCK_HZ + round(starts[coded] - 4 * _FIELD_TICKS)
             packet.duration = round(starts[places[coded] + 1] - starts[places[coded]])
@@ -47,7 +47,7 @@ def pull_down(stream: Path, path: Path) -> Path:
 
 
 def shown_seconds(number: int) -> Fraction:
-    """When a picture comes on screen, after the first one."""
+    """When a frame is displayed, relative to the first one."""
     return _first_field(number) * _FIELD_TICKS / _CLOCK_HZ
 
 
@@ -56,7 +56,7 @@ def _first_field(number: int) -> int:
 
 
 def _mark(data: bytes) -> tuple[bytes, list[int]]:
-    """The stream with its bits set, and the place on display of each picture as they are coded."""
+    """The stream with its bits set, and the display position of each frame in coding order."""
     marked = bytearray(data)
     places: list[int] = []
     before = 0
@@ -70,7 +70,7 @@ def _mark(data: bytes) -> tuple[bytes, list[int]]:
         elif code == _PICTURE:
             places.append(before + (data[at + 4] << 2 | data[at + 5] >> 6))
         elif code == _EXTENSION and data[at + 4] >> 4 == 1:
-            # No progressive sequence: else it is whole pictures that are shown again.
+            # Not a progressive sequence: there, whole frames would be repeated.
             marked[at + 5] &= ~0x08 & 0xFF
         elif code == _EXTENSION and data[at + 4] >> 4 == 8:
             top_first, repeats = PATTERN[places[-1] % 4]

@@ -117,8 +117,7 @@ def plan_movie(
     Args:
         movie: may limit the part that is used.
         source_fingerprint: of the bytes that were probed.
-        recipe: of the dataset.
-        probe: of the movie.
+        recipe, probe: of the dataset, and of the movie.
         crop: the area inside black bars; None for the whole frame.
         frame_size: (height, width) of a stored frame, pixels.
         segment_seconds: approximate length of a segment.

@@ -184,13 +184,12 @@ def _probe_video(
         raise _no_frames(movie, len(table))
     video = sample.apply_to(video)
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)
-    tick = video.time_base * NANOSECONDS
-    start = int(timing.pts[0])
+    tick, start = video.time_base * NANOSECONDS, int(timing.pts[0])
     duration_ns = round((timing.end_pts - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the video has no duration")
     source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
-    has_marks = conceals_errors(video.codec)
+    lost_ns, has_marks = lost_to_jumps_ns(good, video.time_base), conceals_errors(video.codec)
     return Probe(
         video=video,
         audio=audio,
@@ -201,8 +200,7 @@ def _probe_video(
         still_ns=still_ns(timing.pts, video.time_base),
         peak_nits=sample.peak_nits,
         corrupt_ns=() if has_marks else corrupt_ranges_ns(good, start, video.time_base),
-        lost_ns=lost_to_jumps_ns(good, video.time_base)
-        + lost_to_other_streams_ns(listed, packets, video, timing),
+        lost_ns=lost_ns + lost_to_other_streams_ns(listed, packets, video, timing),
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,

@@ -33,7 +33,7 @@ OUTLIER_NEIGHBORS = 8
 #: With a larger share or number of such times a stream is unordered, and none is rejected.
 MAX_OUTLIER_SHARE = 0.05
 MAX_OUTLIERS = 500
-#: A last frame of unknown length is taken to last as long as usual, if that is below this.
+#: A last frame may be this long even if the file says that it ends earlier.
 MAX_USUAL_SECONDS = 1.0
 
 
@@ -90,9 +90,7 @@ def time_frames(
         # minus the delay of its reordering.
         decoded = np.sort(packets.dts)
         pts = decoded + (first - int(decoded[0]))
-    length = int(packets.duration[order[-1]])
-    if length <= 0 and len(pts) > 1:
-        length = _usual_length(pts, time_base, end_seconds)
+    length = _last_length(pts, int(packets.duration[order[-1]]), time_base, end_seconds)
     keys = packets.pts[order][has_pts & packets.is_key[order]]
     shown = pts[pts >= first]
     if len(shown) == 0:
@@ -184,13 +182,21 @@ def is_vfr(pts: NDArray[np.int64]) -> bool:
     return bool(np.mean(np.abs(steps - median) > max(2.0, 0.05 * median)) > 0.01)
 
 
-def _usual_length(pts: NDArray[np.int64], time_base: Fraction, end_seconds: float) -> int:
-    """Length of a last frame that has none of its own, ticks: the median, or to the file's end."""
-    median = int(np.median(np.diff(pts)))
-    if median * time_base <= MAX_USUAL_SECONDS:
-        return median
+def _last_length(
+    pts: NDArray[np.int64], declared: int, time_base: Fraction, end_seconds: float
+) -> int:
+    """How long the last frame stays on screen, ticks: as declared, or as long as usual.
+
+    If that is long, it may be a guess of ffmpeg's from the frame rate: the frame does not outlast
+    the file.
+    """
+    length = declared
+    if length <= 0 and len(pts) > 1:
+        length = int(np.median(np.diff(pts)))
+    if not end_seconds or length * time_base <= MAX_USUAL_SECONDS:
+        return length
     rest = round(end_seconds / time_base) - int(pts[-1])
-    return min(median, max(rest, round(MAX_USUAL_SECONDS / time_base)))
+    return min(length, max(rest, round(MAX_USUAL_SECONDS / time_base)))
 
 
 def _ascending(packets: PacketTable) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import Probe, probe
 from pipeline.sources import Movie, Readable, fingerprint
-from pipeline.video import VideoSegment, decode_segment, find_crop, frame_size
+from pipeline.video import VideoSegment, decode_segment, find_crop, frame_size, with_shapes
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 
@@ -38,7 +38,7 @@ def prepare(
     """
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    probed = probe(movie, source, recipe.language)
+    probed = with_shapes(probe(movie, source, recipe.language), source, movie.name)
     known: dict[str, Any] = {"probe": probed}
     try:
         if incomplete == "fail":

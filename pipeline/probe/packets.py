@@ -6,7 +6,9 @@ keyframes it can be entered, and whether the frame rate varies.
 
 from __future__ import annotations
 
+import zlib
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -16,7 +18,9 @@ from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
-_ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags"
+_ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags:packet_side_data=side_data_type"
+#: What a demuxer attaches to a packet from which on another decoder configuration is in force.
+_CONFIGURATION = (b"New Extradata", b"Param Change")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,37 @@ class PacketTable:
         return PacketTable(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
+@dataclass(frozen=True)
+class PacketOrder:
+    """The N video packets with a presentation time in the order of a sequential read.
+
+    A run of the decoder that starts in the middle must see the same. Also contains packets that are
+    never shown. A million packets are a few kilobytes.
+    """
+
+    deltas: bytes
+    """(N,) int64 differences of presentation times, ticks, compressed."""
+    num_configured: int
+    """Packets before the first one that changes the decoder configuration; N if none does."""
+
+    @staticmethod
+    def of(pts: Sequence[int], num_configured: int) -> PacketOrder:
+        """The order of packets with these presentation times, ticks."""
+        deltas = np.diff(np.array(pts, np.int64), prepend=0)
+        return PacketOrder(zlib.compress(deltas.tobytes()), num_configured)
+
+    def pts(self) -> NDArray[np.int64]:
+        """(N,) presentation times, ticks."""
+        return np.cumsum(np.frombuffer(zlib.decompress(self.deltas), np.int64))
+
+    def is_configured_at(self, keyframes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(K,) whether keyframes, times in ticks, precede any change of the configuration."""
+        return np.isin(keyframes, self.pts()[: self.num_configured])
+
+
+EMPTY_ORDER = PacketOrder.of((), 0)
+
+
 @dataclass
 class AudioPackets:
     """What is needed to know of the packets of an audio stream; ticks of its time base."""
@@ -64,6 +99,7 @@ class Packets:
 
     video: dict[int, PacketTable] = field(default_factory=dict)
     audio: dict[int, AudioPackets] = field(default_factory=dict)
+    order: dict[int, PacketOrder] = field(default_factory=dict)
 
 
 def _table(values: array[int]) -> PacketTable:
@@ -85,6 +121,7 @@ def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packe
     # A long movie has a million packets: flat arrays of integers keep them small.
     rows: dict[int, array[int]] = {}
     audio: dict[int, AudioPackets] = {}
+    orders: dict[int, _Order] = {}
     with FfmpegProcess(command, source, what=movie.name) as process:
         for line in process.lines():
             words = line.split(b",")
@@ -92,10 +129,36 @@ def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packe
                 continue
             if words[0] == b"video":
                 rows.setdefault(int(words[1]), array("q")).extend(_row(words))
+                orders.setdefault(int(words[1]), _Order()).add(words)
             elif words[0] == b"audio":
                 _count(audio.setdefault(int(words[1]), AudioPackets()), words)
         process.finish()
-    return Packets({stream: _table(values) for stream, values in rows.items()}, audio)
+    return Packets(
+        {stream: _table(values) for stream, values in rows.items()},
+        audio,
+        {stream: order.finish() for stream, order in orders.items()},
+    )
+
+
+class _Order:
+    """Collects a `PacketOrder`."""
+
+    def __init__(self) -> None:
+        self._pts = array("q")
+        self._num_configured: int | None = None
+
+    def add(self, words: list[bytes]) -> None:
+        is_change = any(word in _CONFIGURATION for word in words[6:])
+        # The first packet may bring the configuration that its stream has from the start.
+        if is_change and self._pts and self._num_configured is None:
+            self._num_configured = len(self._pts)
+        if words[2] != b"N/A":
+            self._pts.append(int(words[2]))
+
+    def finish(self) -> PacketOrder:
+        if self._num_configured is None:
+            self._num_configured = len(self._pts)
+        return PacketOrder.of(self._pts, self._num_configured)
 
 
 def _row(words: list[bytes]) -> tuple[int, ...]:

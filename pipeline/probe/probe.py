@@ -26,10 +26,17 @@ from pipeline.probe.audio_track import (
 )
 from pipeline.probe.mono_tracks import join_mono_tracks
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
-from pipeline.probe.packets import EMPTY_TABLE, AudioPackets, Packets, read_packets
+from pipeline.probe.packets import (
+    EMPTY_ORDER,
+    EMPTY_TABLE,
+    AudioPackets,
+    PacketOrder,
+    Packets,
+    read_packets,
+)
 from pipeline.probe.sample_frames import sample_frames
 from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
-from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
+from pipeline.probe.video_stream import Shape, VideoStream, choose_video, conceals_errors
 from pipeline.probe.video_timing import (
     Outlier,
     corrupt_ranges_ns,
@@ -58,7 +65,8 @@ class Probe:
     duration_ns: int
     """From the first frame to the end of the last one."""
     keyframes_ns: tuple[int, ...]
-    """Presentation times of the keyframes, sorted; none if the container has no such times."""
+    """Presentation times of the keyframes at which decoding may start, sorted: those with a
+    presentation time, before the first change of the decoder's configuration."""
     is_vfr: bool
     other_audio: tuple[AudioTrack, ...] = ()
     """The tracks that were not chosen."""
@@ -82,6 +90,10 @@ class Probe:
     num_programs: int = 0
     missing_ns: int = 0
     """How much of the declared duration the file lacks; 0 if it is whole."""
+    shapes: tuple[Shape, ...] = ()
+    """What frames look like from which time on; empty unless that changes."""
+    packet_order: PacketOrder = EMPTY_ORDER
+    """The video packets in the order of a sequential read."""
 
     @property
     def start_ns(self) -> int:
@@ -185,17 +197,21 @@ def _probe_video(
     video = sample.apply_to(video)
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)
     tick, start = video.time_base * NANOSECONDS, int(timing.pts[0])
+    lost_ns = lost_to_jumps_ns(good, video.time_base)
+    order = packets.order.get(video.index, EMPTY_ORDER)
+    # Where the clock jumps back, two packets may have one time, and a seek may end up at either.
+    entries = timing.keyframes[order.is_configured_at(timing.keyframes) & (lost_ns == 0)]
     duration_ns = round((timing.end_pts - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the video has no duration")
     source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
-    lost_ns, has_marks = lost_to_jumps_ns(good, video.time_base), conceals_errors(video.codec)
+    has_marks = conceals_errors(video.codec)
     return Probe(
         video=video,
         audio=audio,
         start_pts=start,
         duration_ns=duration_ns,
-        keyframes_ns=tuple(round((int(key) - start) * tick) for key in timing.keyframes),
+        keyframes_ns=tuple(round((int(key) - start) * tick) for key in entries),
         is_vfr=is_vfr(timing.pts),
         still_ns=still_ns(timing.pts, video.time_base),
         peak_nits=sample.peak_nits,
@@ -205,6 +221,7 @@ def _probe_video(
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,
         missing_ns=_missing_ns(listed, packets, video, start, duration_ns),
+        packet_order=order,
     )
 
 

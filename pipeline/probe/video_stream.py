@@ -39,6 +39,27 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Size, pixel aspect and orientation of the frames from some time on."""
+
+    start_ns: int
+    """On the movie timeline."""
+    width: int
+    """As decoded, pixels."""
+    height: int
+    sar: Fraction
+    """Width of a decoded pixel divided by its height."""
+    mirrored: bool = False
+    rotation: int = 0
+    """Degrees clockwise for upright display."""
+
+    @property
+    def aspect(self) -> Fraction:
+        """Display width divided by display height, before rotation."""
+        return Fraction(self.width, self.height) * self.sar
+
+
+@dataclass(frozen=True)
 class VideoStream:
     """The chosen video stream."""
 
@@ -65,11 +86,12 @@ class VideoStream:
     color_matrix: str = ""
     color_primaries: str = ""
     color_transfer: str = ""
-
     declared_duration_ns: int = 0
     """As the container says; 0 if it does not. Exceeds the real duration if a file is cut off."""
     has_unmarked_fields: bool = False
     """Whether the container says interlaced but the frames themselves do not."""
+    container_crop: Crop | None = None
+    """The part of the coded frame that the container wants shown; None for all of it."""
 
     @property
     def is_interlaced(self) -> bool:
@@ -83,9 +105,10 @@ class VideoStream:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(width, height) in coded pixels after rotation."""
+        """(width, height) in coded pixels after the container's crop and rotation."""
+        shown = self.container_crop or self
         turned = self.rotation in (90, 270)
-        return (self.height, self.width) if turned else (self.width, self.height)
+        return (shown.height, shown.width) if turned else (shown.width, shown.height)
 
     @property
     def upright_sar(self) -> Fraction:
@@ -178,7 +201,7 @@ def _video_stream(best: dict[str, Any]) -> VideoStream:
         codec=str(best.get("codec_name", "unknown")),
         width=int(best["width"]),
         height=int(best["height"]),
-        sar=_ratio(str(best.get("sample_aspect_ratio", "1:1"))),
+        sar=ratio(str(best.get("sample_aspect_ratio", "1:1"))),
         rotation=rotation,
         time_base=Fraction(best["time_base"]),
         avg_frame_rate=str(best.get("avg_frame_rate", "0/0")),
@@ -191,7 +214,25 @@ def _video_stream(best: dict[str, Any]) -> VideoStream:
         color_primaries=_known(best.get("color_primaries")),
         color_transfer=transfer,
         declared_duration_ns=_declared_ns(best),
+        container_crop=_container_crop(best),
     )
+
+
+def _container_crop(stream: dict[str, Any]) -> Crop | None:
+    """The area that `clap` (MP4, MOV) or PixelCrop (Matroska) leaves, on even pixels.
+
+    Only ffmpeg 7.1 and later read these, and apply them unless told otherwise.
+    """
+    for item in stream.get("side_data_list", []):
+        if item.get("side_data_type") != "Frame Cropping":
+            continue
+        left, top = (int(item.get(f"crop_{side}", 0)) // 2 * 2 for side in ("left", "top"))
+        right, bottom = (int(item.get(f"crop_{side}", 0)) for side in ("right", "bottom"))
+        width = (int(stream["width"]) - left - right) // 2 * 2
+        height = (int(stream["height"]) - top - bottom) // 2 * 2
+        if min(width, height) >= 2 and (left or top or right or bottom):
+            return Crop(width, height, left, top)
+    return None
 
 
 def require_a_base_layer(movie: Movie, stream: dict[str, Any]) -> None:
@@ -210,7 +251,7 @@ def require_a_base_layer(movie: Movie, stream: dict[str, Any]) -> None:
             )
 
 
-def _ratio(text: str) -> Fraction:
+def ratio(text: str) -> Fraction:
     """`num:den` as a fraction; unknown or invalid ratios count as 1."""
     numerator, _, denominator = text.partition(":")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.video.black_bars import find_crop
 from pipeline.video.filters import applied, frame_size
 from pipeline.video.segment import VideoSegment, decode_segment
+from pipeline.video.shapes import with_shapes
 
 __all__ = [
     "VideoSegment",
@@ -12,4 +13,5 @@ __all__ = [
     "decode_segment",
     "find_crop",
     "frame_size",
+    "with_shapes",
 ]

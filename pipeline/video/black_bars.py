@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe import Crop, Probe
 from pipeline.sources import Readable
-from pipeline.video.filters import upright
+from pipeline.video.filters import fitted, framed, input_options, upright
 from shards_spec.recipe import NANOSECONDS
 
 #: Number of sampled frames.
@@ -121,9 +121,9 @@ def _gray_frame(
     video = probe.video
     width, height = video.upright_size
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
-    options = {"seek_timestamp": 1, "noautorotate": None, "threads": 1, "ss": f"{seconds:.6f}"}
-    stream = input_stream(source, **dict(probe.input_options), **options)[str(video.index)]
-    graph = upright(stream.filter("scale", video.width, video.height), video)
+    options = {"seek_timestamp": 1, "threads": 1, "ss": f"{seconds:.6f}"}
+    stream = input_stream(source, **input_options(probe), **options)[str(video.index)]
+    graph = upright(framed(fitted(stream, probe, time_ns), probe), video)
     graph = graph.filter("format", "gray")
     output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
     command = ffmpeg.compile(output, cmd=ffmpeg_path())

@@ -3,22 +3,34 @@
 Everything is explicit (deinterlacing, orientation, crop, matrix, range), nothing is left to the
 defaults of an ffmpeg build, and `applied` describes it for the index.
 
-    coded frame -> nominal size -> progressive frame -> grid frame -> upright -> cropped
+    decoded frame -> nominal size, or height if it has another shape -> progressive frame
+    -> grid frame -> nominal width -> container's crop -> upright -> black bars cropped
     -> RGB of the stored size, 8 bits, or 16 where `ToneMap` follows
 """
 
 from __future__ import annotations
 
+import bisect
+import re
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from pipeline.errors import DecodeError
-from pipeline.probe import Crop, Probe, VideoStream
+from pipeline.probe import Crop, Probe, Shape, VideoStream
 from pipeline.video.tone_mapping import color_of
-from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, Recipe
+from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, NANOSECONDS, Recipe
 
 #: The `select` filter's name for the time of the frame before; NaN for the first one.
 _PREVIOUS = "prev_selected_pts"
+#: Pixel formats that ffmpeg's `pad` fills without converting them first.
+_PADDED = re.compile(r"(yuv|yuva|yuvj)4\d\d?p(\d\d?le)?$|gray$|nv12$|gbrp(\d\d?le)?$")
+#: Display aspects that differ by less than this share are the same: rounded pixel aspects.
+_SAME_SHAPE = 0.01
+#: Shapes that the index names.
+_MAX_DESCRIBED = 6
 #: Filters that rotate a coded frame, by degrees clockwise.
 _ROTATIONS = {0: (), 90: ("transpose=clock",), 180: ("hflip", "vflip"), 270: ("transpose=cclock",)}
 
@@ -62,18 +74,88 @@ def without_outliers(stream: Any, probe: Probe) -> Any:
     return stream.filter("select", f"not({'+'.join(wrong)})")
 
 
-def progressive(stream: Any, probe: Probe) -> Any:
-    """Filter graph from coded frames to progressive frames of the nominal size, times unchanged.
+def input_options(probe: Probe) -> dict[str, Any]:
+    """Options with which ffmpeg leaves orientation and the container's crop to the filter graph."""
+    options: dict[str, Any] = {**dict(probe.input_options), "noautorotate": None}
+    if probe.video.container_crop is not None:
+        options["apply_cropping"] = "codec"
+    return options
 
-    A stream that changes its size keeps the size that it began with. For interlaced frames,
-    `fieldmatch` rejoins the two fields of one progressive frame (3:2 pulldown, or progressive
-    frames stored as fields). What is still combed was shot interlaced: `bwdif` keeps its earlier
-    field and interpolates the other. Repeated frames stay: the clip grid picks frames by time.
+
+def fitted(stream: Any, probe: Probe, at_ns: int | None = None) -> Any:
+    """Filter graph from decoded frames to the nominal size, whatever size and shape they have.
+
+    Frames of another shape are not distorted: see `framed`. ffmpeg itself gives every frame the
+    pixel aspect of the stream's header, so that of a frame is taken from `Probe.shapes`. Timestamps
+    are on the movie timeline, or `at_ns` is the time of the only frame.
+    """
+    width, height = probe.video.width, probe.video.height
+    if not _can_frame(probe.video):
+        return stream.filter("scale", width, height)
+    nominal = Fraction(width, height) * probe.video.sar
+    # Display aspect of the frame divided by that of the nominal size.
+    ratio = f"(iw*({_sar_at(probe, at_ns)})/ih/{float(nominal):.9f})"
+    own_width = f"min({_widest(probe)},2*max(1,round({width}*{ratio}/2)))"
+    is_same = f"between({ratio},{1 - _SAME_SHAPE},{1 + _SAME_SHAPE})"
+    return stream.filter("scale", f"if({is_same},{width},{own_width})", height, eval="frame")
+
+
+def framed(stream: Any, probe: Probe) -> Any:
+    """Filter graph that gives `fitted` frames the nominal width.
+
+    All keep their full height. Narrower ones get bars at the sides, wider ones lose their sides.
     """
     video = probe.video
-    stream = stream.filter("scale", video.width, video.height)
+    if not _can_frame(video):
+        return stream
+    width, center = _widest(probe), ("(ow-iw)/2", "(oh-ih)/2")
+    stream = stream.filter("pad", width, video.height, *center, eval="frame")
+    if width == video.width:
+        return stream
+    return stream.filter("crop", video.width, video.height, "(iw-ow)/2", 0)
+
+
+def _widest(probe: Probe) -> int:
+    """Width of the widest frame at the nominal height, coded pixels."""
+    video = probe.video
+    nominal = Fraction(video.width, video.height) * video.sar
+    widest = max((shape.aspect for shape in probe.shapes), default=nominal)
+    return max(video.width, 2 * ceil(video.width * widest / nominal / 2))
+
+
+def _can_frame(video: VideoStream) -> bool:
+    return _PADDED.match(video.pixel_format) is not None
+
+
+def _sar_at(probe: Probe, at_ns: int | None) -> str:
+    """Expression of the time `t`, or constant for one time: width of a pixel over its height."""
+    shapes = probe.shapes
+    if not shapes:
+        return f"{float(probe.video.sar):.9f}"
+    if at_ns is not None:
+        index = bisect.bisect_right([shape.start_ns for shape in shapes], at_ns)
+        return f"{float(shapes[max(0, index - 1)].sar):.9f}"
+    terms = [f"{float(shapes[0].sar):.9f}"]
+    for before, shape in pairwise(shapes):
+        if shape.sar != before.sar:
+            # Half a millisecond earlier: times are rounded.
+            time = shape.start_ns / NANOSECONDS - 0.0005
+            terms.append(f"gte(t,{time:.4f})*({float(shape.sar - before.sar):.9f})")
+    return "+".join(terms)
+
+
+def progressive(stream: Any, probe: Probe) -> Any:
+    """Filter graph from `fitted` frames to progressive frames, times unchanged.
+
+    For interlaced frames, `fieldmatch` rejoins the two fields of one progressive frame (3:2
+    pulldown, or progressive frames stored as fields). What is still combed was shot interlaced:
+    `bwdif` keeps its earlier field and interpolates the other. Repeated frames stay: the clip grid
+    picks frames by time.
+    """
+    video = probe.video
     if not video.is_interlaced:
         return stream
+    stream = framed(stream, probe)
     if video.has_unmarked_fields:
         stream = stream.filter("setfield", "tff" if video.top_field_first else "bff")
     stream = stream.filter("fieldmatch", combmatch="full")
@@ -81,7 +163,13 @@ def progressive(stream: Any, probe: Probe) -> Any:
 
 
 def upright(stream: Any, video: VideoStream) -> Any:
-    """Filter graph that applies the display matrix, to the nearest quarter turn."""
+    """Filter graph that applies the container's crop, then the display matrix.
+
+    To the nearest quarter turn.
+    """
+    if video.container_crop is not None:
+        area = video.container_crop
+        stream = stream.filter("crop", area.width, area.height, area.x, area.y)
     if video.mirrored:
         stream = stream.filter("hflip")
     for rotation in _ROTATIONS[video.rotation]:
@@ -92,6 +180,9 @@ def upright(stream: Any, video: VideoStream) -> Any:
 
 def normalized(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, int]) -> Any:
     """Filter graph from progressive coded frames to RGB frames of `size` (height, width)."""
+    if not probe.video.is_interlaced:
+        # Only now: these are the few frames on the grid.
+        stream = framed(stream, probe)
     stream = upright(stream, probe.video)
     if crop is not None:
         stream = stream.filter("crop", crop.width, crop.height, crop.x, crop.y)
@@ -117,6 +208,10 @@ def applied(probe: Probe, crop: Crop | None) -> str:
     if video.is_interlaced:
         order = "tff" if video.top_field_first else "bff"
         steps.append(f"fieldmatch+bwdif {order}{' forced' if video.has_unmarked_fields else ''}")
+    if probe.shapes:
+        steps.append(f"same height, center: {_described(probe.shapes)}")
+    if video.container_crop is not None:
+        steps.append(f"container crop {video.container_crop}")
     if video.mirrored:
         steps.append("hflip")
     if video.rotation:
@@ -126,6 +221,22 @@ def applied(probe: Probe, crop: Crop | None) -> str:
     if video.sar != 1:
         steps.append(f"square pixels from {video.sar.numerator}:{video.sar.denominator}")
     return "; ".join([*steps, str(color_of(video))])
+
+
+def _described(shapes: Sequence[Shape]) -> str:
+    """Shapes and when they begin, at most the first few."""
+    words = [
+        f"{shape.width}x{shape.height} {shape.sar.numerator}:{shape.sar.denominator} "
+        f"{'turned, left out, ' if _is_turned(shape, shapes[0]) else ''}"
+        f"from {shape.start_ns / NANOSECONDS:.2f} s"
+        for shape in shapes[:_MAX_DESCRIBED]
+    ]
+    more = len(shapes) - len(words)
+    return ", ".join([*words, f"and {more} more"] if more else words)
+
+
+def _is_turned(shape: Shape, first: Shape) -> bool:
+    return (shape.mirrored, shape.rotation) != (first.mirrored, first.rotation)
 
 
 def _multiple(value: Fraction, step: int) -> int:

@@ -29,7 +29,15 @@ from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, has_input_filters, input
 from pipeline.plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.decoder_log import DecoderLog
-from pipeline.video.filters import normalized, pixel_format, progressive, without_outliers
+from pipeline.video.entry_proof import EntryProof
+from pipeline.video.filters import (
+    fitted,
+    input_options,
+    normalized,
+    pixel_format,
+    progressive,
+    without_outliers,
+)
 from pipeline.video.tone_mapping import ToneMap, color_of
 from shards_spec.recipe import NANOSECONDS
 
@@ -74,6 +82,8 @@ class GridReader:
             outliers=plan.probe.outliers,
             entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
         )
+        entry = round(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) + plan.probe.start_pts
+        self._proof = EntryProof(plan.probe.packet_order, entry)
         self._started_late = False
         color = color_of(plan.probe.video)
         self._tone_map = ToneMap(color, plan.probe.peak_nits) if color.needs_mapping else None
@@ -111,6 +121,7 @@ class GridReader:
 
         Later frames must not need any either: what a decoder shows in place of a missing reference
         depends on everything it decoded before, so only the start of the movie is an entry then.
+        And the packets must be those of a sequential read; see `reads_as_listed`.
         """
         if self._seek_ns is None:
             return True
@@ -119,7 +130,16 @@ class GridReader:
             return False
         tick = self._plan.probe.video.time_base * NANOSECONDS
         is_early = (first - 1) * tick <= self._seek_ns
-        return is_early and not self._log.lacks_references(self._num_frames(end_step))
+        is_clean = is_early and not self._log.lacks_references(self._num_frames(end_step))
+        return is_clean and self.reads_as_listed(end_step)
+
+    def reads_as_listed(self, end_step: int) -> bool:
+        """Whether the packets before `end_step` are those that a run from the start reads."""
+        if self._seek_ns is None:
+            return True
+        margin = Fraction(self._plan.preroll_ns, NANOSECONDS) / self._plan.probe.video.time_base
+        last = int(self._ticks(end_step - 1) + margin) + self._plan.probe.start_pts
+        return self._proof.holds_until(last)
 
     @property
     def started_late(self) -> bool:
@@ -190,6 +210,7 @@ class GridReader:
 
     def _note_line(self, line: str) -> None:
         self._log.note(line)
+        self._proof.note(line)
         if "encoder <- " in line and (match := _CHOSEN.search(line)):
             assert 1 / Fraction(match.group(2)) == self._plan.recipe.fps_fraction, line
             self._steps.append(int(match.group(1)))
@@ -200,7 +221,7 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
     # A stream that changes its size or format stays in the same graph: a new graph would lose the
     # frames that the old one still holds.
     options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
-    options["noautorotate"] = None
+    options |= input_options(probe)
     if probe.outliers and not probe.needs_dts and has_input_filters():
         # After a presentation time that goes back, a decoder would use decoding times instead.
         options["bsf:v"] = "setts=pts=PTS:dts=NOPTS"
@@ -213,10 +234,10 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
             "noaccurate_seek": None,
             "ss": f"{float(seconds + slack):.6f}",
         }
-    stream = input_stream(source, **dict(probe.input_options), **options)[str(probe.video.index)]
+    stream = input_stream(source, **options)[str(probe.video.index)]
     stream = without_outliers(stream, probe)
     stream = stream.filter("setpts", f"PTS-({probe.start_pts})")
-    stream = progressive(stream, probe)
+    stream = progressive(fitted(stream, probe), probe)
     rate = recipe.fps_fraction
     stream = stream.filter("fps", f"{rate.numerator}/{rate.denominator}", round="up")
     stream = normalized(stream, probe, plan.crop, (plan.height, plan.width))

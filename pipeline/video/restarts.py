@@ -3,16 +3,18 @@
 What a decoder makes of damage depends on everything it decoded before, and so on where it started.
 Hence exactly one run provides each span of a segment: the one that enters at the span's own
 keyframe. It continues into the next spans as long as the decoder reported no error, because then a
-restart would give the same frames. After damage the next span gets a run of its own.
+restart would give the same frames. After damage the next span gets a run of its own. That a run
+which enters in the middle equals one from the start is proved, not assumed; see `entry_proof`.
 
     spans          |----|----|--!-|----|----|
     runs           [============!=>
                              [--!=>          an error: this span by a run of its own
                                   [========> and a restart after it
 
-Where a span cannot be entered at its keyframe (wrong flags, a broken index, frames that refer past
-it), the run from the start of the movie provides it. Where its keyframe is corrupt and the decoder
-does not conceal errors, no run does: the span is blank and marked as damaged.
+Where a span cannot be entered at its keyframe (wrong flags, a broken index, other packets or times
+after a seek, frames that refer past it), the run from the start of the movie provides it. Where its
+keyframe is corrupt and the decoder does not conceal errors, no run does: the span is blank and
+marked as damaged.
 """
 
 from __future__ import annotations
@@ -85,8 +87,9 @@ class SegmentDecoder:
         spans = self._run(list(self._remaining), first.seek_ns, earlier_ns)
         with contextlib.closing(spans):
             for encoded, reader in spans:
-                has_no_errors = reader.has_no_errors(encoded.span.end_step)
-                if encoded.span is first and not reader.entry_is_clean(encoded.span.end_step):
+                end_step = encoded.span.end_step
+                has_no_errors = reader.has_no_errors(end_step) and reader.reads_as_listed(end_step)
+                if encoded.span is first and not reader.entry_is_clean(end_step):
                     return reader
                 if encoded.span is not first and not (has_no_errors and self._is_whole(encoded)):
                     break

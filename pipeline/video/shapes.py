@@ -1,0 +1,117 @@
+"""Finds out whether a movie's frames change their shape: size, pixel aspect or orientation.
+
+Broadcasts change it between programs, live streams when a phone is turned. A few keyframes, spread
+over the movie, show whether that happens; only if it does, all keyframes are read, because a new
+shape begins at one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe import Probe, Shape, orientation, ratio
+from pipeline.sources import Readable
+from shards_spec.recipe import NANOSECONDS
+
+#: Keyframes that are looked at.
+NUM_SAMPLES = 16
+#: Without an index, ffmpeg ends up a little after the time of a seek: so it is repeated with a time
+#: this much earlier.
+EARLIER_SECONDS = 0.6
+#: Packets that are read to reach a keyframe; only keyframes are decoded.
+SAMPLE_PACKETS = 80
+#: With keyframes closer than this, as many packets contain too many of them.
+DENSE_SECONDS = 0.5
+#: Display aspects that differ by less than this share are the same.
+SAME_ASPECT = 0.01
+
+_ENTRIES = "frame=best_effort_timestamp,width,height,sample_aspect_ratio:frame_side_data"
+
+
+def with_shapes(probe: Probe, source: Readable, what: str) -> Probe:
+    """The probe with the shapes of the movie's frames, if they change.
+
+    Frames that are turned other than the first ones count as corrupt: clips of them are dropped.
+    `what` names the movie in errors.
+    """
+    shapes = _find_shapes(probe, source, what)
+    return replace(probe, shapes=shapes, corrupt_ns=(*probe.corrupt_ns, *_turned_ns(probe, shapes)))
+
+
+def _find_shapes(probe: Probe, source: Readable, what: str) -> tuple[Shape, ...]:
+    """The shapes of a movie's frames in order; empty if all have the same."""
+    sampled = _read(probe, source, what, _intervals(probe))
+    if all(_is_same(shape, sampled[0]) for shape in sampled):
+        return ()
+    return _merged(_read(probe, source, what, ""))
+
+
+def _turned_ns(probe: Probe, shapes: Sequence[Shape]) -> Iterator[tuple[int, int]]:
+    """Ranges [start, end) in which frames are turned other than the first ones."""
+    ends = [*(shape.start_ns for shape in shapes[1:]), probe.duration_ns]
+    for shape, end in zip(shapes, ends, strict=False):
+        if (shape.mirrored, shape.rotation) != (shapes[0].mirrored, shapes[0].rotation):
+            yield shape.start_ns, end
+
+
+def _intervals(probe: Probe) -> str:
+    """ffprobe's read intervals: keyframes nearest to evenly spread times."""
+    times = np.linspace(0, 1, NUM_SAMPLES) * probe.duration_ns
+    keys = np.array(probe.keyframes_ns, np.int64)
+    if len(keys):
+        times = np.unique(keys[np.abs(keys[None, :] - times[:, None]).argmin(axis=1)])
+    is_dense = len(keys) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
+    num_packets = 4 if is_dense else SAMPLE_PACKETS
+    exact = [(int(time) + probe.start_ns) / NANOSECONDS for time in times]
+    points = [max(0.0, time - early) for time in exact for early in (EARLIER_SECONDS, 0.0)]
+    return ",".join(f"{point:.6f}%+#{num_packets}" for point in points)
+
+
+def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Shape]:
+    """Shapes of keyframes in the given intervals (all of them without), by time."""
+    options = [word for name, value in probe.input_options for word in (f"-{name}", value)]
+    stream = ("-select_streams", str(probe.video.index), "-skip_frame", "nokey")
+    command = [ffprobe_path(), "-v", "error", *options, *stream]
+    command += ["-read_intervals", intervals] if intervals else []
+    command += ["-show_entries", _ENTRIES, "-of", "json", *input_arguments(source)]
+    with FfmpegProcess(command, source, what=what) as process:
+        text = b"".join(process.lines())
+        process.finish(tolerate_errors=True)
+    try:
+        frames: list[dict[str, Any]] = json.loads(text).get("frames", [])
+    except ValueError:
+        frames = []
+    shapes = [_shape(probe, frame) for frame in frames if "best_effort_timestamp" in frame]
+    return sorted(shapes, key=lambda shape: shape.start_ns)
+
+
+def _shape(probe: Probe, frame: dict[str, Any]) -> Shape:
+    ticks = int(frame["best_effort_timestamp"]) - probe.start_pts
+    mirrored, rotation = orientation(frame) or (False, 0)
+    return Shape(
+        start_ns=round(ticks * probe.video.time_base * NANOSECONDS),
+        width=int(frame["width"]),
+        height=int(frame["height"]),
+        sar=ratio(str(frame.get("sample_aspect_ratio", ""))),
+        mirrored=mirrored,
+        rotation=rotation,
+    )
+
+
+def _is_same(one: Shape, other: Shape) -> bool:
+    turned = (one.mirrored, one.rotation) != (other.mirrored, other.rotation)
+    return not turned and abs(one.aspect / other.aspect - 1) < Fraction(SAME_ASPECT)
+
+
+def _merged(shapes: list[Shape]) -> tuple[Shape, ...]:
+    """Only those that differ in any way from the one before."""
+    changed = [b for a, b in pairwise(shapes) if replace(a, start_ns=b.start_ns) != b]
+    return (*shapes[:1], *changed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pipeline.probe.audio_track import AudioTrack
 from pipeline.probe.packets import PacketOrder
 from pipeline.probe.probe import Probe, frame_times_ns, probe
+from pipeline.probe.sample_frames import Shape
 from pipeline.probe.video_stream import (
     Crop,
-    Shape,
     VideoStream,
     conceals_errors,
     orientation,

@@ -34,9 +34,9 @@ from pipeline.probe.packets import (
     Packets,
     read_packets,
 )
-from pipeline.probe.sample_frames import sample_frames
+from pipeline.probe.sample_frames import Shape, sample_frames
 from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
-from pipeline.probe.video_stream import Shape, VideoStream, choose_video, conceals_errors
+from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
 from pipeline.probe.video_timing import (
     Outlier,
     corrupt_ranges_ns,

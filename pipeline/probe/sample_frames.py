@@ -29,6 +29,27 @@ POINT_PACKETS = 12
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Size, pixel aspect and orientation of the frames from some time on."""
+
+    start_ns: int
+    """On the movie timeline."""
+    width: int
+    """As decoded, pixels."""
+    height: int
+    sar: Fraction
+    """Width of a decoded pixel divided by its height."""
+    mirrored: bool = False
+    rotation: int = 0
+    """Degrees clockwise for upright display."""
+
+    @property
+    def aspect(self) -> Fraction:
+        """Display width divided by display height, before rotation."""
+        return Fraction(self.width, self.height) * self.sar
+
+
+@dataclass(frozen=True)
 class FrameSample:
     """What a few decoded frames of a movie show."""
 

@@ -39,27 +39,6 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Size, pixel aspect and orientation of the frames from some time on."""
-
-    start_ns: int
-    """On the movie timeline."""
-    width: int
-    """As decoded, pixels."""
-    height: int
-    sar: Fraction
-    """Width of a decoded pixel divided by its height."""
-    mirrored: bool = False
-    rotation: int = 0
-    """Degrees clockwise for upright display."""
-
-    @property
-    def aspect(self) -> Fraction:
-        """Display width divided by display height, before rotation."""
-        return Fraction(self.width, self.height) * self.sar
-
-
-@dataclass(frozen=True)
 class VideoStream:
     """The chosen video stream."""
 
@@ -275,7 +254,7 @@ def _declared_ns(stream: dict[str, Any]) -> int:
         return 0
     seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
     by_frames = Fraction(0)
-    if _ratio(str(stream.get("r_frame_rate", "0/1")).replace("/", ":")) * tick == 1:
+    if ratio(str(stream.get("r_frame_rate", "0/1")).replace("/", ":")) * tick == 1:
         by_frames = int(stream.get("nb_frames", 0)) * tick
     return max(0, round(max(Fraction(seconds), by_frames) * NANOSECONDS))
 

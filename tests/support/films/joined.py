@@ -13,8 +13,8 @@ from tests.support.films.media import ffmpeg
 CHANGE_SECONDS = 8
 
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "25", "-pix_fmt", "yuv420p")
-HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params")
-HEVC += ("keyint=25:log-level=none:pools=1",)
+_X265 = "keyint=25:log-level=none:pools=1"
+HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params", _X265)
 
 
 def cut(master: Path, path: Path, start: float, end: float, graph: str, *options: str) -> Path:
@@ -76,7 +76,7 @@ def _description(data: bytes) -> bytes:
 
 def _moov(
     descriptions: list[bytes],
-    packets: list[list[av.Packet]],
+    packets: list[list[av.Packet[av.VideoStream]]],
     scale: int,
     video_at: int,
     audio_at: int,
@@ -85,11 +85,7 @@ def _moov(
     samples = [packet for part in packets for packet in part]
     step = scale // 25
     # Both parts have the same reordering, so each starts where the one before ends.
-    times = [
-        (packet.pts - part[0].pts) - (packet.dts - part[0].dts)
-        for part in packets
-        for packet in part
-    ]
+    times = [time - part[0] for part in map(_reordering, packets) for time in part]
     counts = [len(part) for part in packets]
     offsets = [video_at, video_at + sum(packet.size for packet in packets[0])]
     stbl = _box(
@@ -125,6 +121,11 @@ def _moov(
         struct.pack(">I", 3),
     )
     return _box(b"moov", mvhd, video, sound)
+
+
+def _reordering(packets: list[av.Packet[av.VideoStream]]) -> list[int]:
+    """How long after it is decoded each packet is shown, ticks."""
+    return [(packet.pts or 0) - (packet.dts or 0) for packet in packets]
 
 
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)

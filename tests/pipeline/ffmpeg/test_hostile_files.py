@@ -1,4 +1,4 @@
-"""Content that names other files or the network leads nowhere."""
+"""Content that refers to other files or to the network is never followed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_no_content_leads_to_other_files_or_the_network(
+def test_no_content_opens_other_files_or_the_network(
     tmp_path: Path, canary: Path, listener: Listener
 ) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
@@ -46,7 +46,7 @@ def test_no_content_leads_to_other_files_or_the_network(
             prepare(movie, opened(movie), Recipe(), 60.0)
         probed += 1
     assert probed == 7 * 15
-    # Some of them through the whole run too, beside a film that is good.
+    # Some of them through a whole run too, along with a good movie.
     for path in sorted(films.iterdir())[::9]:
         path.rename(films / f"run_{path.name}")
     for path in films.iterdir():
@@ -63,11 +63,11 @@ def test_no_content_leads_to_other_files_or_the_network(
 
 
 @pytest.mark.slow
-def test_no_content_that_is_read_by_range_leads_anywhere(
+def test_no_content_read_by_range_opens_anything_else(
     canary: Path, listener: Listener, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read so, a film may open `http` addresses: its own and no other, whatever it says."""
-    # Beside a film that is read by range lies nothing, whatever a relative name leads to.
+    """A movie may open `http` addresses then: its own and no other, whatever it contains."""
+    # Next to a movie that is read by range there is nothing, whatever a relative name refers to.
     here = f"http://127.0.0.1:{listener.port}"
     monkeypatch.setenv("http_proxy", here)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -90,12 +90,12 @@ def test_no_content_that_is_read_by_range_leads_anywhere(
         assert CLASSES[caught.value.error_class].retry == "never", caught.value
         assert source.url not in str(caught.value)
     assert listener.count == 0
-    # What all of them name can be read that way, if it is asked for.
+    # The target of all of them can be read by range if it is requested.
     (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
     with open_source(good, fingerprint(good)) as source:
         assert prepare(good, source, Recipe(), 60.0).segments
     assert listener.count == 0
-    # The tricks are real: without the whitelist of containers this one opens a connection.
+    # The attacks are real: without the demuxer whitelist this one opens a connection.
     monkeypatch.delenv("http_proxy")
     (script,) = [movie for movie in movies if movie.movie_id == "concat_http"]
     with open_source(script, fingerprint(script)) as source:
@@ -104,7 +104,7 @@ def test_no_content_that_is_read_by_range_leads_anywhere(
     assert listener.count > 0
 
 
-def test_a_picture_sequence_is_no_film(tmp_path: Path) -> None:
+def test_an_image_sequence_is_not_a_movie(tmp_path: Path) -> None:
     make_film(tmp_path / "film.mkv", Film(seconds=1))
     ffmpeg("-i", tmp_path / "film.mkv", tmp_path / "shot%03d.jpg")
     (tmp_path / "shot%03d.mp4").write_bytes((tmp_path / "shot001.jpg").read_bytes())

@@ -1,4 +1,4 @@
-"""What a film may ask for, and that secrets and orphans stay nowhere."""
+"""Limits of movies; no secrets in output, no orphaned processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.films.opened import opened_file
 
 
 def look(path: Path, bounds: Limits) -> MovieError:
-    """The error that a film meets under `bounds`."""
+    """The error of a movie under `bounds`."""
     (movie,) = find_movies(str(path))
     with (
         pytest.raises(MovieError) as caught,
@@ -53,7 +53,7 @@ def test_each_limit_has_its_message(tmp_path: Path) -> None:
         assert message in str(error)
 
 
-def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
+def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None:
     source = opened_file(make_film(tmp_path / "a.mkv", Film(seconds=2)))
     source.limits = Limits(ffmpeg_memory_gib=0.5)
     graph = "scale=12000:12000,tile=2x2"
@@ -65,8 +65,8 @@ def test_an_ffmpeg_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None
             run.finish(tolerate_errors=True)
 
 
-def test_a_decoder_that_lacks_memory_is_no_damaged_film() -> None:
-    """It takes each packet for broken that it has no picture buffer for, and talks on."""
+def test_a_decoder_without_memory_is_not_a_damaged_movie() -> None:
+    """It reports every packet for which it has no frame buffer as corrupt, and continues."""
     # A shell does not take ffmpeg's option for its memory.
     source = Readable("file:a.mkv", "", Limits(ffmpeg_memory_gib=0.0))
     words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
@@ -163,8 +163,8 @@ with FfmpegProcess(sys.argv[1:], source, what="x") as run:
 
 
 def test_no_ffmpeg_outlives_its_worker() -> None:
-    """Killed -9, a worker can do nothing itself; what it ran is gone all the same."""
-    # A program that lives on by itself; a blocked ffmpeg would see its pipe close.
+    """A worker that is killed cannot clean up; its processes end all the same."""
+    # A program that would outlive it; a blocked ffmpeg would notice its closed pipe.
     command = ["sleep", "300"]
     with subprocess.Popen(
         [sys.executable, "-c", _WORKER, *command], stdout=subprocess.PIPE, text=True
@@ -187,13 +187,13 @@ def _lives(pid: int) -> bool:
     return state != "Z"
 
 
-#: What the trainer's own processes tell each other is no data from outside.
+#: Messages between the trainer's own processes are not data from outside.
 OWN_PROCESSES = ("worker.py", "messages.py")
 
 
 @pytest.mark.parametrize("package", ["pipeline", "shards_spec", "trainer"])
-def test_no_code_runs_data(package: str) -> None:
-    """No pickle, eval, exec or shell anywhere; a model's file gives numbers, no code."""
+def test_no_data_is_executed(package: str) -> None:
+    """No pickle, eval, exec or shell anywhere; model files contain numbers, not code."""
     folder = Path(__file__).parents[3] / package
     assert list(folder.rglob("*.py"))
     for path in folder.rglob("*.py"):
@@ -222,7 +222,7 @@ def test_no_code_runs_data(package: str) -> None:
         "head -c 100000 /dev/zero; sleep 0.7; head -c 100000 /dev/zero; sleep 0.7; echo",
     ],
 )
-def test_a_slow_program_may_take_its_time_as_long_as_it_goes_on(script: str) -> None:
+def test_a_slow_program_is_not_stopped_while_it_makes_progress(script: str) -> None:
     """Two seconds in all, with pauses that are shorter than the limit."""
     limits = Limits(no_progress_seconds=1.2, ffmpeg_memory_gib=0.0)
     source = Readable("file:a.mkv", "", limits)

@@ -1,4 +1,4 @@
-"""Films that cannot be used: each cause has its class, and a message that says what to do."""
+"""Movies that cannot be used: each cause has its class and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encrypted(folder: Path) -> Path:
 
 
 def frameless(folder: Path) -> Path:
-    """A video track without one packet, beside real sound."""
+    """A video track without packets, next to real audio."""
     whole, path = make_film(folder / "whole.mkv", FILM), folder / "film.mkv"
     drop = ("-bsf:v", "noise=drop=1")
     ffmpeg("-i", whole, "-c", "copy", *drop, path)
@@ -73,7 +73,7 @@ def dolby_vision(folder: Path, profile: int, base: int) -> Path:
 def test_dolby_vision_needs_a_base_layer(tmp_path: Path) -> None:
     with pytest.raises(DolbyVisionError, match=r"profile 5 without an HDR10 .* use a version with"):
         plan_of(dolby_vision(tmp_path, profile=5, base=0))
-    # Profile 8.1: HDR10 underneath.
+    # Profile 8.1: its base layer is HDR10.
     assert plan_of(dolby_vision(tmp_path, profile=8, base=1)).end_clip == 2
 
 

@@ -1,4 +1,4 @@
-"""A bucket that fails now and then: sources, shards, commits and leases come out the same."""
+"""An unreliable bucket: sources, shards, commit records and leases are those of a good one."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ GIB = 1 << 30
 
 @pytest.fixture
 def staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where copies of remote sources go in a test."""
+    """Folder for copies of remote sources in a test."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path / f"reelshards-stage-{os.getuid()}"
 
 
 def remote_movies(bucket: str, sizes: dict[str, int]) -> dict[str, Movie]:
-    """Movies in a bucket that hold so many bytes."""
+    """Movies in a bucket, with the given sizes."""
     for name, size in sizes.items():
         Storage(bucket).put(f"{name}.mp4", name.encode() * (size // len(name)))
     return {movie.movie_id: movie for movie in find_movies(bucket)}
 
 
 def letters(staging: Path) -> set[bytes]:
-    """The first letters of the copies that are there."""
+    """The first letters of the copies that exist."""
     return {path.read_bytes()[:1] for path in staging.glob("*/movie")}
 
 
-def test_a_source_is_fetched_once_for_many(
+def test_a_source_is_downloaded_once_for_many_tasks(
     s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
@@ -88,7 +88,7 @@ def test_copies_are_bounded_and_those_in_use_stay(
         time.sleep(0.02)
     with staged.staged_copy(movies["a"], prints["a"], room) as kept:
         with staged.staged_copy(movies["c"], prints["c"], room):
-            # `b` was the only one that nobody held.
+            # `b` was the only unused one.
             assert letters(staging) == {b"a", b"c"}
             monkeypatch.setattr(staged, "_WAIT_FOR_ROOM_SECONDS", 0.1)
             with pytest.raises(DiskFullError, match="--stage-gib"):
@@ -138,7 +138,7 @@ def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None
 
 
 def write_undisturbed(film: Path, out: Storage) -> None:
-    """The shards of a film by its steps alone, without Ray and without a bad store."""
+    """The shards of a movie by its steps alone, without Ray and with a good store."""
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=32, num_frames=8, seed=3)
     plan = steps.prepare(movie, opened(movie), recipe, 300.0)
@@ -153,7 +153,7 @@ def write_undisturbed(film: Path, out: Storage) -> None:
         write_movie(plan, out, Cost(1, 0.0, 0.0), sound, segments, spool)
 
 
-def test_a_listing_that_is_cut_short_is_asked_for_again(
+def test_a_truncated_listing_is_requested_again(
     s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Storage(s3_bucket).put("a", b"x")
@@ -170,12 +170,12 @@ def test_a_listing_that_is_cut_short_is_asked_for_again(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_run_stops_when_no_node_has_room_for_a_source(
+def test_a_run_stops_when_no_node_has_space_for_a_source(
     s3_bucket: str, capfd: pytest.CaptureFixture[str], staging: Path
 ) -> None:
-    """A full disk is no fault of the films: none is written off."""
+    """A full disk is not the movies' fault: none is quarantined."""
     remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
-    # With room for less than any of them.
+    # With space for less than any of them.
     words = ["--sources", "staged", "--stage-gib", "0.00001"]
     words += ["--max-attempts", "1", "--stop-after", "3"]
     assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
@@ -186,19 +186,19 @@ def test_a_run_stops_when_no_node_has_room_for_a_source(
 
 
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """A plain web server of files, which marks them with a tag as real ones do."""
+    """A plain web server for files, with ETags as real ones have."""
 
     def end_headers(self) -> None:
         self.send_header("ETag", '"film"')
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_films_from_a_web_server(tmp_path: Path) -> None:
-    """A manifest on the server names them; the shards are those of the same film as a file."""
+def test_movies_from_a_web_server(tmp_path: Path) -> None:
+    """A manifest on the server lists them; the shards equal those of the movie as a file."""
     films, whole = tmp_path / "films", Storage(str(tmp_path / "whole"), create=True)
     films.mkdir()
     film = make_film(films / "one film.mp4", Film(seconds=5, width=96, height=64))
@@ -223,7 +223,7 @@ def test_films_from_a_web_server(tmp_path: Path) -> None:
         pytest.param("ranged", 30.0, 15, 400.0, id="by range, long", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_on_a_store_that_fails_now_and_then(
+def test_a_run_on_an_unreliable_store(
     sources: str,
     stall_seconds: float,
     seed: int,
@@ -233,7 +233,7 @@ def test_a_run_on_a_store_that_fails_now_and_then(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """5 % of all requests go wrong: errors, resets, cut answers, stalls; time stays bounded."""
+    """5 % of all requests fail: errors, resets, truncated answers, stalls; time stays bounded."""
     films, whole = Storage(f"{s3_bucket}/films"), Storage(str(tmp_path / "whole"), create=True)
     for number in range(4):
         path = make_film(tmp_path / f"{number}.mp4", Film(seconds=5 + number, width=96, height=64))

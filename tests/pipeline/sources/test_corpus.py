@@ -48,7 +48,7 @@ def test_a_bucket_prefix(s3_bucket: str) -> None:
     assert fingerprint(movies[0]) != fingerprint(movies[1])
 
 
-def test_the_fingerprint_follows_content_and_wishes(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_content_and_requested_part(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     (movie,) = find_movies(str(tmp_path))
     before = fingerprint(movie)

@@ -1,4 +1,4 @@
-"""Any name is a film and no path; links and what is no file lead nowhere."""
+"""Any name is a movie and not a path; links and special files are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NAMES = [
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_any_name_is_a_film_and_no_path(tmp_path: Path) -> None:
+def test_any_name_is_a_movie_and_not_a_path(tmp_path: Path) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
     film = make_film(tmp_path / "film.mp4", Film(seconds=4, width=64, height=48))
@@ -70,7 +70,7 @@ def test_links_that_lead_out_of_the_corpus_are_refused(tmp_path: Path, canary: P
     (films / "outside.mp4").symlink_to(canary)
     (films / "folder").symlink_to(canary.parent)
     (films / "below" / "circle").symlink_to(films)
-    # The corpus itself may be a link: that is the word of whoever started the run.
+    # The corpus itself may be a link: the user asked for that.
     link = tmp_path / "link"
     link.symlink_to(films)
     found = {movie.movie_id: movie for movie in find_movies(str(link))}
@@ -83,7 +83,7 @@ def test_links_that_lead_out_of_the_corpus_are_refused(tmp_path: Path, canary: P
     assert source.fingerprint(wanted["outside"]) == source.fingerprint(wanted["folder-canary"])
 
 
-def test_what_is_no_regular_file_never_blocks(tmp_path: Path) -> None:
+def test_special_files_never_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     for movie in find_movies(str(tmp_path), follow_links=True):

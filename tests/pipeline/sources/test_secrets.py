@@ -1,4 +1,4 @@
-"""What an address holds besides the place: it reaches no output, whatever becomes of the film."""
+"""Secrets in an address reach no output, whatever the outcome for the movie."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         return super().send_head()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def films_url(tmp_path: Path) -> Iterator[str]:
-    """A web server whose films are all bad in some way."""
+    """A web server whose movies all fail in some way."""
     films = tmp_path / "films"
     films.mkdir()
     for name in ("garbage.mp4", "denied.mp4"):
@@ -60,7 +60,7 @@ def test_no_output_of_a_run_holds_a_secret(
     assert main(["report", str(out), "--html", str(tmp_path / "page.html")]) == 1
     assert main(["status", str(out)]) == 1
     assert main(["status", str(out), "--json"]) == 1
-    # `retry` has no address that it could use.
+    # `retry` has no usable address.
     assert main(["retry", str(out)]) == 2
     shown = capsys.readouterr()
     assert "its address held a secret" in shown.err
@@ -75,7 +75,7 @@ def test_no_output_of_a_run_holds_a_secret(
         if path.is_file()
     }
     texts["output"] = "".join((said.out, said.err, shown.out, shown.err)).encode()
-    # Parquet compresses what it holds.
+    # Parquet compresses its contents.
     texts["rows"] = repr(rows).encode()
     assert len(texts) > 6
     for place, text in texts.items():

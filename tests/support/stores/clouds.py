@@ -1,4 +1,4 @@
-"""Servers on loopback that speak the protocols of GCS and of Azure, and what our commands need."""
+"""Servers on loopback with the protocols of GCS and Azure, and the environment to use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _AZURITE = "azurite@3.37.0"
-#: The account that every Azurite has; published, no secret.
+#: The account of every Azurite; published, not a secret.
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _TOKEN = "token-of-the-tests"
@@ -30,7 +30,7 @@ _TOKEN = "token-of-the-tests"
 
 @contextlib.contextmanager
 def gcs(bucket: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """A bucket, and the variables by which it is found.
+    """A bucket, and the environment variables to reach it.
 
     GCS' XML API is that of S3 but for its headers: behind it stands moto's S3 server.
     """
@@ -58,11 +58,11 @@ def gcs(bucket: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _GcsHeaders:
-    """Takes requests as GCS takes them to a server of S3."""
+    """Forwards requests in GCS's form to an S3 server."""
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
@@ -78,7 +78,7 @@ class _GcsHeaders:
 
 @contextlib.contextmanager
 def azure(container: str, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A container of Azurite, Microsoft's own emulator, and the variables by which it is found."""
+    """A container of Azurite, Microsoft's emulator, and the environment variables to reach it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [_node(), str(_azurite()), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
@@ -102,7 +102,7 @@ def _node() -> str:
 
 
 def _azurite() -> Path:
-    """The program, fetched once into a cache folder; skips the test where it cannot be had."""
+    """The program, downloaded once into a cache folder; skips the test if that fails."""
     home = Path.home() / ".cache" / "reelshards-azurite"
     cache = Path(os.environ.get("REELSHARDS_AZURITE", home))
     program = cache / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -117,7 +117,7 @@ def _azurite() -> Path:
 
 
 def _make_container(port: int, container: str) -> None:
-    """Once the server answers."""
+    """Wait until the server answers."""
     deadline = time.monotonic() + 60
     while True:
         try:

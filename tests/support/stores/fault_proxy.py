@@ -1,4 +1,4 @@
-"""An HTTP proxy before an object store on loopback that lets a set share of ranged reads go wrong.
+"""An HTTP proxy in front of an object store on loopback that makes some ranged reads fail.
 
 With `every_request` that share of all requests; one that writes has then been carried out although
 its answer never comes back whole.
@@ -33,7 +33,7 @@ _SLOW_DOWN = (
 
 
 class FaultProxy:
-    """A context manager; `url` is where it listens."""
+    """A context manager; `url` is its address."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class FaultProxy:
         every_request: bool = False,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        """Ranged reads by what was done to them; `ok` for those let through."""
+        """Number of ranged reads by fault; `ok` for those forwarded."""
         self.ranges: list[tuple[str, int, int]] = []
-        """Ranged reads in the order of their arrival: what was done, first byte, end."""
+        """Ranged reads in order of arrival: fault, first byte, end."""
         self.stall_seconds = stall_seconds
         self.every_request = every_request
         self.closing = threading.Event()
@@ -57,13 +57,13 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
-        # Clients that gave up are no news.
+        # Clients may close connections.
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._server.proxy = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def draw(self) -> str:
-        """What happens to the next ranged read."""
+        """The fault of the next ranged read."""
         with self._lock:
             bad = self._random.random() < self._rate
             kind = self._random.choice(self._faults) if bad else "ok"
@@ -72,7 +72,7 @@ class FaultProxy:
 
     @property
     def num_faults(self) -> int:
-        """Ranged reads that went wrong."""
+        """Number of ranged reads with a fault."""
         return self.counts.total() - self.counts["ok"]
 
     def __enter__(self) -> FaultProxy:
@@ -92,7 +92,7 @@ class FaultProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    #: Else an answer's body waits 40 ms for the client to confirm its head.
+    #: Otherwise the body of an answer waits 40 ms for the client to acknowledge its header.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.closing.wait(proxy.stall_seconds)
             self.close_connection = True
         elif kind == "reset":
-            # Closing a socket that lingers for no time sends a reset.
+            # Closing a socket with a linger time of zero sends a reset.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
@@ -160,4 +160,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or truncate
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

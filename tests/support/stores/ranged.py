@@ -1,4 +1,4 @@
-"""Films on web servers and in buckets, and all that the steps make of a film read by range."""
+"""Movies on web servers and in buckets, and the results of all steps for movies read by range."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_sou
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio
 
-#: Of all frames of a film of these tests, as `yuv420p`.
+#: Size of all frames of a movie of these tests, as `yuv420p`.
 FRAMES_BYTES = 13 * 25 * 192 * 112 * 3 // 2
 RECIPE = Recipe(short_side=32, num_frames=8, seed=3)
 
 
 def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]:
-    """Everything that the steps make of a movie before it is written."""
+    """The results of all steps of a movie before it is written."""
     mark = fingerprint(movie)
     with open_source(movie, mark, by_range=by_range, stage_gib=1.0) as source:
         plan = steps.prepare(movie, source, RECIPE, seconds)
@@ -41,10 +41,10 @@ def steps_of(movie: Movie, seconds: float, *, by_range: bool) -> tuple[Any, ...]
 
 
 class WebHandler(http.server.BaseHTTPRequestHandler):
-    """A web server of one film, with ranges."""
+    """A web server for one movie, with range requests."""
 
     protocol_version = "HTTP/1.1"
-    #: Else an answer's body waits 40 ms for the client to confirm its head.
+    #: Otherwise the body of an answer waits 40 ms for the client to acknowledge its header.
     disable_nagle_algorithm = True
     data = b""
     tag = 'W/"weak"'
@@ -70,12 +70,12 @@ class WebHandler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - a name that http.server looks for
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def web_film(path: Path, **settings: Any) -> Iterator[tuple[Movie, type[WebHandler]]]:
-    """A film on a web server."""
+def web_movie(path: Path, **settings: Any) -> Iterator[tuple[Movie, type[WebHandler]]]:
+    """A movie on a web server."""
     handler: Any = type("Handler", (WebHandler,), {"data": path.read_bytes(), **settings})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -85,7 +85,7 @@ def web_film(path: Path, **settings: Any) -> Iterator[tuple[Movie, type[WebHandl
 
 
 def read_all(source: Readable, movie: Movie) -> int:
-    """What a step does: read frames to their end, then ask whether all went well. Their bytes."""
+    """Read frames to their end and check for errors, as a step does; returns their size, bytes."""
     command = [ffmpeg_path(), *input_arguments(source), "-f", "rawvideo", "-"]
     num_bytes = 0
     with FfmpegProcess(command, source, what=movie.name) as run:

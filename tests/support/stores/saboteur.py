@@ -1,4 +1,4 @@
-"""Kills parts of a Ray cluster on this machine with -9: workers, ffmpeg processes, whole nodes."""
+"""Kills parts of a Ray cluster on this machine: workers, ffmpeg processes, whole nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 
 from tests.support.datasets.outcome import children
 
-#: Processes of a node that run no task; a node whose agent dies ends itself, also the head.
+#: Processes of a node that run no tasks; a node whose agent dies terminates, even the head.
 _NO_TASKS = (b"ray::IDLE", b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
 
 
@@ -27,14 +27,14 @@ class Saboteur:
         self._random = random.Random(seed)
 
     def strike(self, kind: str) -> bool:
-        """Kill something of a kind; whether there was anything."""
+        """Kill a process of the given kind; returns whether there was one."""
         before = self.killed[kind]
         if kind == "node":
             self._kill_node()
             return True
         victims = self._workers() if kind == "worker" else self._programs()
         if victims:
-            # It may have ended on its own since it was looked up.
+            # It may have ended since it was looked up.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._random.choice(victims), signal.SIGKILL)
                 self.killed[kind] += 1
@@ -47,7 +47,7 @@ class Saboteur:
         self._cluster.add_node(num_cpus=1)
 
     def _workers(self) -> list[int]:
-        """Workers that run a task, of this cluster's nodes only."""
+        """Workers of this cluster's nodes that run a task."""
         found = []
         for node in cast(Any, self._cluster).list_all_nodes():
             for info in node.all_processes.get("raylet", []):

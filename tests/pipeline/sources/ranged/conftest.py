@@ -1,4 +1,4 @@
-"""Fixtures of the tests of films that are read by range."""
+"""Fixtures for tests of movies that are read by range."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.films.media import Film, ffmpeg, make_film
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Films of a few seconds are of many blocks then; most are forgotten and fetched again."""
+    """Movies of a few seconds then have many blocks; most are evicted and fetched again."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 15)
     monkeypatch.setattr(blocks, "NUM_CACHED", 5)
     monkeypatch.setattr(blocks, "NUM_AHEAD", 2)
@@ -23,7 +23,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One film in the containers that keep their index in different places, or have none."""
+    """One movie in containers with their index in different positions, or without one."""
     folder = tmp_path_factory.mktemp("films")
     mp4 = make_film(folder / "end.mp4", Film(seconds=13, gop=25))
     made = {"end.mp4": mp4}
@@ -41,7 +41,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def ts_movie(films: dict[str, Path], s3_bucket: str) -> Movie:
-    """In a container that may end anywhere and still be a whole film to ffmpeg."""
+    """In a container that may end anywhere without an error from ffmpeg."""
     Storage(s3_bucket).put("film.ts", films["film.ts"])
     (movie,) = find_movies(s3_bucket)
     return movie

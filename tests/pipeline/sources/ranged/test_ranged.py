@@ -1,4 +1,4 @@
-"""Films read by range: the same bytes as from a file."""
+"""Movies read by range: the same output as from a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
-from tests.support.stores.ranged import RECIPE, steps_of, web_film
+from tests.support.stores.ranged import RECIPE, steps_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Futu
 @pytest.mark.parametrize(
     "name", ["end.mp4", "start.mp4", "parts.mp4", "film.mkv", "film.ts", "film.avi"]
 )
-def test_ranged_staged_and_local_films_give_the_same(
+def test_ranged_staged_and_local_movies_give_equal_results(
     name: str,
     seconds: float,
     films: dict[str, Path],
@@ -34,25 +34,25 @@ def test_ranged_staged_and_local_films_give_the_same(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (local,) = find_movies(str(films[name]))
     whole = steps_of(local, seconds, by_range=False)
-    with web_film(films[name]) as (remote, _):
+    with web_movie(films[name]) as (remote, _):
         assert remote.etag
         assert steps_of(remote, seconds, by_range=True) == whole
         assert not list(tmp_path.iterdir())
         assert steps_of(remote, seconds, by_range=False) == whole
 
 
-def test_a_film_in_a_bucket(films: dict[str, Path], s3_bucket: str) -> None:
+def test_a_movie_in_a_bucket(films: dict[str, Path], s3_bucket: str) -> None:
     Storage(s3_bucket).put("end.mp4", films["end.mp4"])
     (remote,), (local,) = find_movies(s3_bucket), find_movies(str(films["end.mp4"]))
     assert steps_of(remote, 5.0, by_range=True) == steps_of(local, 5.0, by_range=False)
 
 
 @pytest.mark.slow
-def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
-    # Uncoded, of 14 MB: what fills the connections that ffmpeg leaves is little beside it.
+def test_a_segment_reads_its_part_of_the_movie(tmp_path: Path) -> None:
+    # Uncompressed, 14 MB: little compared to it is left in connections that ffmpeg closes.
     raw = ("-c:v", "rawvideo", "-pix_fmt", "yuv420p")
     path = make_film(tmp_path / "long.mkv", Film(seconds=60, width=96, height=64, video=raw))
-    with web_film(path) as (movie, handler):
+    with web_movie(path) as (movie, handler):
         mark = fingerprint(movie)
         with open_source(movie, mark) as source:
             plan = steps.prepare(movie, source, RECIPE, 5.0)
@@ -63,7 +63,7 @@ def test_a_segment_reads_its_part_of_the_film(tmp_path: Path) -> None:
         assert movie.num_bytes / 12 < handler.num_bytes < movie.num_bytes / 2
 
 
-def test_which_films_are_read_by_range(tmp_path: Path) -> None:
+def test_which_movies_are_read_by_range(tmp_path: Path) -> None:
     remote = Movie(movie_id="a", uri="s3://b/a.mp4", group="a", num_bytes=3 << 30)
     local = replace(remote, uri="file:///a.mp4")
     assert not any(is_by_range(local, mode, 2.0, 9) for mode in ("auto", "ranged", "staged"))
@@ -92,7 +92,7 @@ def test_a_run_that_reads_by_range(
     assert shard_digests(out) == shard_digests(whole) != {}
 
 
-def test_sound_and_picture_of_a_film_in_a_bucket(ts_movie: Movie, films: dict[str, Path]) -> None:
+def test_check_sync_of_a_movie_in_a_bucket(ts_movie: Movie, films: dict[str, Path]) -> None:
     here, there = check_sync(str(films["film.ts"]), "", -1), check_sync(ts_movie.uri, "", -1)
     assert here.probe == there.probe
     assert here.audio == there.audio

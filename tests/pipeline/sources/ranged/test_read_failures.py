@@ -1,4 +1,4 @@
-"""Reads that fail are never taken for the end of a film, nor a slow store for an idle ffmpeg."""
+"""A failed read is never mistaken for the end of a movie, nor a slow store for an idle ffmpeg."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pipeline.sources.ranged import ranged_source
 from shards_spec.storage.storage import Storage
 from tests.support.films.oracle import decoded_audio
 from tests.support.stores.fault_proxy import FaultProxy
-from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
+from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_movie
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 
-def test_a_read_that_fails_is_no_end_of_the_film(
+def test_a_failed_read_is_not_the_end_of_the_movie(
     ts_movie: Movie, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The search for bars would read the film thirty times before it fails once.
+    # The search for black bars would read the movie thirty times before it fails once.
     recipe = replace(RECIPE, crop_bars=False)
     with FaultProxy(s3_endpoint, rate=0.0, faults=("truncate",)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -35,7 +35,7 @@ def test_a_read_that_fails_is_no_end_of_the_film(
             plan = steps.prepare(ts_movie, source, recipe, 5.0)
             assert source.failure is None
         with ranged_source(ts_movie, mark, Limits()) as source:
-            # The store gives the film's first half, then nothing more.
+            # The store serves the movie's first half, then nothing more.
             read = source.blocks.read
             half = ts_movie.num_bytes // 2
 
@@ -55,7 +55,7 @@ def test_a_read_that_fails_is_no_end_of_the_film(
                 steps.prepare(ts_movie, source, recipe, 5.0)
 
 
-def test_an_answer_that_breaks_off_goes_on_where_it_ended(
+def test_an_interrupted_read_resumes(
     ts_movie: Movie, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultProxy(s3_endpoint, rate=0.3, seed=2, faults=("truncate",)) as proxy:
@@ -67,12 +67,12 @@ def test_an_answer_that_breaks_off_goes_on_where_it_ended(
         assert any(starts)
 
 
-def test_a_film_that_is_replaced_while_it_is_read(
+def test_a_movie_that_is_replaced_while_it_is_read(
     ts_movie: Movie, s3_bucket: str, films: dict[str, Path]
 ) -> None:
     with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
         source.blocks.read(0, 10)
-        # As many bytes as before: only the tag tells.
+        # As many bytes as before: only the ETag differs.
         other = bytearray(films["film.ts"].read_bytes())
         other[-100:] = bytes(100)
         Storage(s3_bucket).put("film.ts", other)
@@ -82,11 +82,11 @@ def test_a_film_that_is_replaced_while_it_is_read(
         ranged_source(ts_movie, fingerprint(ts_movie), Limits()).__enter__()
 
 
-def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
-    """Every block takes longer than an ffmpeg may give nothing; then one that really idles."""
+def test_a_slow_store_is_not_an_idle_ffmpeg(films: dict[str, Path]) -> None:
+    """Every block takes longer than ffmpeg may be idle; then one that really is idle."""
     limits = Limits(no_progress_seconds=1.0)
     with (
-        web_film(films["film.ts"], delay_seconds=1.3) as (movie, handler),
+        web_movie(films["film.ts"], delay_seconds=1.3) as (movie, handler),
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(blocks, "BLOCK_BYTES", 1 << 17)
@@ -95,7 +95,7 @@ def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
             assert source.waited_seconds > 1.3
         handler.delay_seconds = 0.0
         with ranged_source(movie, fingerprint(movie), limits) as source:
-            # At the film's own pace into nothing.
+            # Real-time decoding without output.
             command = [ffmpeg_path(), "-re", *input_arguments(source), "-f", "null", "-"]
             with (
                 FfmpegProcess(command, source, what="a") as run,
@@ -104,10 +104,10 @@ def test_a_slow_store_is_no_idle_ffmpeg(films: dict[str, Path]) -> None:
                 run.read_some(1)
 
 
-def test_a_store_that_gives_nothing_is_given_up(
+def test_a_store_that_serves_nothing_is_an_error(
     films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with web_film(films["film.ts"]) as (movie, handler):
+    with web_movie(films["film.ts"]) as (movie, handler):
         with ranged_source(movie, fingerprint(movie), Limits()) as source:
             handler.tag, handler.data = '"other"', b""
             source.blocks._storage = source.blocks._storage.with_retries(0)

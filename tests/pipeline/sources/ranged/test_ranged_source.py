@@ -1,4 +1,4 @@
-"""The window through which ffmpeg reads a film by range: what it gives, to whom, at what cost."""
+"""The server that ffmpeg reads a remote movie from: what it serves, to whom, at what cost."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.movie import steps
 from pipeline.sources import Movie, fingerprint, open_source
 from pipeline.sources import read_ahead as blocks
 from pipeline.sources.ranged import ranged_source
-from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_film
+from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_movie
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 
-def test_a_proxy_is_not_asked(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing listens there.
+def test_a_proxy_is_not_used(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing listens at that port.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -32,11 +32,11 @@ def test_a_proxy_is_not_asked(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) 
         assert read_all(source, ts_movie) == FRAMES_BYTES
 
 
-def test_an_ffmpeg_without_network_is_no_fault_of_the_film(
+def test_an_ffmpeg_without_network_is_not_the_movies_fault(
     ts_movie: Movie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "ffprobe"
-    # What a build says that was configured with --disable-network.
+    # The message of a build that was configured with --disable-network.
     program.write_text("#!/bin/sh\necho 'Error opening input: Protocol not found' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("FFPROBE_BINARY", str(program))
@@ -60,7 +60,7 @@ def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
     return answer.status, body
 
 
-def test_a_window_gives_its_film_and_nothing_else(ts_movie: Movie, films: dict[str, Path]) -> None:
+def test_only_the_movie_is_served(ts_movie: Movie, films: dict[str, Path]) -> None:
     data = films["film.ts"].read_bytes()
     size = len(data)
     with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
@@ -81,7 +81,7 @@ def test_a_window_gives_its_film_and_nothing_else(ts_movie: Movie, films: dict[s
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
-def test_others_on_the_machine_get_nothing(ts_movie: Movie) -> None:
+def test_other_users_get_nothing(ts_movie: Movie) -> None:
     code = (
         "import os, socket, sys; os.setuid(int(sys.argv[3]));"
         "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
@@ -96,13 +96,13 @@ def test_others_on_the_machine_get_nothing(ts_movie: Movie) -> None:
         assert "PermissionError" not in other.stderr
 
 
-def test_memory_is_of_a_few_blocks(films: dict[str, Path]) -> None:
+def test_memory_is_a_few_blocks(films: dict[str, Path]) -> None:
     with (
-        web_film(films["film.ts"]) as (movie, _),
+        web_movie(films["film.ts"]) as (movie, _),
         ranged_source(movie, fingerprint(movie), Limits()) as source,
     ):
         read_all(source, movie)
         assert movie.num_bytes > 2 * blocks.NUM_CACHED * blocks.BLOCK_BYTES
         assert len(source.blocks._cached) <= blocks.NUM_CACHED + blocks.NUM_AHEAD
-        # So short a film is read once to see what it is, and once for its frames.
+        # So short a movie is read once to identify it, and once for its frames.
         assert movie.num_bytes <= source.blocks.fetched_bytes < 3 * movie.num_bytes

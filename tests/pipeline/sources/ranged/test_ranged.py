@@ -15,7 +15,7 @@ from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
-from tests.support.stores.ranged import RECIPE, steps_of
+from tests.support.stores.ranged import RECIPE, steps_of, web_movie
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

@@ -68,7 +68,11 @@ def _local_file(storage: Storage, key: str) -> Iterator[Path]:
     if storage.is_local:
         # Raises the usual errors when the object is missing or not readable.
         storage.head(key)
-        yield storage.local_path(key)
+        path = storage.local_path(key)
+        if not path.is_file():
+            # Opening a named pipe would wait for someone to write into it.
+            raise FormatError(f"{storage.uri_of(key)} is not a regular file")
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="reelshards-") as folder:
         path = Path(folder) / "object"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from shards_spec import layout
 from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset
 from tests.support.datasets.spoiled import spoil_index
@@ -52,3 +54,11 @@ def test_a_filter_on_numbers_that_are_not_finite_is_refused(dataset: Dataset, va
     policy = BatchPolicy(where="motion > 0 or motion <= 0")
     with pytest.raises(FormatError, match=r"row 11 .*motion is .*a finite number"):
         open_for_training(uri, policy)
+
+
+def test_an_index_that_is_a_named_pipe_is_refused_at_once(dataset: Dataset) -> None:
+    path = dataset.storage.local_path(layout.CLIPS_PARQUET)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FormatError, match=r"clips\.parquet is not a regular file"):
+        open_for_training(dataset.storage.uri, BatchPolicy())

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.console.notes import summary_notes
+from pipeline.console.notes import partial_movies_table, summary_notes
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished
 from pipeline.run import Progress, Summary, movie_hours
 from shards_spec.schema import MovieRow
@@ -102,6 +102,9 @@ def print_summary(console: Console, summary: Summary, out: str) -> None:
     for title, missing in (("failed", summary.failed), ("without usable clips", summary.skipped)):
         if missing:
             console.print(movies_table(title, missing))
+    partial = partial_movies_table(rows)
+    if partial is not None:
+        console.print(partial)
     for note in summary_notes(summary):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if summary.work.removed:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich.table import Table
+from rich.text import Text
+
 from pipeline.run import Summary
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.schema import MovieRow
@@ -11,10 +14,12 @@ from shards_spec.schema import MovieRow
 #: Movies that a line names; the others are counted.
 _MAX_NAMES = 5
 
+#: Audio that is missing or cut for less than this is not worth a line, seconds.
+_LEAST_AUDIO_SECONDS = 1.0
+
 
 def summary_notes(summary: Summary) -> Iterator[str]:
     """Lines about a run that has ended."""
-    yield from movie_notes(summary.rows)
     other = [row.movie_id for row in summary.of_other_versions]
     if other:
         versions = {
@@ -33,15 +38,40 @@ def summary_notes(summary: Summary) -> Iterator[str]:
         yield f"{num_files} files or folders of the corpus were passed over: {described}"
 
 
-def movie_notes(rows: Sequence[MovieRow]) -> Iterator[str]:
-    """Lines about movies that are not whole."""
-    incomplete = [row for row in rows if row.status == "done" and row.missing_ns]
-    if incomplete:
-        described = [f"{row.movie_id} ({row.missing_ns / NANOSECONDS:.1f} s)" for row in incomplete]
-        yield (
-            f"{len(incomplete)} movies were cut off and lack their end: {_names(described)}; "
-            "replace the files, or use --incomplete fail"
+def partial_movies_table(rows: Sequence[MovieRow]) -> Table | None:
+    """Every movie that has clips but is not whole, with the reasons; None when all are whole."""
+    partial = [(row, reasons) for row in rows if row.status == "done" and (reasons := losses(row))]
+    if not partial:
+        return None
+    table = Table(title="not whole", title_justify="left")
+    table.add_column("movie")
+    table.add_column("reason", overflow="fold")
+    for row, reasons in partial:
+        table.add_row(row.movie_id, Text("; ".join(reasons)))
+    return table
+
+
+def losses(row: MovieRow) -> list[str]:
+    """What a movie with clips has lost, and why."""
+    reasons = []
+    if row.missing_ns:
+        reasons.append(
+            f"cut off, the last {_seconds(row.missing_ns):.1f} s are missing: replace the file, or "
+            "use --incomplete fail"
         )
+    if row.video_lost_ns:
+        reasons.append(f"{_seconds(row.video_lost_ns):.1f} s of video lost: remux the parts")
+    if row.dropped_damaged:
+        reasons.append(f"{row.dropped_damaged} clips with damaged frames dropped")
+    if _seconds(row.audio_filled_ns) >= _LEAST_AUDIO_SECONDS:
+        reasons.append(f"{_seconds(row.audio_filled_ns):.1f} s without audio, filled with silence")
+    if _seconds(row.audio_cut_ns) >= _LEAST_AUDIO_SECONDS:
+        reasons.append(f"{_seconds(row.audio_cut_ns):.1f} s of overlapping audio cut")
+    return reasons
+
+
+def _seconds(nanoseconds: int) -> float:
+    return nanoseconds / NANOSECONDS
 
 
 def _names(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.console.display import dropped_clips, movies_table
+from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
@@ -32,6 +33,9 @@ def print_report(console: Console, dataset: Dataset) -> None:
         f"CPU hours of ffmpeg"
     )
     console.print(_done_table(done))
+    partial = partial_movies_table(rows)
+    if partial is not None:
+        console.print(partial)
     missing = [row for row in rows if row.status != "done"]
     if missing:
         console.print(movies_table("without clips", missing))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from pipeline.console.display import movies_table, progress_line
-from pipeline.console.notes import movie_notes
+from pipeline.console.notes import partial_movies_table
 from pipeline.run import Progress, lease, read_progress
 from pipeline.run.lease import Holder
 from shards_spec.errors import InputError
@@ -32,8 +32,9 @@ def print_status(
     missing = [row for row in rows if row.status != "done"]
     if missing:
         console.print(movies_table("not done", missing))
-    for note in movie_notes(rows):
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    partial = partial_movies_table(rows)
+    if partial is not None:
+        console.print(partial)
 
 
 def status_line(progress: Progress, holder: Holder | None) -> str:

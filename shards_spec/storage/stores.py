@@ -71,7 +71,11 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
             raise InputError(f"{path} is a file, not a folder")
         if not path.exists() and not create:
             raise InputError(f"{path} does not exist")
-        return LocalStore(path, mkdir=True)
+        try:
+            return LocalStore(path, mkdir=True)
+        except OSError as error:
+            reason = str(error).partition(" (os error")[0]
+            raise InputError(f"cannot create the folder {path}: {reason}") from error
     named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
     endpoint = next(filter(None, named), "")
     retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}

@@ -79,6 +79,35 @@ def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
     assert len(looks) == 2
 
 
+def test_status_names_every_movie_that_is_not_whole_and_why(tmp_path: Path) -> None:
+    def row(movie_id: str, **changes: object) -> MovieRow:
+        values = {"group": movie_id, "source_uri": "file:///x", "source_bytes": 1}
+        values |= {"source_fingerprint": "0" * 16, "recipe_fingerprint": "0" * 16}
+        return MovieRow(**{"movie_id": movie_id, "status": "done", **values, **changes})
+
+    second = 10**9
+    rows = [
+        row("whole", audio_filled_ns=second // 2),
+        row("short", missing_ns=61 * second),
+        row("jumps", video_lost_ns=7 * second, dropped_damaged=3),
+        row("mute", audio_filled_ns=20 * second, audio_cut_ns=2 * second),
+        row("broken", status="quarantined", error_class="unreadable", error="not a movie"),
+    ]
+    console = Console(record=True, width=200)
+    status.print_status(console, None, rows, None)
+    lines = console.export_text().splitlines()
+    expected = {
+        "short": "cut off, the last 61.0 s are missing",
+        "jumps": "7.0 s of video lost: remux the parts; 3 clips with damaged frames dropped",
+        "mute": "20.0 s without audio, filled with silence; 2.0 s of overlapping audio cut",
+        "broken": "not a movie",
+    }
+    for movie_id, reason in expected.items():
+        (line,) = [line for line in lines if movie_id in line]
+        assert reason in line
+    assert not any("whole " in line and "│" in line for line in lines)
+
+
 def test_the_dashboard_shows_metrics_that_exist() -> None:
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     text = (DEPLOY.parent / "run" / "metrics.py").read_text()

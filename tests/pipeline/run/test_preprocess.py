@@ -248,6 +248,18 @@ def test_bad_input_ends_in_one_message_and_exit_code_2(
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("out", ["{file}/out", "/proc/out", "/sys/kernel"])
+def test_an_impossible_output_is_one_message_and_exit_code_2(
+    out: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert preprocess(corpus, out.replace("{file}", str(file))) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: c")
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_a_missing_argument_ends_with_2() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["preprocess"])

@@ -66,12 +66,12 @@ def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Ta
 def _local_file(storage: Storage, key: str) -> Iterator[Path]:
     """A local file with the content of an object."""
     if storage.is_local:
+        path = storage.local_path(key)
+        if path.exists() and not path.is_file():
+            # Even looking up a named pipe would wait for someone to write into it.
+            raise FormatError(f"{storage.uri_of(key)} is not a regular file")
         # Raises the usual errors when the object is missing or not readable.
         storage.head(key)
-        path = storage.local_path(key)
-        if not path.is_file():
-            # Opening a named pipe would wait for someone to write into it.
-            raise FormatError(f"{storage.uri_of(key)} is not a regular file")
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="reelshards-") as folder:

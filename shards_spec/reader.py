@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,21 +14,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
-from shards_spec.bounds import check_clip_bounds, check_recipe_bounds
+from shards_spec.bounds import check_clip_bounds, check_recipe_bounds, read_bounded_table
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
-from shards_spec.sample import Sample, check_crc32c, decode_sample, split_members
+from shards_spec.sample import Sample, check_crc32c, decode_sample, parse_json, split_members
 from shards_spec.schema import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
     SPEC_VERSION,
     ClipRow,
     clip_rows,
-    parse_table,
     require_columns,
     row_values,
 )
 from shards_spec.storage import Storage
+
+#: Most bytes of `dataset.json`; it usually has a few thousand.
+MAX_INFO_BYTES = 16 * 1024 * 1024
 
 
 class Clip(NamedTuple):
@@ -128,12 +129,12 @@ def open_dataset(uri: str | Storage) -> Dataset:
     info = read_info(storage)
     recipe = recipe_of(info)
     clips_bytes = storage.get(layout.CLIPS_PARQUET)
-    clips = parse_table(clips_bytes, storage.uri_of(layout.CLIPS_PARQUET))
+    clips = read_bounded_table(clips_bytes, storage.uri_of(layout.CLIPS_PARQUET))
     require_columns(clips, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
     check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
     movies_bytes = storage.get(layout.MOVIES_PARQUET)
-    movies = parse_table(movies_bytes, storage.uri_of(layout.MOVIES_PARQUET))
+    movies = read_bounded_table(movies_bytes, storage.uri_of(layout.MOVIES_PARQUET))
     require_columns(movies, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
     fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
@@ -143,7 +144,9 @@ def read_info(storage: Storage) -> dict[str, Any]:
     """Read `dataset.json`. Raises `InputError` if it is missing or has another major version."""
     uri = storage.uri_of(layout.DATASET_JSON)
     try:
-        info = json.loads(storage.get(layout.DATASET_JSON))
+        if storage.head(layout.DATASET_JSON).size > MAX_INFO_BYTES:
+            raise FormatError(f"{uri} has more than {MAX_INFO_BYTES:,} bytes")
+        info = parse_json(storage.get(layout.DATASET_JSON))
     except ObjectNotFoundError as error:
         raise InputError(
             f"{storage.uri} is not a dataset: it has no {layout.DATASET_JSON}; "
@@ -199,4 +202,4 @@ def decode_clip(data: memoryview, row: ClipRow) -> Sample:
             f"{row.shard} at byte {row.tar_offset}: expected clip {row.clip_id}, "
             f"found {', '.join(members) or 'nothing'}"
         )
-    return decode_sample(row.clip_id, members[row.clip_id])
+    return decode_sample(row.clip_id, members[row.clip_id], (row.height, row.width))

@@ -120,6 +120,7 @@ class Recipe:
             f"{self.sample_rate_hz / 2} Hz",
         )
         _require(self.shard_bytes >= 1, f"{self.shard_bytes = }: at least 1 byte")
+        _require(self.hop_samples >= 1, f"{self.hop_ms = }: at least one sample")
         _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
 
     def _normalize_types(self) -> None:

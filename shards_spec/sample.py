@@ -35,6 +35,9 @@ AUDIO = "audio.flac"
 # Second bytes of JPEG markers.
 _BASELINE, _START_OF_SCAN, _RESTART = 0xC0, 0xDA, 0xD0
 
+#: Most bytes of a decoded film strip; a compressed one may come from anyone.
+MAX_STRIP_BYTES = 1 << 30
+
 #: Size of a tar header, and the unit that members are padded to, bytes.
 TAR_BLOCK = 512
 
@@ -106,17 +109,35 @@ def join_strip(head: bytes, scans: Sequence[bytes]) -> bytes:
     return b"".join([*parts[:-1], b"\xff\xd9"])
 
 
-def decode_strip(data: bytes | memoryview, num_frames: int) -> NDArray[np.uint8]:
-    """A film strip -> (T, H, W, 3) uint8 RGB. Raises `FormatError` for damaged bytes."""
+def decode_strip(
+    data: bytes | memoryview, num_frames: int, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """A film strip -> (T, H, W, 3) uint8 RGB.
+
+    Raises `FormatError` for damaged bytes, and for frames that are too large or do not have the
+    `size` (height, width). That is known from the header, before memory is allocated.
+    """
     try:
+        rows, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _check_strip(rows, width, num_frames, size)
         # Smooth chroma upsampling would mix adjacent rows of two frames; plain repetition does not.
         strip = simplejpeg.decode_jpeg(data, "RGB", fastupsample=True)
     except ValueError as error:
         raise FormatError(f"film strip is not a readable JPEG: {error}") from error
-    rows, width, _ = strip.shape
+    return np.asarray(strip).reshape(num_frames, rows // num_frames, width, 3)
+
+
+def _check_strip(rows: int, width: int, num_frames: int, size: tuple[int, int] | None) -> None:
     if num_frames < 1 or rows % num_frames:
         raise FormatError(f"film strip of {rows} rows does not divide into {num_frames} frames")
-    return np.asarray(strip).reshape(num_frames, rows // num_frames, width, 3)
+    if 3 * rows * width > MAX_STRIP_BYTES:
+        raise FormatError(f"film strip of {width} x {rows} pixels is too large to decode")
+    if size is not None and size != (rows // num_frames, width):
+        height, expected_width = size
+        raise FormatError(
+            f"film strip has frames of {width} x {rows // num_frames} pixels, but "
+            f"{expected_width} x {height} in the index"
+        )
 
 
 def encode_logmel(logmel: NDArray[np.float16]) -> bytes:
@@ -165,6 +186,18 @@ def check_crc32c(data: bytes | memoryview | NDArray[np.uint8], clip: StoredClip)
             f"{actual:#010x}, but the index records {clip.crc32c:#010x}; the shard is damaged or "
             "belongs to another index"
         )
+
+
+def parse_json(data: bytes | memoryview) -> Any:
+    """JSON text -> plain values. Raises `ValueError`, also for NaN and for too deep nesting."""
+    try:
+        return json.loads(bytes(data), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def member_at(data: memoryview, offset: int, name: str) -> memoryview | None:
@@ -244,16 +277,21 @@ def _any_member(header: bytes, offset: int) -> tuple[str, int]:
     return info.name, info.size
 
 
-def decode_sample(clip_id: str, members: dict[str, memoryview]) -> Sample:
-    """The members of one clip -> the decoded clip. Raises `FormatError`, naming the clip."""
+def decode_sample(
+    clip_id: str, members: dict[str, memoryview], size: tuple[int, int] | None = None
+) -> Sample:
+    """The members of one clip -> the decoded clip.
+
+    Raises `FormatError`, naming the clip, also if frames do not have the `size` (height, width).
+    """
     missing = [name for name in (FRAMES, LOGMEL, ROW) if name not in members]
     if missing:
         raise FormatError(f"clip {clip_id}: members {missing} are missing")
     try:
-        row = json.loads(bytes(members[ROW]))
-        frames = decode_strip(members[FRAMES], int(row["num_frames"]))
+        row = parse_json(members[ROW])
+        frames = decode_strip(members[FRAMES], int(row["num_frames"]), size)
         return Sample(clip_id, frames, decode_logmel(members[LOGMEL]), row)
-    except (FormatError, ValueError, KeyError, TypeError) as error:
+    except (FormatError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"clip {clip_id}: {error}") from error
 
 

@@ -6,8 +6,10 @@ a loader's, with the file in the page cache, that takes twice as long.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 #: Keys that mean the same to obstore and to a file system: without `..` and escaped characters.
@@ -21,14 +23,18 @@ def is_plain_key(key: str) -> bool:
 
 def read_range(path: Path, start: int, length: int) -> memoryview:
     """Bytes [start, start + length) of a file; fewer if it is shorter. Raises `OSError`."""
-    data = memoryview(bytearray(length))
+    # The length may come from anyone: never more memory than the file has bytes.
+    existing = max(0, min(length, path.stat().st_size - start))
+    data = memoryview(bytearray(existing))
     return data[: read_into(path, start, data)].toreadonly()
 
 
 def read_into(path: Path, start: int, target: memoryview) -> int:
     """Fill `target` with a file's bytes from `start`; returns the number of bytes read."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # Without O_NONBLOCK, opening a named pipe would wait for someone to write into it.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        _require_regular(os.fstat(file).st_mode, path)
         count = 0
         # A call returns at most 2 GiB, and on some file systems less than requested.
         while count < len(target):
@@ -39,3 +45,18 @@ def read_into(path: Path, start: int, target: memoryview) -> int:
     finally:
         os.close(file)
     return count
+
+
+def require_regular(path: Path) -> None:
+    """Raise `OSError` if `path` is a named pipe, a device or a socket; it may be missing."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        _require_regular(mode, path)
+
+
+def _require_regular(mode: int, path: Path) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))

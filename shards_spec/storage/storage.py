@@ -30,7 +30,12 @@ from shards_spec.errors import (
     StorageError,
 )
 from shards_spec.storage.failures import DENIED, CutShortError, explained
-from shards_spec.storage.local_file import is_plain_key, read_into, read_range
+from shards_spec.storage.local_file import (
+    is_plain_key,
+    read_into,
+    read_range,
+    require_regular,
+)
 from shards_spec.storage.stores import MAX_RETRIES, normalise_uri, open_store
 
 _STREAM_BYTES = 8 * 1024 * 1024
@@ -98,6 +103,7 @@ class Storage:
     def get(self, key: str) -> bytes:
         """The whole object."""
         with self._errors("read", key):
+            self._require_regular(key)
             return bytes(obstore.get(self._store, key).bytes())
 
     def get_range(self, key: str, start: int, length: int) -> memoryview:
@@ -180,6 +186,7 @@ class Storage:
     def download(self, key: str, path: Path) -> None:
         """Copy an object to a local file in pieces, with bounded memory."""
         with self._errors("read", key), path.open("wb") as file:
+            self._require_regular(key)
             for piece in obstore.get(self._store, key).stream(min_chunk_size=_STREAM_BYTES):
                 file.write(piece)
 
@@ -219,6 +226,11 @@ class Storage:
         self._refuse_web("written to")
         with contextlib.suppress(ObjectNotFoundError), self._errors("delete", key):
             obstore.delete(self._store, key)
+
+    def _require_regular(self, key: str) -> None:
+        """Raise `OSError` for local keys that would block or never end: pipes and devices."""
+        if self.is_local:
+            require_regular(self.local_path(key))
 
     def _require_all(self, key: str, start: int, length: int, num_read: int) -> None:
         if num_read != length:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -17,6 +16,7 @@ from shards_spec.sample import (
     check_crc32c,
     decode_logmel,
     decode_strip,
+    parse_json,
     split_members,
 )
 from shards_spec.schema import LOCATION_COLUMNS, ClipRow, row_values
@@ -70,7 +70,7 @@ def check_frames(members: Members, row: ClipRow, recipe: Recipe) -> None:
     data = bytes(members[FRAMES])
     if _frame_marker(data) != 0xC0:
         raise FormatError("film strip is not a baseline JPEG")
-    shape = decode_strip(data, row.num_frames).shape
+    shape = decode_strip(data, row.num_frames, (row.height, row.width)).shape
     expected = (row.num_frames, row.height, row.width, 3)
     if shape != expected:
         raise FormatError(f"film strip is {shape}, but {expected} in the index")
@@ -109,7 +109,7 @@ def check_row(members: Members, row: ClipRow, recipe: Recipe) -> None:
     Its `group` may be older: groups change without the shards being written again.
     """
     try:
-        member = json.loads(bytes(members[ROW]))
+        member = parse_json(members[ROW])
     except ValueError as error:
         raise FormatError(f".json is not JSON: {error}") from error
     if not isinstance(member, dict):

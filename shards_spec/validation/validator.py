@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shards_spec import layout
+from shards_spec.bounds import read_bounded_table
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import (
@@ -24,7 +25,6 @@ from shards_spec.schema import (
     MOVIES_SCHEMA,
     MovieRow,
     movie_rows,
-    parse_table,
 )
 from shards_spec.storage import Storage
 from shards_spec.validation import index_checks
@@ -122,7 +122,7 @@ def _read_table(
     storage: Storage, key: str, schema: pa.Schema, problems: Collector
 ) -> pa.Table | None:
     try:
-        table = parse_table(storage.get(key), key)
+        table = read_bounded_table(storage.get(key), key)
     except (FormatError, ObjectNotFoundError) as error:
         problems.add([Problem("schema", key, str(error))])
         return None

@@ -1,0 +1,79 @@
+"""Bounds on Parquet files, checked before and while their tables are read.
+
+A few kilobytes of Parquet can describe any number of equal rows, or one long text any number of
+times. The limits here are far above those of real indices, whose ids and checksums hardly compress.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shards_spec.errors import FormatError
+
+#: Rows that any file may have, and further rows per byte of the file.
+MIN_ROWS, ROWS_PER_BYTE = 100_000, 2
+
+#: Bytes that any table may have in memory, and how much larger than its file a table may be.
+MIN_TABLE_BYTES, TABLE_BYTES_PER_BYTE = 256 * 1024 * 1024, 200
+
+
+def read_bounded_table(data: bytes, name: str) -> pa.Table:
+    """Parquet bytes as a table of bounded size; columns are not checked.
+
+    Raises `FormatError`, naming `name`, for unreadable bytes, duplicate columns, and tables that
+    are much larger than their file.
+    """
+    try:
+        source = pa.BufferReader(data)
+        texts = [item.name for item in pq.read_schema(source) if pa.types.is_string(item.type)]
+        # Equal texts are stored once, so reading them as they are stored cannot exceed the file.
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
+        check_parquet_bounds(file.metadata, len(data), name)
+        # One thread: a process that exits while Arrow is still starting threads is aborted.
+        table = file.read(use_threads=False)
+        _check_texts(table, len(data), name)
+        return table.cast(pa.schema([_plain(item) for item in table.schema], table.schema.metadata))
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{name} is not readable Parquet: {error}") from error
+
+
+def check_parquet_bounds(metadata: pq.FileMetaData, num_bytes: int, name: str) -> None:
+    """Raise `FormatError` for a file of `num_bytes` whose footer describes too large a table."""
+    names = metadata.schema.to_arrow_schema().names
+    if twice := [column for column, count in Counter(names).items() if count > 1]:
+        raise FormatError(f"{name} has the column {twice[0]} more than once")
+    if metadata.num_rows > MIN_ROWS + ROWS_PER_BYTE * num_bytes:
+        raise FormatError(
+            f"{name} has {num_bytes:,} bytes, but describes {metadata.num_rows:,} rows; "
+            "it is corrupt or was not written by reelshards"
+        )
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    _require_size(sum(group.total_byte_size for group in groups), num_bytes, name)
+
+
+def _check_texts(table: pa.Table, num_bytes: int, name: str) -> None:
+    """Raise `FormatError` if the texts of a table would be too large when each is written out."""
+    total = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            lengths = pc.binary_length(chunk.dictionary).fill_null(0).to_numpy(False)
+            counts = np.bincount(chunk.indices.drop_null().to_numpy(False), minlength=len(lengths))
+            total += int(counts @ lengths.astype(np.int64)) if len(lengths) else 0
+    _require_size(total, num_bytes, name)
+
+
+def _require_size(table_bytes: int, num_bytes: int, name: str) -> None:
+    if table_bytes > MIN_TABLE_BYTES + TABLE_BYTES_PER_BYTE * num_bytes:
+        raise FormatError(
+            f"{name} has {num_bytes:,} bytes, but its table would take {table_bytes:,}; "
+            "it is corrupt or was not written by reelshards"
+        )
+
+
+def _plain(item: pa.Field) -> pa.Field:
+    return item.with_type(item.type.value_type) if pa.types.is_dictionary(item.type) else item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
-from shards_spec.bounds import check_clip_bounds, check_recipe_bounds, read_bounded_table
+from shards_spec.bounds import (
+    check_clip_bounds,
+    check_clips_of_movies,
+    check_movie_bounds,
+    check_recipe_bounds,
+    read_bounded_table,
+)
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import Sample, check_crc32c, decode_sample, parse_json, split_members
@@ -28,6 +35,9 @@ from shards_spec.schema import (
     row_values,
 )
 from shards_spec.storage import Storage
+
+#: Attempts to open a dataset whose index is being replaced, and the time between them.
+OPEN_ATTEMPTS, OPEN_WAIT_SECONDS = 4, 0.5
 
 #: Most bytes of `dataset.json`; it usually has a few thousand.
 MAX_INFO_BYTES = 16 * 1024 * 1024
@@ -126,16 +136,35 @@ def open_dataset(uri: str | Storage) -> Dataset:
         StorageError: the store cannot be read.
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
+    for _ in range(OPEN_ATTEMPTS - 1):
+        try:
+            return _open(storage)
+        except _InconsistentError:
+            # The objects of an index are replaced one after the other; perhaps they are just now.
+            time.sleep(OPEN_WAIT_SECONDS)
+    return _open(storage)
+
+
+class _InconsistentError(FormatError):
+    """The tables of the index belong to different versions of the dataset."""
+
+
+def _open(storage: Storage) -> Dataset:
     info = read_info(storage)
     recipe = recipe_of(info)
-    clips_bytes = storage.get(layout.CLIPS_PARQUET)
-    clips = read_bounded_table(clips_bytes, storage.uri_of(layout.CLIPS_PARQUET))
-    require_columns(clips, CLIPS_SCHEMA, storage.uri_of(layout.CLIPS_PARQUET))
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
-    check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
-    movies_bytes = storage.get(layout.MOVIES_PARQUET)
-    movies = read_bounded_table(movies_bytes, storage.uri_of(layout.MOVIES_PARQUET))
-    require_columns(movies, MOVIES_SCHEMA, storage.uri_of(layout.MOVIES_PARQUET))
+    clips_name, movies_name = map(storage.uri_of, (layout.CLIPS_PARQUET, layout.MOVIES_PARQUET))
+    clips_bytes = storage.get(layout.CLIPS_PARQUET)
+    clips = read_bounded_table(clips_bytes, clips_name)
+    require_columns(clips, CLIPS_SCHEMA, clips_name)
+    check_clip_bounds(clips, recipe, clips_name)
+    movies = read_bounded_table(storage.get(layout.MOVIES_PARQUET), movies_name)
+    require_columns(movies, MOVIES_SCHEMA, movies_name)
+    check_movie_bounds(movies, movies_name)
+    try:
+        check_clips_of_movies(clips, movies, movies_name)
+    except FormatError as error:
+        raise _InconsistentError(str(error)) from error
     fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 

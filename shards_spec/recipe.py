@@ -107,8 +107,12 @@ class Recipe:
             f"({MAX_JPEG_SIDE} pixels); use fewer or smaller frames",
         )
         _require(1 <= self.jpeg_quality <= 100, f"{self.jpeg_quality = }: between 1 and 100")
-        _require(self.sample_rate_hz >= 4_000, f"{self.sample_rate_hz = }: at least 4000 Hz")
-        _require(self.n_mels >= 1, f"{self.n_mels = }: at least one band")
+        _require(
+            4_000 <= self.sample_rate_hz <= 1_000_000,
+            f"{self.sample_rate_hz = }: between 4000 and 1,000,000 Hz",
+        )
+        _require(1 <= self.n_mels <= 65_536, f"{self.n_mels = }: between 1 and 65,536 bands")
+        _require(self.window_ms <= 10_000, f"{self.window_ms = }: at most 10,000 ms")
         _require(self.window_ms >= self.hop_ms > 0, "window_ms >= hop_ms > 0")
         _require(
             self.hop_samples >= 1,
@@ -120,7 +124,6 @@ class Recipe:
             f"{self.sample_rate_hz / 2} Hz",
         )
         _require(self.shard_bytes >= 1, f"{self.shard_bytes = }: at least 1 byte")
-        _require(self.hop_samples >= 1, f"{self.hop_ms = }: at least one sample")
         _require(self.num_mel_frames >= 1, "a clip must be at least one hop long")
 
     def _normalize_types(self) -> None:
@@ -135,7 +138,7 @@ class Recipe:
                 kind is bool
             )
             _require(accepted, f"{name} = {value!r} is not a {kind.__name__}")
-            _require(kind is not float or math.isfinite(value), f"{name} = {value!r} is not finite")
+            _require(kind is not float or _is_finite(value), f"{name} is not finite")
             object.__setattr__(self, name, kind(value))
 
     @property
@@ -209,6 +212,13 @@ class Recipe:
     def fingerprint(self) -> str:
         """16 hex digits that change when any setting changes."""
         return fingerprint_of(self.to_json())
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def fingerprint_of(values: Any) -> str:

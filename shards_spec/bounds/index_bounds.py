@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
 from shards_spec.errors import FormatError
 from shards_spec.recipe import MAX_JPEG_SIDE, Recipe
 from shards_spec.sample import TAR_BLOCK
+from shards_spec.schema import STATUSES
 
 #: Bytes of a decoded clip: its frames plus its spectrogram.
 MAX_DECODED_BYTES = 1 << 30
@@ -33,6 +35,17 @@ _BLOCK = 1 << 20
 
 #: Length of a movie, nanoseconds: 30 days.
 MAX_TIME_NS = 30 * 24 * 3600 * 10**9
+
+_MOVIE_ID = r"^[a-z0-9_-]{1,64}$"
+_CLIP_ID = r"^[a-z0-9_-]{1,64}_[0-9]{6,10}$"
+
+#: Highest possible values of columns of movies; the lowest is 0.
+_MOVIE_LIMITS = {
+    "num_clips": 1 << 31,
+    "num_shards": 1 << 31,
+    "shard_bytes": 1 << 54,
+    "duration_ns": MAX_TIME_NS,
+}
 
 
 def check_recipe_bounds(recipe: Recipe, name: str) -> None:
@@ -69,6 +82,43 @@ def check_clip_bounds(clips: pa.Table, recipe: Recipe, name: str) -> None:
             if not is_good.all():
                 _refuse(clips, column, first + int(np.argmin(is_good)), expected, name)
     _check_shards(clips, name)
+    _check_clip_ids(clips, name)
+
+
+def check_movie_bounds(movies: pa.Table, name: str) -> None:
+    """Raise `FormatError` for the first row of a table of movies with an impossible value.
+
+    Columns that the table does not have are not checked. The message names `name`, row and column.
+    """
+    for column in movies.schema.names:
+        if movies[column].null_count:
+            raise FormatError(f"{name}: column {column} has {movies[column].null_count} nulls")
+    is_id = pc.match_substring_regex(movies["movie_id"], _MOVIE_ID)
+    _require(movies, "movie_id", is_id, "1 to 64 characters of a-z, 0-9, _ and -", name)
+    is_status = pc.is_in(movies["status"], pa.array(STATUSES))
+    _require(movies, "status", is_status, f"one of {', '.join(STATUSES)}", name)
+    if pc.count_distinct(movies["movie_id"]).as_py() != movies.num_rows:
+        raise FormatError(f"{name}: a movie_id occurs more than once")
+    for column, most in _MOVIE_LIMITS.items():
+        values = movies[column]
+        is_good = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, most))
+        _require(movies, column, is_good, f"0 to {most}", name)
+
+
+def check_clips_of_movies(clips: pa.Table, movies: pa.Table, name: str) -> None:
+    """Raise `FormatError` unless every movie has as many clips as its row in `movies` says."""
+    counted = clips.group_by("movie_id").aggregate([([], "count_all")])
+    joined = movies.select(["movie_id", "num_clips"]).join(
+        counted, "movie_id", join_type="full outer", use_threads=False
+    )
+    counts = pc.fill_null(joined["count_all"], 0)
+    differs = joined.filter(pc.not_equal(counts, pc.fill_null(joined["num_clips"], -1)))
+    if differs.num_rows:
+        row = differs.slice(0, 1).to_pylist()[0]
+        raise FormatError(
+            f"{name}: movie {row['movie_id']!r} has {row['count_all'] or 0} clips, but "
+            f"num_clips is {row['num_clips']}; check the dataset with `validate`"
+        )
 
 
 def _conditions(
@@ -145,6 +195,35 @@ def _check_shards(clips: pa.Table, name: str) -> None:
         is_good = prefix == layout.shard_key(movie_id, 0)[: -len("-00000.tar")]
         if not (is_good and shard.endswith(".tar") and number.isascii() and number.isdigit()):
             _refuse(clips, "shard", row, f"such as {layout.shard_key(movie_id, 0)}", name)
+
+    _check_adjacent(clips, is_first, name)
+
+
+def _check_adjacent(clips: pa.Table, is_first: NDArray[np.bool_], name: str) -> None:
+    """Raise `FormatError` unless clips follow each other in their shards without gaps."""
+    if not {"tar_offset", "tar_bytes"} <= set(clips.schema.names):
+        return
+    offset, length = (clips[column].to_numpy() for column in ("tar_offset", "tar_bytes"))
+    expected = np.zeros_like(offset)
+    expected[1:] = np.where(is_first[1:], 0, offset[:-1] + length[:-1])
+    if not (is_good := offset == expected).all():
+        row = int(np.argmin(is_good))
+        _refuse(clips, "tar_offset", row, f"{expected[row]}, the end of the previous clip", name)
+
+
+def _check_clip_ids(clips: pa.Table, name: str) -> None:
+    if "clip_id" in clips.schema.names:
+        is_id = pc.match_substring_regex(clips["clip_id"], _CLIP_ID)
+        _require(clips, "clip_id", is_id, "a movie id, _ and at least six digits", name)
+
+
+def _require(
+    table: pa.Table, column: str, is_good: pa.ChunkedArray, expected: str, name: str
+) -> None:
+    """Raise `FormatError` for the first row that is not good."""
+    row = pc.index(is_good, False).as_py()
+    if row >= 0:
+        _refuse(table, column, row, expected, name)
 
 
 def _refuse(clips: pa.Table, column: str, row: int, expected: str, name: str) -> None:

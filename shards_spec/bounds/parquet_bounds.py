@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from shards_spec.errors import FormatError
 
-#: Rows that any file may have, and further rows per byte of the file.
-MIN_ROWS, ROWS_PER_BYTE = 100_000, 2
+#: Rows that any file may have, and bytes of the file for each further row.
+MIN_ROWS, BYTES_PER_ROW = 20_000, 2
 
 #: Bytes that any table may have in memory, and how much larger than its file a table may be.
 MIN_TABLE_BYTES, TABLE_BYTES_PER_BYTE = 256 * 1024 * 1024, 200
@@ -47,7 +47,7 @@ def check_parquet_bounds(metadata: pq.FileMetaData, num_bytes: int, name: str) -
     names = metadata.schema.to_arrow_schema().names
     if twice := [column for column, count in Counter(names).items() if count > 1]:
         raise FormatError(f"{name} has the column {twice[0]} more than once")
-    if metadata.num_rows > MIN_ROWS + ROWS_PER_BYTE * num_bytes:
+    if metadata.num_rows > MIN_ROWS + num_bytes // BYTES_PER_ROW:
         raise FormatError(
             f"{name} has {num_bytes:,} bytes, but describes {metadata.num_rows:,} rows; "
             "it is corrupt or was not written by reelshards"

@@ -193,6 +193,7 @@ class Storage:
     def head(self, key: str) -> ObjectInfo:
         """Size and ETag of an object; raises `ObjectNotFoundError`."""
         with self._errors("look up", key):
+            self._require_regular(key)
             return _info(obstore.head(self._store, key))
 
     def exists(self, key: str) -> bool:

@@ -22,6 +22,9 @@ from shards_spec.validation.report import Problem
 #: The two zero blocks that end a shard.
 END_BYTES = 2 * TAR_BLOCK
 
+#: Bytes that no clip reaches; larger ones are not read.
+MAX_CLIP_BYTES = 1 << 30
+
 Problems = Iterator[Problem]
 
 
@@ -172,6 +175,12 @@ def time_problems(movie: MovieRow, rows: Sequence[ClipRow], recipe: Recipe) -> P
     allowed_ns = recipe.grid_ns(recipe.overlap_frames) + (1 if recipe.overlap_frames else 0)
     for earlier, later in pairwise(sorted(rows, key=lambda row: row.start_ns)):
         overlap_ns = earlier.end_ns - later.start_ns
+        if later.clip_number <= earlier.clip_number:
+            message = f"clip number is not above that of the earlier clip {earlier.clip_id}"
+            yield Problem("time", later.shard, message, later.clip_id)
+        if later.first_frame_pts_ns < earlier.first_frame_pts_ns:
+            message = f"first frame is before that of the earlier clip {earlier.clip_id}"
+            yield Problem("time", later.shard, message, later.clip_id)
         if overlap_ns > allowed_ns:
             message = (
                 f"overlaps clip {earlier.clip_id} by {overlap_ns} ns, allowed are {allowed_ns}"
@@ -194,6 +203,11 @@ def _time_messages(row: ClipRow, last_ns: int, recipe: Recipe) -> Iterator[str]:
         yield f"{span} crosses {row.num_cuts} cuts, but with this recipe clips are within one shot"
     if row.end_ns > last_ns:
         yield f"{span} ends after the end of the movie at {last_ns} ns"
+    # The first sample is the one nearest to the start.
+    if row.sample_rate_hz > 0 and abs(row.av_skew_ns) > NANOSECONDS // (2 * row.sample_rate_hz) + 1:
+        yield f"av_skew_ns is {row.av_skew_ns}, more than half an audio sample"
+    if not 0 <= row.filled_audio_ns <= row.end_ns - row.start_ns + NANOSECONDS // 1000:
+        yield f"filled_audio_ns is {row.filled_audio_ns}, longer than the clip"
     if row.first_frame_pts_ns > row.start_ns:
         yield f"first frame is at {row.first_frame_pts_ns} ns, after the start at {row.start_ns} ns"
 
@@ -234,6 +248,9 @@ def range_problems(shard: str, rows: Sequence[ClipRow], size: int) -> Problems:
         position = row.tar_offset + row.tar_bytes
         if row.tar_bytes <= 0 or row.tar_bytes % TAR_BLOCK:
             message = f"has {row.tar_bytes} bytes, not a multiple of {TAR_BLOCK}"
+            yield Problem("ranges", shard, message, row.clip_id)
+        elif row.tar_bytes > MAX_CLIP_BYTES:
+            message = f"has {row.tar_bytes} bytes, more than any clip can have"
             yield Problem("ranges", shard, message, row.clip_id)
         elif position > size:
             message = f"ends at byte {position}, but the shard has only {size} bytes"

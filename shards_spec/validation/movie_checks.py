@@ -17,7 +17,7 @@ from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
 from shards_spec.storage import Storage
 from shards_spec.validation import index_checks
 from shards_spec.validation.clip_checks import clip_problems
-from shards_spec.validation.index_checks import END_BYTES
+from shards_spec.validation.index_checks import END_BYTES, MAX_CLIP_BYTES
 from shards_spec.validation.report import Problem
 
 #: Bytes per request; at least one clip.
@@ -109,7 +109,11 @@ def _shard_problems(
         yield Problem("ranges", shard, f"its last {END_BYTES} bytes are not zero")
     if quick:
         return
-    readable = [row for row in rows if 0 <= row.tar_offset <= size - row.tar_bytes < size]
+    readable = [
+        row
+        for row in rows
+        if 0 <= row.tar_offset <= size - row.tar_bytes < size and row.tar_bytes <= MAX_CLIP_BYTES
+    ]
     for batch in _batches(readable):
         start = batch[0].tar_offset
         length = batch[-1].tar_offset + batch[-1].tar_bytes - start

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from shards_spec import layout
 from shards_spec.bounds import read_bounded_table
-from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
+from shards_spec.errors import FormatError, InputError, ObjectNotFoundError, StorageError
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -68,15 +68,34 @@ def validate(
         problems.skip(BYTE_CHECKS)
     if storage.is_web:
         problems.skip(WARNINGS)
-    problems.add(_object_problems(data))
+    _collect(problems, storage, "movies", "", _object_problems(data))
 
     def check(movie: MovieRow) -> None:
-        problems.add(movie_problems(data, movie, quick))
+        found = movie_problems(data, movie, quick)
+        _collect(problems, storage, "movies", movie.movie_id, found)
 
     with ThreadPoolExecutor(num_threads) as pool:
         for number, _ in enumerate(pool.map(check, data.movies), 1):
             on_movie(number, len(data.movies))
     return _report(data, problems)
+
+
+def _collect(
+    problems: Collector, storage: Storage, check: str, where: str, found: Iterator[Problem]
+) -> None:
+    """Add the problems found. A check that fails by itself is a problem too, of `check`.
+
+    Raises `StorageError` when a remote store fails; a local object that cannot be read is damage.
+    """
+    try:
+        problems.add(found)
+    except StorageError as error:
+        if not storage.is_local:
+            raise
+        problems.add([Problem(check, where, str(error))])
+    except Exception as error:  # noqa: BLE001  # a foreign dataset may contain anything
+        message = f"could not be checked: {type(error).__name__}: {error}"
+        problems.add([Problem(check, where, message)])
 
 
 def _report(data: Subject, problems: Collector) -> Report:
@@ -96,7 +115,9 @@ def _open(storage: Storage, problems: Collector) -> Subject | None:
     """Read and check `dataset.json` and the index; None if they are not usable."""
     try:
         info = read_info(storage)
-    except FormatError as error:
+    except (FormatError, StorageError) as error:
+        if isinstance(error, StorageError) and not storage.is_local:
+            raise
         problems.add([Problem("dataset_json", layout.DATASET_JSON, str(error))])
         return None
     problems.add(index_checks.info_problems(info))
@@ -123,7 +144,9 @@ def _read_table(
 ) -> pa.Table | None:
     try:
         table = read_bounded_table(storage.get(key), key)
-    except (FormatError, ObjectNotFoundError) as error:
+    except (FormatError, StorageError) as error:
+        if not isinstance(error, FormatError | ObjectNotFoundError) and not storage.is_local:
+            raise
         problems.add([Problem("schema", key, str(error))])
         return None
     violations = list(index_checks.schema_problems(table, schema, key))

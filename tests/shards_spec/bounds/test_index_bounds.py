@@ -81,7 +81,11 @@ def test_a_sound_index_passes(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"num_frames": 1, "short_side": 65_488}, {"n_mels": 10**9}, {"sample_rate_hz": 10**10}],
+    [
+        {"num_frames": 1, "short_side": 65_488},
+        {"n_mels": 60_000, "hop_ms": 0.1},
+        {"sample_rate_hz": 10**6, "fps": 0.01},
+    ],
 )
 def test_recipes_of_enormous_clips_are_refused(changes: dict[str, int]) -> None:
     with pytest.raises(FormatError, match=r"dataset\.json: a decoded clip .* more than the limit"):
@@ -93,6 +97,14 @@ def test_a_million_clips_are_checked_in_seconds(dataset: Dataset) -> None:
     """Checks how the time grows, not the exact figure."""
     rows = np.repeat(np.arange(dataset.clips.num_rows), 40_000)
     clips = dataset.clips.take(pa.array(rows))
+    # Each clip follows the one before in its shard.
+    shards = np.asarray(clips["shard"].combine_chunks().dictionary_encode().indices)
+    first = np.searchsorted(shards, shards)
+    ends = np.cumsum(clips["tar_bytes"].to_numpy())
+    starts = ends - clips["tar_bytes"].to_numpy()
+    number = clips.schema.get_field_index("tar_offset")
+    field = clips.schema.field(number)
+    clips = clips.set_column(number, field, pa.array(starts - starts[first], field.type))
     begin = time.monotonic()
     check_clip_bounds(clips, dataset.recipe, "clips")
     assert time.monotonic() - begin < 20

@@ -13,10 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.bounds import check_clip_bounds, check_recipe_bounds
+from shards_spec.bounds import (
+    check_clip_bounds,
+    check_movie_bounds,
+    check_parquet_bounds,
+    check_recipe_bounds,
+    read_bounded_table,
+)
 from shards_spec.errors import FormatError
 from shards_spec.reader import Dataset, read_info, recipe_of
-from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, parse_table, require_columns
+from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
 from trainer.fetch import ClipLocation
 from trainer.plan import BatchPolicy
@@ -41,8 +47,9 @@ def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
     check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
     name = storage.uri_of(layout.MOVIES_PARQUET)
-    movies = parse_table(storage.get(layout.MOVIES_PARQUET), name)
+    movies = read_bounded_table(storage.get(layout.MOVIES_PARQUET), name)
     require_columns(movies, MOVIES_SCHEMA, name)
+    check_movie_bounds(movies, name)
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 
@@ -51,6 +58,7 @@ def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Ta
     repeated = [column for column in _REPEATED if column not in policy.where_columns]
     try:
         file = pq.ParquetFile(path, read_dictionary=repeated, buffer_size=1 << 20)
+        check_parquet_bounds(file.metadata, path.stat().st_size, name)
         schema = pq.read_schema(path)
         require_columns(schema.empty_table(), CLIPS_SCHEMA, name)
         # Checked here, where all columns are known, not only those that are kept.

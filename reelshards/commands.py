@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.UNUSABLE
-    return int(run(words) if command.package == "trainer" else run(words, prog=PROGRAM))
+    return int(run(words, prog=PROGRAM))
 
 
 def usage() -> str:

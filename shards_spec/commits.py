@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
+from shards_spec.bounds import check_parquet_bounds
 from shards_spec.errors import FormatError
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -81,6 +82,7 @@ def parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
     """The movie row and the clips of a commit record, in `CLIPS_SCHEMA`. Raises `FormatError`."""
     with _commit_errors(movie_id):
         file = pq.ParquetFile(pa.BufferReader(data))
+        check_parquet_bounds(file.metadata, len(data), layout.commit_key(movie_id))
         movie = _movie(file, movie_id)
         # One thread: a process that ends while Arrow still starts its threads is aborted.
         table = file.read(use_threads=False)
@@ -99,7 +101,10 @@ def _movie(file: pq.ParquetFile, movie_id: str) -> MovieRow:
 def _commit_errors(movie_id: str) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException, FormatError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, RecursionError, OSError),
+        *(pa.ArrowException, FormatError),
+    ) as error:
         raise FormatError(
             f"commit record of movie {movie_id} is unreadable: {error}; "
             "delete it and run preprocess again"

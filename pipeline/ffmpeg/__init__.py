@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.ffmpeg import reaper
 from pipeline.ffmpeg.binaries import (
     bundled_path,
     decodable_codecs,
@@ -23,4 +24,5 @@ __all__ = [
     "has_input_filters",
     "input_arguments",
     "input_stream",
+    "reaper",
 ]

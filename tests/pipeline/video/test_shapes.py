@@ -1,0 +1,126 @@
+"""A circle stays a circle: crops of the container, and shapes that change in mid-stream."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.video.filters import applied
+from tests.support.films.circles import crop_in_container, make_circle, roundness
+from tests.support.films.media import ffmpeg
+from tests.support.films.oracle import clips_of, everything, plan_of
+
+H264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv420p")
+HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=25:log-level=none")
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "2", "-g", "15")
+MPEG4 = ("-c:v", "mpeg4", "-q:v", "2", "-g", "25")
+VP9 = ("-c:v", "libvpx-vp9", "-b:v", "500k", "-g", "25", "-cpu-used", "8")
+MP2, AAC, OPUS = ("-c:a", "mp2"), ("-c:a", "aac"), ("-c:a", "libopus")
+
+#: Name -> (encoder, container, rotation of the container, kept width and height).
+CROPS = {
+    "h264 mp4": ((*H264, *AAC), ".mp4", 0, (160, 112)),
+    "hevc mkv": ((*HEVC, *AAC), ".mkv", 0, (192, 80)),
+    "mpeg4 mov turned": ((*MPEG4, *AAC), ".mov", 90, (128, 112)),
+    "vp9 webm": ((*VP9, *OPUS), ".webm", 0, (144, 96)),
+}
+
+
+@pytest.mark.parametrize("case", CROPS)
+def test_the_crop_of_a_container_is_applied(case: str, tmp_path: Path) -> None:
+    options, suffix, rotation, (width, height) = CROPS[case]
+    whole = make_circle(tmp_path / "whole.mp4", *options, seconds=4)
+    cropped = crop_in_container(whole, tmp_path / "cropped.mp4", width, height)
+    path = tmp_path / f"film{suffix}"
+    ffmpeg("-display_rotation", str(-rotation), "-i", cropped, "-c", "copy", path)
+    plan = plan_of(path)
+    if plan.probe.video.container_crop is None:
+        assert ffmpeg_version() < "7.1"
+        pytest.skip("this ffmpeg does not read crops of containers")
+    x, y = (192 - width) // 2, (112 - height) // 2
+    assert f"container crop {width}:{height}:{x}:{y}" in applied(plan.probe, None)
+    frame = clips_of(plan)[0][1][3]
+    shown = (height, width) if rotation else (width, height)
+    assert frame.shape[1] / frame.shape[0] == pytest.approx(shown[0] / shown[1], rel=0.03)
+    assert roundness(frame) == pytest.approx(1, abs=0.05)
+
+
+#: Name -> (ending, encoder, shapes of both halves as (width, height, pixel aspect)).
+CHANGES = {
+    "ps mpeg2, wide to narrow": (
+        ".mpg",
+        (*MPEG2, *MP2),
+        (192, 112, Fraction(28, 27)),
+        (192, 112, Fraction(7, 9)),
+    ),
+    "ts mpeg2, narrow to wide": (
+        ".ts",
+        (*MPEG2, *MP2),
+        (192, 112, Fraction(7, 9)),
+        (192, 112, Fraction(28, 27)),
+    ),
+    "ts h264, turned upright": (
+        ".ts",
+        (*H264, *AAC),
+        (192, 112, Fraction(1)),
+        (112, 192, Fraction(1)),
+    ),
+    "ts hevc, turned to the side": (
+        ".ts",
+        (*HEVC, *AAC),
+        (112, 192, Fraction(1)),
+        (192, 112, Fraction(1)),
+    ),
+    "ts h264, other pixels and size": (
+        ".ts",
+        (*H264, *AAC),
+        (144, 112, Fraction(4, 3)),
+        (192, 144, Fraction(1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_shapes_that_change_keep_their_proportions(case: str, tmp_path: Path) -> None:
+    suffix, options, *shapes = CHANGES[case]
+    parts = []
+    for number, (width, height, sar) in enumerate(shapes):
+        part = tmp_path / f"{number}{suffix}"
+        clock = ("-output_ts_offset", str(8 * number), "-muxdelay", "0", "-muxpreload", "0")
+        make_circle(part, *options, *clock, size=(width, height), sar=sar)
+        parts.append(part.read_bytes())
+    path = tmp_path / f"film{suffix}"
+    path.write_bytes(b"".join(parts))
+    plan = plan_of(path)
+    assert plan.probe.shapes[-1].start_ns == pytest.approx(8e9, abs=2e8)
+    assert "same height, center" in applied(plan.probe, None)
+    clips = clips_of(plan)
+    assert plan.end_clip >= 9
+    for number in set(clips) - {4, 5}:
+        assert roundness(clips[number][1][3]) == pytest.approx(1, abs=0.06), number
+    whole = everything(plan)
+    for seconds in (1.7, 5.0):
+        assert everything(plan_of(path, seconds=seconds)) == whole
+
+
+def test_a_size_that_changes_without_its_shape_is_no_change(tmp_path: Path) -> None:
+    """Adaptive streams: the larger frames are scaled as if they had been small."""
+    parts = []
+    for number, size in enumerate(((192, 112), (384, 224))):
+        clock = ("-output_ts_offset", str(8 * number))
+        part = make_circle(tmp_path / f"{number}.ts", *H264, *AAC, *clock, size=size)
+        parts.append(part.read_bytes())
+    path = tmp_path / "film.ts"
+    path.write_bytes(b"".join(parts))
+    plan = plan_of(path)
+    assert plan.probe.shapes == ()
+    frames = clips_of(plan)
+    assert roundness(frames[1][1][3]) == pytest.approx(1, abs=0.05)
+    assert frames[8][1][3].shape == frames[1][1][3].shape
+    # The same 30 pixels of radius are half as large in frames of twice the size.
+    lit = [(frames[number][1][3].mean(axis=2) > 140).sum() for number in (1, 8)]
+    assert np.sqrt(lit[0] / lit[1]) == pytest.approx(2, rel=0.1)

@@ -183,7 +183,7 @@ class _Run:
         engine = Engine(self.storage, self.recipe, self.config)
         metrics = Metrics()
         keeper = IndexKeeper(
-            lambda: write_index(self.storage, self.recipe, version),
+            lambda: self._update_index(version),
             self.config.index_minutes * 60,
             self.config.index_movies,
         )
@@ -206,13 +206,16 @@ class _Run:
 
     def _write_index(self, version: str, before: Iterable[MovieRow]) -> list[MovieRow]:
         """Bring the index up to date, then delete the shards that only the one before listed."""
-        self.lease.check()
-        rows = write_index(self.storage, self.recipe, version)
+        rows = self._update_index(version)
         listed = {key for row in rows for key in _shard_keys(row)}
         unlisted = [key for row in before for key in _shard_keys(row) if key not in listed]
         with ThreadPoolExecutor(_DELETE_THREADS) as pool:
             list(pool.map(self.storage.delete, unlisted))
         return rows
+
+    def _update_index(self, version: str) -> list[MovieRow]:
+        self.lease.check()
+        return write_index(self.storage, self.recipe, version)
 
     def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
         """Record how an unfinished run ended, unless another run owns the record by now."""

@@ -14,7 +14,12 @@ import pytest
 import webdataset
 
 from pipeline.__main__ import main
+from pipeline.config import RunConfig
+from pipeline.engine.events import Event, MovieFinished
+from pipeline.run import Progress
+from pipeline.run import preprocess as run_preprocess
 from shards_spec.reader import open_dataset, read_clips
+from shards_spec.recipe import Recipe
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
 from shards_spec.validation.validator import validate
@@ -83,6 +88,27 @@ def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
     assert preprocess(films, out) == 0
     assert {path: path.stat().st_mtime_ns for path in committed} == committed
     assert digests(out) == digests(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_training_can_begin_on_what_is_done(corpus: Path, tmp_path: Path) -> None:
+    """With the first finished movie, the index of the movies so far is written."""
+    seen: list[int] = []
+
+    def look(progress: Progress, event: Event | None) -> None:
+        if isinstance(event, MovieFinished) and not seen:
+            deadline = time.monotonic() + 120
+            while not (tmp_path / "dataset.json").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            seen.append(open_dataset(str(tmp_path)).movies.num_rows)
+
+    recipe = Recipe(short_side=32, num_frames=8, seed=3)
+    config = RunConfig(index_movies=1)
+    run_preprocess(str(corpus), str(tmp_path), recipe, config, look)
+    # A second movie may have been committed while the first was announced.
+    assert seen in ([1], [2])
+    assert open_dataset(str(tmp_path)).movies.num_rows == 2
 
 
 @pytest.mark.usefixtures("local_ray")

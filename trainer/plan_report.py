@@ -69,7 +69,7 @@ class PlanReport:
     num_eligible: int
     num_used: int
     unused: dict[str, int]
-    """Eligible clips left out of the epoch, by reason."""
+    """Eligible clips left out, by reason."""
     capped_groups: tuple[str, ...]
     copies: tuple[MovieCopy, ...]
     """Movies left out because another movie has the same source."""
@@ -78,8 +78,7 @@ class PlanReport:
     bytes_per_step: float
     """Bytes of these reads, including gaps, on average."""
     gap_seconds_least: float
-    """Minimum over all batches of the time between the starts of two clips of one movie; 0 when
-    k = 1."""
+    """Minimum time between the starts of two clips of one movie in a batch; 0 when k = 1."""
     gap_seconds_median: float
     """Median over batches and movies of the minimum time."""
     within: MeetAgain
@@ -97,14 +96,10 @@ class PlanReport:
 
 
 def describe(
-    index: ClipIndex,
-    seed: int,
-    epoch: int,
-    max_gap_bytes: int = StreamConfig().max_gap_bytes,
+    index: ClipIndex, seed: int, epoch: int, max_gap_bytes: int = StreamConfig().max_gap_bytes
 ) -> PlanReport:
     """Plan an epoch and the next few, and measure them. Raises `PolicyError` as `plan_epoch`."""
     phases = _phases(index, seed, epoch)
-    world_sizes = _world_sizes(index.policy)
     policy = index.policy.at_step(0)
     plan = plan_epoch(index, policy, seed, epoch)
     positions = index.positions(plan.clips)
@@ -133,7 +128,7 @@ def describe(
         gap_seconds_median=float(np.median(gaps)) if gaps.size else 0.0,
         within=within,
         across=across,
-        world_sizes=world_sizes,
+        world_sizes=_world_sizes(index.policy),
         phases=phases,
     )
 
@@ -170,11 +165,10 @@ def plan_command(
     report = describe(index, seed, 0)
     if dump:
         dump_epochs(index, seed, epochs, Path(dump))
-    console = Console()
     if json:
-        console.print_json(data=report.to_json())
+        Console().print_json(data=report.to_json())
     else:
-        console.print(render(report))
+        Console().print(render(report))
     return 0
 
 
@@ -298,9 +292,8 @@ def _names(names: tuple[str, ...]) -> str:
 def _copies(copies: tuple[MovieCopy, ...]) -> str:
     if not copies:
         return "none"
-    num_clips = sum(copy.num_clips for copy in copies)
     names = _names(tuple(f"{copy.movie_id} (as {copy.copy_of})" for copy in copies))
-    return f"{len(copies):,} movies with {num_clips:,} clips: {names}"
+    return f"{len(copies):,} movies with {sum(c.num_clips for c in copies):,} clips: {names}"
 
 
 def _again(meet: MeetAgain) -> str:

@@ -12,11 +12,11 @@ from pipeline.ffmpeg import ffmpeg_version
 from pipeline.movie.selection import DropReason
 from pipeline.plan import MoviePlan
 from pipeline.probe import AudioTrack, Crop, Probe, VideoStream
-from pipeline.redaction import redacted
 from pipeline.sources import Movie
 from pipeline.video import applied
 from shards_spec.cli import version
 from shards_spec.recipe import Recipe
+from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow, Status
 
 

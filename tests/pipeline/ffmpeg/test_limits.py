@@ -21,9 +21,9 @@ from pipeline.errors import MovieError, OutOfMemoryError, TimedOutError, TooLarg
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
 from pipeline.limits import Limits
 from pipeline.movie import Cost, bare_row, prepare
-from pipeline.redaction import redacted
 from pipeline.sources import Readable, find_movies, fingerprint, open_source
 from shards_spec.recipe import Recipe
+from shards_spec.redaction import redacted
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened_file
 

@@ -1,3 +1,0 @@
-"""See `shards_spec.redaction`."""
-
-from shards_spec.redaction import redacted as redacted

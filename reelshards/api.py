@@ -259,17 +259,8 @@ def _train_config(name: str, run: Path) -> TrainConfig:
     saved: TrainConfig | None = None
     if name == "auto":
         saved = attribute("trainer.run", "saved_config")(run)
-        name = "r2plus1d18" if _has_gpu() else "small"
     if saved is not None:
-        return dataclasses.replace(saved, stop_at_step=0)
-    recipes = attribute("trainer.recipes", "RECIPES")
-    if name not in recipes:
-        raise InputError(f"there is no recipe {name!r}; use one of auto, {', '.join(recipes)}")
-    config: TrainConfig = recipes[name]()
+        # What one launch was asked for does not bind the next one.
+        return dataclasses.replace(saved, stop_at_step=0, allow_appended_data=False)
+    config: TrainConfig = attribute("trainer.recipes", "recipe")(name)
     return config
-
-
-def _has_gpu() -> bool:
-    from torch import cuda
-
-    return cuda.is_available()

@@ -50,7 +50,7 @@ ORDER = {
         __main__
     """,
     "pipeline": """
-        errors redaction deploy
+        errors deploy
         limits
         config sources
         ffmpeg

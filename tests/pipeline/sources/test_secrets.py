@@ -63,7 +63,7 @@ def test_no_output_of_a_run_holds_a_secret(
     # `retry` has no usable address.
     assert main(["retry", str(out)]) == 2
     shown = capsys.readouterr()
-    assert "its address held a secret" in shown.err
+    assert "its address contained a secret" in shown.err
     for name in names:
         assert name in said.out
     rows = open_dataset(str(out)).movies.to_pylist()

@@ -26,7 +26,7 @@ from trainer.plan.policy import BatchPolicy
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """One order of summing in all tests, and no threads that spin on a busy machine."""
+    """The same summation order in all tests, and no spinning threads on a busy machine."""
     import torch
 
     before = torch.get_num_threads()
@@ -41,9 +41,9 @@ def _name(thread: threading.Thread) -> str:
 
 @pytest.fixture
 def no_threads_left() -> Iterator[None]:
-    """A test ends the threads of every stream that it opened."""
+    """A test must end the threads of every stream that it opened."""
     yield
-    # Requests that were given up are not waited for by their stream; they end soon after.
+    # A stream does not wait for the requests that it abandoned; they end soon after.
     until = time.monotonic() + 5.0
     while "reelshards-request" in map(_name, threading.enumerate()) and time.monotonic() < until:
         time.sleep(0.01)
@@ -67,7 +67,7 @@ def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> TrainConfig:
-    """A run of 12 steps on the toy movies; seconds on one core."""
+    """A run of 12 steps on the toy movies; takes seconds on one core."""
     return TrainConfig(
         steps=12,
         log_every=2,
@@ -100,7 +100,7 @@ def toy_data(
 def trained_run(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A finished run on `toy_data` that has learnt something; do not write into it."""
+    """A finished run on `toy_data` that has learned something; read only."""
     from trainer.train import train
 
     run = tmp_path_factory.mktemp("run")

@@ -53,7 +53,7 @@ def test_train_evaluate_export(
     uri, run = toy_data.storage.uri, str(tmp_path / "run")
     assert main(["train", "--data", uri, "--run", run, *TOY_FLAGS, "--stop-at-step", "1"]) == 0
     assert "stopped after step 1 of 3" in capsys.readouterr().out
-    # Without flags: the run's own settings count.
+    # Without flags, the run's own settings are used.
     assert main(["train", "--data", uri, "--run", run]) == 0
     assert "retrieval on" in capsys.readouterr().out
     saved = saved_config(Path(run))
@@ -65,7 +65,7 @@ def test_train_evaluate_export(
     assert (tmp_path / "out" / "video.safetensors").exists()
 
 
-def test_other_flags_for_a_run_are_refused(
+def test_other_flags_for_a_run_are_rejected(
     toy_data: Dataset, trained_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", toy_data.storage.uri, "--run", str(trained_run), "--seed", "9"]
@@ -101,7 +101,7 @@ def test_bad_input_is_one_line_and_exit_2(
     assert not run.exists()
 
 
-def test_a_folder_that_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_not_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--data", str(tmp_path)]) == 2
     assert "is not a dataset" in capsys.readouterr().err
 
@@ -139,7 +139,7 @@ def test_former_flags_are_accepted(tmp_path: Path) -> None:
 
 
 def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path) -> None:
-    """A run folder as an earlier version wrote it."""
+    """A run folder as written by an earlier version."""
     shutil.copytree(trained_run, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     values = json.loads(path.read_text())
@@ -159,7 +159,7 @@ def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path)
     assert old.optimizer["param_groups"] == new.optimizer["param_groups"]
 
 
-def test_a_run_of_nan_weights_is_unusable(
+def test_a_run_with_nan_weights_is_unusable(
     toy_data: Dataset, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its embeddings once scored R@1 = 1, as no comparison with NaN is true."""
@@ -181,7 +181,7 @@ def test_a_run_of_nan_weights_is_unusable(
 
 
 def test_a_short_first_run_needs_no_other_flags(tmp_path: Path) -> None:
-    """The warm-up follows the number of steps, and reads the number of clips."""
+    """The warm-up is derived from the number of steps, and reads from the number of clips."""
     words = ["train", "--data", "data", "--run", str(tmp_path), "--config", "small"]
     command = parse([*words, "--steps", "40", "--policy.clips-per-movie", "2"])
     assert isinstance(command, Train)
@@ -192,7 +192,7 @@ def test_a_short_first_run_needs_no_other_flags(tmp_path: Path) -> None:
     assert long.optimizer.warmup(long.steps) == 1000
 
 
-def test_the_gpu_recipe_weighs_within_movie_negatives_as_the_study_found_best() -> None:
+def test_the_gpu_recipe_uses_the_best_within_movie_weight_of_the_study() -> None:
     config = RECIPES["r2plus1d18"]()
     m, k = config.policy.movies_per_batch, config.policy.clips_per_movie
     within = config.loss.within_weight * (k - 1)
@@ -254,7 +254,7 @@ def test_recipes_survive_json(name: str) -> None:
     assert config.policy.heldout_fraction > 0
 
 
-def test_study_flags_reach_the_study(
+def test_study_flags_are_passed_to_the_study(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []

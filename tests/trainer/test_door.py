@@ -11,12 +11,12 @@ import trainer
 
 
 @pytest.mark.parametrize("name", trainer.__all__)
-def test_every_name_of_the_door_exists(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert name in dir(trainer)
     assert getattr(trainer, name) is not None
 
 
-def test_other_names_do_not() -> None:
+def test_other_names_do_not_exist() -> None:
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = trainer.no_such_name
 

@@ -1,4 +1,4 @@
-"""The GPU benchmark in its small form, so that it does not rot where there is no GPU."""
+"""The GPU benchmark in its small form, so that it keeps working on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_does_not_fit_in_time_is_named(tmp_path: Path) -> None:
     assert "long" in (tmp_path / "gpu.md").read_text()
 
 
-def test_without_a_gpu_it_says_so(
+def test_a_missing_gpu_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

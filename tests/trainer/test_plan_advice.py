@@ -50,8 +50,8 @@ def test_an_unknown_column_is_reported_with_all_columns_and_the_nearest(dataset:
     assert all(name in message for name in ("audio_rms_dbfs", "num_cuts", "luma_mean"))
 
 
-def test_clips_per_movie_beyond_any_movie_are_refused_at_once(dataset: Dataset) -> None:
-    # As an array, one such chunk would not fit into memory.
+def test_more_clips_per_movie_than_any_movie_has_are_rejected_immediately(dataset: Dataset) -> None:
+    # As an array, a single such chunk would not fit into memory.
     message = refused(dataset, clips_per_movie=10**13)
     assert "only 0 of 6 movies" in message
     assert "more or longer movies" in message
@@ -84,7 +84,7 @@ def test_advice_names_only_settings_that_were_changed(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["0:4 0:2", "3:4 3:2", "²:4"])
-def test_schedules_with_repeated_or_invalid_steps_are_refused(schedule: str) -> None:
+def test_schedules_with_repeated_or_invalid_steps_are_rejected(schedule: str) -> None:
     with pytest.raises(InputError, match="schedule"):
         dataclasses.replace(POLICY, schedule=schedule)
 

@@ -1,4 +1,4 @@
-"""Training: learns, resumes bit for bit, stops when asked, refuses what does not belong."""
+"""Training: learns, resumes bit for bit, stops on request, rejects what does not match."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def untimed(run: Path) -> list[dict[str, Any]]:
-    """The run's lines without what depends on the machine's speed."""
+    """The run's metrics lines without values that depend on the machine's speed."""
     return [
         {name: value for name, value in line.items() if not name.startswith(TIMED_AREAS)}
         for line in read_metrics(run)
@@ -53,7 +53,7 @@ def straight(
     return run
 
 
-def test_a_run_leaves_what_the_contract_names(straight: Path, tiny_config: TrainConfig) -> None:
+def test_a_run_writes_the_files_of_the_contract(straight: Path, tiny_config: TrainConfig) -> None:
     assert saved_config(straight) == tiny_config
     values = json.loads((straight / "config.json").read_text())
     assert set(values) == {"config", "dataset", "versions"}
@@ -80,14 +80,14 @@ def test_a_run_leaves_what_the_contract_names(straight: Path, tiny_config: Train
 
 
 @pytest.mark.parametrize("stop", [3, 8])
-def test_stopped_and_resumed_equals_straight(
+def test_a_resumed_run_equals_an_uninterrupted_run(
     stop: int, straight: Path, toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     outcome = train(
         toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, stop_at_step=stop)
     )
     assert outcome.retrieval is None
-    # A session with another pace of the global generator must not matter.
+    # Other use of the global random generator in between must not matter.
     torch.manual_seed(123)
     assert train(toy_data.storage.uri, tmp_path, tiny_config).retrieval is not None
     resumed, expected = weights(tmp_path), weights(straight)
@@ -99,7 +99,7 @@ def test_stopped_and_resumed_equals_straight(
 def test_lines_after_the_last_checkpoint_are_written_again_once(
     straight: Path, toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
-    # A crash at step 7: the checkpoint is of step 4, lines up to 6 are there.
+    # A crash at step 7: the checkpoint is from step 4, lines up to step 6 are there.
     uri = toy_data.storage.uri
     train(uri, tmp_path, dataclasses.replace(tiny_config, stop_at_step=7, checkpoint_every=4))
     checkpoint_files(tmp_path)[-1].unlink()
@@ -108,7 +108,7 @@ def test_lines_after_the_last_checkpoint_are_written_again_once(
     assert untimed(tmp_path) == untimed(straight)
 
 
-def test_sigterm_saves_and_the_run_goes_on(
+def test_a_run_saves_on_sigterm_and_resumes(
     straight: Path,
     toy_data: Dataset,
     tiny_config: TrainConfig,
@@ -117,14 +117,14 @@ def test_sigterm_saves_and_the_run_goes_on(
 ) -> None:
     original, handler = train_module.learn, signal.getsignal(signal.SIGTERM)
 
-    def learn_and_be_told_to_end(*arguments: Any) -> Any:
+    def learn_and_send_sigterm(*arguments: Any) -> Any:
         result = original(*arguments)
         if arguments[2] == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "learn", learn_and_be_told_to_end)
+        patch.setattr(train_module, "learn", learn_and_send_sigterm)
         outcome = train(toy_data.storage.uri, tmp_path, tiny_config)
     assert outcome.retrieval is None
     assert outcome.stopped_by_signal
@@ -134,7 +134,7 @@ def test_sigterm_saves_and_the_run_goes_on(
     assert untimed(tmp_path) == untimed(straight)
 
 
-def test_a_finished_run_trains_no_further(
+def test_a_finished_run_does_not_train_further(
     straight: Path, toy_data: Dataset, tiny_config: TrainConfig
 ) -> None:
     before = untimed(straight)
@@ -143,7 +143,7 @@ def test_a_finished_run_trains_no_further(
     assert untimed(straight) == before
 
 
-def test_other_settings_are_refused_by_name(
+def test_other_settings_are_rejected_by_name(
     straight: Path, toy_data: Dataset, tiny_config: TrainConfig
 ) -> None:
     other = dataclasses.replace(
@@ -157,14 +157,14 @@ def test_other_settings_are_refused_by_name(
     assert "policy.clips_per_movie: 4 became 2" in str(caught.value)
 
 
-def test_settings_that_only_watch_may_change(
+def test_monitoring_settings_may_change(
     straight: Path, toy_data: Dataset, tiny_config: TrainConfig
 ) -> None:
     stream = dataclasses.replace(tiny_config.stream, num_threads=1)
     train(toy_data.storage.uri, straight, dataclasses.replace(tiny_config, stream=stream))
 
 
-def test_another_dataset_is_refused(
+def test_another_dataset_is_rejected(
     straight: Path,
     tiny_config: TrainConfig,
     make_toy_dataset: Callable[..., Dataset],
@@ -187,7 +187,7 @@ def test_too_few_movies_leave_no_folder(
 
 @pytest.mark.parametrize("poisoned", ["loss", "gradient"])
 @pytest.mark.parametrize("bad_step", [6, 8])
-def test_a_step_that_is_not_finite_ends_the_run_without_a_checkpoint(
+def test_a_non_finite_step_ends_the_run_without_a_checkpoint(
     poisoned: str,
     bad_step: int,
     toy_data: Dataset,
@@ -195,7 +195,7 @@ def test_a_step_that_is_not_finite_ends_the_run_without_a_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Step 8 is one after which a checkpoint is due."""
+    """A checkpoint is due after step 8."""
     original, calls = accumulate.contrastive_loss, itertools.count(1)
 
     def poison(embeddings: Any, *arguments: Any) -> Any:
@@ -244,7 +244,7 @@ def test_biases_norms_and_scale_are_not_decayed() -> None:
     assert plain["weight_decay"] == 0.0
 
 
-def test_two_ranks_train_and_one_goes_on(
+def test_two_ranks_train_and_one_rank_resumes(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=6, stop_at_step=3)

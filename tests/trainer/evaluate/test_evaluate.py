@@ -44,7 +44,7 @@ def labels(toy_data: Dataset, toy: ModuleType, tmp_path: Path) -> Path:
     return write_labels(tmp_path / "labels.csv", rows)
 
 
-def test_held_out_movies_are_judged(trained_run: Path, toy_data: Dataset) -> None:
+def test_held_out_movies_are_evaluated(trained_run: Path, toy_data: Dataset) -> None:
     found = evaluate(toy_data.storage.uri, trained_run)
     assert found.steps_done == 80
     assert found.retrieval.is_heldout
@@ -67,14 +67,14 @@ def test_class_probe_finds_the_classes(trained_run: Path, toy_data: Dataset, lab
         assert probe.accuracy > 0.6
         assert probe.chance == pytest.approx(1 / 8)
         assert probe.num_train_clips + probe.num_eval_clips == 160
-    # Every toy movie has a tint and a hum of its own.
+    # Every toy movie has its own tint and hum.
     assert found.movie_probe["audio"].accuracy >= found.movie_probe["audio"].chance
     text = "\n".join(found.lines())
     assert "class probe on video features" in text
     assert json.loads(json.dumps(found.to_json()))["class_probe"]["video"]["num_classes"] == 8
 
 
-def test_a_column_of_the_index_can_be_the_class(
+def test_an_index_column_can_be_the_class(
     trained_run: Path, toy_data: Dataset, labels: Path
 ) -> None:
     found = evaluate(toy_data.storage.uri, trained_run, label_column="shot_id")
@@ -86,7 +86,7 @@ def test_a_column_of_the_index_can_be_the_class(
         evaluate(toy_data.storage.uri, trained_run, labels, "shot_id")
 
 
-def test_a_run_without_held_out_movies_says_so(
+def test_a_run_without_held_out_movies_is_reported(
     toy_data: Dataset, tiny_config: TrainConfig, labels: Path, tmp_path: Path
 ) -> None:
     policy = dataclasses.replace(tiny_config.policy, split="all", heldout_fraction=0.0)
@@ -100,14 +100,14 @@ def test_a_run_without_held_out_movies_says_so(
     assert any("no class probe" in note for note in found.notes)
 
 
-def test_an_unfinished_run_says_so(
+def test_an_unfinished_run_is_reported(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, stop_at_step=1))
     assert any("1 of 12 steps" in n for n in evaluate(toy_data.storage.uri, tmp_path).notes)
 
 
-def test_a_folder_without_a_run_is_refused(toy_data: Dataset, tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_rejected(toy_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run folder"):
         evaluate(toy_data.storage.uri, tmp_path)
 
@@ -164,7 +164,7 @@ def test_labels_match_file_names(toy_data: Dataset, tmp_path: Path) -> None:
     assert list(read_labels(path, dataset)) == ["movie-002"]
 
 
-def test_file_names_of_several_movies_are_refused(toy_data: Dataset, tmp_path: Path) -> None:
+def test_file_names_of_several_movies_are_rejected(toy_data: Dataset, tmp_path: Path) -> None:
     uris = [f"/films/{n}/film.mp4" for n in range(toy_data.movies.num_rows)]
     place = toy_data.movies.schema.get_field_index("source_uri")
     dataset = dataclasses.replace(
@@ -186,7 +186,7 @@ def test_file_names_of_several_movies_are_refused(toy_data: Dataset, tmp_path: P
         ("source,start_seconds,end_seconds,label\nother,1,2,x\n", "no row of .* names a movie"),
     ],
 )
-def test_unusable_labels_are_refused(
+def test_unusable_labels_are_rejected(
     text: str, message: str, toy_data: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "l.csv"
@@ -196,11 +196,11 @@ def test_unusable_labels_are_refused(
 
 
 def test_movie_probe_is_fitted_on_first_halves(toy_data: Dataset) -> None:
-    # A feature that names the half of the movie, and one that names the movie.
+    # One feature encodes the half of the movie, the other one the movie.
     rows = [r for r in clip_rows(toy_data.clips) if r.movie_id in ("movie-000", "movie-001")]
     movie = torch.tensor([int(row.movie_id[-1]) for row in rows])
     late = torch.tensor([row.clip_number >= 8 for row in rows])
-    # Video tells the movie in first halves and lies in second ones; audio always tells it.
+    # Video identifies the movie in first halves and misleads in second halves; audio never does.
     video = torch.nn.functional.one_hot(movie ^ late.long(), 2).float()
     audio = torch.nn.functional.one_hot(movie, 2).float()
     clip = torch.arange(len(rows))
@@ -211,7 +211,7 @@ def test_movie_probe_is_fitted_on_first_halves(toy_data: Dataset) -> None:
 
 
 @pytest.mark.parametrize("name", ["video", "audio", "video_features", "audio_features"])
-def test_clips_of_embeddings_that_are_not_finite_are_named(name: str, toy_data: Dataset) -> None:
+def test_clips_with_non_finite_embeddings_are_named(name: str, toy_data: Dataset) -> None:
     values = {key: torch.ones(20, 3) for key in ("video", "audio", "video_features")}
     embedded = EmbeddedClips(
         **values,
@@ -229,7 +229,7 @@ def test_clips_of_embeddings_that_are_not_finite_are_named(name: str, toy_data: 
         dataclasses.replace(embedded, **{name: bad * math.inf}).require_finite(toy_data)
 
 
-def test_evaluation_is_capped_to_whole_movies_and_says_so(
+def test_evaluation_is_capped_to_whole_movies_and_reports_it(
     trained_run: Path, toy_data: Dataset, labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "MAX_CLIPS", 20)

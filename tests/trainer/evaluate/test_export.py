@@ -1,4 +1,4 @@
-"""Export: what is written loads without our training code and says what it needs."""
+"""Export: the files load without our training code and state what they need."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_export_writes_encoders_preprocessing_and_card(trained_run: Path, tmp_pa
     assert sorted(paths) == sorted((tmp_path / "out").iterdir())
 
 
-def test_exported_tower_gives_the_runs_features(trained_run: Path, tmp_path: Path) -> None:
+def test_exported_tower_returns_the_runs_features(trained_run: Path, tmp_path: Path) -> None:
     model = load_run(trained_run).model
     weights = load_file(export(trained_run, tmp_path)[0])
     head = {name for name in weights if name.startswith("head.")}

@@ -1,4 +1,4 @@
-"""Retrieval against cases that a person can work out, ties and directions above all."""
+"""Retrieval in cases small enough to compute by hand, mainly ties and directions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_perfect_views_are_found_at_rank_one() -> None:
 
 
 def test_global_ranks_by_hand() -> None:
-    # Query at 0 degrees, answers at 30, 10, 20: its own is the farthest of three.
+    # Query at 0 degrees, candidates at 30, 10, 20: its own is the farthest of the three.
     found = global_ranks(on_circle(0, 10, 200), on_circle(30, 10, 20))
     assert found.num_better.tolist() == [2, 0, 2]
     assert found.num_tied.tolist() == [0, 0, 0]
@@ -50,7 +50,7 @@ def test_global_ranks_by_hand() -> None:
 def test_within_movie_ranks_see_only_their_movie() -> None:
     video, audio = on_circle(0, 10, 200, 90), on_circle(30, 10, 20, 0)
     found = within_movie_ranks(video, audio, torch.tensor([5, 2, 5, 2]))
-    # Movie 5: clips 0 and 2, answers at 30 and 20. Movie 2: clips 1 and 3, answers at 10 and 0.
+    # Movie 5: clips 0 and 2, candidates at 30 and 20. Movie 2: clips 1 and 3, at 10 and 0.
     assert found.num_better.tolist() == [1, 0, 1, 1]
     assert found.gallery_size.tolist() == [2, 2, 2, 2]
 
@@ -69,7 +69,7 @@ def test_directions_are_not_mixed_up() -> None:
     assert by_way == {"video_to_audio": 0.5, "audio_to_video": 1.0}
 
 
-def test_ties_share_the_place() -> None:
+def test_ties_share_a_rank() -> None:
     same = torch.ones(4, 1)
     found = global_ranks(same, same)
     assert found.num_better.tolist() == [0] * 4
@@ -121,7 +121,7 @@ def test_a_movie_of_one_clip_is_left_out_within_but_not_globally() -> None:
     assert [one.gallery for one in alone] == ["global", "global"]
 
 
-def test_means_over_movies_weigh_movies_alike() -> None:
+def test_means_over_movies_weight_movies_equally() -> None:
     # Movie 0: both clips wrong. Movie 1: all four right.
     video = torch.cat((torch.eye(6)[[1, 0]], torch.eye(6)[2:]))
     within = retrieval(video, torch.eye(6), torch.tensor([0, 0, 1, 1, 1, 1]))[0]
@@ -151,7 +151,7 @@ def test_fitted_weights_equal_scikit_learns() -> None:
     label = (features[:, 0] + 0.7 * torch.randn(120, generator=generator) > 0).long()
     label += (features[:, 1] > 1).long()
     weights, bias = fit_logistic(features, label, num_classes=3, l2=1e-2)
-    # scikit-learn adds up what we average: C = 1 / (l2 * clips).
+    # scikit-learn sums the losses that we average: C = 1 / (l2 * clips).
     reference = linear_model.LogisticRegression(C=1 / (1e-2 * 120), tol=1e-8, max_iter=1000)
     reference.fit(features.numpy(), label.numpy())
     expected = torch.from_numpy(reference.predict_proba(features.numpy()))
@@ -159,7 +159,7 @@ def test_fitted_weights_equal_scikit_learns() -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
-def test_probe_finds_what_is_there_and_chance_where_nothing_is() -> None:
+def test_probe_finds_a_signal_and_scores_chance_without_one() -> None:
     generator = torch.Generator().manual_seed(0)
     label = torch.arange(200) % 4
     telling = torch.eye(4)[label] + 0.01 * torch.randn(200, 4, generator=generator)
@@ -170,7 +170,7 @@ def test_probe_finds_what_is_there_and_chance_where_nothing_is() -> None:
     assert silent.accuracy == pytest.approx(0.25)
 
 
-def test_probe_chance_is_the_commonest_class_of_the_judged() -> None:
+def test_probe_chance_is_the_most_common_evaluated_class() -> None:
     fit_label, judge_label = torch.tensor([0, 1]), torch.tensor([1, 1, 1, 0])
     found = linear_probe(torch.eye(2), fit_label, torch.eye(2)[judge_label], judge_label)
     assert (found.accuracy, found.chance) == (1.0, 0.75)
@@ -179,7 +179,7 @@ def test_probe_chance_is_the_commonest_class_of_the_judged() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("num_bad", [1, 6])
-def test_embeddings_that_are_not_finite_are_refused(value: float, num_bad: int) -> None:
+def test_non_finite_embeddings_are_rejected(value: float, num_bad: int) -> None:
     """All of them NaN once scored R@1 = 1, because no comparison with NaN is true."""
     good = torch.nn.functional.normalize(torch.randn(6, 4), dim=1)
     bad = good.clone()

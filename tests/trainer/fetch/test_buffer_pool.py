@@ -1,4 +1,4 @@
-"""Memory of reads: reused only when it was returned, and by one user at a time."""
+"""Read buffers: reused only after they were returned, and by one user at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_memory_is_reused_only_after_it_was_returned(
 def test_an_abandoned_request_writes_only_its_own_memory(
     make_fetcher: MakeFetcher, dataset: Dataset
 ) -> None:
-    """A request that was slower than its hedge keeps writing, into its own buffer."""
+    """A request slower than its hedge keeps writing, but only into its own buffer."""
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, {20: 60.0})
     fetcher = make_fetcher(storage, 60.0, Counters(), hedges=True)
@@ -65,7 +65,7 @@ def test_an_abandoned_request_stops_downloading(
     go_on, ended = threading.Event(), threading.Event()
 
     class Slow(Storage):
-        """The read of byte 20 stalls after each byte, but for its hedge."""
+        """The first read of byte 20 stalls after each byte; its hedge does not."""
 
         num_slow = num_pieces = 0
 

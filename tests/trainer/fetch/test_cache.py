@@ -1,4 +1,4 @@
-"""The cache of clips: hits, bound, damage, leftovers of killed processes, concurrent users."""
+"""The clip cache: hits, size limit, damage, leftovers of killed processes, concurrent users."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_second_epoch_and_a_second_job_read_nothing(
     plain, _ = epoch(dataset, dataclasses.replace(config, cache_dir="", prefetch_batches=1))
     first, stats = epoch(dataset, dataclasses.replace(config, prefetch_batches=1))
     assert_equal(plain, first)
-    # The first clips of the second epoch are looked up while the last of the first are read.
+    # The first clips of epoch 1 are looked up while the last clips of epoch 0 are read.
     assert stats.num_cache_hits >= 20
 
     def refuse(*_: object) -> bytes:
@@ -145,7 +145,7 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     assert int((tmp_path / "size").read_text()) == 200
 
 
-def test_the_bound_holds_for_many_writers_at_once(tmp_path: Path) -> None:
+def test_the_size_limit_holds_for_concurrent_writers(tmp_path: Path) -> None:
     largest = []
     stop = threading.Event()
 

@@ -29,7 +29,7 @@ POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2)
 
 
 def hashes(dataset: Dataset, config: StreamConfig, num: int) -> tuple[list[str], StreamStats]:
-    """A hash of each of the first batches."""
+    """One hash for each of the first batches."""
     found = []
     with ClipStream(dataset, POLICY, config, seed=5) as stream:
         for _ in range(num):
@@ -59,7 +59,7 @@ def test_a_slow_request_gets_a_second_one(make_fetcher: MakeFetcher, dataset: Da
     storage.released.set()
 
 
-def test_hedges_are_a_bounded_share(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
+def test_the_share_of_hedges_is_bounded(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(16, 200), 0.15))
     counters = Counters()
@@ -71,7 +71,7 @@ def test_hedges_are_a_bounded_share(make_fetcher: MakeFetcher, dataset: Dataset)
     storage.released.set()
 
 
-def test_a_silent_store_is_reported_by_name(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
+def test_an_unresponsive_store_is_named(make_fetcher: MakeFetcher, dataset: Dataset) -> None:
     shard = dataset.clips["shard"][0].as_py()
     storage = Scripted(dataset.storage.uri, dict.fromkeys(range(100), 60.0))
     fetcher = make_fetcher(storage, 1.2, Counters(), hedges=True)
@@ -97,7 +97,7 @@ def test_a_stalled_read_does_not_delay_closing(make_fetcher: MakeFetcher, datase
 
 
 @pytest.mark.parametrize("hedges", [False, True])
-def test_a_truncated_shard_is_refused_at_once(
+def test_a_truncated_shard_is_rejected_immediately(
     make_fetcher: MakeFetcher, dataset: Dataset, hedges: bool
 ) -> None:
     row = clip_rows(dataset.clips)[-1]
@@ -160,7 +160,7 @@ def test_an_interrupted_read_resumes_at_the_first_missing_byte(
     assert stats.bytes_read == end
 
 
-def test_a_hedged_read_keeps_what_arrived_before_the_interruption(
+def test_a_hedged_read_keeps_bytes_received_before_the_interruption(
     make_fetcher: MakeFetcher,
     make_toy_dataset: MakeDataset,
     s3_bucket: str,

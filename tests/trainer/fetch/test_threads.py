@@ -75,7 +75,7 @@ def test_an_idle_thread_keeps_no_references(threads: ElasticPool) -> None:
 
     threads.run(job).result(10.0)
     del large, job
-    # It drops the job right after publishing the result.
+    # The thread drops the job right after publishing the result.
     until = time.monotonic() + 10.0
     while gone() is not None and time.monotonic() < until:
         time.sleep(0.001)

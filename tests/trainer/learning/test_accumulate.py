@@ -1,4 +1,4 @@
-"""A step in parts: the loss of the whole batch, and the gradients of one graph over all parts."""
+"""Gradient accumulation: the loss of the whole batch, and the gradients of one graph over it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gradient(model: TwoTowers) -> torch.Tensor:
 
 
 def in_one_graph(model: TwoTowers, num_parts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and gradient where the graphs of all parts are kept until the loss is known."""
+    """Loss and gradient if the graphs of all parts are kept until the loss is known."""
     inputs, moments = clips()
     parts = split(NUM_CLIPS, num_parts)
     pieces = [model(inputs.video[rows], inputs.audio[rows]) for rows in parts]
@@ -82,7 +82,7 @@ def test_gradients_are_those_of_one_graph(config: ModelConfig, num_parts: int) -
         torch.testing.assert_close(model.get_buffer(name), value, msg=name)
 
 
-def test_without_batch_statistics_any_number_of_parts_gives_the_same() -> None:
+def test_without_batch_statistics_the_number_of_parts_is_irrelevant() -> None:
     model = build_model(SMALL, 0)
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -105,7 +105,7 @@ def test_parts_hold_clips_of_all_movies() -> None:
     assert len(split(3, 8)) == 3
 
 
-def test_replaying_leaves_statistics_and_modules_as_they_were() -> None:
+def test_recomputing_leaves_statistics_and_modules_unchanged() -> None:
     model = build_model(LARGE, 0)
     inputs, _ = clips()
     before = {name: value.clone() for name, value in model.named_buffers()}
@@ -123,7 +123,7 @@ def test_replaying_leaves_statistics_and_modules_as_they_were() -> None:
 
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
 def test_ranks_in_parts_agree_with_one_process(num_parts: int, tmp_path: Path) -> None:
-    """Two ranks of n parts, against one graph over the same 2 n parts in one process."""
+    """Two ranks with n parts each, against one graph over the same 2 n parts in one process."""
     ranks = start_ranks([__file__, str(num_parts), str(tmp_path / "found.pt")], 2)
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     found = torch.load(tmp_path / "found.pt")

@@ -1,4 +1,4 @@
-"""Augmentation: a function of (seed, epoch, clip), each part alone, within its stated reach."""
+"""Augmentation: a function of (seed, epoch, clip); each part alone stays within its range."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_numbers_are_those_of_the_published_hash() -> None:
     assert float(Dice(0, 0, torch.tensor([clip])).uniform(Draw.GAIN)) == expected
 
 
-def test_a_clip_looks_the_same_in_any_company() -> None:
+def test_a_clip_is_augmented_alike_in_any_batch() -> None:
     config, video, audio = ALL, pixels(), sound()
     whole_video = augment_video(video, DICE, config)
     whole_audio = augment_audio(audio, DICE, config)
@@ -82,7 +82,7 @@ def test_all_off_changes_nothing() -> None:
     assert torch.equal(augment_audio(sound(), DICE, OFF), sound())
 
 
-def test_inputs_are_left_alone() -> None:
+def test_inputs_are_not_modified() -> None:
     video, audio = pixels(), sound()
     augment_video(video, DICE, ALL)
     augment_audio(audio, DICE, ALL)
@@ -90,7 +90,7 @@ def test_inputs_are_left_alone() -> None:
     assert torch.equal(audio, sound())
 
 
-def test_flip_mirrors_about_half() -> None:
+def test_flip_mirrors_about_half_of_the_clips() -> None:
     video = pixels()
     out = augment_video(video, DICE, only(flip=True))
     flipped = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(out, video, strict=True)])
@@ -118,7 +118,7 @@ def test_contrast_keeps_the_mean_grey() -> None:
     assert not torch.equal(video, out)
 
 
-def test_saturation_leaves_grey_alone_and_luma_unchanged() -> None:
+def test_saturation_leaves_grey_and_luma_unchanged() -> None:
     grey = torch.full((64, 3, 1, 2, 2), 0.3)
     torch.testing.assert_close(augment_video(grey, DICE, only(saturation=0.9)), grey)
     video = 0.4 + 0.2 * pixels()
@@ -128,7 +128,7 @@ def test_saturation_leaves_grey_alone_and_luma_unchanged() -> None:
     assert not torch.equal(video, out)
 
 
-def test_hue_turns_colours_and_keeps_luma() -> None:
+def test_hue_rotates_colours_and_keeps_luma() -> None:
     video = 0.4 + 0.2 * pixels()
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
     out = augment_video(video, DICE, only(hue=0.5))
@@ -136,13 +136,13 @@ def test_hue_turns_colours_and_keeps_luma() -> None:
     red = torch.zeros(64, 3, 1, 1, 1)
     red[:, 0] = 0.5
     turned = augment_video(red, DICE, only(hue=0.5)).flatten(1)
-    # Half a turn either way reaches all hues: each channel is the strongest of some clip.
+    # Half a turn in either direction reaches all hues: each channel is the strongest in some clip.
     assert set(turned.argmax(dim=1).tolist()) == {0, 1, 2}
     slightly = augment_video(red, DICE, only(hue=0.02)).flatten(1)
     assert set(slightly.argmax(dim=1).tolist()) == {0}
 
 
-def test_grayscale_takes_all_colour_of_its_share() -> None:
+def test_grayscale_removes_all_colour_from_its_share() -> None:
     video = pixels(1000)
     out = augment_video(video, Dice(0, 0, torch.arange(1000)), only(grayscale=0.25))
     is_grey = (out - out[:, :1]).abs().flatten(1).amax(dim=1) < 1e-5
@@ -150,8 +150,8 @@ def test_grayscale_takes_all_colour_of_its_share() -> None:
     torch.testing.assert_close(out[~is_grey], video[~is_grey])
 
 
-def test_crops_show_a_part_at_the_size_of_the_whole() -> None:
-    # Red tells the column and green the row, so an output pixel says where it comes from.
+def test_crops_are_resized_to_the_full_size() -> None:
+    # Red encodes the column and green the row, so an output pixel shows its origin.
     side = 32
     place = (torch.arange(side) + 0.5) / side
     video = torch.zeros(64, 3, 2, side, side)
@@ -165,17 +165,17 @@ def test_crops_show_a_part_at_the_size_of_the_whole() -> None:
     assert float((wide * high).max()) <= 1.0 + 1e-4
     assert float((wide / high).log().abs().max()) <= math.log(4 / 3) + 0.1
     assert float((wide * high).std()) > 0.1
-    # All of the picture is seen by some clip, and all frames of a clip are cut alike.
+    # The crops cover the whole frame, and all frames of a clip are cropped alike.
     assert float(out[:, 0].min()) < 0.05 < 0.95 < float(out[:, 0].max())
     assert torch.equal(out[:, :, 0], out[:, :, 1])
 
 
-def test_equaliser_is_a_smooth_curve_within_its_reach() -> None:
+def test_equaliser_is_a_smooth_curve_within_its_range() -> None:
     audio = sound()
     curve = (augment_audio(audio, DICE, only(equaliser_db=9.0)) - audio) * 10 / math.log(10)
     assert float(curve.abs().max()) <= 9.0 + 1e-4
     assert float(curve.abs().max()) > 5.0
-    # The same at all times, different between clips and bands, without jumps.
+    # Constant over time, different between clips and bands, without jumps.
     assert float(curve.std(dim=3).max()) < 1e-4
     assert float(curve[:, 0, :, 0].std(dim=0).min()) > 0.2
     assert float(curve[:, 0, :, 0].diff(dim=1).abs().max()) < 3.0
@@ -218,7 +218,7 @@ def test_masks_reach_both_ends() -> None:
     assert bool(masked[:, 0, -1].any())
 
 
-def test_settings_out_of_range_are_refused() -> None:
+def test_settings_out_of_range_are_rejected() -> None:
     with pytest.raises(InputError, match=r"augment\.brightness = 1:"):
         AugmentConfig(brightness=1.0)
     with pytest.raises(InputError, match="gain-db = -1"):

@@ -1,4 +1,4 @@
-"""The contrastive loss: by hand, by weight, and equal on 1, 2 and 4 real processes."""
+"""The contrastive loss: computed by hand, weighted, and equal on 1, 2 and 4 real processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIGS = {
 
 
 def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
-    """Eight clips of four movies, in double precision's stead plain float32."""
+    """Eight clips of four movies, in float32."""
     generator = torch.Generator().manual_seed(seed)
     video = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
     audio = functional.normalize(torch.randn(NUM_CLIPS, SIZE, generator=generator), dim=1)
@@ -36,7 +36,7 @@ def batch(seed: int = 0) -> tuple[Embeddings, torch.Tensor]:
 
 
 def moments(movie: torch.Tensor) -> ClipOrigins:
-    """Clips of these movies, a second apart, each in a shot of its own."""
+    """Clips of these movies, one second apart, each in its own shot."""
     place = torch.arange(len(movie), device=movie.device)
     return ClipOrigins(movie, movie, place, place * 1_000_000_000)
 
@@ -85,7 +85,7 @@ def test_diagnostics_by_hand() -> None:
     assert float(seen.positive_similarity) == pytest.approx(3 / 4)
     assert float(seen.within_similarity) == pytest.approx(1 / 4)
     assert float(seen.cross_similarity) == 0.0
-    # Video to audio: clip 0 ties with clip 1 (1/2), clip 1 fits none (tie of all: 1/2 of its
+    # Video to audio: clip 0 ties with clip 1 (1/2), clip 1 matches none (tie of all: 1/2 of its
     # movie's two, but clips 0 and 1 both have similarity 0 in its row), 2 and 3 are right.
     # Audio to video: clip 1 finds clip 0 instead; the others are right.
     assert float(seen.within_movie_r1) == pytest.approx(((1 / 2 + 1 / 2 + 2) / 4 + 3 / 4) / 2)
@@ -103,7 +103,7 @@ def test_softmax_mass_by_hand() -> None:
     assert float(mass) == pytest.approx(2 / 5)
 
 
-def test_without_within_movie_negatives_their_figures_are_missing() -> None:
+def test_without_within_movie_negatives_their_metrics_are_missing() -> None:
     embeddings, _ = batch()
     seen = loss(embeddings, torch.arange(NUM_CLIPS)).diagnostics
     assert seen.within_similarity.isnan()
@@ -146,7 +146,7 @@ def test_guards_leave_out_neighbours_of_the_same_source_only() -> None:
         return keep
 
     out = contrastive_loss(embeddings, clips, LossConfig(guard_seconds=2.0))
-    # Starts exactly two seconds apart are far enough; clip 3 is of another film of the group.
+    # Starts exactly two seconds apart are far enough; clip 3 is from another movie of the group.
     expected = without((0, 1), (4, 5), (5, 6))
     assert float(out.loss) == pytest.approx(guarded_loss(embeddings, expected), rel=1e-5)
     assert float(out.diagnostics.guarded_share) == pytest.approx(6 / 24)
@@ -166,7 +166,7 @@ def test_guarded_clips_do_not_repel_each_other() -> None:
     scale = torch.tensor(10.0)
     free = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig())
     guarded = contrastive_loss(Embeddings(video, audio, scale), clips, LossConfig(guard_shots=True))
-    # Clips 0 and 1 have each other's sound: without guard that is a large loss.
+    # Clips 0 and 1 have each other's audio: without guards, the loss is large.
     assert float(free.loss) > 4
     assert float(guarded.loss) < 1
 
@@ -188,7 +188,7 @@ def test_positives_of_the_movie_are_the_formula() -> None:
     assert float(out.loss) == pytest.approx(total / (2 * NUM_CLIPS), rel=1e-5)
 
 
-def test_settings_that_contradict_each_other_are_refused() -> None:
+def test_contradicting_settings_are_rejected() -> None:
     with pytest.raises(InputError, match="no within-movie negatives"):
         LossConfig(positives="movie", within_weight=2.0)
     with pytest.raises(InputError, match="guard-seconds = -1"):
@@ -198,7 +198,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
-    """A model small enough to compare every gradient."""
+    """A model that is small enough to compare every gradient."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
         video, audio = torch.nn.Linear(5, SIZE), torch.nn.Linear(4, SIZE)
@@ -206,13 +206,13 @@ def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
 
 
 def run_towers(part: slice, setting: str) -> tuple[LossOutput, list[torch.Tensor]]:
-    """Loss of this rank's part of the batch, and the gradients it has left on the weights."""
+    """Loss of this rank's part of the batch, and the gradients of the weights."""
     generator = torch.Generator().manual_seed(3)
     pixels = torch.randn(NUM_CLIPS, 5, generator=generator)[part]
     sound = torch.randn(NUM_CLIPS, 4, generator=generator)[part]
     movie = torch.arange(NUM_CLIPS) // 2
     place = torch.arange(NUM_CLIPS)
-    # Neighbours of one shot, and now and then close in time: guards must act alike on all ranks.
+    # Some neighbours share a shot or are close in time: guards must act alike on all ranks.
     columns = (movie, movie, place // 3, place * 1_000_000_000)
     video, audio, log_scale = towers()
     embeddings = Embeddings(

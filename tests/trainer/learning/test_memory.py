@@ -1,4 +1,4 @@
-"""What is computed again is the least that fits; arithmetic and checks of a device."""
+"""Recomputation: as little as fits in memory. Operation counts, and the checks of a device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.models import TwoTowers
 from trainer.recipes import r2plus1d18, small
 
 CPU = torch.device("cpu")
-#: Peaks that `benchmarks/results/gpu.md` has of an H100, GiB, by what is computed again and parts.
+#: Peaks on an H100 (`benchmarks/results/gpu.md`), GiB, by what is recomputed and parts.
 MEASURED = {
     ("nothing", 1): 63.2, ("norms", 1): 39.0, ("segments", 1): 19.6,
     ("nothing", 2): 32.4, ("norms", 2): 20.3,
@@ -54,7 +54,7 @@ def test_the_fastest_setting_that_fits_is_chosen(
     assert f"of {gib:.1f}" in found.line()
 
 
-def test_what_cannot_fit_is_refused_with_the_number_of_parts_that_would(model: TwoTowers) -> None:
+def test_too_large_batches_are_rejected_with_the_number_of_parts_that_fit(model: TwoTowers) -> None:
     with pytest.raises(InputError, match="--accumulate 2"):
         plan(model, 16.0)
     assert plan(model, 16.0, num_parts=2) is not None
@@ -62,12 +62,12 @@ def test_what_cannot_fit_is_refused_with_the_number_of_parts_that_would(model: T
         plan(model, 0.5)
 
 
-def test_there_is_nothing_to_plan_for_small_networks() -> None:
+def test_small_networks_need_no_memory_plan() -> None:
     assert plan_memory(TwoTowers(small().model), small(), CPU, 64, 16) is None
 
 
-def test_arithmetic_is_counted() -> None:
-    # 248 GFLOP a clip, of which the audio tower has 5.
+def test_floating_point_operations_are_counted() -> None:
+    # 248 GFLOP per clip, 5 of them in the audio tower.
     assert flops_per_clip(r2plus1d18().model, 16, 112, 80, 320) == pytest.approx(248e9, rel=1e-3)
     half = flops_per_clip(r2plus1d18().model, 8, 112, 80, 320)
     assert half == pytest.approx(124e9, rel=0.05)
@@ -76,14 +76,14 @@ def test_arithmetic_is_counted() -> None:
 
 def test_right_convolutions_pass_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    # How long the CPU takes says nothing.
+    # The time on the CPU is not meaningful.
     monkeypatch.setattr("trainer.learning.prepare.MAX_SLOWDOWN", math.inf)
     check_convolutions(CPU, said.append)
     assert said == []
 
 
 @pytest.mark.parametrize("fault", [1.1, math.nan])
-def test_wrong_convolutions_are_refused(monkeypatch: pytest.MonkeyPatch, fault: float) -> None:
+def test_wrong_convolutions_are_rejected(monkeypatch: pytest.MonkeyPatch, fault: float) -> None:
     original = torch.nn.functional.conv3d
 
     def wrong(x: torch.Tensor, *arguments: object) -> torch.Tensor:

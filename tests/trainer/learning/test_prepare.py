@@ -1,4 +1,4 @@
-"""A model made ready for training: compiled where that works."""
+"""Preparing a model for training: compiled where that works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.models import build_model
 from trainer.recipes import small
 
 
-def test_where_compiling_fails_training_continues_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_continues_uncompiled_if_compiling_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def compiled(model: Any) -> Any:
@@ -36,6 +36,6 @@ def test_where_compiling_fails_training_continues_without(monkeypatch: pytest.Mo
     assert line.startswith("torch.compile failed (RuntimeError: no compiler); training continues")
 
 
-def test_without_compile_the_model_is_called_as_it_is() -> None:
+def test_without_compile_the_model_is_called_directly() -> None:
     model = build_model(small().model, 0)
     assert wrapped(model, small(), 1, print) is model

@@ -30,7 +30,7 @@ def test_ranks_together_have_no_more_threads_than_cores() -> None:
             assert ranks * processes * threads <= num_cores, (num_cores, ranks)
 
 
-def test_only_what_is_to_be_chosen_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_unset_values_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     given = StreamConfig(num_processes=3, num_threads=5)
     assert given.fitted(64, 1) is given
     chosen = StreamConfig(num_processes=-1).fitted(96, 8)
@@ -40,7 +40,9 @@ def test_only_what_is_to_be_chosen_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
     assert (here.num_processes, here.num_threads) == (1, 1)
 
 
-def test_decoding_on_a_gpu_is_refused_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_on_a_gpu_is_rejected_if_it_cannot_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = StreamConfig(decode="cuda", num_processes=2, frame_size=16)
     with pytest.raises(InputError, match=r"--stream\.num-processes 0"):
         config.check(Recipe())
@@ -57,7 +59,7 @@ def test_decoding_on_a_gpu_takes_all_cores_for_threads() -> None:
 
 @pytest.mark.gpu
 def test_pixels_decoded_on_a_gpu_are_close() -> None:
-    """Smooth frames, as chroma at sharp edges is interpolated differently."""
+    """Smooth frames, because chroma is interpolated differently at sharp edges."""
     pytest.importorskip("torchvision")
     frames = np.zeros((4, 64, 96, 3), dtype=np.uint8)
     ramp = np.linspace(0, 255, 96).astype(np.uint8)

@@ -33,7 +33,7 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
 def decode(
     dataset: Dataset, data: memoryview | dict[str, bytes], *, row: int = 0, size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames cropped at (0, 8) or whole, and the log-mel; rows are of the first shard's clips."""
+    """Frames, cropped at (0, 8) or uncropped, and log-mel of clip `row` of the first shard."""
     location = ClipLocation.take(dataset.clips, np.array([row]))[0]
     if isinstance(data, dict):
         data = memoryview(tar_sample(location.clip_id, data))
@@ -104,7 +104,7 @@ def test_decoder_rejects_clips_that_do_not_match_the_index(dataset: Dataset) -> 
 
 @pytest.mark.parametrize("shape", [(16, 128, 224, 3), (1, 16, 16, 3), (3, 16, 7, 3)])
 def test_strips_are_decoded_into_the_cache(shape: tuple[int, ...]) -> None:
-    """Memory that starts at a multiple of 32 bytes would be written past the cache."""
+    """Writes to a buffer aligned to 32 bytes would bypass the cache."""
     for _ in range(20):
         memory = cacheable_array(shape)
         assert memory.shape == shape

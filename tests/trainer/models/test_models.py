@@ -20,7 +20,7 @@ from trainer.models.video import R2Plus1d18
 
 
 def torchvision_r2plus1d_18_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's r2plus1d_18 without `fc`, written from its definition."""
+    """Names and shapes of torchvision's r2plus1d_18 without `fc`, derived from its definition."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def norm(name: str, width: int) -> None:
@@ -79,7 +79,9 @@ def test_audio_resnet18_has_the_usual_size() -> None:
 
 @pytest.mark.parametrize("num_frames", [4, 8])
 @pytest.mark.parametrize("net", [R2Plus1d18, SmallVideoNet])
-def test_video_towers_give_features(net: type[R2Plus1d18 | SmallVideoNet], num_frames: int) -> None:
+def test_video_towers_return_vectors(
+    net: type[R2Plus1d18 | SmallVideoNet], num_frames: int
+) -> None:
     tower = net().eval()
     with torch.no_grad():
         features_BF = tower(torch.randn(2, 3, num_frames, 32, 32))
@@ -87,7 +89,7 @@ def test_video_towers_give_features(net: type[R2Plus1d18 | SmallVideoNet], num_f
 
 
 @pytest.mark.parametrize("net", [AudioResNet18, SmallAudioNet])
-def test_audio_towers_give_features(net: type[AudioResNet18 | SmallAudioNet]) -> None:
+def test_audio_towers_return_vectors(net: type[AudioResNet18 | SmallAudioNet]) -> None:
     tower = net().eval()
     with torch.no_grad():
         assert tower(torch.randn(2, 1, 40, 64)).shape == (2, tower.num_features)
@@ -110,7 +112,7 @@ def test_scale_is_limited() -> None:
     assert float(model.log_scale.detach().exp()) == pytest.approx(MAX_SCALE)
 
 
-def test_first_weights_depend_on_the_seed_alone() -> None:
+def test_initial_weights_depend_only_on_the_seed() -> None:
     def weights(seed: int) -> torch.Tensor:
         return torch.cat([w.flatten() for w in build_model(ModelConfig(), seed).parameters()])
 
@@ -137,7 +139,7 @@ def test_frame_choice(num_stored: int, num_wanted: int, chosen: list[int]) -> No
     assert frame_choice(num_stored, num_wanted) == chosen
 
 
-def test_video_from_frames_keeps_place_and_range() -> None:
+def test_video_from_frames_keeps_positions_and_range() -> None:
     frames_BTHWC = torch.zeros(2, 4, 8, 8, 3, dtype=torch.uint8)
     frames_BTHWC[1, 2, :4, 4:, 0] = 255
     video = video_from_frames(frames_BTHWC, InputConfig(frame_size=4, num_frames=2))
@@ -185,6 +187,6 @@ def test_model_on_a_gpu_agrees_with_the_cpu() -> None:
     with torch.no_grad():
         host = model(video_from_frames(frames, config), audio)
         device = model.cuda()(video_from_frames(frames.cuda(), config), audio.cuda())
-    # The GPU resizes in float, the CPU in bytes.
+    # The GPU resizes floats, the CPU bytes.
     torch.testing.assert_close(device.video.cpu(), host.video, atol=0.02, rtol=0)
     torch.testing.assert_close(device.audio.cpu(), host.audio, atol=5e-3, rtol=0)

@@ -1,4 +1,4 @@
-"""R(2+1)D on 2D convolutions: equal to the 3D network, whatever is fused, padded or recomputed."""
+"""R(2+1)D on 2D convolutions: equal to the 3D network, also if fused, padded or recomputed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trainer.models.video import (
     _stem_squares,
 )
 
-#: Of gradients, by norm, in float64; sums are in another order.
+#: Relative error of gradients (norm) in float64; the summation order differs.
 TOLERANCE = 1e-10
 
 
 def in_three_dimensions(net: R2Plus1d18, video_BCTHW: torch.Tensor) -> torch.Tensor:
-    """The same network as torchvision writes it: modules one after the other, in three axes."""
+    """The same network as in torchvision: 3D convolutions, one module after the other."""
     x = net.stem(video_BCTHW)
     for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
         for block in layer:
@@ -74,7 +74,7 @@ def test_it_is_the_three_dimensional_network(
     found_net.recompute = recompute
     with forced(ops) if ops else nullcontext():
         found = learnt(found_net, found_net)
-    # Sums over parts of the batch are in float32.
+    # Sums over parts of the batch are accumulated in float32.
     tolerance = 1e-6 if recompute == "segments" and ops else TOLERANCE
     assert max(errors(found, expected)) < tolerance
 
@@ -96,7 +96,7 @@ def test_the_stem_over_squares_is_the_stem(net: R2Plus1d18, size: tuple[int, int
     assert not found[:, 45:].any()
 
 
-def test_wide_tower_with_published_weights_gives_their_features(net: R2Plus1d18) -> None:
+def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d18) -> None:
     weights = net.float().state_dict() | {"fc.weight": torch.zeros(400, 512)}
     narrow, wide = R2Plus1d18(), R2Plus1d18(lanes=16)
     load_torchvision(narrow, weights)
@@ -113,7 +113,7 @@ def test_wide_tower_with_published_weights_gives_their_features(net: R2Plus1d18)
 
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
-def test_weights_of_another_network_are_refused(change: str) -> None:
+def test_weights_of_another_network_are_rejected(change: str) -> None:
     weights = R2Plus1d18().state_dict()
     if change == "missing":
         del weights["stem.0.weight"]

@@ -1,4 +1,4 @@
-"""Single properties of the batch plan, each on a dataset that shows it."""
+"""Individual properties of the batch plan, each on a dataset that shows it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_ranks_share_the_same_global_batches(world_size: int) -> None:
         assert (np.concatenate(parts) == plan.clips[step]).all()
 
 
-def test_ranks_that_cannot_share_equally_are_refused() -> None:
+def test_ranks_that_cannot_share_equally_are_rejected() -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=2)
     with pytest.raises(PolicyError, match="set it to a multiple of 3"):
         policy.movies_per_rank(3)
@@ -129,7 +129,7 @@ def test_held_out_movies_are_the_complement_of_training() -> None:
     assert set(filtered.row.tolist()) <= set(out.row.tolist())
 
 
-def test_too_few_movies_are_refused_with_counts_and_advice() -> None:
+def test_too_few_movies_are_rejected_with_counts_and_advice() -> None:
     policy = BatchPolicy(movies_per_batch=3, clips_per_movie=8)
     index = index_of(clips_table([8, 20, 7, 5]), policy)
     with pytest.raises(PolicyError, match=r"needs 3 movies with 8 clips each, but only 2 of 4"):
@@ -138,13 +138,13 @@ def test_too_few_movies_are_refused_with_counts_and_advice() -> None:
         plan_epoch(index, policy, 0, 0)
 
 
-def test_a_filter_that_keeps_nothing_is_refused() -> None:
+def test_a_filter_that_keeps_nothing_is_rejected() -> None:
     policy = BatchPolicy(where="start_ns < 0")
     with pytest.raises(PolicyError, match="none of the 16 clips of 2 movies is eligible"):
         index_of(clips_table([8, 8]), policy)
 
 
-def test_an_unsorted_index_is_refused() -> None:
+def test_an_unsorted_index_is_rejected() -> None:
     table = clips_table([4, 4]).take([4, 0, 5, 1])
     with pytest.raises(FormatError, match="not sorted"):
         index_of(pa.concat_tables([table, table]), BatchPolicy())

@@ -1,4 +1,4 @@
-"""The share of negatives that the guards of the loss remove, known from the plan."""
+"""The share of negatives that the guards of the loss remove, computed from the plan."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_without_guards_or_pairs_nothing_is_guarded(dataset: Dataset) -> None:
         assert stream.guarded_share(100.0, guard_shots=True) == 0.0
 
 
-def test_guards_that_remove_every_negative_are_refused(dataset: Dataset) -> None:
+def test_guards_that_remove_every_negative_are_rejected(dataset: Dataset) -> None:
     one_movie = dataclasses.replace(POLICY, movies_per_batch=1, schedule_keeps="movies")
     later = dataclasses.replace(one_movie, clips_per_movie=1, schedule="9:4")
     for policy in (one_movie, later):

@@ -66,7 +66,7 @@ def test_every_plan_keeps_its_guarantees(
     k=st.integers(1, 6),
     epoch=st.integers(0, 9),
 )
-def test_as_few_clips_are_left_as_movies_allow(
+def test_as_few_clips_as_possible_are_left_over(
     movies: list[int], m: int, k: int, epoch: int
 ) -> None:
     """One shard per movie, no gaps: the number of steps is the largest that any plan can have."""
@@ -89,7 +89,7 @@ def test_as_few_clips_are_left_as_movies_allow(
     assert plan.capped_groups == tuple(f"m{i:04d}" for i in np.flatnonzero(chunks > best))
 
 
-def test_a_million_clips_plan_in_seconds() -> None:
+def test_a_million_clips_are_planned_in_seconds() -> None:
     """Checks how the time grows, not the exact figure (see benchmarks)."""
     movies, per_movie = 500, 2000
     number = np.arange(movies * per_movie)

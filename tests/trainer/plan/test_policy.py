@@ -125,7 +125,7 @@ def test_filter_errors_give_the_position(text: str, position: int, message: str)
     assert f"at character {position} of" in str(caught.value)
 
 
-def test_filter_rejects_what_would_exhaust_the_parser() -> None:
+def test_filter_rejects_input_that_would_exhaust_the_parser() -> None:
     with pytest.raises(InputError, match="characters"):
         matching_rows(TABLE, "motion > 1 and " * 1000 + "good")
     with pytest.raises(InputError):

@@ -31,7 +31,7 @@ def test_state_survives_json_and_names_each_difference() -> None:
         PlanState.from_json({"epoch": 1})
 
 
-def test_on_a_grown_dataset_the_next_epoch_begins() -> None:
+def test_a_grown_dataset_starts_with_the_next_epoch() -> None:
     state = PlanState(epoch=3, step=7, seed=1, index_fingerprint="abc", policy=BatchPolicy())
     assert state.on_appended("abc") == state
     grown = state.on_appended("abd")

@@ -75,7 +75,7 @@ def test_phases_keep_the_batch_or_the_movies() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["4", "4:x", "4:0", "5:2 4:1", "4:2 4:1", "4:3", "-1:2"])
-def test_impossible_schedules_are_refused(schedule: str) -> None:
+def test_impossible_schedules_are_rejected(schedule: str) -> None:
     with pytest.raises(InputError, match="schedule"):
         dataclasses.replace(POLICY, schedule=schedule)
 
@@ -88,7 +88,7 @@ def test_batches_follow_the_schedule_from_any_start(dataset: Dataset, keeps: str
     assert [shape(batch) for batch in straight[:4]] == [(8, 1)] * 4
     assert [shape(batch)[1] for batch in straight[4:9]] == [2] * 5
     assert [shape(batch) for batch in straight[9:]] == [last] * 11
-    # A change begins an epoch.
+    # A phase change starts an epoch.
     assert [(b.epoch, b.step) for b in straight[:5]] == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
     place, found = (0, 0, 0), list[Batch]()
     for num, processes in ((3, 0), (1, 1), (2, 0), (3, 1), (11, 0)):
@@ -100,13 +100,13 @@ def test_batches_follow_the_schedule_from_any_start(dataset: Dataset, keeps: str
         assert torch.equal(one.frames, other.frames)
 
 
-def test_an_impossible_later_phase_is_refused_at_once(dataset: Dataset) -> None:
+def test_an_impossible_later_phase_is_rejected_immediately(dataset: Dataset) -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=4, schedule="100:1")
     with pytest.raises(PolicyError, match="needs 16 movies"):
         read(dataset, 1, policy)
 
 
-def test_training_follows_it_and_resumes(
+def test_training_follows_the_schedule_and_resumes(
     dataset: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     policy = BatchPolicy(movies_per_batch=4, clips_per_movie=1, schedule="3:2 6:4")

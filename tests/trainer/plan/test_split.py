@@ -38,7 +38,7 @@ def test_heldout_always_has_a_movie() -> None:
 
 
 def sides(dataset: Dataset, column: str, policy: BatchPolicy) -> tuple[set[str], set[str]]:
-    """Values of a column of the clips that train, and of those that are held out."""
+    """Values of a column for the training clips, and for the held-out clips."""
     train, out = (
         ClipIndex.from_dataset(dataset, dataclasses.replace(policy, split=side)).row
         for side in ("train", "heldout")
@@ -48,7 +48,7 @@ def sides(dataset: Dataset, column: str, policy: BatchPolicy) -> tuple[set[str],
 
 
 @pytest.mark.parametrize("group_by", ["movie_id", "group"])
-def test_no_episode_of_a_held_out_show_is_trained_on(
+def test_no_episode_of_a_held_out_show_is_used_for_training(
     make_toy_dataset: MakeDataset, tmp_path: Path, group_by: Literal["movie_id", "group"]
 ) -> None:
     dataset = make_toy_dataset(str(tmp_path), num_movies=24, clips_per_movie=1, movies_per_group=3)
@@ -136,13 +136,13 @@ def test_a_copy_is_used_where_the_first_one_is_filtered_out(plain: Dataset) -> N
 
 
 @pytest.mark.parametrize("text", ["", "toy", "unknown", "0123456789ABCDEF"])
-def test_texts_that_are_no_fingerprints_make_no_copies(plain: Dataset, text: str) -> None:
+def test_invalid_fingerprints_do_not_make_copies(plain: Dataset, text: str) -> None:
     ids = plain.movies["movie_id"].to_pylist()
     index = ClipIndex.from_dataset(with_sources(plain, dict.fromkeys(ids, text)), BatchPolicy())
     assert index.copies == ()
 
 
-def test_the_same_fingerprint_with_another_length_is_no_copy(plain: Dataset) -> None:
+def test_the_same_fingerprint_with_another_length_is_not_a_copy(plain: Dataset) -> None:
     dataset = with_sources(plain, {"movie-003": SAME, "movie-011": SAME})
     lengths = dataset.movies["duration_ns"].to_pylist()
     lengths[11] += 1

@@ -1,4 +1,4 @@
-"""How well data keeps up, told truthfully: for all ranks, and for the stretch that is meant."""
+"""Whether data keeps up with training: reported for all ranks, and for the right interval."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 LOAD = Load(1e9, float("nan"), ALONE.device)
 
-#: What the second rank waits for each batch, seconds; a step takes a tenth of it.
+#: How long the second rank waits for each batch, seconds; a step takes a tenth of it.
 SLOW_SECONDS = 0.4
 
 
 def result_of(stream: ClipStream, config: TrainConfig) -> StepResult:
-    """The next batch, as if a model had seen it."""
+    """The next batch, as if a model had processed it."""
     batch = next(stream)
     vectors = torch.nn.functional.normalize(torch.randn(len(batch.clip), 4), dim=1)
     embeddings = Embeddings(vectors, vectors, torch.tensor(10.0))
@@ -47,7 +47,7 @@ def result_of(stream: ClipStream, config: TrainConfig) -> StepResult:
     return StepResult(output.loss, output.diagnostics, one, one, 0.1, batch, Readback(one))
 
 
-def test_what_loaders_did_during_a_test_is_not_counted_in(
+def test_loader_work_during_an_evaluation_is_not_counted(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     stream_config = dataclasses.replace(tiny_config.stream, num_threads=1, prefetch_batches=1)
@@ -67,7 +67,7 @@ def test_what_loaders_did_during_a_test_is_not_counted_in(
     assert values["data/wait_fraction"] == 0.0
 
 
-def test_bad_clips_are_written_down_by_reason(
+def test_bad_clips_are_logged_by_reason(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     stats = dataclasses.replace(StreamStats.none(), bad_clips={"checksum": 2, "format": 3})
@@ -80,7 +80,7 @@ def test_bad_clips_are_written_down_by_reason(
     assert set(metrics) <= set(line)
 
 
-def test_the_rank_that_waits_most_is_the_one_that_is_shown(
+def test_the_rank_that_waits_longest_is_shown(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=6, log_every=3)
@@ -95,13 +95,13 @@ def test_the_rank_that_waits_most_is_the_one_that_is_shown(
     assert found["data/wait_fraction"] == 0.75
     assert found["data/decode_occupancy"] == 0.25
     assert found["data/queue_batches"] == 0.0
-    # Doubles: bytes of a long run do not fit the 24 bits of a float32.
+    # Doubles: the byte count of a long run does not fit the 24 bits of a float32.
     assert found["data/read_bytes"] == 2 * 10**14 + 1
     assert found["data/bad_clips_format"] == 7.0
 
 
 def one_rank(uri: str, run: str, config: str) -> None:
-    """A process of the test above: trains, and writes what both ranks' figures make together."""
+    """A process of the test above: trains, and writes the combined metrics of both ranks."""
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     if rank == 1:

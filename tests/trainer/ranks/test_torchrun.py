@@ -1,4 +1,4 @@
-"""The command that `docs/operations.md` gives for several GPUs, run as it stands."""
+"""The command that `docs/operations.md` shows for several GPUs, run unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL = (
 
 
 def documented(data: str, run: Path) -> list[str]:
-    """The command's words behind `torchrun`, for this dataset and folder."""
+    """The command's arguments after `torchrun`, for this dataset and folder."""
     found = re.search(r"`torchrun (.*?)`", OPERATIONS.read_text())
     assert found is not None
     words = shlex.split(found[1])

@@ -1,4 +1,4 @@
-"""The host does not wait for the step that it has queued, and ranks stop together all the same."""
+"""The host does not wait for the step that it has queued, yet all ranks stop together."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from trainer.run.config_file import config_from_json, config_to_json
 from trainer.run.metric_log import read_metrics
 from trainer.train import train
 
-#: Operations whose result the host must know before it can go on.
+#: Operations whose result the host needs before it can continue.
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "linalg_inv", "equal.")
 
 
 class Waits(TorchDispatchMode):
-    """Notes operations that would wait for a device."""
+    """Records operations that would wait for a device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Waits(TorchDispatchMode):
 
 
 def everything_on(config: TrainConfig) -> TrainConfig:
-    """Few steps, with every augmentation, and fewer frames than are stored."""
+    """A few steps, with every augmentation, and fewer frames than are stored."""
     inputs = dataclasses.replace(config.model.inputs, num_frames=3)
     augment = AugmentConfig(crop_area=0.5, saturation=0.2, hue=0.1, grayscale=0.2, equaliser_db=3.0)
     return dataclasses.replace(
@@ -63,7 +63,7 @@ def everything_on(config: TrainConfig) -> TrainConfig:
 def around_learning(
     monkeypatch: pytest.MonkeyPatch, context: Callable[[], Any], first_step: int
 ) -> None:
-    """Have every step from `first_step` on learned within a context."""
+    """Run every step from `first_step` on within a context."""
     original = train_module.learn
 
     def learn(*arguments: Any) -> Any:
@@ -101,7 +101,7 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 ) -> None:
     @contextmanager
     def watched() -> Iterator[None]:
-        # Torch calls its own check a prototype, in a warning that is no fault of the step's.
+        # Torch warns that its own check is a prototype; the step does not cause that warning.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*prototype feature")
             torch.cuda.set_sync_debug_mode("error")
@@ -110,7 +110,7 @@ def test_a_step_on_a_gpu_waits_for_nothing(
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
-    # The first steps also load kernels and make the optimizer's memory.
+    # The first steps also load kernels and allocate the optimizer's state.
     around_learning(monkeypatch, watched, 2)
     config = everything_on(tiny_config)
     stream = dataclasses.replace(config.stream, pin_memory=True)
@@ -118,7 +118,7 @@ def test_a_step_on_a_gpu_waits_for_nothing(
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_a_readback_is_what_the_number_was(device: str) -> None:
+def test_a_readback_returns_the_value_at_its_request(device: str) -> None:
     number = torch.full((), 2.5, device=device)
     kept = Readback(number * 2)
     number.add_(1)
@@ -133,7 +133,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(
     words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
     assert [rank.wait(timeout=120) for rank in start_ranks(words, 2)] == [0, 0]
     assert read_metrics(tmp_path) == []
-    # Told during the third step, agreed on during the fourth.
+    # Signaled during the third step, agreed on during the fourth.
     assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 4
 
 

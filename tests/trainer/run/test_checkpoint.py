@@ -1,4 +1,4 @@
-"""Checkpoints and the log of metrics: whole or absent, bounded in number, refused by name."""
+"""Checkpoints and the metrics log: complete or absent, limited in number, rejected by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def state(step: int) -> Checkpoint:
     )
 
 
-def test_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_loaded(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, state(7), keep=2)
     assert path.name == "step-00000007.pt"
     found = load_checkpoint(path)
@@ -41,7 +41,7 @@ def test_saved_is_loaded(tmp_path: Path) -> None:
     assert torch.equal(found.rng, state(7).rng)
 
 
-def test_newest_are_kept_and_used(tmp_path: Path) -> None:
+def test_the_newest_checkpoints_are_kept_and_used(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
     for step in (5, 90, 100):
         save_checkpoint(tmp_path, state(step), keep=2)
@@ -55,9 +55,7 @@ def test_newest_are_kept_and_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_weights_that_are_not_finite_are_neither_written_nor_read(
-    value: float, tmp_path: Path
-) -> None:
+def test_non_finite_weights_are_neither_written_nor_read(value: float, tmp_path: Path) -> None:
     poisoned = dataclasses.replace(state(2), model={"weight": torch.tensor([1.0, value])})
     with pytest.raises(InputError, match=r"step 2 of .*: weight is NaN or infinite"):
         save_checkpoint(tmp_path, poisoned, keep=2)
@@ -69,14 +67,14 @@ def test_weights_that_are_not_finite_are_neither_written_nor_read(
         newest_checkpoint(tmp_path)
 
 
-def test_damaged_checkpoint_is_refused_with_advice(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_rejected_with_advice(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, state(1), keep=2)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"step-00000001\.pt cannot be read .* delete it"):
         newest_checkpoint(tmp_path)
 
 
-def test_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_that_runs_code_is_rejected(tmp_path: Path) -> None:
     class Malicious:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path(tmp_path / "owned").write_text, ("x",))
@@ -89,7 +87,7 @@ def test_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text(path, "old")
 
@@ -104,7 +102,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_metrics_leave_out_what_is_no_number(tmp_path: Path) -> None:
+def test_metrics_omit_values_that_are_not_numbers(tmp_path: Path) -> None:
     with MetricLog(tmp_path, 0, tensorboard=False) as log:
         log.write(1, 0, {"train/loss": 2.5, "train/within_movie_r1": float("nan")})
     assert read_metrics(tmp_path) == [{"step": 1, "epoch": 0, "train/loss": 2.5}]
@@ -124,7 +122,7 @@ def test_metrics_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     assert [(line["step"], line["train/loss"]) for line in lines] == [(10, 1), (20, 1), (30, 0.5)]
 
 
-def test_tensorboard_gets_the_same_figures(tmp_path: Path) -> None:
+def test_tensorboard_gets_the_same_values(tmp_path: Path) -> None:
     with MetricLog(tmp_path, 0, tensorboard=True) as log:
         log.write(3, 0, {"train/loss": 0.25})
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

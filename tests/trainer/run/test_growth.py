@@ -1,4 +1,4 @@
-"""Going on with a dataset that has grown, on request only."""
+"""Resuming with a dataset that has grown, only on request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stopped(
     return uri, run, config
 
 
-def test_a_grown_dataset_is_taken_up_with_the_next_epoch(
+def test_a_grown_dataset_is_used_from_the_next_epoch(
     stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset
 ) -> None:
     uri, run, config = stopped
@@ -65,7 +65,7 @@ def test_a_grown_epoch_has_old_and_new_clips(
     assert used & old
 
 
-def test_what_was_not_only_appended_to_is_refused(
+def test_datasets_with_other_changes_than_appended_movies_are_rejected(
     stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     _, run, config = stopped
@@ -83,18 +83,18 @@ def test_what_was_not_only_appended_to_is_refused(
         train(other.storage.uri, run, accepting)
 
 
-def test_movies_that_were_made_anew_are_refused_though_none_is_missing(
+def test_reprocessed_movies_are_rejected_though_none_is_missing(
     stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     _, run, config = stopped
-    # Another side ratio changes every clip's bytes, and neither recipe, ids nor counts.
+    # Another aspect ratio changes every clip's bytes, but not the recipe, ids or counts.
     again = make_toy_dataset(str(tmp_path / "again"), num_movies=12, clips_per_movie=16, width=64)
     accepting = dataclasses.replace(config, allow_appended_data=True)
     with pytest.raises(InputError, match=r"clips have changed: movie-000, .* and 5 more"):
         train(again.storage.uri, run, accepting)
 
 
-def test_without_the_list_of_movies_nothing_is_taken_for_grown(
+def test_without_the_list_of_movies_no_dataset_counts_as_grown(
     stopped: tuple[str, Path, TrainConfig], make_toy_dataset: MakeDataset
 ) -> None:
     uri, run, config = stopped
@@ -104,7 +104,7 @@ def test_without_the_list_of_movies_nothing_is_taken_for_grown(
         train(uri, run, dataclasses.replace(config, allow_appended_data=True))
 
 
-def test_digests_tell_order_ids_sizes_and_checksums_apart(
+def test_digests_depend_on_order_ids_sizes_and_checksums(
     make_toy_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     clips = make_toy_dataset(str(tmp_path / "data"), num_movies=2, clips_per_movie=4).clips

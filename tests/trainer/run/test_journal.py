@@ -1,4 +1,4 @@
-"""What a run says about its data: shares of time, and which stage limits."""
+"""What a run reports about its data: shares of time, and the bottleneck."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_busier_stage_is_the_bottleneck(busy: Occupancy, bottleneck: str) ->
     assert busy.bottleneck == bottleneck
 
 
-def test_every_line_says_it(
+def test_every_line_names_the_bottleneck(
     toy_data: Dataset,
     tiny_config: TrainConfig,
     tmp_path: Path,

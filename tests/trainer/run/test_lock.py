@@ -1,4 +1,4 @@
-"""Two launches in one run folder, and what a refused one leaves behind."""
+"""Two launches in one run folder, and what a rejected launch leaves behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with lock_run(Path(sys.argv[1]), World(0, 1, torch.device("cpu"))):
 """
 
 
-def test_a_second_launch_is_refused_until_the_first_has_ended(
+def test_a_second_launch_is_rejected_until_the_first_has_ended(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -62,7 +62,7 @@ def test_one_process_cannot_train_twice_in_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_into_which_nothing_was_written_is_removed(tmp_path: Path) -> None:
+def test_an_empty_run_folder_is_removed(tmp_path: Path) -> None:
     with lock_run(tmp_path / "new", ALONE):
         pass
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""What a user is told when a run cannot begin, cannot write, or is interrupted."""
+"""What a user sees when a run cannot start, cannot write, or is interrupted."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trainer.run.metric_log import read_metrics
 from trainer.stream.stream import ClipStream
 from trainer.train import train
 
-#: Less than a checkpoint of `tiny_config`, and more than a batch, whose memory counts as a file.
+#: Less than a checkpoint of `tiny_config`, but more than a batch: its memory counts as a file.
 MAX_FILE_BYTES = 300_000
 
 
 @pytest.mark.parametrize("num_processes", [0, 1])
-def test_a_cache_folder_that_cannot_be_is_refused_by_name(
+def test_an_impossible_cache_folder_is_rejected_by_name(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path, num_processes: int
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -44,7 +44,7 @@ def test_a_cache_folder_that_cannot_be_is_refused_by_name(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_run_folder_that_cannot_be_is_refused_by_name(
+def test_an_impossible_run_folder_is_rejected_by_name(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -52,7 +52,7 @@ def test_a_run_folder_that_cannot_be_is_refused_by_name(
         train(toy_data.storage.uri, tmp_path / "file" / "run", tiny_config)
 
 
-def test_a_policy_that_is_changed_and_impossible_is_told_as_changed(
+def test_a_changed_and_impossible_policy_is_reported_as_changed(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2))
@@ -64,7 +64,7 @@ def test_a_policy_that_is_changed_and_impossible_is_told_as_changed(
 
 
 def arguments(dataset: Dataset, run: Path, config: TrainConfig, max_file_bytes: int) -> list[str]:
-    """This file itself is run as a script: it trains as the command does."""
+    """This file itself is run as a script that trains like the command."""
     values = (
         dataset.storage.uri,
         str(run),
@@ -75,7 +75,7 @@ def arguments(dataset: Dataset, run: Path, config: TrainConfig, max_file_bytes: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
-def test_a_disk_that_is_full_is_named_and_the_run_goes_on_later(
+def test_a_full_disk_is_named_and_the_run_resumes_later(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     policy = dataclasses.replace(tiny_config.policy, clips_per_movie=2)
@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_is_named_and_the_run_goes_on_later(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a batch's memory counts as a file there")
-def test_memory_that_cannot_be_had_is_named(
+def test_unavailable_memory_is_named(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     done = subprocess.run(
@@ -112,7 +112,7 @@ def test_memory_that_cannot_be_had_is_named(
     assert "Traceback" not in done.stderr
 
 
-def test_phases_that_are_never_reached_are_told(
+def test_phases_that_are_never_reached_are_reported(
     toy_data: Dataset,
     tiny_config: TrainConfig,
     tmp_path: Path,
@@ -124,7 +124,7 @@ def test_phases_that_are_never_reached_are_told(
     assert told == ["policy.schedule: the phases from step 2, 50 on are never reached in 2 steps"]
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_prints_how_to_resume(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=100_000, log_every=1)
@@ -143,7 +143,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert told == "interrupted; run the same command again to resume\n"
 
 
-def test_sigterm_has_an_exit_code_of_its_own_so_that_schedulers_requeue(
+def test_sigterm_has_its_own_exit_code_so_that_schedulers_requeue(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(tiny_config, steps=100_000, log_every=1)
@@ -168,7 +168,7 @@ def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
     torch.set_num_threads(1)
-    # A flag for every setting would say nothing more.
+    # A flag for every setting would add nothing to these tests.
     command._train_settings = lambda *_: config_from_json(TrainConfig, json.loads(config), "")
     return command.main(["train", "--data", uri, "--run", run])
 

@@ -25,7 +25,7 @@ NUM_STEPS = 12
 
 
 def write_rotten(make_toy_dataset: MakeDataset, uri: str) -> None:
-    """Movies with every ninth clip damaged in storage."""
+    """Movies in which every ninth clip is damaged in storage."""
     dataset = make_toy_dataset(uri, num_movies=4, clips_per_movie=18, shard_bytes=40_000)
     storage = Storage(uri)
     for shard in sorted(set(dataset.clips["shard"].to_pylist())):

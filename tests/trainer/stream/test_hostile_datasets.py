@@ -1,4 +1,4 @@
-"""Datasets from strangers: training refuses them with one clear error, at once."""
+"""Untrusted datasets: training rejects them immediately with one clear error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dataset(make_toy_dataset: MakeDataset, tmp_path: Path) -> Dataset:
         ("shard", "shards/../../outside/x-00000.tar"),
     ],
 )
-def test_impossible_values_are_refused(
+def test_impossible_values_are_rejected(
     dataset: Dataset, column: str, value: float | str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri = spoil_index(dataset, column, value)
@@ -49,14 +49,14 @@ def test_impossible_values_are_refused(
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_filter_on_numbers_that_are_not_finite_is_refused(dataset: Dataset, value: float) -> None:
+def test_a_filter_on_non_finite_numbers_is_rejected(dataset: Dataset, value: float) -> None:
     uri = spoil_index(dataset, "motion", value)
     policy = BatchPolicy(where="motion > 0 or motion <= 0")
     with pytest.raises(FormatError, match=r"row 11 .*motion is .*a finite number"):
         open_for_training(uri, policy)
 
 
-def test_an_index_that_is_a_named_pipe_is_refused_at_once(dataset: Dataset) -> None:
+def test_an_index_that_is_a_named_pipe_is_rejected_immediately(dataset: Dataset) -> None:
     path = dataset.storage.local_path(layout.CLIPS_PARQUET)
     path.unlink()
     os.mkfifo(path)

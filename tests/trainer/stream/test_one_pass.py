@@ -39,7 +39,7 @@ def test_read_all_returns_rows_in_order(dataset: Dataset) -> None:
     assert list(read_all(dataset, [], CONFIG)) == []
 
 
-def test_read_all_leaves_out_bad_clips(dataset: Dataset) -> None:
+def test_read_all_skips_bad_clips(dataset: Dataset) -> None:
     rows = clip_rows(dataset.clips)
     for row in (rows[number] for number in (2, 9, 10, 11)):
         path = dataset.storage.local_path(row.shard)

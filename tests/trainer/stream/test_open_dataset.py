@@ -64,7 +64,7 @@ def test_an_unknown_column_is_reported(make_toy_dataset: MakeDataset, tmp_path: 
         ClipIndex.from_dataset(open_for_training(str(tmp_path), policy), policy)
 
 
-def test_corrupt_indexes_are_refused(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_corrupt_indexes_are_rejected(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:
     make_toy_dataset(str(tmp_path), num_movies=2)
     path = tmp_path / CLIPS_PARQUET
     data = path.read_bytes()
@@ -72,7 +72,7 @@ def test_corrupt_indexes_are_refused(make_toy_dataset: MakeDataset, tmp_path: Pa
     with pytest.raises(FormatError, match="not readable Parquet"):
         open_for_training(str(tmp_path), POLICY)
     path.unlink()
-    # As `open_dataset` does: the index is named.
+    # The message names the index, as in `open_dataset`.
     for opened in (open_dataset, lambda uri: open_for_training(uri, POLICY)):
         with pytest.raises(Exception, match=r"clips\.parquet.*does not exist"):
             opened(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The guarantee of the stream, end to end: one list of global batches, however it is read.
+"""The guarantee of the stream, end to end: one list of global batches for every way of reading.
 
 World sizes, loader workers, restarts at random steps with another world size each time: the
 hashes of the global batches are equal.
@@ -102,7 +102,7 @@ def test_larger_world_sizes_with_more_processes(
     assert read(dataset, world_size, num_processes, (0, 0), NUM_STEPS)[0] == straight
 
 
-def test_stopped_at_random_steps_with_other_world_sizes(
+def test_stops_at_random_steps_with_other_world_sizes(
     dataset: Dataset, straight: list[str]
 ) -> None:
     generator = random.Random(11)
@@ -163,7 +163,7 @@ with ClipStream(data, policy, config, seed=3, rank=rank, world_size=size,
 def launch(
     dataset: Dataset, out: Path, world_size: int, num_processes: int, num_steps: int
 ) -> list[int]:
-    """Start ranks, kill all of them with SIGKILL after so many steps; their exit codes."""
+    """Start ranks, kill all with SIGKILL after this many steps, and return their exit codes."""
     before = num_lines(out)
     arguments = [dataset.storage.uri, str(out), json.dumps(POLICY.to_json()), str(num_processes)]
     words = ["-c", _RANK, *arguments, "0.05"]
@@ -181,18 +181,18 @@ def num_lines(out: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def kill_and_go_on(
+def kill_and_resume(
     dataset: Dataset, folder: Path, launches: list[tuple[int, int, int]]
 ) -> list[str]:
-    """Hashes of the global batches over launches of (world size, loader workers, steps), each
-    killed and gone on from by the next."""
+    """Hashes of the global batches over launches of (world size, loader workers, steps). Each
+    launch is killed, and the next one resumes from there."""
     for world_size, num_processes, num_steps in launches:
         codes = launch(dataset, folder, world_size, num_processes, num_steps)
         assert codes == [-signal.SIGKILL] * world_size
     seen: dict[tuple[int, int], str] = {}
     for line in (folder / "hashes").read_text().splitlines():
         epoch, step, found = line.split()
-        # A step after the last saved state may be repeated: it must be the same.
+        # Steps after the last saved state may be repeated, and must then be the same.
         assert seen.setdefault((int(epoch), int(step)), found) == found
     assert np.all(np.diff([epoch for epoch, _ in sorted(seen)]) >= 0)
     return [seen[place] for place in sorted(seen)]
@@ -201,7 +201,7 @@ def kill_and_go_on(
 def test_killed_ranks_resume_with_another_world_size(
     dataset: Dataset, straight: list[str], tmp_path: Path
 ) -> None:
-    found = kill_and_go_on(dataset, tmp_path, [(1, 0, 2), (2, 1, 3)])
+    found = kill_and_resume(dataset, tmp_path, [(1, 0, 2), (2, 1, 3)])
     assert len(found) >= 4
     num = min(len(found), NUM_STEPS)
     assert found[:num] == straight[:num]
@@ -209,18 +209,18 @@ def test_killed_ranks_resume_with_another_world_size(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_ten_random_steps_with_another_world_size_each_time(
+def test_kills_at_ten_random_steps_with_another_world_size_each_time(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     generator = random.Random(18)
     launches: list[tuple[int, int, int]] = []
     for _ in range(10):
         world_sizes = [size for size in (1, 2, 4, 8) if not launches or size != launches[-1][0]]
-        # A rank has its own loader workers: no more than eight of them at once.
+        # Every rank has its own loader workers: at most eight at once.
         world_size = generator.choice(world_sizes)
         processes = generator.choice([n for n in (0, 1, 4) if n * world_size <= 8])
         launches.append((world_size, processes, generator.randint(1, 4)))
     assert {size for size, _, _ in launches} == {1, 2, 4, 8}
-    found = kill_and_go_on(dataset, tmp_path, launches)
+    found = kill_and_resume(dataset, tmp_path, launches)
     assert len(found) >= 10
     assert found == read(dataset, 1, 0, (0, 0), len(found))[0]

@@ -73,7 +73,7 @@ def test_threads_and_prefetch_change_nothing(dataset: Dataset, config: StreamCon
     assert_equal(batches(dataset, 25), batches(dataset, 25, config=config))
 
 
-def test_a_stream_started_in_the_middle_continues_alike(
+def test_a_stream_started_in_the_middle_yields_the_same_batches(
     dataset: Dataset,
 ) -> None:
     straight = batches(dataset, 24)
@@ -97,7 +97,7 @@ def test_state_names_the_next_batch(dataset: Dataset) -> None:
     assert (after.epoch, after.step) == (1, 0)
 
 
-def test_ranks_together_give_the_global_batch(dataset: Dataset) -> None:
+def test_ranks_together_yield_the_global_batch(dataset: Dataset) -> None:
     whole = batches(dataset, 12)
     parts = [batches(dataset, 12, rank=rank, world_size=2) for rank in range(2)]
     for batch, *shares in zip(whole, *parts, strict=True):
@@ -106,7 +106,7 @@ def test_ranks_together_give_the_global_batch(dataset: Dataset) -> None:
             assert torch.equal(getattr(batch, name), joined)
 
 
-def test_impossible_arguments_are_refused(dataset: Dataset) -> None:
+def test_impossible_arguments_are_rejected(dataset: Dataset) -> None:
     with pytest.raises(PolicyError, match="set it to a multiple of"):
         batches(dataset, 1, rank=0, world_size=3)
     with pytest.raises(InputError, match="short side of 32 pixels"):
@@ -143,7 +143,7 @@ def test_ctrl_c_while_waiting_ends_the_threads(
         next(stream)
 
 
-def test_stats_count_what_was_done(dataset: Dataset) -> None:
+def test_stats_count_reads_and_clips(dataset: Dataset) -> None:
     with ClipStream(dataset, POLICY, CONFIG, seed=5) as stream:
         for _ in range(3):
             next(stream)

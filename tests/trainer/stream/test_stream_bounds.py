@@ -1,4 +1,4 @@
-"""Bounds on the stream's memory and on its log."""
+"""Limits of the stream's memory and of its log."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_loop_runs_in_the_memory_of_its_prefetched_batches(
             while stream.stats().queue_depth < 2:
                 time.sleep(0.001)
     assert batch is not None
-    # Two prefetched, one used by the loop, and one started while it still is.
+    # Two prefetched, one in use by the loop, and one started meanwhile.
     assert len(created) <= 4
 
 

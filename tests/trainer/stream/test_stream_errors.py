@@ -71,7 +71,7 @@ def test_too_many_bad_clips_stop_the_run(make_toy_dataset: MakeDataset, tmp_path
         batches(dataset, 50, config=strict)
 
 
-def test_a_movie_without_a_readable_clip_left_is_named(
+def test_a_movie_without_any_readable_clip_is_named(
     make_toy_dataset: MakeDataset, tmp_path: Path
 ) -> None:
     dataset = make_toy_dataset(str(tmp_path), num_movies=2, clips_per_movie=4)
@@ -104,7 +104,7 @@ class FailingStorage(Storage):
         yield from super().read_into(key, start, target)
 
 
-def test_a_store_that_recovers_only_delays(dataset: Dataset) -> None:
+def test_a_store_that_recovers_only_causes_a_delay(dataset: Dataset) -> None:
     storage = FailingStorage(dataset.storage.uri, StorageError("no route"), 3)
     config = StreamConfig(num_processes=0, frame_size=32, deadline_seconds=20.0)
     with ClipStream(open_dataset(storage), POLICY, config, seed=5) as stream:
@@ -114,7 +114,7 @@ def test_a_store_that_recovers_only_delays(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("kind", [StorageError, AccessDeniedError])
-def test_a_store_that_stays_unreachable_stops_the_run_after_the_deadline(
+def test_an_unreachable_store_stops_the_run_after_the_deadline(
     dataset: Dataset, kind: type[StorageError]
 ) -> None:
     storage = open_dataset(FailingStorage(dataset.storage.uri, kind("no answer"), 10**9))
@@ -122,7 +122,7 @@ def test_a_store_that_stays_unreachable_stops_the_run_after_the_deadline(
         batches(storage, 1)
 
 
-def test_bytes_damaged_in_transit_are_read_again(dataset: Dataset) -> None:
+def test_bytes_damaged_in_transit_are_reread(dataset: Dataset) -> None:
     class Noisy(Storage):
         reads = 0
 

@@ -1,4 +1,4 @@
-"""Loader workers: the same batches, clean shutdown whatever dies, memory without a name."""
+"""Loader workers: the same batches, clean shutdown after any crash, unnamed shared memory."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_workers_yield_the_batches_that_threads_yield(dataset: Dataset, num_proc
     with stream_of(dataset, config(0)) as stream:
         expected = [next(stream) for _ in range(25)]
     with stream_of(dataset, config(num_processes, prefetch_batches=2)) as stream:
-        # All in use at once: memory that is in use is not reused.
+        # All batches are in use at once: their memory is not reused.
         found = [next(stream) for _ in range(25)]
         stats = stream.stats()
     assert_equal(expected, found)
@@ -187,7 +187,7 @@ def test_workers_end_when_the_trainer_is_killed(dataset: Dataset) -> None:
     assert set(Path("/dev/shm").iterdir()) <= before, "no named memory is left behind"
 
 
-def test_memory_is_reused_once_nothing_refers_to_it() -> None:
+def test_memory_is_reused_after_its_last_reference_is_gone() -> None:
     pool = BufferPool(SHAPE.num_bytes, 1, pin_memory=False)
     arrays = pool.take(SHAPE)
     first = arrays.buffer
@@ -233,7 +233,7 @@ def test_pinned_memory_is_not_reused_while_a_copy_of_it_is_queued() -> None:
     pool = BufferPool(SHAPE.num_bytes, 2, pin_memory=True)
     arrays = pool.take(SHAPE)
     arrays.frames[:] = 7
-    # The copy waits after this on the device's queue.
+    # The copy runs only after this work in the device's queue.
     torch.cuda._sleep(500_000_000)
     copied = torch.from_numpy(arrays.frames).to("cuda", non_blocking=True)
     number = arrays.buffer.number

@@ -11,7 +11,7 @@ from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorp
 MAIN, OTHER = StudyCorpus(name="main", data="a"), StudyCorpus(name="No look, no score!", data="b")
 
 
-def test_cells_differ_in_k_alone(tiny_config: TrainConfig) -> None:
+def test_cells_differ_only_in_k(tiny_config: TrainConfig) -> None:
     config = StudyConfig(clips_per_movie=(1, 4), batch_size=8, steps=4)
     one, four = (
         cell_config(
@@ -42,7 +42,7 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     assert [cell.seed for cell in cells[:10]] == [0] * 10
 
 
-def test_a_setting_reaches_the_run(tiny_config: TrainConfig) -> None:
+def test_a_setting_is_passed_to_the_run(tiny_config: TrainConfig) -> None:
     config = StudyConfig(clips_per_movie=(1, 4), batch_size=8, steps=6)
     setting = Setting(corpus="m", clips_per_movie=4, positives="movie", augment="strong")
     found = cell_config(tiny_config, config, Cell(setting=setting, seed=5))
@@ -69,6 +69,6 @@ def test_names_become_folders() -> None:
         ({"middle_clips": 1}, "middle-clips = 1"),
     ],
 )
-def test_bad_settings_are_refused(values: dict[str, object], message: str) -> None:
+def test_bad_settings_are_rejected(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         StudyConfig(**values)  # type: ignore[arg-type]

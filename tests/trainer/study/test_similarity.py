@@ -20,18 +20,18 @@ def test_kinds_by_hand() -> None:
     found = similarities(embedded(video, audio, [0, 0, 0, 1]), start_ns, ["a", "b", "a", None])
     means = {one.kind: (one.mean, one.num_pairs) for one in found}
     assert means["positive"] == (pytest.approx(3 / 4), 4)
-    # Gaps of exactly 6 and 30 seconds belong to the farther kind.
+    # Gaps of exactly 6 and 30 seconds belong to the more distant kind.
     assert "same movie, less than 6 s apart" not in means
     assert means["same movie, 6 to 30 s apart"] == (pytest.approx(1 / 2), 2)
     assert means["same movie, 30 s apart or more"] == (0.0, 4)
     assert means["other movie"] == (pytest.approx(3 / 6), 6)
     assert means["same movie, same class"] == (0.0, 2)
     assert means["same movie, other class"] == (pytest.approx(1 / 4), 4)
-    # The clip of the other movie has no label: it says nothing about classes.
+    # The clip of the other movie has no label, so it does not count for classes.
     assert "other movie, same class" not in means
 
 
-def test_shares_add_up_and_hold_the_ends() -> None:
+def test_shares_sum_to_one_and_include_the_end_values() -> None:
     video = torch.eye(2)
     found = similarities(embedded(video, -video, [0, 1]), torch.zeros(2, dtype=torch.int64), None)
     by_kind = {one.kind: one for one in found}
@@ -64,7 +64,7 @@ def test_blocks_of_rows_do_not_change_the_histograms(
     assert other_movie.mean == pytest.approx(float(others[is_other].mean()), abs=1e-6)
 
 
-def test_many_clips_are_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_clips_are_subsampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similarity, "MAX_CLIPS", 10)
     video = torch.eye(25)
     found = similarities(embedded(video, video, [0] * 25), torch.zeros(25, dtype=torch.int64), None)

@@ -1,4 +1,4 @@
-"""A whole study on tiny data: runs, page, resumption, refusals."""
+"""A complete study on tiny data: runs, page, resumption, rejected input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def corpora(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[St
 
 
 class Page(HTMLParser):
-    """Images, and tags that were opened and not closed."""
+    """Images, and tags that were opened but not closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Page(HTMLParser):
             self.handle_starttag(tag, attrs)
 
 
-def test_a_study_compares_tells_and_goes_on_where_it_stopped(
+def test_a_study_compares_reports_and_resumes(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "study"
@@ -116,7 +116,7 @@ def test_a_study_compares_tells_and_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-def test_results_of_another_study_are_refused_naming_each_difference(
+def test_results_of_another_study_are_rejected_naming_each_difference(
     corpora: list[StudyCorpus],
     recipe: TrainConfig,
     tmp_path: Path,
@@ -138,7 +138,7 @@ def test_results_of_another_study_are_refused_naming_each_difference(
     with pytest.raises(InputError, match=r"labels fingerprint: '[0-9a-f]+' became '[0-9a-f]+'"):
         study(corpora[:1], run, recipe, small)
     labels.write_text(text)
-    # Fewer or more seeds concern no run: what is there is used.
+    # The number of seeds does not affect any single run: existing results are used.
     more = study(corpora[:1], run, recipe, dataclasses.replace(small, seeds=2))
     assert {row.num_seeds for row in more.summary.rows} == {2}
     make_toy_dataset(str(tmp_path / "main"), num_movies=9, clips_per_movie=8)
@@ -165,7 +165,7 @@ def test_one_comparison_alone_gives_its_effect_and_a_page(
 def test_a_run_stopped_by_sigterm_is_not_complete(
     workers: int, corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
-    """In a process of its own, as the signal goes to all of a test's."""
+    """In a separate process, because the signal would reach the test process too."""
     run = tmp_path / "study"
     config = dataclasses.replace(
         CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=workers
@@ -193,7 +193,7 @@ def test_a_run_stopped_by_sigterm_is_not_complete(
     assert list(run.glob("*/*/checkpoints/step-*.pt")), "it resumes from there"
 
 
-def test_runs_side_by_side_give_the_same_figures_also_after_a_failed_one(
+def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     small = dataclasses.replace(CONFIG, comparisons=("curve",))
@@ -209,7 +209,7 @@ def test_runs_side_by_side_give_the_same_figures_also_after_a_failed_one(
     assert one.summary.to_json() == two.summary.to_json()
 
 
-def test_corpora_that_cannot_serve_are_refused_before_the_first_run(
+def test_unsuitable_corpora_are_rejected_before_the_first_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "study"
@@ -222,7 +222,7 @@ def test_corpora_that_cannot_serve_are_refused_before_the_first_run(
 
 
 def main(text: str) -> int:
-    """The program of the test of SIGTERM."""
+    """The program of the SIGTERM test."""
     values = json.loads(text)
     recipe = config_from_json(TrainConfig, values["recipe"], "")
     config = config_from_json(StudyConfig, values["study"], "")

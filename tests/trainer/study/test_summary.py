@@ -1,4 +1,4 @@
-"""Means, intervals, effects and the words made of them, from made-up evaluations."""
+"""Means, intervals, effects and the sentences about them, from made-up evaluations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_interval_by_hand() -> None:
 
 
 def evaluation(values: dict[str, float]) -> dict[str, Any]:
-    """JSON of an evaluation with these figures, and chance at a tenth."""
+    """JSON of an evaluation with these scores, and chance at 0.1."""
     probes: dict[str, dict[str, Any]] = {"class_probe": {}, "movie_probe": {}}
     results = []
     for figure in FIGURES:
@@ -83,7 +83,7 @@ def curve(means: dict[int, float], noise: float = 0.01, corpus: str = "main") ->
     ]
 
 
-def test_every_figure_is_found_in_an_evaluation() -> None:
+def test_every_measure_is_read_from_an_evaluation() -> None:
     values = {figure.key: 0.01 * (place + 1) for place, figure in enumerate(FIGURES)}
     found = {figure.key: figure_value(evaluation(values), figure) for figure in FIGURES}
     assert found == values
@@ -93,7 +93,7 @@ def test_every_figure_is_found_in_an_evaluation() -> None:
 
 def test_effects_are_paired_by_seed() -> None:
     low, high = (Setting(corpus="main", clips_per_movie=k) for k in (1, 64))
-    # Seeds differ much, the effect hardly: only pairing sees it.
+    # Seeds differ a lot, the effect hardly: only pairing detects it.
     results = [result(low, seed, {"class_video": 0.1 * seed}) for seed in range(3)]
     results += [result(high, seed, {"class_video": 0.1 * seed + 0.05}) for seed in (2, 0, 1)]
     (effect,) = summarise(CONFIG, CORPORA, results).effects
@@ -102,7 +102,7 @@ def test_effects_are_paired_by_seed() -> None:
     assert effect.differences["class_video"].is_clear
 
 
-def test_the_loss_is_that_of_the_end() -> None:
+def test_the_loss_is_the_final_one() -> None:
     (row,) = summarise(
         CONFIG, CORPORA, [result(Setting(corpus="main", clips_per_movie=1), 0, {})]
     ).rows
@@ -134,7 +134,7 @@ def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:
     assert "no clear difference" in found.headline
 
 
-def test_without_labels_retrieval_is_judged() -> None:
+def test_without_labels_retrieval_is_compared() -> None:
     results = curve({1: 0.2, 64: 0.6})
     for one in results:
         one.evaluation["class_probe"].clear()
@@ -143,7 +143,7 @@ def test_without_labels_retrieval_is_judged() -> None:
     assert "within-movie R@1" in found.headline
 
 
-def test_other_corpora_are_effects_of_their_own() -> None:
+def test_other_corpora_are_separate_effects() -> None:
     results = curve({1: 0.2, 64: 0.6}) + curve({1: 0.6, 64: 0.5}, corpus="plain")
     summary = summarise(CONFIG, CORPORA, results)
     assert [effect.name for effect in summary.effects] == [

@@ -86,11 +86,12 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(path: Path) -> PlacedPlan:
-    """No wrong frame, and the same bytes however short the segments are."""
+    """No wrong frame, and the same bytes for three lengths of segments."""
     plan = plan_of(path)
     assert plan.probe.lost_ns == 0
     num_wrong, whole = judged(plan, source_frames(path))
     assert num_wrong == 0
+    assert everything(plan_of(path, seconds=5.0)) == whole
     parts = plan_of(path, seconds=1.7)
     assert everything(parts) == whole
     return parts

@@ -1,4 +1,4 @@
-"""What the command lines share: exit codes, errors, version."""
+"""Behavior common to all commands: exit codes, errors, version."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_the_named_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
         ("interrupt", 130, "interrupted; run the same command again to resume\n"),
     ],
 )
-def test_errors_are_one_line_and_a_code(
+def test_errors_print_one_line_and_set_the_exit_code(
     ending: str, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("answer", "--ending", ending) == code
     assert capsys.readouterr().err == text
 
 
-def test_settings_that_check_themselves_are_an_error_too(
+def test_settings_that_fail_their_own_checks_are_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("answer", "--volume", "-1") == 2
@@ -91,7 +91,7 @@ def test_arguments_that_do_not_parse_exit_with_two(words: list[str]) -> None:
     assert caught.value.code == 2
 
 
-def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_the_package_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out == f"reelshards {cli.version()}\n"
 
@@ -118,8 +118,8 @@ sys.stdout.write("said ")
 """
 
 
-def test_a_process_that_used_ray_ends_before_native_globals_do() -> None:
-    """The same ending by `sys.exit` dies of a signal, so the test can fail."""
+def test_a_process_that_used_ray_exits_before_native_globals_are_destroyed() -> None:
+    """With `sys.exit` the same process is killed by a signal, so the test can fail."""
     endings = {}
     for end in ("cli.end_process", "sys.exit"):
         run = subprocess.run(

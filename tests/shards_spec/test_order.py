@@ -1,4 +1,4 @@
-"""Clip order: always a permutation, and better spread than a plain random one."""
+"""Clip order: always a permutation, and spread better than a random one."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_short_movies(num_clips):
     assert sorted(stratified_order(num_clips, 7).tolist()) == list(range(num_clips))
 
 
-def test_is_pure_in_its_seed():
+def test_depends_only_on_its_seed():
     assert stratified_order(100, 1).tolist() == stratified_order(100, 1).tolist()
     assert stratified_order(100, 1).tolist() != stratified_order(100, 2).tolist()
 

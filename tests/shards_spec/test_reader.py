@@ -1,4 +1,4 @@
-"""Reading by range, and errors that say where."""
+"""Reading by range, and errors that name the location."""
 
 import dataclasses
 import json
@@ -24,13 +24,13 @@ def test_range_of_consecutive_clips(data, toy):
     assert samples[0].frames.shape == (4, 32, 48, 3)
     assert samples[0].logmel.shape == (16, 80)
     assert samples[0].row["clip_number"] == rows[0].clip_number
-    # The bright bar stands where the class says.
+    # The bright bar's position shows the class.
     bright = samples[0].frames[0, 0].astype(int).sum(axis=-1).argmax()
     assert bright * 8 // 48 == toy.toy_class(rows[0].clip_number)
     assert read_clips(data.storage, []) == []
 
 
-def test_rows_that_do_not_touch_are_our_own_bug(data):
+def test_rows_that_are_not_adjacent_are_a_programming_error(data):
     rows = clip_rows(data.clips)
     with pytest.raises(ValueError, match="does not follow"):
         read_clips(data.storage, [rows[0], rows[2]])
@@ -47,7 +47,7 @@ def test_flipped_byte_names_shard_and_clip(data):
     assert row.clip_id in str(caught.value)
 
 
-def test_other_clip_at_the_place_is_named(data):
+def test_another_clip_at_the_location_is_named(data):
     first, second = clip_rows(data.clips)[:2]
     wrong = dataclasses.replace(first, clip_id=second.clip_id)
     with pytest.raises(FormatError, match=f"expected clip {second.clip_id}, found {first.clip_id}"):
@@ -61,7 +61,7 @@ def test_cut_shard(data):
         read_clips(data.storage, [row])
 
 
-def test_no_dataset(tmp_path):
+def test_missing_dataset(tmp_path):
     with pytest.raises(InputError, match=r"has no dataset\.json"):
         open_dataset(str(tmp_path))
 
@@ -78,7 +78,7 @@ def test_other_versions(data):
         open_dataset(data.storage)
 
 
-def test_an_unknown_setting_in_our_own_version_is_refused(data):
+def test_an_unknown_setting_in_the_current_version_is_rejected(data):
     with pytest.raises(InputError, match="mood"):
         recipe_of({**data.info, "recipe": {"mood": 1}})
 
@@ -98,7 +98,7 @@ def test_broken_index(data, key):
         open_dataset(data.storage)
 
 
-def test_fingerprint_follows_the_clips(data, make_toy_dataset, tmp_path):
+def test_fingerprint_depends_on_the_clips(data, make_toy_dataset, tmp_path):
     other = make_toy_dataset(str(tmp_path / "e"), num_movies=1, clips_per_movie=7)
     assert other.fingerprint != data.fingerprint == open_dataset(data.storage.uri).fingerprint
 

@@ -1,4 +1,4 @@
-"""Recipes: what is refused, derived numbers, time on the grid, the fingerprint."""
+"""Recipes: rejected values, derived numbers, time on the grid, the fingerprint."""
 
 from fractions import Fraction
 
@@ -45,7 +45,7 @@ def test_rejects(field, value):
 
 
 @pytest.mark.parametrize("fps", [5, Fraction(5), np.float32(5), np.int64(5)])
-def test_numbers_of_any_type_are_one_recipe(fps):
+def test_equal_numbers_of_any_type_make_the_same_recipe(fps):
     recipe = Recipe(fps=fps, num_frames=np.int64(16))
     assert recipe == Recipe()
     assert (type(recipe.fps), type(recipe.num_frames)) == (float, int)
@@ -118,7 +118,7 @@ def test_fingerprint_changes_with_every_field():
     assert len(prints | {base.fingerprint}) == len(changes) + 1
 
 
-def test_fingerprint_does_not_tell_integers_from_equal_floats():
+def test_fingerprint_is_the_same_for_integers_and_equal_floats():
     assert Recipe(fps=5).fingerprint == Recipe(fps=5.0).fingerprint
 
 

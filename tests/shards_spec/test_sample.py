@@ -1,4 +1,4 @@
-"""The sample codec: what goes in comes out, and broken bytes end in FormatError."""
+"""The sample codec: round trips, and FormatError for corrupt bytes."""
 
 import io
 
@@ -34,7 +34,7 @@ def flat_frames(values: list[int], height: int = 16, width: int = 24) -> np.ndar
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=6), st.sampled_from([16, 48]))
-def test_strip_keeps_flat_frames_apart(values, height):
+def test_strip_keeps_flat_frames_separate(values, height):
     frames = flat_frames(values, height)
     decoded = decode_strip(encode_strip(frames, 90), len(values))
     assert decoded.shape == frames.shape
@@ -55,14 +55,14 @@ def test_strip_rejects_frames_whose_blocks_would_span_two():
 
 
 @pytest.mark.parametrize("width", [16, 20, 200])
-def test_frames_coded_one_by_one_join_to_the_same_picture(width):
+def test_frames_encoded_one_by_one_join_to_the_same_image(width):
     frames = np.random.default_rng(0).integers(0, 256, (11, 32, width, 3), dtype=np.uint8)
     parts = [split_jpeg(encode_strip(frame[None], 80)) for frame in frames]
     heads = {head for head, _ in parts}
     assert len(heads) == 1
     strip = join_strip(heads.pop(), [scan for _, scan in parts])
     assert np.array_equal(decode_strip(strip, 11), decode_strip(encode_strip(frames, 80), 11))
-    # ffmpeg's decoder shares no code with the one above.
+    # ffmpeg's decoder shares no code with the decoder above.
     assert np.array_equal(_planes(strip), _planes(encode_strip(frames, 80)))
 
 
@@ -78,7 +78,7 @@ def test_strip_rejects_a_number_of_frames_that_does_not_divide(num_frames):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_strip_rejects_cut_bytes(share):
+def test_strip_rejects_truncated_bytes(share):
     data = encode_strip(np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8), 90)
     with pytest.raises(FormatError):
         decode_strip(data[: int(len(data) * share)], 2)
@@ -114,7 +114,7 @@ def test_logmel_rejects_other_arrays(array):
         decode_logmel(npy(array))
 
 
-def test_logmel_rejects_a_header_that_asks_for_more_than_is_there():
+def test_logmel_rejects_a_header_that_claims_more_bytes_than_there_are():
     data = encode_logmel(np.ones((10, 10), np.float16))
     with pytest.raises(FormatError, match="bytes"):
         decode_logmel(data.replace(b"(10, 10)", b"(99, 99)"))
@@ -123,7 +123,7 @@ def test_logmel_rejects_a_header_that_asks_for_more_than_is_there():
 
 
 @given(st.binary(max_size=200))
-def test_garbage_ends_in_format_error(data):
+def test_garbage_raises_format_error(data):
     with pytest.raises(FormatError):
         decode_strip(data, 1)
     with pytest.raises(FormatError):
@@ -153,7 +153,7 @@ def test_split_rejects_a_cut_anywhere_inside_a_member(data):
         members = split_members(whole[:cut])
     except FormatError:
         return
-    # Only a cut between members, or in the padding of one, leaves whole members.
+    # Only a cut between members, or in a member's padding, leaves complete members.
     for name, value in members["m_000600"].items():
         assert bytes(value) == CLIPS["m_000600"][name]
 
@@ -166,7 +166,7 @@ def test_split_rejects_a_broken_header(place):
         split_members(broken)
 
 
-def test_split_rejects_a_member_that_stands_twice():
+def test_split_rejects_a_duplicate_member():
     with pytest.raises(FormatError, match="twice"):
         split_members(TAR[0] + TAR[0])
 
@@ -196,12 +196,12 @@ def test_plain_headers_are_read_as_the_standard_library_reads_them() -> None:
     for at in range(512):
         broken = bytearray(header)
         broken[at] ^= 0x01
-        # A wrong checksum is never plain, and what is left to the library is refused or the same.
+        # A wrong checksum is never plain; headers left to the library are rejected or read alike.
         found = _plain_member(bytes(broken))
         assert found is None or found == ("movie_000001.frames.jpg", 700)
 
 
-def test_a_member_is_found_by_its_place() -> None:
+def test_a_member_is_found_by_its_location() -> None:
     members = {FRAMES: b"x" * 700, LOGMEL: b"y" * 512, ROW: b"{}"}
     data = memoryview(tar_sample("movie_000001", members))
     for suffix, start in ((FRAMES, 0), (ROW, 512 + 1024), (LOGMEL, 512 + 1024 + 1024)):
@@ -216,8 +216,8 @@ def test_a_member_is_found_by_its_place() -> None:
 
 
 @pytest.mark.parametrize(("at", "value"), [(156, b"2"), (345, b"a"), (130, b"x"), (130, b"9")])
-def test_a_member_of_another_kind_is_not_found_by_its_place(at: int, value: bytes) -> None:
-    """A link, a name that begins elsewhere, a size that is no octal number."""
+def test_a_member_of_another_kind_is_not_found_by_its_location(at: int, value: bytes) -> None:
+    """A link, a name that starts elsewhere, a size that is not an octal number."""
     data = bytearray(tar_sample("movie_000001", {FRAMES: b"x" * 700, LOGMEL: b"y"}))
     data[at : at + 1] = value
     assert member_at(memoryview(data), 0, f"movie_000001.{FRAMES}") is None

@@ -51,7 +51,7 @@ def test_columns_and_keys_of_a_later_minor_version_are_left_out(clip):
     assert MovieRow.from_json(later) == MOVIE
 
 
-def test_an_older_dataset_lacks_columns_that_came_later(clip):
+def test_an_older_dataset_lacks_columns_that_were_added_later(clip):
     row = dataclasses.replace(MOVIE, video_lost_ns=5)
     table = movies_table([row]).drop_columns(list(ADDED_COLUMNS))
     assert movie_rows(table) == [dataclasses.replace(row, video_lost_ns=0)]
@@ -74,6 +74,6 @@ def test_member_equals_the_index_row(clip):
     }
 
 
-def test_member_rejects_numbers_that_json_has_no_form_for(clip):
+def test_member_rejects_numbers_that_json_cannot_represent(clip):
     with pytest.raises(ValueError, match="JSON"):
         dataclasses.replace(clip, motion=float("nan")).to_member("")

@@ -1,4 +1,4 @@
-"""SPEC.md is true: its example is what its command gives, and its log-mel is librosa's."""
+"""SPEC.md is correct: its command prints its example, and its log-mel equals librosa's."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_example_bytes(example):
 
 
 @pytest.mark.parametrize("name", [*CLIPS_SCHEMA.names, *MOVIES_SCHEMA.names, *Recipe().to_json()])
-def test_every_column_is_in_the_page(name):
+def test_every_column_is_documented(name):
     assert f"`{name}`" in SPEC or name in (
         "jpeg_quality",
         "shard_bytes",
@@ -52,12 +52,12 @@ def test_every_column_is_in_the_page(name):
     )
 
 
-def test_checksum_of_the_page():
+def test_documented_checksum():
     assert google_crc32c.value(b"123456789") == 0xE3069283
 
 
 def spec_logmel(x: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Section 5.2, word for word, in double precision."""
+    """Section 5.2, implemented literally, in double precision."""
     window, hop, n_fft = recipe.window_samples, recipe.hop_samples, recipe.n_fft
     y = np.concatenate([x, np.zeros(n_fft - hop)])
     w = np.zeros(n_fft)
@@ -87,7 +87,7 @@ def spec_filters(recipe: Recipe) -> np.ndarray:
 
 
 @pytest.mark.parametrize("window_ms", [25.0, 32.0])
-def test_log_mel_of_the_page_is_librosas(window_ms):
+def test_documented_log_mel_equals_librosas(window_ms):
     recipe = Recipe(window_ms=window_ms)
     rng = np.random.default_rng(0)
     x = 0.1 * rng.standard_normal(recipe.clip_samples)

@@ -1,4 +1,4 @@
-"""Plain webdataset reads the shards with none of our code."""
+"""Plain webdataset reads the shards without any of our code."""
 
 import gc
 import io
@@ -18,7 +18,7 @@ def data(make_toy_dataset, tmp_path):
     )
 
 
-# webdataset leaves it to the garbage collector to close its files.
+# webdataset leaves closing its files to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_brace_notation(data):
     rows = clip_rows(data.clips)

@@ -1,4 +1,4 @@
-"""The writer: the same bytes twice, true offsets, shard rollover, commits and the index."""
+"""The writer: reproducible bytes, correct offsets, shard rollover, commits and the index."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from shards_spec.writer import MovieWriter
 
 
 def all_bytes(data):
-    """All that readers open; `index/parts` also has the commit records' ETags."""
+    """All files that readers open; `index/parts` also contains the commit records' ETags."""
     keys = [info.key for info in data.storage.list() if not info.key.startswith("index/parts")]
     return {key: data.storage.get(key) for key in keys}
 
 
-def test_same_inputs_give_the_same_bytes(make_toy_dataset, tmp_path):
+def test_same_inputs_yield_the_same_bytes(make_toy_dataset, tmp_path):
     one = make_toy_dataset(str(tmp_path / "one"), shard_bytes=20_000, num_failed=1)
     two = make_toy_dataset(str(tmp_path / "two"), shard_bytes=20_000, num_failed=1)
     assert all_bytes(one) == all_bytes(two)
@@ -59,7 +59,7 @@ def test_a_shard_is_closed_by_the_clip_that_reaches_its_size(make_toy_dataset, t
         assert sum(sizes) >= 15_000 > sum(sizes[:-1])
 
 
-def test_a_clip_of_another_movie_is_refused(toy, tmp_path):
+def test_a_clip_of_another_movie_is_rejected(toy, tmp_path):
     recipe = toy.toy_recipe()
     row = toy.toy_row(recipe, "other", "other", 0, 32, 48)
     with (
@@ -70,12 +70,12 @@ def test_a_clip_of_another_movie_is_refused(toy, tmp_path):
 
 
 @pytest.mark.parametrize("movie_id", ["", "A", "a b", "ü", "a/b", "a.b", "x" * 65, "a\n"])
-def test_bad_movie_ids_are_refused(movie_id, tmp_path):
+def test_bad_movie_ids_are_rejected(movie_id, tmp_path):
     with pytest.raises(FormatError, match="movie id"):
         MovieWriter(Storage(str(tmp_path)), movie_id, 1)
 
 
-def test_a_failure_uploads_nothing_more(toy, tmp_path):
+def test_nothing_is_uploaded_after_a_failure(toy, tmp_path):
     recipe, storage = toy.toy_recipe(), Storage(str(tmp_path))
     row = toy.toy_row(recipe, "m", "m", 0, 32, 48)
 
@@ -100,7 +100,7 @@ def test_commit_round_trip(make_toy_dataset, tmp_path):
         read_commit(data.storage, "nobody")
 
 
-def test_broken_and_foreign_commits_are_refused(make_toy_dataset, tmp_path):
+def test_broken_and_foreign_commits_are_rejected(make_toy_dataset, tmp_path):
     storage = make_toy_dataset(str(tmp_path / "d"), num_movies=1).storage
     whole = storage.get(layout.commit_key("movie-000"))
     plain = io.BytesIO()
@@ -116,13 +116,13 @@ def test_broken_and_foreign_commits_are_refused(make_toy_dataset, tmp_path):
         read_commit(storage, "other")
 
 
-def test_index_of_nothing(toy, tmp_path):
+def test_index_of_an_empty_dataset(toy, tmp_path):
     storage = Storage(str(tmp_path))
     assert write_index(storage, toy.toy_recipe(), "v") == []
     assert json.loads(storage.get(layout.DATASET_JSON))["totals"]["clips"] == 0
 
 
-def test_index_gathers_what_is_committed(make_toy_dataset, toy, tmp_path):
+def test_index_contains_all_committed_movies(make_toy_dataset, toy, tmp_path):
     data = make_toy_dataset(str(tmp_path / "d"), num_movies=2)
     movie = MovieRow(
         movie_id="a", group="a", source_uri="", source_bytes=0, source_fingerprint="",

@@ -1,4 +1,4 @@
-"""Datasets from strangers: impossible values in the index are refused when it is opened."""
+"""Untrusted datasets: impossible values in the index are rejected when it is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
 from tests.support.datasets.spoiled import spoil_index
 
-#: Column, value, and what the message says of the value.
+#: Column, value, and the message's text about the value.
 HOSTILE = [
     ("tar_bytes", 2**62, "tar_bytes is 4611686018427387904"),
     ("tar_bytes", 2**40, "tar_bytes is 1099511627776"),
@@ -47,7 +47,7 @@ def dataset(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> Dataset
 
 
 @pytest.mark.parametrize(("column", "value", "message"), HOSTILE)
-def test_impossible_values_are_refused(
+def test_impossible_values_are_rejected(
     dataset: Dataset, column: str, value: float | str, message: str
 ) -> None:
     with pytest.raises(FormatError) as caught:
@@ -58,14 +58,12 @@ def test_impossible_values_are_refused(
 
 
 @pytest.mark.parametrize(("column", "value"), NOT_FINITE)
-def test_numbers_that_are_not_finite_are_refused(
-    dataset: Dataset, column: str, value: float
-) -> None:
+def test_non_finite_numbers_are_rejected(dataset: Dataset, column: str, value: float) -> None:
     with pytest.raises(FormatError, match=rf"row 11 .*{column} is .*a finite number"):
         open_dataset(spoil_index(dataset, column, value))
 
 
-def test_nulls_are_refused(dataset: Dataset) -> None:
+def test_nulls_are_rejected(dataset: Dataset) -> None:
     clips = dataset.clips
     field = pa.field("start_ns", pa.int64())
     values = pa.array([None, *clips["start_ns"].to_pylist()[1:]], pa.int64())
@@ -74,7 +72,7 @@ def test_nulls_are_refused(dataset: Dataset) -> None:
         check_clip_bounds(clips, dataset.recipe, "clips")
 
 
-def test_a_sound_index_passes(dataset: Dataset) -> None:
+def test_a_valid_index_passes(dataset: Dataset) -> None:
     check_clip_bounds(dataset.clips, dataset.recipe, "clips")
     check_clip_bounds(dataset.clips.slice(0, 0), dataset.recipe, "clips")
 
@@ -87,7 +85,7 @@ def test_a_sound_index_passes(dataset: Dataset) -> None:
         {"sample_rate_hz": 10**6, "fps": 0.01},
     ],
 )
-def test_recipes_of_enormous_clips_are_refused(changes: dict[str, int]) -> None:
+def test_recipes_of_enormous_clips_are_rejected(changes: dict[str, int]) -> None:
     with pytest.raises(FormatError, match=r"dataset\.json: a decoded clip .* more than the limit"):
         check_recipe_bounds(Recipe(**changes), "dataset.json")  # type: ignore[arg-type]
     check_recipe_bounds(Recipe(), "dataset.json")
@@ -97,7 +95,7 @@ def test_a_million_clips_are_checked_in_seconds(dataset: Dataset) -> None:
     """Checks how the time grows, not the exact figure."""
     rows = np.repeat(np.arange(dataset.clips.num_rows), 40_000)
     clips = dataset.clips.take(pa.array(rows))
-    # Each clip follows the one before in its shard.
+    # Each clip starts where the previous one in its shard ends.
     shards = np.asarray(clips["shard"].combine_chunks().dictionary_encode().indices)
     first = np.searchsorted(shards, shards)
     ends = np.cumsum(clips["tar_bytes"].to_numpy())

@@ -1,4 +1,4 @@
-"""The index in parts: the same tables whatever the order of updates, and no needless reads."""
+"""The index in parts: the same tables for any order of updates, and no needless reads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tables(storage: Storage) -> tuple[Any, Any]:
 
 
 def reads(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Keys of all objects that are read from now on."""
+    """Keys of all objects that the test reads."""
     seen: list[str] = []
     get = Storage.get
 
@@ -57,10 +57,10 @@ def reads(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("seed", range(4))
-def test_any_sequence_of_updates_gives_the_tables_of_one(
+def test_any_sequence_of_updates_yields_the_tables_of_a_single_update(
     commits: Commits, toy: ModuleType, tmp_path: Path, seed: int
 ) -> None:
-    """Movies come in random order and portions, are replaced, lose their clips, and go."""
+    """Movies are added in random order and portions, replaced, left without clips, and removed."""
     rng = random.Random(seed)
     recipe = toy.toy_recipe()
     storage, at_once = (Storage(str(tmp_path / n), create=True) for n in ("steps", "at-once"))
@@ -93,7 +93,7 @@ def test_any_sequence_of_updates_gives_the_tables_of_one(
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_an_update_reads_what_has_changed(
+def test_an_update_reads_only_changed_movies(
     commits: Commits, toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage(str(tmp_path / "d"), create=True)
@@ -111,7 +111,7 @@ def test_an_update_reads_what_has_changed(
 
 
 @pytest.mark.parametrize("damage", ["gone", "garbage", "all parts", "a part"])
-def test_lost_parts_are_made_again(
+def test_lost_parts_are_rebuilt(
     commits: Commits, toy: ModuleType, tmp_path: Path, damage: str
 ) -> None:
     storage = Storage(str(tmp_path / "d"), create=True)
@@ -131,7 +131,7 @@ def test_lost_parts_are_made_again(
     assert tables(storage) == before
 
 
-def test_movies_that_are_about_to_go_are_left_out(
+def test_movies_marked_for_removal_are_left_out(
     commits: Commits, toy: ModuleType, tmp_path: Path
 ) -> None:
     storage = Storage(str(tmp_path / "d"), create=True)

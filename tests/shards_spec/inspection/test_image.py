@@ -1,4 +1,4 @@
-"""Images: valid PNG files, frames in reading order, a color map of even lightness."""
+"""Images: valid PNG files, frames in reading order, a perceptually uniform color map."""
 
 import struct
 import zlib
@@ -51,7 +51,7 @@ def test_columns(num_frames, height, width, columns):
     assert best_columns(num_frames, height, width) == columns
 
 
-def test_colors_grow_evenly_in_luminance():
+def test_luminance_of_colors_rises_evenly():
     colors = color_map(np.linspace(0.0, 1.0, 64)).astype(float)
     luma = colors @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luma) > 0).all()

@@ -61,7 +61,7 @@ def test_validate_json(run, data):
     ("uri", "message"),
     [("/no/such", "does not exist"), ("foo://x", "unknown scheme"), ("/", "is not a dataset")],
 )
-def test_unusable_input_is_one_line_and_2(run, command, uri, message):
+def test_unusable_input_prints_one_line_and_exits_with_2(run, command, uri, message):
     code, out, err = run(command, uri=uri)
     assert code == 2
     assert out == ""
@@ -70,7 +70,7 @@ def test_unusable_input_is_one_line_and_2(run, command, uri, message):
 
 
 @pytest.mark.parametrize("command", ["validate", "inspect"])
-def test_no_credentials_is_one_line_and_2(run, command, s3_bucket, monkeypatch):
+def test_missing_credentials_print_one_line_and_exit_with_2(run, command, s3_bucket, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -134,7 +134,7 @@ def test_clip_json(run, tmp_path):
     assert len(values["pictures"]) == 2
 
 
-def test_unknown_clip_suggests_near_ones(run):
+def test_unknown_clip_suggests_similar_ids(run):
     code, _, err = run("inspect", "movie-001_00003")
     assert code == 2
     assert "did you mean" in err
@@ -151,7 +151,7 @@ def test_images_that_cannot_be_written(run, tmp_path):
     assert "cannot write images" in err
 
 
-def test_broken_clip_is_one_line_and_2(run, data):
+def test_broken_clip_prints_one_line_and_exits_with_2(run, data):
     key = layout.shard_key("movie-001", 0)
     data.storage.put(key, bytes(len(data.storage.get(key))))
     code, _, err = run("inspect", "movie-001_000003")

@@ -1,4 +1,4 @@
-"""Ranges of local files: read directly where a key is plainly a path, else by obstore."""
+"""Ranges of local files: read directly if the key is a plain path, otherwise by obstore."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def test_ranges(tmp_path: Path) -> None:
         read_range(tmp_path / "no", 0, 1)
 
 
-def test_short_reads_of_the_system_are_continued(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_system_reads_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(100)))
     whole = os.pread
@@ -53,7 +51,7 @@ def test_short_reads_of_the_system_are_continued(
     assert read_range(path, 90, 50) == bytes(range(90, 100))
 
 
-def test_no_key_leads_out_of_the_storage(tmp_path: Path) -> None:
+def test_no_key_escapes_the_storage_root(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     storage = Storage(str(tmp_path / "data"), create=True)
     storage.put("x", b"y")

@@ -55,7 +55,7 @@ def test_list_is_sorted_and_by_whole_segments(storage):
     assert list(storage.list("nothing")) == []
 
 
-def test_files_both_ways(storage, tmp_path):
+def test_upload_and_download_of_files(storage, tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(bytes(range(256)) * 1000)
     storage.put("big", source)
@@ -200,7 +200,7 @@ def test_a_dataset_on_the_web_is_valid(web, make_toy_dataset, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device, as Linux has")
-def test_a_full_disk_has_an_error_of_its_own(tmp_path):
+def test_a_full_disk_has_its_own_error(tmp_path):
     storage = Storage(str(tmp_path), create=True)
     storage.put("a", b"x" * (1 << 20))
     with pytest.raises(NoSpaceError, match="could not read"):
@@ -221,5 +221,5 @@ def test_a_full_disk_has_an_error_of_its_own(tmp_path):
         ("Generic S3 error: 28 retries", StorageError),
     ],
 )
-def test_failures_without_a_class_of_obstore(reason, kind):
+def test_failures_without_an_obstore_class(reason, kind):
     assert type(explained("could not write s3://b/k", reason)) is kind

@@ -1,6 +1,6 @@
-"""Datasets from strangers: `validate` ends with a list, opening one with a single error.
+"""Untrusted datasets: `validate` ends with a list of errors, opening one with a single error.
 
-One process opens all of them, within bounds on memory and time.
+One process opens all of them, within limits on memory and time.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from shards_spec.reader import Dataset
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA
 from tests.support.datasets.flawed import edit_row, put_table, recommit, replace_members
 
-#: Memory of the process and time of each dataset of a few kilobytes.
+#: Memory of the process, and time per dataset of a few kilobytes.
 MAX_MEMORY_BYTES, SECONDS = 1_500_000_000, 60
 
-#: Prints for each dataset how three ways to open it end, and the memory of the process so far.
+#: Prints the outcome of three ways to open each dataset, and the process's memory so far.
 OPEN_ALL = """
 import contextlib, io, json, resource, signal, sys
 from shards_spec.__main__ import main
@@ -58,7 +58,7 @@ Damage = Callable[[Dataset], object]
 
 
 def put_info(**changes: object) -> Damage:
-    """`dataset.json` with other values; `recipe__x` stands for a setting of the recipe."""
+    """`dataset.json` with other values; `recipe__x` is setting `x` of the recipe."""
 
     def edit(data: Dataset) -> None:
         info = json.loads(data.storage.get(layout.DATASET_JSON))
@@ -75,7 +75,7 @@ def put_bytes(key: str, value: bytes) -> Damage:
 
 
 def put_pipe(key: str) -> Damage:
-    """A named pipe instead of an object: whoever opens it waits for ever."""
+    """A named pipe instead of an object: opening it blocks forever."""
 
     def edit(data: Dataset) -> None:
         path = data.storage.local_path(key)
@@ -86,7 +86,7 @@ def put_pipe(key: str) -> Damage:
 
 
 def put_device(key: str) -> Damage:
-    """A link to a device that has no end."""
+    """A link to an endless device."""
 
     def edit(data: Dataset) -> None:
         path = data.storage.local_path(key)
@@ -97,7 +97,7 @@ def put_device(key: str) -> Damage:
 
 
 def put_column(key: str, name: str, values: Callable[[list], list]) -> Damage:
-    """Other values of one column of a table, of the column's type."""
+    """Other values for one column of a table, of the column's type."""
 
     def edit(data: Dataset) -> None:
         table = pq.read_table(io.BytesIO(data.storage.get(key)))
@@ -118,7 +118,7 @@ def put_twice(key: str, name: str) -> Damage:
 
 
 def put_rows(key: str, schema: pa.Schema, num_rows: int, text: str, times: int = 1) -> Damage:
-    """A small file of very many equal rows: `num_rows`, so many times."""
+    """A small file of very many equal rows, with `num_rows` as their number."""
 
     def edit(data: Dataset) -> None:
         def column(item: pa.Field) -> pa.Array:
@@ -191,13 +191,13 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-#: What only `validate` looks at: readers need no totals and no commit records.
+#: Checked only by `validate`: readers need neither totals nor commit records.
 READABLE = {"totals of texts", "pipe as commit record"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the ways to open a dataset ended."""
+    """Outcomes of the ways to open a dataset."""
 
     codes: list[int]
     """Exit codes of `validate` and `inspect`."""
@@ -227,7 +227,7 @@ def outcomes(
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_hostile_dataset_is_refused(outcomes: dict[str, Outcome], name: str) -> None:
+def test_a_hostile_dataset_is_rejected(outcomes: dict[str, Outcome], name: str) -> None:
     outcome = outcomes[name]
     assert outcome.codes[0] in (1, 2), outcome.output
     if name not in READABLE:
@@ -242,5 +242,5 @@ def test_memory_is_bounded(outcomes: dict[str, Outcome]) -> None:
 
 
 @pytest.mark.parametrize("name", ["clip id that is a path", "path out of the dataset"])
-def test_inspect_refuses_paths(outcomes: dict[str, Outcome], name: str) -> None:
+def test_inspect_rejects_paths(outcomes: dict[str, Outcome], name: str) -> None:
     assert outcomes[name].codes[1] == 2

@@ -1,4 +1,4 @@
-"""The validator passes a good dataset; damage to a shard fails the check that it should."""
+"""The validator accepts a good dataset; each kind of shard damage fails the matching check."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def test_overlapping_clips_pass_when_the_recipe_says_so(make_toy_dataset, tmp_pa
     assert validate(data.storage).ok
 
 
-def test_quick_leaves_the_bytes_alone(data):
+def test_quick_does_not_read_the_bytes(data):
     edit_shard(data, lambda shard: shard.__setitem__(700, shard[700] ^ 1))
     assert failed(data, quick=True) == set()
     assert failed(data) >= {"checksum"}
@@ -123,7 +123,7 @@ def test_wrong_offset(data):
         ({"audio_flac": b"fLaC"}, "audio"),
     ],
 )
-def test_broken_members_with_a_true_checksum(data, members, check):
+def test_broken_members_with_a_correct_checksum(data, members, check):
     replace_members(data, **members)
     assert failed(data) == {check}
 
@@ -160,7 +160,7 @@ def test_strays_are_warnings(data):
     assert report.check("stray").state == "warning"
 
 
-def test_examples_are_few_and_the_count_is_whole(data):
+def test_examples_are_few_and_the_count_is_complete(data):
     recommit(data, lambda rows: [dataclasses.replace(row, fps=4.0) for row in rows])
     check = validate(data.storage).check("recipe")
     assert check.num_problems == 20

@@ -1,4 +1,4 @@
-"""The validator's checks of commits, indices and `dataset.json`: each wrong entry fails its own."""
+"""The validator's checks of commits, indices and `dataset.json`: one for each wrong entry."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def test_missing_commit(data):
     assert failed(data) == {"commits"}
 
 
-def test_commit_that_the_index_does_not_know(data):
+def test_commit_missing_from_the_index(data):
     movie, _ = read_commit(data.storage, "broken-000")
     write_commit(data.storage, dataclasses.replace(movie, movie_id="later"), [])
     assert failed(data) == {"commits"}
@@ -86,7 +86,7 @@ def test_clip_beyond_the_end_of_its_movie(data):
     "changes",
     [{"num_frames": 2}, {"fps": 4.0}, {"height": 40}, {"width": 16}, {"sample_rate_hz": 1}],
 )
-def test_rows_that_are_not_of_the_recipe(data, changes):
+def test_rows_that_do_not_match_the_recipe(data, changes):
     recommit(data, edit_row(4, **changes))
     assert failed(data) >= {"recipe", "row"}
 

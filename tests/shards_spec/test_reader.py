@@ -54,7 +54,7 @@ def test_another_clip_at_the_location_is_named(data):
         read_clips(data.storage, [wrong])
 
 
-def test_cut_shard(data):
+def test_truncated_shard(data):
     row = clip_rows(data.clips)[-1]
     data.storage.put(row.shard, data.storage.get(row.shard)[: row.tar_offset + 100])
     with pytest.raises(StorageError, match="truncated"):

@@ -1,4 +1,4 @@
-"""The whole way on GCS and Azure: films in a bucket, shards in it, a stream of batches from it.
+"""End to end on GCS and Azure: movies in a bucket, shards in it, a stream of batches from it.
 
 The servers are on loopback (`support/clouds.py`); everything that they need to be found and to let
 us in comes from the environment, as for a user.
@@ -43,7 +43,7 @@ CLOUDS_SLOW = [pytest.param("gcs", marks=pytest.mark.slow), CLOUDS[1]]
 def bucket(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """A fresh bucket or container, with the environment set so that everything finds it."""
+    """A new bucket or container; the environment is set so that all code finds it."""
     is_gcs = request.param == "gcs"
     made = clouds.gcs("films") if is_gcs else clouds.azure("films", tmp_path / "azurite")
     with made as (uri, variables):
@@ -57,7 +57,7 @@ def test_objects_in_a_cloud(bucket: str) -> None:
     storage = Storage(f"{bucket}/some where")
     storage.put("a/b.bin", bytes(range(100)))
     (listed,) = storage.list()
-    # What a listing says is what a look at the object says: sources are told apart by it.
+    # A listing and `head` must agree on the object: changed sources are detected by it.
     assert listed == storage.head("a/b.bin")
     pieces = storage.stream_range("a/b.bin", 10, 20, expected=listed)
     assert b"".join(pieces) == bytes(range(10, 30))
@@ -76,7 +76,7 @@ def test_objects_in_a_cloud(bucket: str) -> None:
 
 
 @pytest.mark.parametrize("bucket", CLOUDS, indirect=True)
-def test_a_wrong_key_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_is_reported(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "wrong")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmc=")
     with pytest.raises(AccessDeniedError):
@@ -84,7 +84,7 @@ def test_a_wrong_key_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("bucket", CLOUDS_SLOW, indirect=True)
-def test_films_and_shards_in_a_cloud(
+def test_movies_and_shards_in_a_cloud(
     bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, films, out = tmp_path / "films", f"{bucket}/films", f"{bucket}/out"
@@ -109,8 +109,8 @@ def test_films_and_shards_in_a_cloud(
     require_same_batches(out, tmp_path / "whole")
     capsys.readouterr()
     assert main(["status", out, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {movie["status"] for movie in told["movies"]} == {"done"}
+    status = json.loads(capsys.readouterr().out)
+    assert {movie["status"] for movie in status["movies"]} == {"done"}
     Storage(films).delete("1.mp4")
     assert main(["prune", out, films, "--yes"]) == 0
     assert [movie["movie_id"] for movie in open_dataset(out).movies.to_pylist()] == ["0", "2"]
@@ -119,7 +119,7 @@ def test_films_and_shards_in_a_cloud(
 
 
 def require_same_batches(uri: str, folder: Path) -> None:
-    """The trainer's stream gives the same from a bucket and from a folder."""
+    """The trainer's stream yields the same batches from a bucket and from a folder."""
     policy = BatchPolicy(movies_per_batch=2, clips_per_movie=2)
     config = StreamConfig(frame_size=32, num_processes=0, num_threads=2)
     found = []

@@ -1,4 +1,4 @@
-"""Films to shards to a model, on local disk and in a bucket: equal batches, equal losses."""
+"""Movies to shards to a model, on local disk and in a bucket: equal batches, equal losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole real film through the whole pipeline."""
+"""A complete real movie through the complete pipeline."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_big_buck_bunny(tmp_path: Path) -> None:
     assert (movie.video_width, movie.video_height, movie.crop) == (1280, 720, "")
     rows = clip_rows(dataset.clips)
     assert {(row.height, row.width) for row in rows} == {(128, 228)}
-    # Shot ids rise with time, and the film has a few hundred shots at most.
+    # Shot ids rise with time, and the movie has a few hundred shots at most.
     shots = [row.shot_id for row in sorted(rows, key=lambda row: row.start_ns)]
     assert shots == sorted(shots)
     assert 50 < shots[-1] < 300

@@ -66,7 +66,7 @@ def test_flipped_byte(data):
     )
 
 
-def test_cut_shard(data):
+def test_truncated_shard(data):
     edit_shard(data, lambda shard: shard[: len(shard) // 2])
     assert failed(data) >= {"ranges", "movies"}
 

@@ -1,4 +1,4 @@
-"""Clip tables without shards behind them, and what every plan made from one must hold to."""
+"""Clip tables without shards, and the guarantees of every plan made from such a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def clips_table(
     per_group: int = 1,
     seed: int = 0,
 ) -> pa.Table:
-    """Movies of so many clips, in shards of so many, in random order; `even` is 0, 1, 0, 1, ..."""
+    """Movies with `movies[i]` clips, `per_shard` per shard, in random order; `even` is 0, 1, ..."""
     generator = np.random.default_rng(seed)
     rows = []
     for movie, num_clips in enumerate(movies):
@@ -52,7 +52,7 @@ def index_of(table: pa.Table, policy: BatchPolicy) -> ClipIndex:
 
 
 def assert_sound(plan: BatchPlan, index: ClipIndex, policy: BatchPolicy) -> None:
-    """All guarantees of a plan, told from the table's rows."""
+    """Check all guarantees of a plan against the table's rows."""
     m, k = policy.movies_per_batch, policy.clips_per_movie
     assert plan.clips.shape == (plan.num_steps, m, k)
     assert plan.num_steps >= 1

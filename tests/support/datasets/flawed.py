@@ -1,4 +1,4 @@
-"""Ways to damage a dataset, each with all that does not stand for the damage made true again."""
+"""Ways to damage a dataset; everything apart from the intended damage is made consistent again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shards_spec.schema import ClipRow
 from shards_spec.validation.validator import validate
 from shards_spec.writer import tar_sample
 
-#: The one that is damaged; the dataset has `movie-000`, `movie-001` and `broken-000`.
+#: The damaged shard; the dataset has `movie-000`, `movie-001` and `broken-000`.
 SHARD = layout.shard_key("movie-001", 0)
 
 
@@ -60,7 +60,7 @@ def edit_shard(data: Dataset, edit: Callable[[bytearray], bytes | bytearray | No
 
 
 def replace_members(data: Dataset, **members: bytes) -> None:
-    """Write other members for the last clip of a shard, with its true size and checksum."""
+    """Write other members for the last clip of a shard, with their correct size and checksum."""
     movie, rows = read_commit(data.storage, "movie-001")
     row = [row for row in rows if row.shard == SHARD][-1]
     shard = data.storage.get(SHARD)

@@ -12,7 +12,7 @@ from shards_spec.storage.storage import Storage
 
 
 def digests(out: Path) -> dict[str, str]:
-    """SHA-256 of every shard and of the clip index; of the movie index less what is measured."""
+    """SHA-256 of all shards, the clip index, and the movie index without measured columns."""
     found = {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in [*sorted(out.glob("shards/**/*.tar")), out / "index/clips.parquet"]
@@ -33,7 +33,7 @@ def shard_digests(storage: Storage) -> dict[str, str]:
 
 
 def programs_on(folder: Path) -> list[str]:
-    """Command lines of running ffmpeg and ffprobe that have to do with a folder."""
+    """Command lines of running ffmpeg and ffprobe processes that mention a folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

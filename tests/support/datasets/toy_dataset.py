@@ -61,7 +61,7 @@ def write_toy_dataset(
         clips_per_movie: clips of every movie, or of each.
         height: of a frame; a multiple of 16.
         width: of a frame.
-        num_failed: further movies, `broken-000`, ..., that stand in the index as failed.
+        num_failed: further movies, `broken-000`, ..., that the index lists as failed.
         movies_per_group: above 1, `group` is `show-<movie number // movies_per_group>`.
         **recipe_changes: such as `num_frames=8`, `shard_bytes=20_000` (several shards a movie).
     """
@@ -121,7 +121,7 @@ def toy_class(clip_number: int) -> int:
 def toy_row(
     recipe: Recipe, movie_id: str, group: str, clip_number: int, height: int, width: int
 ) -> ClipRow:
-    """The row of a clip, without its place."""
+    """The row of a clip, without its location."""
     first_step = clip_number * recipe.stride_frames
     start_ns = recipe.grid_ns(first_step)
     return ClipRow(

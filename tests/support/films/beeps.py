@@ -1,7 +1,7 @@
 """Movies whose audio can be timed to a fraction of a millisecond, through any codec.
 
-Each beep is a chirp: its autocorrelation has one sharp peak, so the place where it correlates best
-is its onset, whatever pre-echo or filter a lossy codec put before it.
+Each beep is a chirp: its autocorrelation has one sharp peak, so the position of the best
+correlation is its onset, in spite of any pre-echo or filter of a lossy codec.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def chirp(rate_hz: float) -> NDArray[np.float64]:
 
 
 def beeping(seconds: float, times: list[float], rate_hz: int = RATE_HZ) -> NDArray[np.float64]:
-    """Sound with a beep at each time and a quiet bed below, so that no clip is silent."""
+    """Audio with a beep at each time over quiet noise, so that no clip is silent."""
     count = round(seconds * rate_hz)
     samples = 0.002 * np.sin(2 * np.pi * 220 * np.arange(count + rate_hz) / rate_hz)
     tone = chirp(rate_hz)
@@ -120,7 +120,7 @@ def look(path: Path, film: Film = FILM) -> Seen:
 def hear(path: Path) -> list[float]:
     """Onsets of the beeps by PyAV, seconds of the container.
 
-    A frame follows the one before it, unless its pts is more than 10 ms from there.
+    Frames are contiguous unless a pts is more than 10 ms from there.
     """
     start, position = 0.0, 0.0
     pieces: list[tuple[float, NDArray[np.float64]]] = []
@@ -212,7 +212,7 @@ def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> Pla
 
 
 def stored_sound(plan: PlacedPlan) -> tuple[MovieAudio, NDArray[np.float64]]:
-    """The audio of all clips on one timeline from t = 0; zeros where there is no clip."""
+    """The audio of all clips on one timeline from t = 0; zeros between clips."""
     sound, data = oracle.decoded_audio(plan)
     rate = plan.recipe.sample_rate_hz
     end = round(plan.clip_end_ns(plan.end_clip - 1) * rate / NANOSECONDS) + 1

@@ -1,4 +1,4 @@
-"""Movies with bit rot, lost packets, or transmission errors: fixed functions of their number."""
+"""Movies with bit rot, lost packets, or transmission errors: pure functions of their number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 TS_PACKET = 188
-#: Packets at the start of a transport stream that describe it, before the first frame.
+#: Packets that describe a transport stream, at its start, before the first frame.
 _TS_HEAD = 20
 
 
@@ -40,7 +40,7 @@ def lose(film: Path, path: Path, rng: random.Random, share: float) -> None:
 
 
 def lose_keys(film: Path, path: Path, rng: random.Random, share: float) -> None:
-    """Some keyframes are not there."""
+    """Some keyframes are missing."""
     _remux(film, path, lambda packet: not packet.is_keyframe or rng.random() >= share)
 
 

@@ -1,4 +1,4 @@
-"""Reads of a store that answers late, as a script says."""
+"""Reads from a store that answers with scripted delays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MakeFetcher = Callable[..., Fetcher]
 
 
 class Scripted(Storage):
-    """Answers shard reads after delays: `delays[n]` seconds for the n-th, then at once."""
+    """Answers shard reads after delays: `delays[n]` seconds for read n, none for later reads."""
 
     def __init__(self, uri: str, delays: dict[int, float]) -> None:
         super().__init__(uri)

@@ -1,4 +1,4 @@
-"""File contents that send a player elsewhere: to other files, to the network."""
+"""File contents that redirect a player: to other files, to the network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Listener:
-    """Takes connections on loopback and counts them."""
+    """Accepts connections on loopback and counts them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,7 +32,7 @@ class Listener:
 
 
 def pointing_elsewhere(target: str) -> dict[str, bytes]:
-    """File contents that send a player to `target`, by name of the trick."""
+    """File contents that redirect a player to `target`, by name of the trick."""
     hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:7\n#EXTINF:7,\n{target}\n#EXT-X-ENDLIST\n"
     key = f'#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="{target}"\n#EXTINF:7,\n{target}\n'
     dash = (

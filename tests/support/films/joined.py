@@ -1,4 +1,4 @@
-"""Movies of two parts that differ in what their decoder or their display needs to know."""
+"""Movies of two parts with different decoder or display parameters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cut(master: Path, path: Path, start: float, end: float, graph: str, *options
 
 
 def join_flv(first: Path, second: Path, path: Path) -> Path:
-    """One live stream of two: the second part keeps its sequence headers; times continue."""
+    """One live stream made of two: the second keeps its sequence headers; times continue."""
     data, at = second.read_bytes(), 13
     parts = [first.read_bytes()]
     assert data[:3] == b"FLV"
@@ -84,7 +84,7 @@ def _moov(
 ) -> bytes:
     samples = [packet for part in packets for packet in part]
     step = scale // 25
-    # Both parts have the same reordering, so each starts where the one before ends.
+    # Both parts have the same reordering, so the second starts where the first ends.
     times = [time - part[0] for part in map(_reordering, packets) for time in part]
     counts = [len(part) for part in packets]
     offsets = [video_at, video_at + sum(packet.size for packet in packets[0])]
@@ -124,7 +124,7 @@ def _moov(
 
 
 def _reordering(packets: list[av.Packet[av.VideoStream]]) -> list[int]:
-    """How long after it is decoded each packet is shown, ticks."""
+    """Delay from decoding to display of each packet, ticks."""
     return [(packet.pts or 0) - (packet.dts or 0) for packet in packets]
 
 

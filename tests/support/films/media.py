@@ -57,7 +57,7 @@ class Film:
 
 
 def make_film(path: Path, film: Film | None = None) -> Path:
-    """Write a movie; returns its path."""
+    """Write a movie and return its path."""
     film = film or Film()
     sound = path.with_name(path.name + ".wav")
     if film.audio:
@@ -76,7 +76,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    """Run ffmpeg on finished movies, for cases that one pass cannot produce."""
+    """Run ffmpeg on finished movies, for cases that a single pass cannot produce."""
     command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
@@ -131,7 +131,7 @@ def onsets(samples: NDArray[np.floating], rate_hz: int) -> list[float]:
 
 
 def shown_at(pts_seconds: Sequence[float], seconds: float) -> int:
-    """Place of the frame on screen at a time: the last one with pts <= seconds."""
+    """Position of the frame on screen at a time: the last frame with pts <= seconds."""
     return int(np.searchsorted(np.asarray(pts_seconds), seconds + 1e-6, side="right")) - 1
 
 
@@ -143,7 +143,7 @@ def _write_sound(path: Path, film: Film) -> None:
     for frame in film.flash_frames:
         start = round(frame / film.fps * RATE_HZ)
         samples[start : start + len(tone)] += tone[: max(0, count - start)]
-    # A quiet bed keeps the clips from being dropped as silent.
+    # Quiet noise keeps the clips from being dropped as silent.
     samples += 0.002 * np.sin(2 * np.pi * 220 * np.arange(count) / RATE_HZ)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

@@ -1,4 +1,4 @@
-"""Damaged and lying films for the tests: each a fixed function of its number and its seed film."""
+"""Damaged and inconsistent movies: each a pure function of its number and its seed movie."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from tests.support.films.media import Film, make_film
 
 _SMALL = Film(seconds=4.0, width=64, height=48)
-#: What stands for a size or duration that no film has.
+#: Sizes and durations that no movie has.
 _HUGE = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
-#: Boxes whose fields lie about lengths, sizes, counts or places.
+#: Boxes whose fields state lengths, sizes, counts or positions.
 _LYING = (b"mvhd", b"tkhd", b"mdhd", b"stsd", b"stts", b"stsz", b"stsc", b"stco", b"elst", b"ctts")
 
 
 def make_seeds(folder: Path) -> list[Path]:
-    """Four small films: MP4, Matroska, AVI and MPEG-TS."""
+    """Four small movies: MP4, Matroska, AVI and MPEG-TS."""
     mpeg = ("-c:v", "mpeg4", "-q:v", "9")
     films = {
         "a.mp4": replace(_SMALL, gop=25, audio=("-c:a", "aac", "-b:a", "32k")),
@@ -29,14 +29,14 @@ def make_seeds(folder: Path) -> list[Path]:
 
 
 def mutate(data: bytes, suffix: str, number: int) -> bytes:
-    """Mutant `number` of a film: the kinds take turns."""
+    """Mutant `number` of a movie: the kinds take turns."""
     rng = random.Random(f"{suffix} {number}")
     kinds = [_flip_bits, _cut_off, _lie, _swap_boxes, _repeat_part, _zero_part, _garbage, _grow_box]
     return kinds[number % len(kinds)](bytearray(data), rng)
 
 
 def _flip_bits(data: bytearray, rng: random.Random) -> bytes:
-    # Half of the flips hit the first tenth: headers are what parsers stumble over.
+    # Half of the flips are in the first tenth, because headers break parsers most often.
     for _ in range(rng.choice([1, 4, 30, 300])):
         end = len(data) if rng.random() < 0.5 else max(1, len(data) // 10)
         data[rng.randrange(end)] ^= 1 << rng.randrange(8)
@@ -49,7 +49,7 @@ def _cut_off(data: bytearray, rng: random.Random) -> bytes:
 
 
 def _lie(data: bytearray, rng: random.Random) -> bytes:
-    """Overwrite a 32-bit field of a header by a value that cannot be true."""
+    """Overwrite a 32-bit header field with an impossible value."""
     places = [data.find(name) for name in _LYING if name in data]
     at = rng.choice(places) + 4 + 4 * rng.randrange(24) if places else rng.randrange(len(data) // 8)
     at = min(at, len(data) - 4)
@@ -59,7 +59,7 @@ def _lie(data: bytearray, rng: random.Random) -> bytes:
 
 
 def _swap_boxes(data: bytearray, rng: random.Random) -> bytes:
-    """Top boxes in another order, some twice, some gone; of films without boxes, thirds."""
+    """Top-level boxes in another order, some twice, some removed; thirds if there are no boxes."""
     parts = _boxes(bytes(data))
     if len(parts) < 3:
         third = len(data) // 3
@@ -86,7 +86,7 @@ def _garbage(data: bytearray, rng: random.Random) -> bytes:
 
 
 def _grow_box(data: bytearray, rng: random.Random) -> bytes:
-    """A box, element or chunk that claims gigabytes: a bomb that holds nothing."""
+    """A box, element or chunk that claims gigabytes but is empty."""
     names = [
         name for name in (b"mdat", b"moov", b"stbl", b"avcC", b"LIST", b"movi") if name in data
     ]

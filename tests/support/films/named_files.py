@@ -1,4 +1,4 @@
-"""Files that are movies by their names only, for tests that never open them."""
+"""Files that only have the names of movies, for tests that never open them."""
 
 from __future__ import annotations
 

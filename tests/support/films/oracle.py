@@ -1,4 +1,4 @@
-"""When a movie shows which frame according to PyAV and to the pipeline: the two must agree."""
+"""Which frame a movie shows when, according to PyAV and to the pipeline: they must agree."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from shards_spec.schema import ClipContent
 from tests.support.films.media import pixels_of, pts_of, read_number, shown_at
 from tests.support.films.opened import opened, source_of
 
-#: 112 lines, as the movies have; no search for black bars where a test is about something else.
+#: 112 lines, like the movies; no detection of black bars in tests about something else.
 RECIPE = Recipe(num_frames=8, short_side=112, crop_bars=False)
 
 Clips = dict[int, tuple[int, NDArray[np.uint8]]]
 
 
 def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> PlacedPlan:
-    """The plan of the movie at `path`, in segments of about `seconds`, placed without cuts."""
+    """The plan of the movie at `path`, in segments of about `seconds`, without cuts."""
     (movie,) = find_movies(str(path))
     return steps.with_clips(steps.prepare(movie, opened(movie), recipe, seconds), [])
 
@@ -107,7 +107,7 @@ def clip_rows(plan: MoviePlan) -> tuple[list[ClipContent], dict[str, int]]:
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:
-    """(seconds since the first frame, number shown) of each frame, by PyAV."""
+    """(seconds since the first frame, number shown) of each frame, according to PyAV."""
     with av.open(str(path)) as container:
         shown = [
             (pts_of(frame), read_number(pixels_of(frame)))

@@ -1,8 +1,8 @@
-"""Film for a faster display, as DVDs hold it: 24 pictures a second, some of which say that one of
-their fields is to be shown again (soft telecine, 3:2 pulldown).
+"""Soft telecine (3:2 pulldown), as on DVDs: 24 frames per second, some of them flagged so that
+one of their fields is shown again.
 
-ffmpeg codes no such film, so the bits are set here in a progressive MPEG-2 stream (ISO/IEC
-13818-2, 6.2.2 and 6.2.3), and each picture gets its time from the fields that are shown before it.
+ffmpeg cannot encode this, so the bits are set here in a progressive MPEG-2 stream (ISO/IEC
+13818-2, 6.2.2 and 6.2.3), and each frame gets its time from the fields that are shown before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RATE_30000_1001 = 4
 def pull_down(stream: Path, path: Path) -> Path:
     """Mark a raw progressive MPEG-2 stream of 24000/1001 frames as film for 30000/1001.
 
-    `path` names the container, in which each picture has its own time.
+    The suffix of `path` selects the container, in which each frame has its own time.
     """
     data, places = _mark(stream.read_bytes())
     marked = stream.with_suffix(".marked.m2v")
@@ -70,7 +70,7 @@ def _mark(data: bytes) -> tuple[bytes, list[int]]:
         elif code == _PICTURE:
             places.append(before + (data[at + 4] << 2 | data[at + 5] >> 6))
         elif code == _EXTENSION and data[at + 4] >> 4 == 1:
-            # Not a progressive sequence: there, whole frames would be repeated.
+            # Not marked as a progressive sequence: that would repeat whole frames.
             marked[at + 5] &= ~0x08 & 0xFF
         elif code == _EXTENSION and data[at + 4] >> 4 == 8:
             top_first, repeats = PATTERN[places[-1] % 4]

@@ -1,4 +1,4 @@
-"""Real films that packages carry, fetched with pip into a cache folder; never committed.
+"""Real movies from Python packages, fetched with pip into a cache folder; never committed.
 
 Big Buck Bunny: (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0; from the
 source distribution of moviepy 2.2.1.
@@ -24,7 +24,7 @@ _FILM = "resources/bbb.mp4"
 
 
 def big_buck_bunny() -> Path:
-    """The whole film, 596.5 s; skips the test where the package cannot be fetched."""
+    """The complete movie, 596.5 s; skips the test if the package cannot be fetched."""
     cache = Path(os.environ.get("REELSHARDS_FILMS", Path.home() / ".cache" / "reelshards-films"))
     path = cache / "big_buck_bunny.mp4"
     if path.exists():

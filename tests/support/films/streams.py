@@ -1,4 +1,4 @@
-"""Streams of a small dataset: made, read from, compared, and their shards damaged."""
+"""Streams of a small dataset: create, read, compare, and damage their shards."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What KubeRay and Kubernetes take, to hold manifests against.
+"""What KubeRay and Kubernetes accept, to check manifests against.
 
 The schema names every field of a RayJob as KubeRay 1.6.2 defines it (`ray.io/v1`), so that a field
-that is misspelt or stands in the wrong place is found. It was written from the definition of the
+that is misspelt or misplaced is found. It was written from the definition of the
 resource; neither it nor the definition is in any package. Pod templates are not part of it: they
 are checked against the models of the package `kubernetes`.
 """
@@ -19,7 +19,7 @@ _STRING = {"type": "string"}
 _BOOLEAN = {"type": "boolean"}
 _COUNT = {"type": "integer", "minimum": 0}
 _STRINGS = {"type": "object", "additionalProperties": _STRING}
-#: Kubernetes' own; see `pod_errors`.
+#: Defined by Kubernetes; see `kubernetes_errors`.
 _POD = {"type": "object", "required": ["spec"]}
 
 
@@ -99,7 +99,7 @@ RAYJOB = _closed(
     kind={"const": "RayJob"},
     metadata={
         "type": "object",
-        # The operator's rule: its own names are longer.
+        # The operator's rule, because it derives longer names.
         "properties": {"name": {"pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 47}},
     },
     spec=_closed(
@@ -166,7 +166,7 @@ def _model_errors(value: Any, model: Any, where: str) -> list[str]:
     for name, part in known.items():
         errors += kubernetes_errors(part, model.openapi_types[names[name]], f"{where}.{name}")
     try:
-        # Raises when a field is missing that must be there.
+        # Raises if a required field is missing.
         model(**{names[name]: part for name, part in known.items()})
     except ValueError as error:
         errors.append(f"{where}: {error}")

@@ -1,4 +1,4 @@
-"""A Ray on this machine that tests start themselves."""
+"""A local Ray cluster that tests start themselves."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import ray
 
 @contextlib.contextmanager
 def running(**options: Any) -> Iterator[None]:
-    """A Ray of two CPUs, apart from any other; `options` are further ones of `ray.init`."""
-    # As in a run: a machine that is busy with others may need longer than Ray's 30 s.
+    """A Ray cluster of two CPUs, separate from any other; `options` are passed to `ray.init`."""
+    # As in a run: a busy machine may need longer than Ray's 30 s.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     ray.init(
         address="local",
@@ -27,5 +27,5 @@ def running(**options: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        # Without waiting, Ray leaves processes to the garbage collector, which warns of them.
+        # Without waiting, Ray leaves processes to the garbage collector, which warns about them.
         ray.shutdown(wait_for_processes=True)

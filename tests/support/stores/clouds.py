@@ -32,7 +32,7 @@ _TOKEN = "token-of-the-tests"
 def gcs(bucket: str) -> Iterator[tuple[str, dict[str, str]]]:
     """A bucket, and the environment variables to reach it.
 
-    GCS' XML API is that of S3 but for its headers: behind it stands moto's S3 server.
+    GCS's XML API equals S3's except for its headers, so moto's S3 server serves it.
     """
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()

@@ -1,15 +1,14 @@
 """An HTTP proxy in front of an object store on loopback that makes some ranged reads fail.
 
-With `every_request` that share of all requests; one that writes has then been carried out although
-its answer never comes back whole.
+With `every_request`, that share of all requests fails; a write is then carried out although its
+response is never complete.
 
-    500 and 503   an error instead of an answer (503 with S3's SlowDown)
-    reset         the connection is reset before an answer
+    500 and 503   an error response (503 with S3's SlowDown)
+    reset         the connection is reset before a response
     truncate      half the body, then the connection ends
     stall         nothing for a while, then the connection ends
 
-Which reads these are is drawn from a seeded generator, in the order of their arrival. What was done
-is counted.
+A seeded generator selects the reads, in the order of their arrival. All faults are counted.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ class FaultProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    #: Otherwise the body of an answer waits 40 ms for the client to acknowledge its header.
+    #: Otherwise the body of a response waits 40 ms for the client to acknowledge its header.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:

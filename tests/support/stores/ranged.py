@@ -18,7 +18,7 @@ from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_sou
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio
 
-#: Size of all frames of a movie of these tests, as `yuv420p`.
+#: Size of all frames of one of these tests' movies, as `yuv420p`.
 FRAMES_BYTES = 13 * 25 * 192 * 112 * 3 // 2
 RECIPE = Recipe(short_side=32, num_frames=8, seed=3)
 
@@ -44,7 +44,7 @@ class WebHandler(http.server.BaseHTTPRequestHandler):
     """A web server for one movie, with range requests."""
 
     protocol_version = "HTTP/1.1"
-    #: Otherwise the body of an answer waits 40 ms for the client to acknowledge its header.
+    #: Otherwise the body of a response waits 40 ms for the client to acknowledge its header.
     disable_nagle_algorithm = True
     data = b""
     tag = 'W/"weak"'
@@ -85,7 +85,7 @@ def web_movie(path: Path, **settings: Any) -> Iterator[tuple[Movie, type[WebHand
 
 
 def read_all(source: Readable, movie: Movie) -> int:
-    """Read frames to their end and check for errors, as a step does; returns their size, bytes."""
+    """Read frames to the end and check for errors, as a step does; returns their size, bytes."""
     command = [ffmpeg_path(), *input_arguments(source), "-f", "rawvideo", "-"]
     num_bytes = 0
     with FfmpegProcess(command, source, what=movie.name) as run:

@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 
 from tests.support.datasets.outcome import children
 
-#: Processes of a node that run no tasks; a node whose agent dies terminates, even the head.
+#: Processes of a node that do not run tasks; a node terminates with its agent, even the head.
 _NO_TASKS = (b"ray::IDLE", b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
 
 
@@ -34,7 +34,7 @@ class Saboteur:
             return True
         victims = self._workers() if kind == "worker" else self._programs()
         if victims:
-            # It may have ended since it was looked up.
+            # It may have ended in the meantime.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._random.choice(victims), signal.SIGKILL)
                 self.killed[kind] += 1

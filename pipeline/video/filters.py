@@ -25,8 +25,8 @@ from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, NANOSECONDS, Reci
 
 #: The `select` filter's name for the time of the frame before; NaN for the first one.
 _PREVIOUS = "prev_selected_pts"
-#: Pixel formats that ffmpeg's `pad` fills without converting them first.
-_PADDED = re.compile(r"(yuv|yuva|yuvj)4\d\d?p(\d\d?le)?$|gray$|nv12$|gbrp(\d\d?le)?$")
+#: Pixel formats that ffmpeg's `pad` fills without converting them first, in frames of even sizes.
+_PADDED = re.compile(r"(yuv|yuva|yuvj)4(20|22|40|44)p(\d\d?le)?$|gray$|nv12$|gbrp(\d\d?le)?$")
 #: Display aspects that differ by less than this share are the same: rounded pixel aspects.
 _SAME_SHAPE = 0.01
 #: Shapes that the index names.
@@ -124,7 +124,9 @@ def _widest(probe: Probe) -> int:
 
 
 def _can_frame(video: VideoStream) -> bool:
-    return _PADDED.match(video.pixel_format) is not None
+    """Whether `pad` leaves frames of the nominal size as they are: it rounds odd sizes down."""
+    is_even = video.width % 2 == 0 and video.height % 2 == 0
+    return is_even and _PADDED.match(video.pixel_format) is not None
 
 
 def _sar_at(probe: Probe, at_ns: int | None) -> str:

@@ -107,6 +107,24 @@ def test_shapes_that_change_keep_their_proportions(case: str, tmp_path: Path) ->
         assert everything(plan_of(path, seconds=seconds)) == whole
 
 
+#: Name -> (ending, options, size): `pad` would round such sizes down and fail.
+SIZES = {
+    "vp9 webm, odd": (".webm", (*VP9, *OPUS), (191, 113)),
+    "mpeg4 avi, odd": (".avi", (*MPEG4, *MP2), (181, 111)),
+    "svq1 mov, 4:1:0": (".mov", ("-c:v", "svq1", "-pix_fmt", "yuv410p", *AAC), (190, 112)),
+    "h264 mp4, 4:4:4": (".mp4", ("-c:v", "libx264", "-pix_fmt", "yuv444p", *AAC), (191, 113)),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_frames_of_any_size_are_decoded(case: str, tmp_path: Path) -> None:
+    suffix, options, size = SIZES[case]
+    plan = plan_of(make_circle(tmp_path / f"film{suffix}", *options, size=size, seconds=4))
+    clips = clips_of(plan)
+    assert len(clips) == 2
+    assert all(roundness(frames[3]) == pytest.approx(1, abs=0.05) for _, frames in clips.values())
+
+
 def test_a_size_that_changes_without_its_shape_is_no_change(tmp_path: Path) -> None:
     """Adaptive streams: the larger frames are scaled as if they had been small."""
     parts = []

@@ -11,7 +11,7 @@ from tests.support.films.media import Film, make_film
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two films of 8 and 5 clips, when these are `runs.SMALL`."""
+    """Two movies of 8 and 5 clips with the options `runs.SMALL`."""
     folder = tmp_path_factory.mktemp("corpus")
     make_film(folder / "one.mp4", Film(seconds=14, gop=25))
     make_film(folder / "two.mkv", Film(seconds=9, tint=(140, 90, 60)))
@@ -20,5 +20,5 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good film that no run may read."""
+    """A valid movie that no run may read."""
     return make_film(tmp_path_factory.mktemp("outside") / "canary.mp4", Film(seconds=7))

@@ -1,6 +1,6 @@
-"""Every beep is stored where its flash is, through every codec and container, late or early.
+"""Every beep is stored at its flash, for every codec and container, late or early.
 
-The films carry numbered frames; PyAV tells when the flash frames are on screen. The beeps are
+The movies have numbered frames; PyAV reports when the flash frames are shown. The beeps are
 chirps, timed by cross-correlation in the FLAC that the clips hold.
 """
 
@@ -87,7 +87,7 @@ def test_every_codec_in_its_container(case: str, folder: Path, sound: Path) -> N
         pytest.param("mp2-avi", ".avi", MPEG4, ("-c:a", "mp2"), marks=pytest.mark.slow),
     ],
 )
-def test_a_delay_that_the_file_hides_is_read_as_others_read_it(
+def test_an_undeclared_delay_is_read_as_other_decoders_read_it(
     case: str,
     suffix: str,
     video: tuple[str, ...],

@@ -23,8 +23,10 @@ from tests.support.films.media import Film
 
 @pytest.mark.parametrize("factor", [1.001, 0.999])
 @pytest.mark.parametrize(("suffix", "audio"), [(".mp4", "aac"), (".mkv", "flac"), (".ts", "aac")])
-def test_drift_is_stretched_away(factor: float, suffix: str, audio: str, folder: Path) -> None:
-    """The timestamps run 0.1 % faster or slower than the samples, as of two clocks."""
+def test_drift_is_removed_by_resampling(
+    factor: float, suffix: str, audio: str, folder: Path
+) -> None:
+    """The timestamps run 0.1 % faster or slower than the samples, as with two clocks."""
     times = [time / factor for time in flash_times()]
     own = write_wav(folder / "own-clock.wav", beeping(FILM.seconds, times))
     clock = ("-c:a", audio, "-bsf:a", f"setts=ts=round(TS*{factor})")
@@ -36,7 +38,7 @@ def test_drift_is_stretched_away(factor: float, suffix: str, audio: str, folder:
 
 @pytest.mark.slow
 def test_drift_stays_below_a_millisecond_for_half_an_hour(tmp_path: Path) -> None:
-    """A badly wrong clock, and one whose error is so small that only a long movie shows it.
+    """A very inaccurate clock, and one whose error is so small that only a long movie shows it.
 
     Sound of 24 kHz: an error grows with the time, not with the number of samples.
     """
@@ -53,7 +55,7 @@ def test_drift_stays_below_a_millisecond_for_half_an_hour(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("change", [480, -480, 24, 1])
-def test_stretching_reads_between_the_samples(change: int) -> None:
+def test_resampling_interpolates_between_samples(change: int) -> None:
     count = 48_000
     position = np.arange(-MARGIN, count + MARGIN)
     source = np.sin(2 * np.pi * 1_000 / 48_000 * position).astype(np.float32)
@@ -62,6 +64,6 @@ def test_stretching_reads_between_the_samples(change: int) -> None:
     assert np.abs(resample_piece(source, length) - wanted).max() < 1e-4
 
 
-def test_stretching_by_nothing_changes_nothing() -> None:
+def test_resampling_by_a_factor_of_one_changes_nothing() -> None:
     source = np.random.default_rng(1).standard_normal(1_000 + 2 * MARGIN).astype(np.float32)
     np.testing.assert_allclose(resample_piece(source, 1_000), source[MARGIN:-MARGIN], atol=1e-6)

@@ -1,4 +1,4 @@
-"""Beeps stay with their flashes through gaps, overlaps, noise and a lack of timestamps."""
+"""Beeps stay with their flashes despite gaps, overlaps, noisy and missing timestamps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.films.oracle import decoded_audio
     [(".mp4", "aac"), (".ts", "ac3"), (".mkv", "pcm_s16le"), (".mkv", "libopus"), (".flv", "aac")],
 )
 def test_a_gap_is_filled_where_it_is(suffix: str, audio: str, folder: Path, sound: Path) -> None:
-    """Packets of 300 ms are missing, between two beeps."""
+    """300 ms of packets are missing between two beeps."""
     whole = mux(folder / f"whole-{audio}{suffix}", picture(folder), sound, "-c:a", audio)
     path = folder / f"gap-{audio}{suffix}"
     ffmpeg("-i", whole, "-c", "copy", "-bsf:a", "noise=drop='between(pts*tb,4,4.3)'", path)
@@ -72,13 +72,13 @@ def test_an_overlap_is_cut(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("reach_ms", [1, 3])
-def test_noise_of_timestamps_moves_nothing(reach_ms: int, folder: Path) -> None:
+def test_noisy_timestamps_move_nothing(reach_ms: int, folder: Path) -> None:
     rng = random.Random(7)
     path = _flv(folder, "noise", flash_times(), lambda ms: ms + rng.randint(-reach_ms, reach_ms))
     found, count = check(path)
     assert count == 11
     assert found.report.drift_ppm == found.report.cut_ns == 0
-    # Not a sample is inserted but before the first.
+    # No sample is inserted except before the first.
     assert all(start == 0 for start, _ in found.report.fills_ns)
 
 
@@ -104,7 +104,7 @@ def test_broken_packets_are_silence(audio: str, folder: Path, sound: Path) -> No
     assert np.abs(skews).max() < LIMIT_SECONDS
 
 
-def test_sound_that_ends_early_or_late(folder: Path) -> None:
+def test_audio_that_ends_early_or_late(folder: Path) -> None:
     times = flash_times()
     short = write_wav(folder / "short.wav", beeping(5.0, times[:5]))
     found, count = check(mux(folder / "short.mkv", picture(folder), short, "-c:a", "flac"))
@@ -117,7 +117,7 @@ def test_sound_that_ends_early_or_late(folder: Path) -> None:
     assert found.report.filled_ns == 0
 
 
-def test_a_track_without_one_sample(folder: Path, sound: Path) -> None:
+def test_a_track_without_samples(folder: Path, sound: Path) -> None:
     path = folder / "empty.mp4"
     mux(path, picture(folder), sound, "-af", "atrim=end=0", "-c:a", "aac")
     with pytest.raises(NoAudioStreamError):
@@ -127,7 +127,7 @@ def test_a_track_without_one_sample(folder: Path, sound: Path) -> None:
 def test_a_broadcast_that_starts_hours_in_and_a_stream_of_unknown_length(
     folder: Path, sound: Path
 ) -> None:
-    """TS time stamps wrap after 26.5 hours: this one wraps in the middle."""
+    """TS timestamps wrap after 26.5 hours: this one wraps in the middle."""
     wraps = (2**33 / 90_000 - 6.0, "-c:a", "aac", "-muxdelay", "0")
     path = folder / "wraps.ts"
     mux(path, picture(folder), sound, "-output_ts_offset", *map(str, wraps))
@@ -146,7 +146,7 @@ UNTIMED = {"mp2-ts": (".ts", "mp2"), "aac-ts": (".ts", "aac"), "ac3-vob": (".vob
 @pytest.mark.parametrize("case", UNTIMED)
 @pytest.mark.parametrize("every", [10, 1_000_000])
 def test_packets_without_times(case: str, every: int, folder: Path, sound: Path) -> None:
-    """Only every tenth packet says when it is heard, or only the first."""
+    """Only every tenth packet has a timestamp, or only the first."""
     suffix, audio = UNTIMED[case]
     path = mux(folder / f"untimed-{case}{suffix}", picture(folder, *MPEG2), sound, "-c:a", audio)
     strip_times(path, lambda number: number % every == 0)
@@ -157,7 +157,7 @@ def test_packets_without_times(case: str, every: int, folder: Path, sound: Path)
 
 
 @pytest.mark.parametrize("case", UNTIMED)
-def test_a_track_without_any_times_begins_with_the_picture(
+def test_a_track_without_any_times_starts_with_the_video(
     case: str, folder: Path, sound: Path
 ) -> None:
     """Nothing better is known; the index says so. (ffmpeg would start at 0, seconds too early.)"""
@@ -169,12 +169,12 @@ def test_a_track_without_any_times_begins_with_the_picture(
     assert plan.probe.audio.choice.endswith("without timestamps, so it starts with the video")
     found, beeps = stored_beeps(plan)
     assert found.report.start_ns == 0
-    # The coder's own delay is all that is left.
+    # Only the encoder's own delay remains.
     assert np.abs(np.array(beeps) - flash_times()[: len(beeps)]).max() < 0.03
     assert len(beeps) == 11
 
 
-def test_segments_change_no_sound(folder: Path, sound: Path) -> None:
+def test_segments_do_not_change_the_audio(folder: Path, sound: Path) -> None:
     path = mux(folder / "whole.mp4", picture(folder), sound, "-c:a", "aac")
     one, many = plan_of(path), plan_of(path, seconds=2.0)
     assert len(many.segments) > len(one.segments)

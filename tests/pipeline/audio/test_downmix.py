@@ -1,4 +1,4 @@
-"""How the channels of a track become one."""
+"""How the channels of a track are mixed to mono."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_mixing_to_mono(layout: str) -> None:
-    """Each channel in turn is at full scale for 100 ms: its gain can be read off the mix."""
+    """Each channel in turn is at full scale for 100 ms, so the mix shows its gain."""
     names = LAYOUTS[layout]
     lanes = "|".join(f"eq(floor(t*10)\\,{place})" for place in range(len(names)))
     source = f"aevalsrc={lanes}:c={layout}:s=8000:d={len(names) / 10}"
@@ -32,7 +32,7 @@ def test_mixing_to_mono(layout: str) -> None:
     mixed = np.frombuffer(done.stdout, "<f4").reshape(len(names), -1)
     gains = np.array([WEIGHTS.get(name, 0.0) for name in names])
     np.testing.assert_allclose(mixed[:, 400], gains / gains.sum(), atol=1e-4)
-    # All channels at full scale together just reach full scale: nothing can clip.
+    # All channels together at full scale just reach full scale: nothing can clip.
     assert mixed[:, 400].sum() == pytest.approx(1.0, abs=1e-4)
 
 

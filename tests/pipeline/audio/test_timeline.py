@@ -1,4 +1,4 @@
-"""Aligning audio by synthetic frame times: what must move and what must not."""
+"""Aligning audio by synthetic frame times: what must move, and what must not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def steady(seconds: float, count: int, rate: int) -> NDArray[np.float64]:
 
 
 def placed(pieces: Iterable[Piece], firsts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Where the pieces put samples, in samples of the timeline."""
+    """Where the pieces place samples, in samples of the timeline."""
     known = list(pieces)
     number = np.searchsorted([piece.first for piece in known], firsts, side="right") - 1
     start = np.array([piece.start for piece in known])[number]
@@ -94,7 +94,7 @@ def test_drift_stays_below_a_millisecond(count: int, drift: float, tick: float) 
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))
 
 
-def test_a_clock_that_wanders_is_followed() -> None:
+def test_a_wandering_clock_is_followed() -> None:
     count, rate = 1_024, 48_000
     times = steady(1_200, count, rate)
     times = times + 0.05 * np.sin(2 * np.pi * times / 600)
@@ -116,7 +116,7 @@ def test_two_hours_with_gaps_drift_and_rounding() -> None:
     st.lists(st.tuples(st.one_of(st.none(), st.integers(-(10**6), 10**7)), st.integers(0, 5_000)))
 )
 @settings(max_examples=200, deadline=None)
-def test_whatever_the_times_every_sample_is_placed_once(told: list[tuple[int | None, int]]) -> None:
+def test_every_sample_is_placed_once_for_any_times(told: list[tuple[int | None, int]]) -> None:
     pieces = list(align([AudioFrame(pts, count) for pts, count in told], 48_000))
     total = sum(count for _, count in told)
     assert sum(piece.count for piece in pieces) == total
@@ -127,7 +127,7 @@ def test_whatever_the_times_every_sample_is_placed_once(told: list[tuple[int | N
         position += piece.count
 
 
-def test_unknown_times_follow_the_frame_before() -> None:
+def test_frames_without_times_follow_the_previous_frame() -> None:
     frames = [AudioFrame(4_800, 1_000), *[AudioFrame(None, 1_000)] * 200]
     (piece,) = align(frames, 48_000)
     assert piece == Piece(0, 201_000, 4_800, 201_000)
@@ -135,23 +135,23 @@ def test_unknown_times_follow_the_frame_before() -> None:
     assert piece.start == 0
 
 
-def test_times_that_stand_still_are_not_believed() -> None:
+def test_constant_times_are_not_trusted() -> None:
     pieces = list(align([AudioFrame(0, 1_024)] * 3_000, 48_000))
     assert sum(piece.length for piece in pieces) == 3_000 * 1_024
 
 
-def test_a_few_wrong_times_are_passed_over() -> None:
+def test_a_few_wrong_times_are_ignored() -> None:
     frames = frames_at(steady(60, 1_024, 48_000), 1_024, 48_000)
     frames[500:504] = [AudioFrame((frame.pts or 0) + 9_999, 1_024) for frame in frames[500:504]]
     pieces = list(align(frames, 48_000))
     assert {piece.start - piece.first for piece in pieces} == {0}
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_frames_yield_no_pieces() -> None:
     assert list(align([], 48_000)) == []
 
 
-def test_looks_ahead_by_no_more_than_half_a_minute() -> None:
+def test_reads_ahead_by_at_most_half_a_minute() -> None:
     read = 0
 
     def frames() -> Iterator[AudioFrame]:

@@ -1,4 +1,4 @@
-"""Tracks whose treatment is a decision: documented in docs/operations.md."""
+"""Tracks that can be handled in several ways: the choice is documented in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_linear_pcm_of_a_dvd(tmp_path: Path, channels: int) -> None:
 
 
 @pytest.mark.parametrize("offset", [0.25, 0.5, -0.5])
-def test_a_dc_offset_stays(tmp_path: Path, offset: float) -> None:
-    """It counts as level: nothing tells it from a very low tone in a short clip."""
+def test_a_dc_offset_is_kept(tmp_path: Path, offset: float) -> None:
+    """It counts as level: in a short clip it cannot be distinguished from a very low tone."""
     audio = f"aevalsrc={offset}:d=4:s=48000"
     levels = _levels(tmp_path / "a.mov", audio, *H264, "-c:a", "pcm_s16le")
     expected = {0.25: -12.04, 0.5: -6.02}[abs(offset)]

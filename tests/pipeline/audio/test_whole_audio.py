@@ -1,4 +1,4 @@
-"""Audio that a plain downmix, or one bad sample, would lose."""
+"""Audio that a plain downmix, or a single bad sample, would lose."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.films.media import ffmpeg
 
 
 def check_beeps(path: Path, limit_seconds: float = LIMIT_SECONDS) -> str:
-    """Every beep is by its flash, however loud; returns the choice of the track."""
+    """Every beep is at its flash, however loud; returns the choice of the track."""
     plan = plan_of(path)
     _, timeline = stored_sound(plan)
     beeps = find_beeps(0.6 * timeline / np.abs(timeline).max(), plan.recipe.sample_rate_hz)
@@ -71,7 +71,7 @@ def test_other_stereo_is_downmixed_as_usual(graph: str, folder: Path, sound: Pat
 def mono_tracks(
     folder: Path, sound: Path, path: Path, count: int, loud: int, *options: str
 ) -> Path:
-    """So many mono tracks of noise, one of which has the beeps as well."""
+    """`count` mono tracks of noise; track `loud` has the beeps instead."""
     noise = np.random.default_rng(0).normal(0, 0.001, round(FILM.seconds * RATE_HZ))
     quiet = write_wav(folder / "noise.wav", noise)
     inputs = [word for k in range(count) for word in ("-i", sound if k == loud else quiet)]
@@ -107,7 +107,7 @@ def titled(*titles: str) -> list[str]:
     ]
 
 
-def test_titles_give_the_order_of_channels(folder: Path, sound: Path) -> None:
+def test_titles_determine_the_order_of_channels(folder: Path, sound: Path) -> None:
     """The second track is the low-frequency channel, which the downmix leaves out."""
     names = titled("Center", "LFE", "Ls", "Rs", "Left", "Right")
     options = ("-c:a", "flac", *names)
@@ -126,7 +126,9 @@ def test_titles_give_the_order_of_channels(folder: Path, sound: Path) -> None:
         ("-ar:a:1", "44100"),
     ],
 )
-def test_other_mono_tracks_stay_apart(options: tuple[str, ...], folder: Path, sound: Path) -> None:
+def test_other_mono_tracks_are_not_joined(
+    options: tuple[str, ...], folder: Path, sound: Path
+) -> None:
     path = mono_tracks(folder, sound, folder / "apart.mkv", 2, 0, "-c:a", "flac", *options)
     audio = plan_of(path).probe.audio
     assert (audio.index, audio.joined) == (1, ())

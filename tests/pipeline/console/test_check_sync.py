@@ -1,4 +1,4 @@
-"""`check-sync`: what it finds in films whose faults are known, and how it says so."""
+"""`check-sync`: what it finds in movies with known faults, and how it reports them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def faulty(folder: Path) -> Path:
-    """Late by 0.7 s, drifting by 1000 ppm, 0.3 s missing at 6 s; a commentary track beside."""
+    """Late by 0.7 s, drifting by 1000 ppm, 0.3 s missing at 6 s; with a commentary track."""
     wav = write_wav(folder / "s.wav", beeping(FILM.seconds, flash_times()))
     clock = ("-af", "atrim=start=0.7", "-c:a", "aac", "-bsf:a", "setts=ts=round(TS*1.001)")
     whole = mux(folder / "whole.mkv", picture(folder), wav, *clock)
@@ -57,14 +57,14 @@ def test_faults_are_found(check: SyncCheck) -> None:
     assert [track.special for track in check.probe.other_audio] == ["commentary"]
 
 
-def test_the_table_says_it_all(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_complete(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-sync", str(faulty)]) == 0
     text = capsys.readouterr().out
     for words in ("late", "ppm", "only main track", "commentary", "constant, 25.000", "filled"):
         assert words in text
 
 
-def test_the_json_says_it_all(
+def test_the_json_is_complete(
     faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn = tmp_path / "check.png"
@@ -77,13 +77,13 @@ def test_the_json_says_it_all(
     assert cv2.imread(str(drawn)).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_another_track_may_be_looked_at(faulty: Path) -> None:
+def test_another_track_can_be_checked(faulty: Path) -> None:
     other = check_sync(str(faulty), "", 2)
     assert other.probe.audio.choice == "named by the corpus"
     assert len([gap for gap in other.gaps_ns if gap[1] - gap[0] > 1e8]) == 1
 
 
-def test_the_picture_shows_gaps(check: SyncCheck) -> None:
+def test_the_chart_shows_gaps(check: SyncCheck) -> None:
     data = np.frombuffer(draw_check(check), dtype=np.uint8)
     drawn = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
     strip = drawn[444, 96 : WIDTH - 24].astype(int)
@@ -128,5 +128,5 @@ def test_overlaps_and_clocks_of_made_up_pieces() -> None:
     ("seconds", "text"),
     [(0, "0:00.000"), (-0.5, "-0:00.500"), (59.9996, "1:00.000"), (3_723.4, "1:02:03.400")],
 )
-def test_times_are_readable(seconds: float, text: str) -> None:
+def test_times_are_formatted(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text

@@ -1,4 +1,4 @@
-"""The files: real, deterministic, complete, and not made twice."""
+"""The files: real, deterministic, complete, and not rendered twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _probe(path: Path) -> dict[str, Any]:
     return answer
 
 
-def test_files_are_what_was_planned(corpus: Path) -> None:
+def test_files_match_their_plan(corpus: Path) -> None:
     for movie in plan_movies(TINY):
         answer = _probe(corpus / movie.name)
         video, audio = answer["streams"]
@@ -56,14 +56,14 @@ def test_files_are_what_was_planned(corpus: Path) -> None:
         assert float(audio["duration"]) == pytest.approx(seconds, abs=0.05)
 
 
-def test_decoded_sound_does_not_clip(corpus: Path) -> None:
+def test_decoded_audio_does_not_clip(corpus: Path) -> None:
     for path in sorted(corpus.glob("*.mp4")):
         pcm = [ffmpeg_path(), "-v", "error", "-i", str(path), "-f", "f32le", "-"]
         sound = np.frombuffer(subprocess.check_output(pcm), np.float32)
         assert 0.1 < np.abs(sound).max() < 10 ** (-1 / 20)
 
 
-def test_labels_cover_each_movie_without_gap(corpus: Path) -> None:
+def test_labels_cover_each_movie_without_gaps(corpus: Path) -> None:
     with (corpus / "labels.csv").open(newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
@@ -77,7 +77,7 @@ def test_labels_cover_each_movie_without_gap(corpus: Path) -> None:
         assert float(stops[-1]) == pytest.approx(movie.seconds(movie.num_frames), abs=1e-6)
 
 
-def test_same_settings_same_bytes_whatever_the_workers(corpus: Path, tmp_path: Path) -> None:
+def test_same_settings_same_bytes_for_any_number_of_workers(corpus: Path, tmp_path: Path) -> None:
     make_demo_corpus(tmp_path, TINY, num_workers=2)
     names = sorted(path.name for path in corpus.iterdir())
     assert names == ["corpus.json", "labels.csv", "movie-000.mp4", "movie-001.mp4"]
@@ -86,7 +86,7 @@ def test_same_settings_same_bytes_whatever_the_workers(corpus: Path, tmp_path: P
         assert (tmp_path / name).read_bytes() == (corpus / name).read_bytes()
 
 
-def test_only_missing_movies_are_made_and_other_settings_replace_all(tmp_path: Path) -> None:
+def test_only_missing_movies_are_rendered_and_other_settings_replace_all(tmp_path: Path) -> None:
     first = dataclasses.replace(TINY, min_seconds=1.0, max_seconds=1.0)
     paths = make_demo_corpus(tmp_path, first, num_workers=1)
     before = [(path.stat().st_ino, path.read_bytes()) for path in paths]
@@ -102,7 +102,7 @@ def test_only_missing_movies_are_made_and_other_settings_replace_all(tmp_path: P
     assert not paths[1].exists()
 
 
-def test_a_folder_with_other_films_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_movies_is_rejected(tmp_path: Path) -> None:
     film = tmp_path / "movie-000.mp4"
     film.write_bytes(b"precious")
     with pytest.raises(InputError, match="choose another folder"):
@@ -110,13 +110,13 @@ def test_a_folder_with_other_films_is_refused(tmp_path: Path) -> None:
     assert film.read_bytes() == b"precious"
 
 
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot use"):
         make_demo_corpus(tmp_path / "file", TINY)
 
 
-def test_a_failing_encoder_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+def test_a_failing_encoder_leaves_nothing_and_is_explained(tmp_path: Path) -> None:
     def odd_frames() -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
         for _ in range(100):
             yield np.zeros(65 * 65 * 3 // 2, np.uint8)

@@ -1,4 +1,4 @@
-"""Picture and sound of one movie, before encoding."""
+"""Video and audio of one movie, before encoding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TINY = DemoConfig(min_seconds=4.0, max_seconds=4.0, mean_shot_seconds=1.0, width
 
 
 def _movie_of(label: str) -> DemoMovie:
-    """Two seconds of one lone figure, an event at 0.5, 1.0 and 1.5 s, no grain."""
+    """Two seconds of a single figure, events at 0.5, 1.0 and 1.5 s, no grain."""
     movie = plan_movie(TINY, 0)
     shot = dataclasses.replace(
         movie.shots[0],
@@ -43,7 +43,7 @@ def _movie_of(label: str) -> DemoMovie:
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_sound_is_as_long_as_the_picture_and_peaks_at_its_level(index: int) -> None:
+def test_audio_is_as_long_as_the_video_and_peaks_at_its_level(index: int) -> None:
     movie = plan_movie(TINY, index)
     sound = render_sound(movie, TINY.score_strength)
     assert abs(len(sound) / SAMPLE_RATE_HZ - movie.seconds(movie.num_frames)) < 1e-4
@@ -72,7 +72,7 @@ def test_events_can_be_seen(label: str) -> None:
         assert brightest[event_frame : event_frame + 2].max() > brightest[event_frame - 2] + 5
 
 
-def test_bars_are_black_and_the_picture_is_not() -> None:
+def test_bars_are_black_and_the_rest_is_not() -> None:
     movie = dataclasses.replace(plan_movie(TINY, 0), active_width=160, active_height=66)
     luma = next(draw_frames(movie, 160, 90))[: 160 * 90].reshape(90, 160)
     assert (luma[:12] == 16).all()
@@ -80,7 +80,7 @@ def test_bars_are_black_and_the_picture_is_not() -> None:
     assert luma[12:78].mean() > 30
 
 
-def test_black_and_silent_shots_are_so() -> None:
+def test_black_shots_are_black_and_silent_shots_silent() -> None:
     movie = plan_movie(TINY, 0)
     first, *middle, last = movie.shots
     movie = dataclasses.replace(
@@ -99,7 +99,7 @@ def test_black_and_silent_shots_are_so() -> None:
 
 
 def test_luma_leaves_room_for_grain() -> None:
-    """Grain wraps around in uint8, so no colour may come within its reach of 0 or 255."""
+    """Grain wraps around in uint8, so no colour may be closer to 0 or 255 than its amplitude."""
     for seed in range(50):
         look = draw_look(np.random.default_rng(seed), seed / 50)
         for colour in vars(palette(look)).values():

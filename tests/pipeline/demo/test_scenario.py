@@ -1,4 +1,4 @@
-"""The plan of the toy movies: pure, tiling, recurring."""
+"""The plan of the toy movies: deterministic, without gaps, with recurring figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_shots_tile_every_movie() -> None:
         assert 60 <= movie.seconds(movie.num_frames) <= 180
 
 
-def test_every_member_of_the_cast_comes_back_and_never_follows_itself() -> None:
+def test_every_figure_recurs_and_never_follows_itself() -> None:
     for movie in DEFAULT_MOVIES:
         story = [shot.label for shot in movie.shots if shot.label != classes.BLACK_LABEL]
         assert min(Counter(story).values()) >= 2
@@ -73,7 +73,7 @@ def test_look_strength_is_the_movies_share_of_the_look(strength: float) -> None:
     assert len(hues) == (1 if strength == 1.0 else len(movie.shots))
 
 
-def test_every_class_has_a_figure_a_place_a_motion_and_a_voice() -> None:
+def test_every_class_has_a_figure_a_position_a_motion_and_a_voice() -> None:
     names = {semantic.name for semantic in classes.CLASSES}
     for catalogue in (figures._FIGURES, places._PATTERNS, motion._MOTIONS, voices._VOICES):
         assert set(catalogue) == names

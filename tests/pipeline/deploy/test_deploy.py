@@ -1,4 +1,4 @@
-"""The files for clusters: each is held against what will read it, as far as that runs here."""
+"""The files for clusters: each is checked with the program that reads it, where that runs here."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.support.launch import kuberay
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "pipeline" / "deploy"
-#: Where the manifest has the head's pod.
+#: Path of the head's pod in the manifest.
 HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec"
 
 
 def parsed(command: str) -> Command:
-    """What our own command line makes of a shell command."""
+    """A shell command as parsed by our own command line."""
     program, *words = shlex.split(command)
     assert (program, words[:2]) == ("python", ["-m", "pipeline"])
     return parse(commands.COMMANDS, words[2:], prog="pipeline", description="")
@@ -46,11 +46,11 @@ def cluster_config() -> dict[str, Any]:
     return config
 
 
-def test_ray_takes_the_cluster_file() -> None:
+def test_ray_accepts_the_cluster_file() -> None:
     config = prepare_config(cluster_config())
     validate_config(config)
     kinds = config["available_node_types"]
-    # The autoscaler only starts what a task fits on; the head runs none.
+    # The autoscaler only starts nodes on which a task fits; the head runs no tasks.
     worker = kinds["worker"]["resources"]
     assert worker["CPU"] >= 1
     assert worker["memory"] >= worker["CPU"] * RunConfig().task_memory_gib * GIB
@@ -58,7 +58,7 @@ def test_ray_takes_the_cluster_file() -> None:
     assert "InstanceMarketOptions" not in kinds["head"]["node_config"]
 
 
-def test_ray_refuses_a_cluster_file_with_a_slip() -> None:
+def test_ray_rejects_a_cluster_file_with_a_mistake() -> None:
     """So that the test above can fail."""
     config = cluster_config()
     worker = config["available_node_types"]["worker"]
@@ -84,7 +84,7 @@ def job_manifest() -> dict[str, Any]:
 
 
 def manifest_errors(job: dict[str, Any]) -> list[str]:
-    """What KubeRay and Kubernetes would not take."""
+    """Errors that KubeRay and Kubernetes would report."""
     found = [
         f"{error.json_path}: {error.message}"
         for error in jsonschema.Draft202012Validator(kuberay.RAYJOB).iter_errors(job)
@@ -99,10 +99,10 @@ def manifest_errors(job: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_kuberay_takes_the_job_manifest() -> None:
+def test_kuberay_accepts_the_job_manifest() -> None:
     job = job_manifest()
     assert manifest_errors(job) == []
-    # Rules of the operator that no schema holds.
+    # Rules of the operator that are not in any schema.
     spec, cluster = job["spec"], job["spec"]["rayClusterSpec"]
     assert spec["shutdownAfterJobFinishes"] or not spec["ttlSecondsAfterFinished"]
     assert cluster["authOptions"]["mode"] == "token"
@@ -126,7 +126,7 @@ def test_kuberay_takes_the_job_manifest() -> None:
         (f"{HEAD}.containers.0.env.0.name", None, "Field required"),
     ],
 )
-def test_a_slip_in_the_job_manifest_is_found(place: str, value: object, said: str) -> None:
+def test_a_mistake_in_the_job_manifest_is_found(place: str, value: object, said: str) -> None:
     """So that the test above can fail."""
     job = job_manifest()
     *way, last = place.split(".")
@@ -140,7 +140,7 @@ def test_a_slip_in_the_job_manifest_is_found(place: str, value: object, said: st
     assert any(said in error for error in manifest_errors(job)), manifest_errors(job)
 
 
-def test_no_container_of_the_job_has_rights() -> None:
+def test_no_container_of_the_job_is_privileged() -> None:
     cluster = job_manifest()["spec"]["rayClusterSpec"]
     groups = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
     containers = [c for group in groups for c in group["template"]["spec"]["containers"]]
@@ -148,7 +148,7 @@ def test_no_container_of_the_job_has_rights() -> None:
     for container in (cluster["autoscalerOptions"], *containers):
         context = container["securityContext"]
         assert context["runAsNonRoot"] is True
-        # Kubernetes knows by its number only that a user is not root.
+        # Kubernetes can only check that a user is not root if it is given as a number.
         assert context["runAsUser"] == int(user) > 0
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
@@ -173,7 +173,7 @@ def test_the_job_manifest_runs_our_command() -> None:
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         (container,) = group["template"]["spec"]["containers"]
         assert container["resources"]["requests"] == container["resources"]["limits"]
-    # A pod that goes drains the run first; so does a job that is stopped.
+    # A terminating pod drains the run first, and so does a stopped job.
     pod = head["template"]["spec"]
     (container,) = pod["containers"]
     hook = container["lifecycle"]["preStop"]["exec"]["command"]
@@ -197,7 +197,7 @@ def test_the_workers_of_the_job_have_room_for_copies() -> None:
     assert RunConfig().stage_gib < size < disk
 
 
-def test_the_image_copies_what_there_is_and_what_the_package_needs() -> None:
+def test_the_image_copies_existing_files_that_the_package_needs() -> None:
     copied = set()
     for words in re.findall(r"^COPY (.+)$", dockerfile(), re.M):
         *sources, _ = words.split()
@@ -215,7 +215,7 @@ def test_the_image_copies_what_there_is_and_what_the_package_needs() -> None:
     assert extra in project["optional-dependencies"]
 
 
-def test_the_commands_of_the_image_are_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_of_the_image_exist(capsys: pytest.CaptureFixture[str]) -> None:
     (last,) = re.findall(r"^CMD (.+)$", dockerfile(), re.M)
     with pytest.raises(SystemExit) as left:
         parsed(shlex.join(json.loads(last)))
@@ -228,7 +228,7 @@ def test_the_commands_of_the_image_are_ours(capsys: pytest.CaptureFixture[str]) 
             assert all(callable(getattr(module, name.name)) for name in node.names)
 
 
-def test_the_image_has_a_python_that_the_package_takes() -> None:
+def test_the_image_has_a_supported_python() -> None:
     (version,) = re.findall(r"^FROM python:(\d+\.\d+)-", dockerfile(), re.M)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     least = project["requires-python"].removeprefix(">=")
@@ -248,7 +248,7 @@ def test_the_driver_script_becomes_the_command(monkeypatch: pytest.MonkeyPatch) 
     assert (command.run_config.address, command.run_config.stage_gib) == ("auto", 50.0)
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_the_dashboard_is_complete() -> None:
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -267,8 +267,8 @@ def test_the_dashboard_is_whole() -> None:
         cells |= mine
 
 
-def test_what_the_dashboard_asks_of_ray_itself_exists() -> None:
-    """Ray exports its metrics with `ray_` before their names; ours are in `test_operations`."""
+def test_ray_metrics_of_the_dashboard_exist() -> None:
+    """Ray prefixes its metrics with `ray_`; ours are tested in `test_operations`."""
     asked = set(re.findall(r"ray_(?!reelshards_)(\w+)", (DEPLOY / "grafana.json").read_text()))
     folder = Path(ray.__file__).parent / "dashboard" / "modules"
     known = "".join(path.read_text() for path in folder.rglob("*.py"))
@@ -277,5 +277,5 @@ def test_what_the_dashboard_asks_of_ray_itself_exists() -> None:
 
 
 def dockerfile() -> str:
-    """Its text with continued lines joined."""
+    """Its text, with continued lines joined."""
     return re.sub(r"\\\n(?:\s*#.*\n)*", " ", (DEPLOY / "Dockerfile").read_text())

@@ -1,4 +1,4 @@
-"""A run on a Ray cluster that was there before: by `--address`, and as a Ray job."""
+"""A run on an existing Ray cluster: with `--address`, and as a Ray job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--short-side", "32", "--num-frames", "8"]
-#: More than a quick machine does in the time that it takes to stop it twice.
+#: More movies than a fast machine processes in the time that it takes to stop it twice.
 NUM_LONG = 24
 
 
@@ -36,7 +36,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Films of which some are left when the first is done."""
+    """Enough movies that some remain when the first is done."""
     folder = tmp_path_factory.mktemp("long")
     for number in range(NUM_LONG):
         make_film(folder / f"{number}.mp4", Film(seconds=7, width=96, height=64))
@@ -45,13 +45,13 @@ def long_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A head of one CPU on free ports; with the job server when the parameter says so."""
+    """A head with one CPU on free ports; with the job server if the parameter is set."""
     arguments = {"num_cpus": 1, "include_dashboard": request.param, "dashboard_port": 0}
-    # Its usual port may be taken by another Ray; port 0 means none.
+    # Another Ray may use the default port; port 0 disables it.
     with socket.create_server(("127.0.0.1", 0)) as free:
         arguments["dashboard_agent_listen_port"] = free.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
-        # As in our manifest; without, the job server kills a driver after 3 s.
+        # As in our manifest; otherwise the job server kills a driver after 3 s.
         patch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "90")
         # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
         patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
@@ -83,14 +83,14 @@ def test_a_run_joins_a_cluster_and_leaves_it_up(
 
 
 def submitted(client: JobSubmissionClient, entry: str) -> str:
-    """A job's id. As in an image, the package is there already; nothing is uploaded."""
+    """A job's id. As in an image, the package is already installed; nothing is uploaded."""
     environment = {"env_vars": {"PYTHONPATH": os.fspath(ROOT)}}
     deadline = time.monotonic() + 60
     while True:
         try:
             return client.submit_job(entrypoint=entry, runtime_env=environment)
         except RuntimeError as error:
-            # The node's agent comes up after the server.
+            # The node's agent starts after the server.
             if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
@@ -120,7 +120,7 @@ def ended(client: JobSubmissionClient, job: str) -> JobStatus:
 def test_a_ray_job_is_drained_by_the_hook_and_by_a_stop(
     cluster: Cluster, long_corpus: Path, tmp_path: Path
 ) -> None:
-    """What a pod's end and `ray job stop` do to the driver; the job server waits as in a pod."""
+    """The effect of a pod's end and of `ray job stop`; the job server waits as in a pod."""
     client = JobSubmissionClient(f"http://{cluster.webui_url}")
     words = command(long_corpus, tmp_path, cluster.address)
     before = 0

@@ -1,4 +1,4 @@
-"""Runs that start and stop Ray themselves: the same bytes whatever happens to them."""
+"""Runs that start and stop Ray themselves: always the same bytes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_same_bytes_whatever_workers_and_segments(
-    corpus: Path, whole: Path, tmp_path: Path
-) -> None:
-    """Run twice; the second time with another number of workers and other segments."""
+def test_same_bytes_for_any_workers_and_segments(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    """Run twice, the second time with other numbers of workers and other segments."""
     assert preprocess(corpus, tmp_path, "--workers", "2", "--segment-seconds", "2") == 0
     assert len([key for key in digests(whole) if key.endswith(".tar")]) == 2
     assert digests(tmp_path) == digests(whole)

@@ -1,7 +1,7 @@
 """Runs on clusters of several Ray nodes whose parts are killed: the bytes stay the same.
 
 The nodes are real raylets on this machine. Killed with -9, at moments drawn from a seeded
-generator: workers, ffmpeg processes and whole nodes; a lost node is followed by a new one.
+generator: workers, ffmpeg processes and whole nodes; a lost node is replaced by a new one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.support.stores.saboteur import Saboteur
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--segment-seconds", "3"]
-#: For a run of half a minute; a machine that is busy with others takes its time.
+#: For a run of half a minute; on a busy machine it takes longer.
 PATIENCE_SECONDS = 400
 PATIENT = ["--retry-seconds", "0.05", "--max-attempts", "40"]
 
@@ -57,14 +57,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head of one CPU, and one node of one CPU more."""
+    """A head with one CPU, and another node with one CPU."""
     with pytest.MonkeyPatch.context() as patch:
         # Left in /tmp/ray, the address would draw other programs of this machine to this cluster.
         patch.setattr("ray._private.utils.write_ray_address", lambda address: None)
         found = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
         )
-    # The driver belongs to the node that it finds first: let that be the head, which is never lost.
+    # The driver joins the node that it finds first: it must be the head, which is never lost.
     ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
     found.add_node(num_cpus=1)
     yield found
@@ -85,7 +85,7 @@ def preprocess(corpus: Path, out: Path) -> int:
 
 
 def run_disturbed(corpus: Path, out: Path, saboteur: Saboteur, kinds: list[str]) -> None:
-    """One run during which things are killed, as far as it lasts."""
+    """One run, with kills while it lasts."""
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(preprocess, corpus, out)
         for kind in kinds:
@@ -99,7 +99,7 @@ def run_disturbed(corpus: Path, out: Path, saboteur: Saboteur, kinds: list[str])
 
 
 def require_clean(corpus: Path, out: Path, whole: Path) -> None:
-    """Same bytes, no orphans, nothing temporary."""
+    """Same bytes, no orphaned processes, no temporary files."""
     assert digests(out) == digests(whole)
     deadline = time.monotonic() + 60
     while left := programs_on(corpus):
@@ -122,7 +122,9 @@ def test_a_few_kills_change_no_byte(
 
 
 @pytest.mark.slow
-def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_write_names_the_parts_that_were_lost_with_a_node(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Only these are decoded again."""
     film = make_film(tmp_path / "a.mp4", Film(seconds=8, gop=25))
     (movie,) = find_movies(str(film))
@@ -138,7 +140,7 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
         return ray.get(done).value, data
 
     found = [decoded(first, {}), decoded(second, {"doomed": 1})]
-    # Smaller results come back with the answer and live in the driver.
+    # Smaller results are returned inline and stored in the driver.
     assert steps.run_segment(plan, second, source_of(plan))[1].nbytes > 100_000
     sound, data = decoded_audio(plan)
     parts = {AUDIO_PART: [ray.put(data)], **{s.number: [ref] for s, ref in found}}
@@ -152,9 +154,7 @@ def test_a_write_names_the_parts_that_went_with_a_node(cluster: Cluster, tmp_pat
     assert error.parts == (second.number,)
 
 
-def test_a_node_that_comes_is_used(
-    corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
-) -> None:
+def test_an_added_node_is_used(corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(preprocess, corpus, tmp_path)
         while not list(tmp_path.glob("run.json")):
@@ -172,7 +172,7 @@ def test_a_node_that_comes_is_used(
 
 
 def wait_until_busy(node: Any, run: Future[int]) -> None:
-    """Until a node runs a task."""
+    """Wait until a node runs a task."""
     while not run.done():
         free: dict[str, Any] = ray._private.state.available_resources_per_node()
         if node.node_id in free and free[node.node_id].get("CPU", 0) < 1:
@@ -181,7 +181,7 @@ def wait_until_busy(node: Any, run: Future[int]) -> None:
 
 
 def drain(cluster: Cluster, node: Any, seconds: float) -> None:
-    """What an autoscaler does when it hears that a spot node is taken away in so many seconds."""
+    """What an autoscaler does when a spot node is to be reclaimed in this many seconds."""
     client = ray._raylet.GcsClient(address=cluster.address)
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     deadline_ms = int((time.time() + seconds) * 1000)
@@ -191,12 +191,12 @@ def drain(cluster: Cluster, node: Any, seconds: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_node_that_is_lost_or_drained_costs_no_try(
+def test_a_lost_or_drained_node_does_not_cost_an_attempt(
     corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:
-    """With one try a task, films would be missing if it did."""
+    """With one attempt per task, movies would be missing if it did."""
     num_lost = 0
-    # A task may end well although its node goes, and a run too: until one does not.
+    # A task can succeed although its node is removed, and a run too: repeat until one is lost.
     for number in range(8):
         log, out = tmp_path / f"{number}.jsonl", tmp_path / str(number)
         options = ["--max-attempts", "1", "--log-json", str(log)]
@@ -208,14 +208,14 @@ def test_a_node_that_is_lost_or_drained_costs_no_try(
         rows = movie_rows(open_dataset(str(out)).movies)
         assert [row.attempts for row in rows] == [1] * 4
         require_clean(corpus, out, whole)
-        num_lost += lost_tries(log)
+        num_lost += lost_attempts(log)
         if num_lost and number:
             break
     assert num_lost >= 1
 
 
 def lose_nodes(cluster: Cluster, run: Future[int]) -> None:
-    """Take the node that works away, with warning and without, as long as the run lasts."""
+    """Remove the busy node, with and without warning, as long as the run lasts."""
     for number in range(6):
         node = sorted(cluster.worker_nodes, key=lambda node: node.node_id)[-1]
         wait_until_busy(node, run)
@@ -228,8 +228,8 @@ def lose_nodes(cluster: Cluster, run: Future[int]) -> None:
         cluster.add_node(num_cpus=1)
 
 
-def lost_tries(log: Path) -> int:
-    """Tasks of a run that a node took with it."""
+def lost_attempts(log: Path) -> int:
+    """Tasks of a run that were lost with a node."""
     lines = log.read_text().splitlines() if log.exists() else []
     return sum(json.loads(line).get("error_class") == "lost" for line in lines)
 

@@ -1,4 +1,4 @@
-"""Who goes next, what is tried again, and when a run is wrong as a whole: pure, without Ray."""
+"""What runs next, what is retried, and when to abort a run: pure functions, without Ray."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def names(scheduler: Scheduler, cpus: int, running: int = 0, now: float = 0.0) -
     return [f"{unit.job.movie.movie_id} {unit.name}" for unit in units]
 
 
-def test_the_largest_first_and_no_more_open_than_needed() -> None:
+def test_largest_first_and_no_more_open_movies_than_needed() -> None:
     scheduler = Scheduler([movie("s", 1), movie("xl", 9), movie("m", 3), movie("l", 5)])
     assert names(scheduler, cpus=1) == ["xl prepare", "l prepare"]
     assert names(scheduler, cpus=1, running=2) == []
     assert names(scheduler, cpus=2, running=2) == ["m prepare", "s prepare"]
 
 
-def test_what_is_open_goes_before_what_is_new_and_writes_go_first() -> None:
+def test_open_movies_precede_new_ones_and_writes_precede_all() -> None:
     scheduler = Scheduler([movie("a", 3), movie("b", 2), movie("c", 1)])
     (unit, _) = list(scheduler.next_units(0.0, 1, 0))
     scheduler.push(unit.job.add("audio"))
@@ -60,7 +60,7 @@ def test_what_is_open_goes_before_what_is_new_and_writes_go_first() -> None:
     assert names(scheduler, cpus=1) == ["c prepare"]
 
 
-def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
+def test_delayed_units_return_in_time_and_closed_movies_never() -> None:
     scheduler = Scheduler([movie("a"), movie("b")])
     one, two = list(scheduler.next_units(0.0, 1, 0))
     scheduler.push_later(one, 5.0)
@@ -85,7 +85,9 @@ def test_who_waits_comes_back_in_time_and_who_is_through_never() -> None:
         (errors.LostError("x"), MAX_LOST_ATTEMPTS, "failed"),
     ],
 )
-def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status: str) -> None:
+def test_attempts_are_limited_by_error_class(
+    error: errors.MovieError, tries: int, status: str
+) -> None:
     unit = audio_unit("a")
     waits: list[float] = []
     while len(waits) < 100:
@@ -102,7 +104,7 @@ def test_tries_are_bounded_by_class(error: errors.MovieError, tries: int, status
         assert shortest <= wait <= 1.5 * shortest
 
 
-def test_waits_spread_but_are_fixed() -> None:
+def test_retry_delays_have_jitter_but_are_deterministic() -> None:
     def waits() -> list[float | None]:
         found = []
         for name in "abcdefgh":
@@ -115,7 +117,7 @@ def test_waits_spread_but_are_fixed() -> None:
     assert len(set(waits())) == 8
 
 
-def test_memory_doubles_after_a_lack_of_it_only() -> None:
+def test_memory_doubles_only_after_running_out_of_it() -> None:
     unit = audio_unit("a")
     factors = []
     for kind in (
@@ -139,14 +141,14 @@ def test_memory_doubles_after_a_lack_of_it_only() -> None:
         (ray_errors.RaySystemError(OSError("x")), errors.LostError),
     ],
 )
-def test_what_ray_says_has_a_class(said: Exception, wanted: type[errors.MovieError]) -> None:
-    """A worker that Ray ended for memory, one that died, a node that went: each is tried again."""
+def test_every_ray_error_has_a_class(said: Exception, wanted: type[errors.MovieError]) -> None:
+    """A worker killed by Ray for its memory, a crashed worker, a lost node: each is retried."""
     found = task_error(movie("a").movie, said)
     assert type(found) is wanted
     assert failure_class(found).retry in ("with more memory", "for free")
 
 
-def test_losses_are_no_attempts() -> None:
+def test_lost_attempts_do_not_count() -> None:
     unit = audio_unit("a")
     unit.attempts = 1
     count_attempt(unit, errors.LostError("x"))
@@ -154,7 +156,7 @@ def test_losses_are_no_attempts() -> None:
 
 
 def test_the_simulation_of_a_small_corpus_keeps_workers_busy() -> None:
-    """`benchmarks.schedule` with few films: the real scheduler, tasks that fail now and then."""
+    """`benchmarks.schedule` with few movies: the real scheduler, tasks that fail occasionally."""
     kind = KindCosts(5.0, 0.01, 0.1, 0.01, 0.005, 5e5)
     costs = Costs(
         {"kind": kind},
@@ -171,17 +173,17 @@ def test_the_simulation_of_a_small_corpus_keeps_workers_busy() -> None:
     assert found.retries > 0
     assert set(found.failures) == {"unreadable", "decode_failed"}
     assert 0 <= found.over_lower_bound < 0.1
-    # Not the whole corpus at once.
+    # Not the entire corpus at once.
     assert found.most_open_films <= 2 * 8 + 1
 
 
-def test_the_published_simulation_is_of_the_measured_costs() -> None:
+def test_the_published_simulation_uses_the_measured_costs() -> None:
     costs = read_costs(schedule.RESULTS / "costs.json")
     assert len(costs.kinds) == 4
     record = json.loads((schedule.RESULTS / "schedule.json").read_text())
     assert [outcome["workers"] for outcome in record["outcomes"]] == [1, 10, 100, 1000]
     assert all(outcome["films"] == 10_000 for outcome in record["outcomes"])
-    # What issue and docs promise.
+    # As promised in the documentation.
     assert all(0 <= outcome["over_lower_bound"] < 0.05 for outcome in record["outcomes"])
     again = schedule.simulate(1, costs, num_films=1000)
     assert again.work_hours / again.films == pytest.approx(
@@ -189,12 +191,12 @@ def test_the_published_simulation_is_of_the_measured_costs() -> None:
     )
 
 
-def test_a_run_that_is_wrong_as_a_whole_stops() -> None:
+def test_a_run_with_an_infrastructure_failure_stops() -> None:
     health = Health(stop_after=3, failure_fraction=0.5)
     assert health.note_end("a", None) == ""
     assert health.note_end("b", errors.NoDecoderError("x")) == ""
     assert health.note_end("c", errors.NoDecoderError("x")) == ""
-    # Films that are broken themselves say nothing about the machinery.
+    # Movies that are corrupt themselves do not indicate an infrastructure failure.
     for name in "defg":
         assert health.note_end(name, errors.UnreadableError("x")) == ""
     last = errors.NoDecoderError("x")
@@ -217,14 +219,14 @@ def test_every_error_class_has_one_entry() -> None:
     names = [kind.error_class for kind in subclasses(errors.MovieError)]
     assert sorted(names) == sorted(CLASSES)
     for entry in CLASSES.values():
-        # What the movie itself causes is never retried, and what is retried is not given up on
-        # for ever, except a movie that uses up any amount of memory.
+        # Errors caused by the movie are never retried, and errors that are retried never lead to
+        # quarantine, except for a movie that exhausts any amount of memory.
         assert entry.fault != "movie" or entry.retry == "never", entry
         is_final = entry.status in ("quarantined", "skipped")
         assert (entry.retry == "never") == is_final or entry.name == "out_of_memory", entry
 
 
-def test_an_error_that_no_one_foresaw_counts_as_a_bug() -> None:
+def test_an_unexpected_error_counts_as_a_bug() -> None:
     assert failure_class(KeyError("x")) is CLASSES["media"]
     assert failure_class(KeyError("x")).fault == "pipeline"
 

@@ -46,7 +46,7 @@ def test_no_content_opens_other_files_or_the_network(
             prepare(movie, opened(movie), Recipe(), 60.0)
         probed += 1
     assert probed == 7 * 15
-    # Some of them through a whole run too, along with a good movie.
+    # Some of them also in a complete run, along with a valid movie.
     for path in sorted(films.iterdir())[::9]:
         path.rename(films / f"run_{path.name}")
     for path in films.iterdir():
@@ -66,8 +66,8 @@ def test_no_content_opens_other_files_or_the_network(
 def test_no_content_read_by_range_opens_anything_else(
     canary: Path, listener: Listener, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A movie may open `http` addresses then: its own and no other, whatever it contains."""
-    # Next to a movie that is read by range there is nothing, whatever a relative name refers to.
+    """A movie may then open `http` addresses: its own and no other, for any content."""
+    # Relative names find nothing next to a movie that is read by range.
     here = f"http://127.0.0.1:{listener.port}"
     monkeypatch.setenv("http_proxy", here)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -90,12 +90,12 @@ def test_no_content_read_by_range_opens_anything_else(
         assert CLASSES[caught.value.error_class].retry == "never", caught.value
         assert source.url not in str(caught.value)
     assert listener.count == 0
-    # The target of all of them can be read by range if it is requested.
+    # All of them have a target that can be read by range if it is requested.
     (good,) = [movie for movie in find_movies(s3_bucket) if movie.movie_id == "canary"]
     with open_source(good, fingerprint(good)) as source:
         assert prepare(good, source, Recipe(), 60.0).segments
     assert listener.count == 0
-    # The attacks are real: without the demuxer whitelist this one opens a connection.
+    # The attacks are real: without the demuxer whitelist, this file opens a connection.
     monkeypatch.delenv("http_proxy")
     (script,) = [movie for movie in movies if movie.movie_id == "concat_http"]
     with open_source(script, fingerprint(script)) as source:

@@ -53,7 +53,7 @@ def test_each_limit_has_its_message(tmp_path: Path) -> None:
         assert message in str(error)
 
 
-def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None:
+def test_ffmpeg_is_stopped_if_it_needs_too_much_memory(tmp_path: Path) -> None:
     source = opened_file(make_film(tmp_path / "a.mkv", Film(seconds=2)))
     source.limits = Limits(ffmpeg_memory_gib=0.5)
     graph = "scale=12000:12000,tile=2x2"
@@ -67,7 +67,7 @@ def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None
 
 def test_a_decoder_without_memory_is_not_a_damaged_movie() -> None:
     """It reports every packet for which it has no frame buffer as corrupt, and continues."""
-    # A shell does not take ffmpeg's option for its memory.
+    # The shell does not accept ffmpeg's memory option.
     source = Readable("file:a.mkv", "", Limits(ffmpeg_memory_gib=0.0))
     words = "echo '[h264] get_buffer() failed' >&2; seq 99 >&2; exit 69"
     with (
@@ -104,7 +104,7 @@ def test_time_limits_are_options_and_must_be_positive(
 
 @pytest.mark.parametrize("protocols", ["file,pipe", "http,tcp"])
 def test_every_input_is_restricted(protocols: str) -> None:
-    """The same bounds, before `-i`, whichever way a command is composed."""
+    """The same limits, before `-i`, in every command."""
     source = Readable("file:/a", "", Limits(max_streams=7, max_side=100))
     source.protocols = protocols
     words = input_arguments(source)
@@ -142,7 +142,7 @@ def test_secrets_are_hidden(text: str, wanted: str) -> None:
     assert redacted(text) == wanted
 
 
-def test_the_index_keeps_no_secret(tmp_path: Path) -> None:
+def test_the_index_contains_no_secrets(tmp_path: Path) -> None:
     make_film(tmp_path / "a.mkv", Film(seconds=1))
     (movie,) = find_movies(str(tmp_path / "a.mkv"))
     movie = dataclasses.replace(movie, uri="https://me:word@host/a.mkv")
@@ -163,8 +163,8 @@ with FfmpegProcess(sys.argv[1:], source, what="x") as run:
 
 
 def test_no_ffmpeg_outlives_its_worker() -> None:
-    """A worker that is killed cannot clean up; its processes end all the same."""
-    # A program that would outlive it; a blocked ffmpeg would notice its closed pipe.
+    """A killed worker cannot clean up, but its processes must end anyway."""
+    # A program that would outlive it; a blocked ffmpeg would notice the closed pipe.
     command = ["sleep", "300"]
     with subprocess.Popen(
         [sys.executable, "-c", _WORKER, *command], stdout=subprocess.PIPE, text=True
@@ -223,7 +223,7 @@ def test_no_data_is_executed(package: str) -> None:
     ],
 )
 def test_a_slow_program_is_not_stopped_while_it_makes_progress(script: str) -> None:
-    """Two seconds in all, with pauses that are shorter than the limit."""
+    """Two seconds in total, with pauses shorter than the limit."""
     limits = Limits(no_progress_seconds=1.2, ffmpeg_memory_gib=0.0)
     source = Readable("file:a.mkv", "", limits)
     with FfmpegProcess(["sh", "-c", script], source, what="a.mkv") as run:

@@ -1,4 +1,4 @@
-"""Movies that cannot be used: each cause has its class and a message that says what to do."""
+"""Movies that cannot be used: each cause has its class and a message with advice."""
 
 from __future__ import annotations
 

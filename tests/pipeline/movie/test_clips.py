@@ -51,7 +51,7 @@ def test_movies_do_not_share_one_order() -> None:
     assert order_seed(0, "a") == order_seed(0, "a")
 
 
-def test_log_mel_has_the_recipes_shape_and_puts_a_tone_where_it_belongs() -> None:
+def test_log_mel_has_the_recipes_shape_and_shows_a_tone_in_its_band() -> None:
     recipe = Recipe()
     time = np.arange(recipe.clip_samples) / recipe.sample_rate_hz
     low = log_mel(np.sin(2 * np.pi * 300 * time).astype(np.float32), recipe)
@@ -74,7 +74,7 @@ def test_log_mel_columns_are_where_their_samples_are() -> None:
     samples = np.zeros(recipe.clip_samples, np.float32)
     samples[16_000] = 1.0
     columns = np.flatnonzero(log_mel(samples, recipe).max(axis=0) > -15)
-    # Column j looks at samples [160 j + 56, 160 j + 456): those around sample 16 000.
+    # Column j covers samples [160 j + 56, 160 j + 456): the columns around sample 16 000.
     assert columns.tolist() == [98, 99]
 
 

@@ -1,4 +1,4 @@
-"""Clip bytes in parts: what goes in comes out, and memory does not grow with the film."""
+"""Clip bytes in parts: read back unchanged, and memory does not grow with the movie."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_parts_are_read_back_in_any_order() -> None:
             spool.part(AUDIO_PART).read(1, 4)
 
 
-def test_the_sound_comes_in_as_many_parts_as_are_announced(
+def test_the_audio_arrives_in_the_announced_number_of_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = make_film(tmp_path / "a.mp4", Film(seconds=7))
@@ -44,15 +44,15 @@ def test_the_sound_comes_in_as_many_parts_as_are_announced(
     assert len(parts) == audio.num_audio_parts(plan) == 4
     assert np.array_equal(np.concatenate(parts), data)
     assert len(whole.clips) == 7
-    # The last clip of the first part ends where the part does.
+    # The last clip of the first part ends at the part's end.
     last = whole.clips[1]
     assert last.logmel_offset + last.logmel_bytes + last.flac_bytes == len(parts[0])
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_memory_of_workers_does_not_grow_with_the_film(tmp_path: Path) -> None:
-    """As the benchmark measures it, with shorter films."""
+def test_memory_of_workers_does_not_grow_with_the_movie(tmp_path: Path) -> None:
+    """As measured by the benchmark, with shorter movies."""
     peaks = [
         memory.measure(memory.make_film(tmp_path, minutes, "160x96", 24), minutes)
         for minutes in (6.0, 24.0)

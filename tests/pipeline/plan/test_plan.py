@@ -47,7 +47,7 @@ def test_big_buck_bunny_has_186_clips() -> None:
 @pytest.mark.parametrize(
     ("seconds", "end"), [(3.2, 1), (3.199999999, None), (6.399999999, 1), (6.4, 2)]
 )
-def test_only_whole_clips_count(seconds: float, end: int | None) -> None:
+def test_only_complete_clips_count(seconds: float, end: int | None) -> None:
     duration_ns = round(seconds * NANOSECONDS)
     if end is None:
         with pytest.raises(TooShortError, match=r"contains no whole clip \(3\.20 s\)"):
@@ -56,9 +56,9 @@ def test_only_whole_clips_count(seconds: float, end: int | None) -> None:
         assert clips_of(MOVIE, Recipe(), duration_ns) == (0, end)
 
 
-def test_a_wanted_part_keeps_the_movies_grid() -> None:
+def test_a_requested_part_keeps_the_movies_grid() -> None:
     part = dataclasses.replace(MOVIE, start_seconds=4.0, end_seconds=16.0)
-    # Clips start at 0, 3.2, 6.4, 9.6, 12.8, 16.0: the ones wholly inside [4, 16) are 2, 3, 4.
+    # Clips start at 0, 3.2, 6.4, 9.6, 12.8, 16.0; 2, 3 and 4 are completely inside [4, 16).
     assert clips_of(part, Recipe(), 60 * NANOSECONDS) == (2, 5)
 
 
@@ -73,7 +73,7 @@ def test_overlapping_clips() -> None:
     seconds=st.floats(0.5, 600),
     first=st.integers(0, 80),
 )
-def test_segments_part_the_steps_whatever_the_keyframes(
+def test_segments_partition_the_steps_for_any_keyframes(
     num_steps: int, keys: list[int], seconds: float, first: int
 ) -> None:
     recipe = Recipe()
@@ -83,7 +83,7 @@ def test_segments_part_the_steps_whatever_the_keyframes(
     assert steps == list(range(first, first + num_steps))
     for segment in segments:
         if segment.seek_ns is not None:
-            # Entered early enough to see the frame before the first.
+            # The entry is early enough to see the frame before the first.
             assert segment.seek_ns <= recipe.grid_ns(segment.first_step - 1)
             assert segment.seek_ns in keyframes
     seeks = [segment.seek_ns for segment in segments[1:]]
@@ -97,7 +97,7 @@ def test_segments_part_the_steps_whatever_the_keyframes(
     length=st.floats(0.01, 50),
     overlap=st.integers(0, 15),
 )
-def test_the_wanted_part_lies_inside_what_was_asked_for(
+def test_the_planned_steps_lie_inside_the_requested_part(
     clips: Literal["uniform", "shots"], start: float, length: float, overlap: int
 ) -> None:
     part = dataclasses.replace(MOVIE, start_seconds=start, end_seconds=start + length)

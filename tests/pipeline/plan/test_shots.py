@@ -1,4 +1,4 @@
-"""Where clips start: evenly, or so that each keeps to one shot."""
+"""Where clips start: evenly, or so that each stays within one shot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seconds", [1000.0, 3.0, 1.7])
-def test_clips_that_keep_to_one_shot(film: Path, seconds: float) -> None:
+def test_clips_that_stay_within_one_shot(film: Path, seconds: float) -> None:
     plan = plan_of(film, SHOTS, seconds)
     rows, dropped = clip_rows(plan)
     # Shots of 2.6, 3.4, 0.8, 4.6, 3.6 and 5.0 s hold 1, 2, 0, 2, 2 and 3 clips of 1.6 s.
@@ -44,14 +44,14 @@ def test_clips_that_keep_to_one_shot(film: Path, seconds: float) -> None:
     assert dropped == {"too_short": 1}
 
 
-def test_segments_change_no_byte_of_clips_in_shots(film: Path) -> None:
+def test_segments_do_not_change_clips_in_shots(film: Path) -> None:
     one, many = plan_of(film, SHOTS), plan_of(film, SHOTS, seconds=1.7)
     assert len(one.segments) == 1
     assert len(many.segments) >= 3
     assert everything(one) == everything(many)
 
 
-def test_frames_and_sound_of_clips_in_shots(film: Path) -> None:
+def test_frames_and_audio_of_clips_in_shots(film: Path) -> None:
     plan = plan_of(film, SHOTS, seconds=3.0)
     assert wrong_frames(plan, source_frames(film)) == 0
     found = [steps.run_segment(plan, segment, source_of(plan))[0] for segment in plan.segments]
@@ -79,5 +79,5 @@ def test_starts_in_shots() -> None:
 
 
 def test_cuts_that_are_too_close_are_merged() -> None:
-    # At 5 fps a shot lasts 3 steps at least.
+    # At 5 fps a shot lasts at least 3 steps.
     assert merge_close_cuts([9, 2, 4, 16, 18, 19], SHOTS) == (2, 9, 16, 19)

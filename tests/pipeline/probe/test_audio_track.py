@@ -157,7 +157,7 @@ def test_the_corpus_may_name_a_track() -> None:
         chosen(streams, audio_track=2)
 
 
-def test_streams_that_cannot_be_heard_are_none() -> None:
+def test_streams_without_audio_are_not_tracks() -> None:
     with pytest.raises(NoAudioStreamError, match="add an audio track"):
         chosen([{"index": 0, "codec_type": "video"}, stream(1, channels=0)])
 
@@ -183,7 +183,7 @@ def test_manifest_column(tmp_path: Path) -> None:
 
 
 def test_tracks_of_a_real_file(tmp_path: Path) -> None:
-    """Three tracks with tones of their own; language and manifest decide which one is stored."""
+    """Three tracks with different tones; language and manifest decide which one is stored."""
     count = round(FILM.seconds * 48_000)
     inputs: list[str | Path] = []
     for number, tone_hz in enumerate((300, 600, 1_200)):
@@ -220,7 +220,7 @@ def test_the_choice_is_in_the_index(tmp_path: Path) -> None:
 
 
 UNREADABLE = {
-    # A code that no decoder knows, in the description of the first of two tracks.
+    # An unknown codec in the description of the first of two tracks.
     "spatial.mov": ("pcm_s16le", b"sowt", b"apac"),
     "ac4.mp4": ("ac3", b"ac-3", b"ac-4"),
     "mpegh.mov": ("pcm_s24le", b"in24", b"mhm1"),
@@ -241,8 +241,8 @@ def test_a_default_track_that_cannot_be_decoded(name: str, tmp_path: Path) -> No
     assert audio.choice.startswith("only track with a decoder")
 
 
-def test_a_track_without_one_valid_packet(tmp_path: Path) -> None:
-    """There is a decoder, but it makes nothing of this track."""
+def test_a_track_without_any_valid_packet(tmp_path: Path) -> None:
+    """There is a decoder, but it cannot decode anything of this track."""
     sound = write_wav(tmp_path / "s.wav", beeping(FILM.seconds, flash_times()))
     whole, path = tmp_path / "whole.mkv", tmp_path / "noise.mkv"
     maps = ("-map", "0", "-map", "1", "-map", "1", "-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "ac3")

@@ -1,4 +1,4 @@
-"""Movies that were cut off are recognized by what they declare."""
+"""Truncated movies are recognized by their declared duration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _cut(path: Path, fraction: float) -> Path:
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_a_movie_that_was_cut_off_says_how_much_is_missing(tmp_path: Path, name: str) -> None:
+def test_a_truncated_movie_reports_how_much_is_missing(tmp_path: Path, name: str) -> None:
     whole = make_film(tmp_path / name, FILMS[name])
     (movie,) = find_movies(str(whole))
     assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
@@ -52,7 +52,7 @@ def test_a_movie_that_was_cut_off_says_how_much_is_missing(tmp_path: Path, name:
     [
         ("no_declaration.ts", Film(seconds=6, audio=MP2)),
         ("no_declaration.mpg", Film(seconds=6, video=("-c:v", "mpeg2video"), audio=MP2)),
-        # ffmpeg takes no duration from the header of a file that was cut off.
+        # ffmpeg ignores the header's duration of a truncated file.
         ("a.wmv", Film(seconds=6, video=("-c:v", "wmv2"), audio=("-c:a", "wmav2"))),
         ("live.mkv", Film(seconds=6, extra=("-live", "1", "-f", "matroska"))),
     ],
@@ -73,7 +73,7 @@ def test_audio_that_is_longer_than_the_video_is_not_missing_video(tmp_path: Path
         assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
 
 
-def test_failures_carry_what_was_known(tmp_path: Path) -> None:
+def test_failures_carry_the_known_properties(tmp_path: Path) -> None:
     make_film(tmp_path / "mute.mkv", Film(seconds=4, audio=()))
     make_film(tmp_path / "short.mp4", Film(seconds=1))
     for name, error, names in [

@@ -1,4 +1,4 @@
-"""Streams that begin late, stop, move, belong to programs, or are stills."""
+"""Streams that start late, stop, change identifiers, belong to programs, or are stills."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def probe_of(path: Path, **wishes: object) -> Probe:
 
 
 def same_clips(path: Path, *, late_seconds: float = 0.0) -> PlacedPlan:
-    """Every frame is right and every beep is by its flash, for any segment length."""
+    """Every frame is correct and every beep is at its flash, for any segment length."""
     truth = source_frames(path)
     plans = [plan_of(path, dataclasses.replace(RECIPE, store_audio=True), s) for s in LENGTHS]
     assert [wrong_frames(plan, truth) for plan in plans] == [0, 0, 0]
@@ -75,7 +75,7 @@ LATE_AUDIO = {
 
 
 @pytest.mark.parametrize("name", LATE_AUDIO)
-def test_audio_that_begins_after_seven_seconds(name: str, folder: Path, sound: Path) -> None:
+def test_audio_that_starts_after_seven_seconds(name: str, folder: Path, sound: Path) -> None:
     video, coder = LATE_AUDIO[name]
     path = folder / f"late-{name}"
     late = ("-itsoffset", "7.2", "-ss", "7.2", "-i", sound)
@@ -94,7 +94,7 @@ def test_audio_that_begins_after_seven_seconds(name: str, folder: Path, sound: P
         ("hevc.ts", ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none")),
     ],
 )
-def test_video_that_begins_after_the_audio(name: str, video: tuple[str, ...], folder: Path) -> None:
+def test_video_that_starts_after_the_audio(name: str, video: tuple[str, ...], folder: Path) -> None:
     path = folder / f"late-video-{name}"
     times = [time + 6.5 for time in flash_times()]
     sound = write_wav(folder / "longer.wav", beeping(FILM.seconds + 6.5, times))
@@ -123,7 +123,7 @@ def test_a_recording_that_starts_in_a_long_group_of_pictures(folder: Path, sound
     assert wrong_frames(plan, source_frames(path)) == 0
 
 
-def test_the_verdict_says_how_far_the_file_was_read(folder: Path) -> None:
+def test_the_error_reports_how_far_the_file_was_read(folder: Path) -> None:
     path = folder / "mute.ts"
     ffmpeg("-i", picture(folder), "-c", "copy", path)
     with pytest.raises(NoAudioStreamError, match="no audio stream in the first 600 s of it"):

@@ -1,4 +1,4 @@
-"""Wrong, missing and odd timestamps of video: what is rejected, and what is believed."""
+"""Wrong, missing and odd timestamps of video: what is rejected, and what is trusted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def table(
 
 
 def with_b_frames(count: int, step: int = FRAME) -> tuple[np.ndarray, np.ndarray]:
-    """(pts, dts) of so many packets in decoding order."""
+    """(pts, dts) of `count` packets in decoding order."""
     order = np.concatenate([REORDERED + 10 * group for group in range(count // 10)])
     return order * step, (np.arange(len(order)) - 2) * step
 
@@ -54,9 +54,7 @@ def with_b_frames(count: int, step: int = FRAME) -> tuple[np.ndarray, np.ndarray
     steps=st.lists(st.integers(1, 100 * 90_000), min_size=1, max_size=80),
     reorder=st.booleans(),
 )
-def test_ascending_times_are_believed_whatever_their_distances(
-    steps: list[int], reorder: bool
-) -> None:
+def test_ascending_times_are_trusted_at_any_distance(steps: list[int], reorder: bool) -> None:
     """Slides, pauses of a recording, screen captures."""
     times = np.cumsum(steps)
     pts = times.copy()
@@ -105,15 +103,15 @@ def test_a_second_recording_is_not_an_outlier() -> None:
     assert lost_to_jumps_ns(packets, TICK) == pytest.approx(8 * NANOSECONDS, abs=NANOSECONDS)
 
 
-def test_times_without_order_are_left_as_they_are() -> None:
+def test_unordered_times_are_not_changed() -> None:
     pts = np.random.default_rng(0).permutation(400) * FRAME
     assert not find_outliers(table(pts), TICK)[0].any()
 
 
 @pytest.mark.parametrize("num_unknown", [1, 2, 6])
 @pytest.mark.parametrize("step", [FRAME, 5 * 90_000])
-def test_unknown_decoding_times_are_no_loss(num_unknown: int, step: int) -> None:
-    """Presentation times stand for them, and go up and down."""
+def test_unknown_decoding_times_do_not_matter(num_unknown: int, step: int) -> None:
+    """Presentation times are used instead; they are not monotonic."""
     pts, dts = with_b_frames(30, step)
     has_dts = np.arange(30) >= num_unknown
     packets = table(pts, np.where(has_dts, dts, pts), has_dts)
@@ -134,7 +132,7 @@ def test_unknown_decoding_times_are_no_loss(num_unknown: int, step: int) -> None
 def test_the_last_frame_ends_with_the_file(
     times: list[int], end_seconds: float, seconds: float
 ) -> None:
-    """It lasts as long as usual, but no more than a second beyond the end of the file."""
+    """It lasts as long as other frames, but at most a second beyond the end of the file."""
     packets = table(np.array(times))
     timing = time_frames(packets, 0, TICK, end_seconds)
     assert timing.end_pts * TICK == pytest.approx(seconds)
@@ -163,7 +161,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> Path:
-    """300 numbered frames with B-frames in long groups of pictures."""
+    """300 numbered frames with B-frames in long GOPs."""
     coder = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-pix_fmt", "yuv420p")
     video = make_film(folder / "video.mkv", Film(audio=(), gop=150, video=coder))
     sound = write_wav(folder / "sound.wav", beeping(FILM.seconds, flash_times()))
@@ -183,7 +181,7 @@ TS_GLITCHES = {"both.ts": (10.0, 10.0), "back.ts": (-3.0, -3.0), "pts.ts": (1000
 
 
 @pytest.mark.parametrize("name", [*GLITCHES, *TS_GLITCHES])
-def test_a_wrong_time_spoils_one_frame(name: str, whole: Path, folder: Path) -> None:
+def test_a_wrong_time_only_affects_one_frame(name: str, whole: Path, folder: Path) -> None:
     path = folder / name
     if name in TS_GLITCHES:
         ffmpeg("-i", whole, "-c", "copy", path)

@@ -1,4 +1,4 @@
-"""Hundreds of damaged films through the real run: it ends, and each film has a true ending."""
+"""Hundreds of damaged movies in a real run: it ends, and each movie gets a correct status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = ["--short-side", "16", "--num-frames", "8", "--seed", "3", "--retry-seco
 
 
 def known_classes() -> set[str]:
-    """All error classes but `media`, which stands for what nobody thought of."""
+    """All error classes except `media`, which is for unforeseen faults."""
     found = {
         kind.error_class
         for kind in vars(errors).values()
@@ -31,9 +31,9 @@ def known_classes() -> set[str]:
 
 
 def run_mutants(folder: Path, mutants: list[tuple[int, int]]) -> Counter[str]:
-    """Make mutants (number of the container, of the mutant), run them, check the account.
+    """Make mutants (number of the container, of the mutant), run them, check the statuses.
 
-    Returns how many ended in which class.
+    Returns the number of movies by error class.
     """
     films, out, count = folder / "films", folder / "out", len(mutants)
     films.mkdir(parents=True)
@@ -42,7 +42,7 @@ def run_mutants(folder: Path, mutants: list[tuple[int, int]]) -> Counter[str]:
         seed = seeds[container]
         mutant = mutate(seed.read_bytes(), seed.suffix, number)
         (films / f"m{number:04d}{seed.stem}{seed.suffix}").write_bytes(mutant)
-    # The mutants are no corpus of one failing machine: the rate of failures is no reason to stop.
+    # The mutants are meant to fail: the failure rate must not abort the run.
     options = ["--stop-after", str(count + 1), "--max-attempts", "2"]
     assert main(["preprocess", str(films), "--out", str(out), *SMALL, *options]) in (0, 1)
     rows = open_dataset(str(out)).movies.to_pylist()
@@ -58,7 +58,7 @@ def run_mutants(folder: Path, mutants: list[tuple[int, int]]) -> Counter[str]:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_some_damaged_films(tmp_path: Path) -> None:
+def test_some_damaged_movies(tmp_path: Path) -> None:
     """Each of the eight kinds of mutants in two of the four containers."""
     some = [(container, kind) for container in range(4) for kind in range(container % 2, 8, 2)]
     counts = run_mutants(tmp_path, some)
@@ -69,8 +69,8 @@ def test_some_damaged_films(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("local_ray")
-def test_hundreds_of_damaged_films(tmp_path: Path) -> None:
-    """Each kind in each container eight times, each time drawn anew."""
+def test_hundreds_of_damaged_movies(tmp_path: Path) -> None:
+    """Each kind in each container eight times, each time with a different random mutation."""
     counts = run_mutants(tmp_path, list(product(range(4), range(64))))
     assert counts["done"] >= 50
     print(dict(counts))

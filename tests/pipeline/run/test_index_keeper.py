@@ -13,7 +13,7 @@ from shards_spec.schema import MovieRow
 
 
 class Run:
-    """A keeper with a clock that is set by hand, and an update that takes what is asked."""
+    """A keeper with a manual clock, and an update that takes a chosen time."""
 
     def __init__(self, every_seconds: float = 300.0, every_movies: int = 4) -> None:
         self.now = 0.0
@@ -30,7 +30,7 @@ class Run:
         return []
 
     def finished(self, count: int, now: float) -> int:
-        """Finish movies at a time; the number of updates so far."""
+        """Finish movies at a given time; returns the number of updates so far."""
         self.now = now
         for _ in range(count):
             self.keeper.note_finished()
@@ -51,12 +51,12 @@ def test_an_update_comes_after_some_time_or_some_movies(run: Run) -> None:
     assert run.finished(0, now=300) == 1
     assert run.finished(3, now=310) == 1
     assert run.finished(1, now=320) == 2
-    # Nothing new, nothing to do.
+    # Without new movies there is nothing to do.
     assert run.finished(0, now=9_000) == 2
     run.keeper.close()
 
 
-def test_slow_updates_come_less_often(run: Run) -> None:
+def test_slow_updates_are_less_frequent(run: Run) -> None:
     run.update_seconds = 60.0
     assert run.finished(4, now=300) == 1
     assert run.now == 360
@@ -94,6 +94,6 @@ def test_one_update_at_a_time() -> None:
 
 
 def _steps() -> Callable[[], float]:
-    """A clock that is 100 s later at each look."""
+    """A clock that advances by 100 s with each reading."""
     times = iter(range(0, 10**6, 100))
     return lambda: float(next(times))

@@ -1,4 +1,4 @@
-"""A run that dies anywhere leaves a dataset that opens and has every movie that was done before.
+"""A run killed at any point leaves a dataset that opens and has every movie completed before.
 
 A kill is simulated in the driver: from the chosen write on, no write reaches the store any more.
 """
@@ -26,12 +26,12 @@ pytestmark = [
 ]
 
 NUM_POINTS = 12
-#: No retry is worth waiting for here.
+#: Retries would only delay these tests.
 QUICK = ["--retry-seconds", "0.01", "--max-attempts", "2"]
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class Writes:
@@ -61,7 +61,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Writes]:
 
 @pytest.fixture(scope="module")
 def before(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `films` and the dataset `out`: three movies done, two quarantined."""
+    """The corpus `films` and the dataset `out` in a folder: three movies done, two quarantined."""
     folder = tmp_path_factory.mktemp("before")
     films = folder / "films"
     films.mkdir()
@@ -98,7 +98,7 @@ def kill_at_each_point(
             command(copy)
         writes.last = 10**9
         assert kept <= readable_movies(copy / "out"), point
-        # The lease of a process that is gone does not count; this process is still there.
+        # The lease of a dead process does not count, but this process is still alive.
         shutil.rmtree(copy / "out" / "run.lock", ignore_errors=True)
         assert command(copy) == code, point
         assert readable_movies(copy / "out") == readable_movies(calm / "out"), point
@@ -132,7 +132,7 @@ def test_retry(before: Path, tmp_path: Path, writes: Writes) -> None:
         tmp_path,
         writes,
         repair,
-        # The records name the sources by their paths, so the films of `before` are retried.
+        # The records name the sources by their paths, so the movies of `before` are retried.
         lambda folder: retry_films_of(before, folder),
         {"one", "two", "three"},
         1,
@@ -140,7 +140,7 @@ def test_retry(before: Path, tmp_path: Path, writes: Writes) -> None:
 
 
 def retry_films_of(before: Path, folder: Path) -> int:
-    """`retry`, with the films of a copy in the place of the original ones."""
+    """`retry`, with the copied movies in place of the original ones."""
     original = before / "films" / "repaired.mp4"
     content = original.read_bytes()
     original.write_bytes((folder / "films" / "repaired.mp4").read_bytes())
@@ -197,7 +197,7 @@ def test_prune(before: Path, tmp_path: Path, writes: Writes) -> None:
     )
 
 
-def test_a_source_that_fails_for_now_keeps_its_clips(
+def test_a_source_with_a_transient_failure_keeps_its_clips(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def cut_off(films: Path) -> None:

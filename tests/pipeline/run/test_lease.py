@@ -1,4 +1,4 @@
-"""One run at a time on a dataset; what the corpus lost can be taken out of it."""
+"""One run at a time on a dataset; movies removed from the corpus can be pruned."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ SMALL = ["--short-side", "32", "--num-frames", "8", "--seed", "3"]
 
 @pytest.fixture(params=["folder", "bucket"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A dataset's place, on disk and in a bucket."""
+    """A dataset's storage, on disk and in a bucket."""
     if request.param == "folder":
         return Storage(str(tmp_path / "out"), create=True)
     return Storage(f"{request.getfixturevalue('s3_bucket')}/out")
 
 
 def put_holder(storage: Storage, number: int, **changes: object) -> None:
-    """A lease of some run, with this or that about it changed."""
+    """Store a lease of another run, with the given changes."""
     holder = lease.Holder("other", "elsewhere", "boot", 1, 0.0, time.time())
     values = dataclasses.asdict(holder) | changes
     storage.put(f"run.lock/{number:06d}.json", json.dumps(values).encode())
 
 
-def test_only_one_holds(storage: Storage) -> None:
+def test_only_one_run_holds_the_lease(storage: Storage) -> None:
     with lease.hold_lease(storage):
         with pytest.raises(InputError, match="another run works on"), lease.hold_lease(storage):
             pass
@@ -53,7 +53,7 @@ def test_only_one_holds(storage: Storage) -> None:
     assert [info.key for info in storage.list()] == []
 
 
-def test_one_of_many_that_come_at_once(storage: Storage) -> None:
+def test_one_of_many_concurrent_runs_gets_the_lease(storage: Storage) -> None:
     gate, inside, refused = threading.Barrier(6), [], []
 
     def try_it(number: int) -> None:
@@ -70,7 +70,7 @@ def test_one_of_many_that_come_at_once(storage: Storage) -> None:
     assert (len(inside), len(refused)) == (1, 5)
 
 
-def test_the_dead_are_followed(storage: Storage) -> None:
+def test_the_lease_of_a_dead_run_is_taken_over(storage: Storage) -> None:
     put_holder(storage, 7, beat_unix=time.time() - DEAD_SECONDS - 1)
     with lease.hold_lease(storage):
         assert [info.key for info in storage.list("run.lock")] == ["run.lock/000008.json"]
@@ -79,7 +79,9 @@ def test_the_dead_are_followed(storage: Storage) -> None:
         lease.hold_lease(storage).__enter__()
 
 
-def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_taken_for_dead_stops(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
     with lease.hold_lease(storage) as held:
         held.check()
@@ -94,7 +96,7 @@ def test_who_was_taken_for_dead_stops(storage: Storage, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
-def test_two_real_runs_of_which_one_is_refused_and_one_drained(
+def test_two_real_runs_of_which_one_is_rejected_and_one_drained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
@@ -131,7 +133,7 @@ def wait_for(there: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_prune_says_what_it_would_do_and_does_it(
+def test_prune_lists_what_it_would_remove_and_removes_it(
     tmp_path: Path, make_toy_dataset: Callable[..., Dataset], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, films = tmp_path / "out", tmp_path / "films"
@@ -152,7 +154,7 @@ def test_prune_says_what_it_would_do_and_does_it(
     assert not stray.exists()
     assert not list(out.glob(f"shards/{movies[0]}/*"))
     assert validate(str(out)).ok
-    # An empty corpus is a wrong path, never a wish to delete everything.
+    # An empty corpus means a wrong path, never a request to delete everything.
     (tmp_path / "empty").mkdir()
     assert main(["prune", str(out), str(tmp_path / "empty"), "--yes"]) == 2
 

@@ -1,4 +1,4 @@
-"""What onlookers get: logs, status, the dashboard."""
+"""Monitoring: logs, status, the dashboard."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_events_as_json_lines(tmp_path: Path) -> None:
         EventLog(str(tmp_path / "no" / "log.jsonl"))
 
 
-def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
+def test_status_distinguishes_running_from_dead_runs(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     console = Console(record=True, width=200)
     with pytest.raises(InputError, match="has no run"):
@@ -79,7 +79,7 @@ def test_status_tells_the_running_from_the_dead(tmp_path: Path) -> None:
     assert len(looks) == 2
 
 
-def test_status_names_every_movie_that_is_not_whole_and_why(tmp_path: Path) -> None:
+def test_status_names_every_incomplete_movie_and_its_cause(tmp_path: Path) -> None:
     def row(movie_id: str, **changes: object) -> MovieRow:
         values = {"group": movie_id, "source_uri": "file:///x", "source_bytes": 1}
         values |= {"source_fingerprint": "0" * 16, "recipe_fingerprint": "0" * 16}
@@ -108,7 +108,7 @@ def test_status_names_every_movie_that_is_not_whole_and_why(tmp_path: Path) -> N
     assert not any("whole " in line and "│" in line for line in lines)
 
 
-def test_the_dashboard_shows_metrics_that_exist() -> None:
+def test_the_dashboard_shows_existing_metrics() -> None:
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     text = (DEPLOY.parent / "run" / "metrics.py").read_text()
     counters = set(re.findall(r'counter\("(\w+)"', text))
@@ -126,14 +126,14 @@ def metrics_url() -> Iterator[str]:
     """Where a Ray on this machine exports its metrics to Prometheus."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # Metrics add up over all runs of a process's Ray: this one has seen no other.
+    # Metrics accumulate over all runs on one Ray; this Ray has had no other run.
     often = {"metrics_report_interval_ms": 500}
     with running(_metrics_export_port=port, _system_config=often):
         yield f"http://127.0.0.1:{port}/metrics"
 
 
 def scraped(url: str) -> dict[str, dict[str, float]]:
-    """Our metrics as Prometheus gets them: values by name, then by the label of interest."""
+    """Our metrics as scraped by Prometheus: values by name, then by the label of interest."""
     with urllib.request.urlopen(url, timeout=30) as answer:
         text = answer.read().decode()
     found: dict[str, dict[str, float]] = {}
@@ -157,7 +157,7 @@ def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str)
     assert preprocess(films, out, *options) == 1
     (row,) = [row for row in movie_rows(open_dataset(str(out)).movies) if row.status == "done"]
     deadline = time.monotonic() + 60
-    # The last counts are on their way; counters come when they are not zero any more.
+    # The last counts may still be in transit; counters are exported once they are not zero.
     while (found := scraped(metrics_url)).get("movies_total", {}).get("done") != 1:
         assert time.monotonic() < deadline, found
         time.sleep(0.5)

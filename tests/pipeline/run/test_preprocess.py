@@ -1,4 +1,4 @@
-"""Whole runs on Ray: same bytes whatever the circumstances, and a true account of failures."""
+"""Complete runs on Ray: always the same bytes, and a correct account of failures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_bucket_gets_the_same_bytes(corpus: Path, whole: Path, s3_bucket: str)
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
+def test_killed_in_the_middle_and_restarted(tmp_path: Path) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
     for number in range(6):
@@ -91,8 +91,8 @@ def test_killed_in_the_middle_and_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_training_can_begin_on_what_is_done(corpus: Path, tmp_path: Path) -> None:
-    """With the first finished movie, the index of the movies so far is written."""
+def test_training_can_start_on_finished_movies(corpus: Path, tmp_path: Path) -> None:
+    """The index of the movies so far is written with the first finished movie."""
     seen: list[int] = []
 
     def look(progress: Progress, event: Event | None) -> None:
@@ -112,7 +112,7 @@ def test_training_can_begin_on_what_is_done(corpus: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_clips_in_shots_whatever_the_segments(tmp_path: Path) -> None:
+def test_clips_in_shots_for_any_segments(tmp_path: Path) -> None:
     films, whole, parts = (tmp_path / name for name in ("films", "whole", "parts"))
     films.mkdir()
     # Each flash is a cut: shots of 2, 4, 4 and 3 s.
@@ -128,7 +128,7 @@ def test_clips_in_shots_whatever_the_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
+def test_a_rerun_keeps_finished_movies_and_redoes_changed_ones(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
@@ -158,13 +158,15 @@ def test_a_rerun_keeps_what_is_done_and_redoes_what_changed(
     (films / "one.mp4").unlink()
     assert preprocess(films, out) == 0
     assert "1 movies of the dataset are not in this corpus" in capsys.readouterr().out
-    # Another recipe cannot stand beside a movie that is not there to be done again.
+    # The recipe cannot change while the dataset has a movie that is not there to be redone.
     assert preprocess(films, out, "--fps", "4") == 2
     assert "another recipe" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_bad_movie_never_stops_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
     films.mkdir()
     make_film(films / "good.mp4", Film(seconds=5))
@@ -184,12 +186,12 @@ def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         "short": "too_short",
     }
     assert movies["mute"]["attempts"] == 1
-    # The same again: nothing is tried, the account is the same.
+    # Unchanged rerun: nothing is attempted, the account is the same.
     assert preprocess(films, out) == 1
     assert main(["status", str(out), "--json"]) == 1
     status = json.loads(capsys.readouterr().out.split("\n{", 1)[1].join(["{", ""]))
     assert status["run"]["state"] == "finished"
-    # Mended and asked for: now it is done.
+    # Repaired and requested: now it is done.
     make_film(films / "mute.mp4", Film(seconds=5))
     assert main(["retry", str(out)]) == 1
     assert "1 done, 1 quarantined" in capsys.readouterr().out
@@ -198,8 +200,8 @@ def test_one_bad_film_never_stops_a_run(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_film_that_lacks_memory_gets_more(tmp_path: Path) -> None:
-    """The limit on ffmpeg doubles with each try: too small for a look at first, enough later."""
+def test_a_movie_that_lacks_memory_gets_more(tmp_path: Path) -> None:
+    """ffmpeg's limit doubles with each attempt: too small for a probe at first, enough later."""
     films, out, log = tmp_path / "films", tmp_path / "out", tmp_path / "log.jsonl"
     films.mkdir()
     make_film(films / "a.mp4", Film(seconds=3, width=1280, height=720))
@@ -215,7 +217,7 @@ def test_a_film_that_lacks_memory_gets_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_source_that_vanishes_is_tried_again_then_failed(tmp_path: Path) -> None:
+def test_a_source_that_vanishes_is_retried_and_then_fails(tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     (films / "gone.mp4").symlink_to(films / "nowhere.mp4")
@@ -226,7 +228,7 @@ def test_a_source_that_vanishes_is_tried_again_then_failed(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_run_that_fails_as_a_whole_stops_and_writes_nothing_off(
+def test_a_run_with_an_infrastructure_failure_stops_and_quarantines_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     films, out = tmp_path / "films", tmp_path / "out"
@@ -257,7 +259,7 @@ def test_a_run_that_fails_as_a_whole_stops_and_writes_nothing_off(
         (["retry", "{tmp}"], "is not a dataset"),
     ],
 )
-def test_bad_input_ends_in_one_message_and_exit_code_2(
+def test_bad_input_prints_one_message_and_exits_with_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -275,7 +277,7 @@ def test_bad_input_ends_in_one_message_and_exit_code_2(
 
 
 @pytest.mark.parametrize("out", ["{file}/out", "/proc/out", "/sys/kernel"])
-def test_an_impossible_output_is_one_message_and_exit_code_2(
+def test_an_impossible_output_prints_one_message_and_exits_with_2(
     out: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "file"
@@ -286,13 +288,13 @@ def test_an_impossible_output_is_one_message_and_exit_code_2(
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_missing_argument_ends_with_2() -> None:
+def test_a_missing_argument_exits_with_2() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["preprocess"])
     assert stop.value.code == 2
 
 
-def test_wrong_credentials_end_with_2(
+def test_wrong_credentials_exit_with_2(
     corpus: Path,
     s3_bucket: str,
     monkeypatch: pytest.MonkeyPatch,

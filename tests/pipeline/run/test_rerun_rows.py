@@ -1,4 +1,4 @@
-"""Reruns that change rows of the index and decode nothing; what runs say about their movies."""
+"""Reruns that change index rows without decoding; what runs report about their movies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three small movies, one of them cut off."""
+    """Three small movies, one of them truncated."""
     folder = tmp_path_factory.mktemp("films")
     for name in ("a.mp4", "b.mkv"):
         make_film(folder / name, Film(seconds=4))
@@ -89,7 +89,7 @@ def test_groups_from_folders_are_set_by_a_rerun(films: Path, tmp_path: Path) -> 
     assert _shards(out) == before
 
 
-def test_ids_of_a_dataset_stay_when_movies_are_added(films: Path, tmp_path: Path) -> None:
+def test_ids_of_a_dataset_do_not_change_when_movies_are_added(films: Path, tmp_path: Path) -> None:
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     (corpus / "Alien").mkdir(parents=True)
     (corpus / "Alien" / "film.mp4").hardlink_to(films / "a.mp4")
@@ -104,7 +104,7 @@ def test_ids_of_a_dataset_stay_when_movies_are_added(films: Path, tmp_path: Path
     assert before.items() <= _shards(out).items()
 
 
-def test_movies_that_were_cut_off_are_named_or_fail(
+def test_truncated_movies_are_named_or_fail(
     films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus, out = films / "cut.mkv", tmp_path / "out"
@@ -167,7 +167,7 @@ def test_movies_without_clips_keep_their_columns(films: Path, tmp_path: Path) ->
     assert rows["short"]["duration_ns"] > 900_000_000
 
 
-def test_files_that_are_passed_over_are_counted(
+def test_ignored_files_are_counted(
     films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = tmp_path / "corpus"

@@ -1,4 +1,4 @@
-"""An unreliable bucket: sources, shards, commit records and leases are those of a good one."""
+"""An unreliable bucket: sources, shards, commits and leases equal those of a reliable bucket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder for copies of remote sources in a test."""
+    """Folder for copies of remote sources."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path / f"reelshards-stage-{os.getuid()}"
 
@@ -76,7 +76,7 @@ def test_a_source_is_downloaded_once_for_many_tasks(
     assert fetched == ["a.mp4"]
 
 
-def test_copies_are_bounded_and_those_in_use_stay(
+def test_copies_are_limited_and_used_copies_are_kept(
     s3_bucket: str, staging: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movies = remote_movies(s3_bucket, dict.fromkeys("abcd", 1000))
@@ -138,7 +138,7 @@ def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None
 
 
 def write_undisturbed(film: Path, out: Storage) -> None:
-    """The shards of a movie by its steps alone, without Ray and with a good store."""
+    """Write a movie's shards directly by the pipeline's steps, without Ray, to a reliable store."""
     (movie,) = find_movies(str(film))
     recipe = Recipe(short_side=32, num_frames=8, seed=3)
     plan = steps.prepare(movie, opened(movie), recipe, 300.0)
@@ -175,7 +175,7 @@ def test_a_run_stops_when_no_node_has_space_for_a_source(
 ) -> None:
     """A full disk is not the movies' fault: none is quarantined."""
     remote_movies(s3_bucket, {f"film-{number}": 100_000 for number in range(6)})
-    # With space for less than any of them.
+    # Not enough space for any of them.
     words = ["--sources", "staged", "--stage-gib", "0.00001"]
     words += ["--max-attempts", "1", "--stop-after", "3"]
     assert main(["preprocess", s3_bucket, "--out", f"{s3_bucket}/out", *SMALL, *words]) == 2
@@ -186,7 +186,7 @@ def test_a_run_stops_when_no_node_has_space_for_a_source(
 
 
 class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """A plain web server for files, with ETags as real ones have."""
+    """A plain web server for files, with ETags like real servers."""
 
     def end_headers(self) -> None:
         self.send_header("ETag", '"film"')
@@ -233,7 +233,7 @@ def test_a_run_on_an_unreliable_store(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """5 % of all requests fail: errors, resets, truncated answers, stalls; time stays bounded."""
+    """5 % of all requests fail: errors, resets, truncated responses, stalls; time is limited."""
     films, whole = Storage(f"{s3_bucket}/films"), Storage(str(tmp_path / "whole"), create=True)
     for number in range(4):
         path = make_film(tmp_path / f"{number}.mp4", Film(seconds=5 + number, width=96, height=64))

@@ -15,7 +15,7 @@ def _ids(corpus: str) -> list[str]:
     return [movie.movie_id for movie in find_movies(corpus)]
 
 
-def test_a_folder_gives_its_movies_and_nothing_else(tmp_path: Path) -> None:
+def test_only_movies_of_a_folder_are_found(tmp_path: Path) -> None:
     touch(tmp_path, "b.mp4", "a.MKV", "sub/c.webm", "labels.csv", "notes.txt", ".hidden.mp4")
     assert _ids(str(tmp_path)) == ["a", "b", "sub-c"]
 
@@ -27,7 +27,7 @@ def test_a_glob_and_a_single_file(tmp_path: Path) -> None:
     assert _ids(f"file://{tmp_path}") == ["one", "three", "two"]
 
 
-def test_a_missing_or_empty_corpus_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_empty_corpus_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         find_movies(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no movies in"):
@@ -78,12 +78,12 @@ ENDINGS = [
 ]
 
 
-def test_endings_of_recorders_and_phones_are_movies(tmp_path: Path) -> None:
+def test_suffixes_of_recorders_and_phones_are_movies(tmp_path: Path) -> None:
     touch(tmp_path, *[f"{i}.{ending}" for i, ending in enumerate(ENDINGS)])
     assert len(find_movies(str(tmp_path))) == len(ENDINGS)
 
 
-def test_what_is_not_a_movie_is_counted(tmp_path: Path) -> None:
+def test_files_that_are_not_movies_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "a.srt", "sub/b.SRT", "poster.jpg", "README", ".hidden.mp4")
     touch(tmp_path, ".Trash-1000/deleted.mp4", "x/.git/c.mp4", "$RECYCLE.BIN/d.mp4")
     touch(tmp_path, "x/@eaDir/thumb.mp4", "__MACOSX/e.mp4")
@@ -110,7 +110,7 @@ def test_hidden_folders_of_a_bucket_are_skipped(s3_bucket: str) -> None:
     assert dict(corpus.passed_over) == {".txt": 1, "files in hidden or trash folders": 2}
 
 
-def test_a_glob_takes_what_it_names(tmp_path: Path) -> None:
+def test_a_glob_selects_all_matching_files(tmp_path: Path) -> None:
     touch(tmp_path, "show/a.mp4", "show/a.txt", "show/b.dat", "show/.trash/c.mp4")
     assert _ids(f"{tmp_path}/**/*") == ["show-a"]
     assert _ids(f"{tmp_path}/show/*.dat") == ["b"]

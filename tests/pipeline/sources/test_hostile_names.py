@@ -1,4 +1,4 @@
-"""Any name is a movie and not a path; links and special files are refused."""
+"""Any name is a movie, not a path; links and special files are rejected."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_any_name_is_a_movie_and_not_a_path(tmp_path: Path) -> None:
     assert validate(str(out)).ok
 
 
-def test_links_that_lead_out_of_the_corpus_are_refused(tmp_path: Path, canary: Path) -> None:
+def test_links_that_lead_out_of_the_corpus_are_rejected(tmp_path: Path, canary: Path) -> None:
     films = tmp_path / "films"
     (films / "below").mkdir(parents=True)
     make_film(films / "real.mp4", Film(seconds=4, width=64, height=48))

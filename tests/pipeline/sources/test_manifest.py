@@ -64,7 +64,9 @@ def test_jsonl_and_parquet_manifests(tmp_path: Path) -> None:
         ("uri,movie_id\na.mp4,x\nb.mp4,x\n", "more than one source"),
     ],
 )
-def test_a_broken_manifest_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_manifest_is_rejected_with_its_row(
+    tmp_path: Path, text: str, message: str
+) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(InputError, match=message):
@@ -116,7 +118,7 @@ def test_whole_numbers_of_a_column_with_gaps(tmp_path: Path, track: str, wanted:
         {"movie_id": [NAN], "title": [NAN], "end": pa.array([None], pa.float64())},
     ],
 )
-def test_nan_and_null_are_not_given(tmp_path: Path, columns: dict[str, Any]) -> None:
+def test_nan_and_null_count_as_missing(tmp_path: Path, columns: dict[str, Any]) -> None:
     touch(tmp_path, "a.mp4")
     pq.write_table(pa.table({"uri": ["a.mp4"], **columns}), tmp_path / "m.parquet")
     (tmp_path / "plain.csv").write_text("uri\na.mp4\n")
@@ -140,9 +142,7 @@ def test_numbers_as_ids_and_groups_of_pandas(tmp_path: Path) -> None:
         ({"end": [1]}, "not a number"),
     ],
 )
-def test_values_that_mean_nothing_are_refused(
-    tmp_path: Path, row: dict[str, Any], message: str
-) -> None:
+def test_meaningless_values_are_rejected(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "m.jsonl").write_text(json.dumps({"uri": "a.mp4", **row}))
     with pytest.raises(InputError, match=rf"m\.jsonl, row 1: .*{message}"):
@@ -155,7 +155,7 @@ def test_values_that_mean_nothing_are_refused(
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "50%.mp4", "què?.mp4", "a#b.mp4", os.fsdecode(b"bytes\xff.mp4")]
 )
-def test_file_uris_have_escapes_and_paths_have_none(tmp_path: Path, name: str) -> None:
+def test_file_uris_are_unescaped_and_paths_are_not(tmp_path: Path, name: str) -> None:
     touch(tmp_path, name)
     uri = (tmp_path / name).as_uri()
     for text in (uri, uri.replace("file://", "file://localhost")):
@@ -170,7 +170,7 @@ def test_file_uris_have_escapes_and_paths_have_none(tmp_path: Path, name: str) -
     assert [found.uri for found in find_movies(tmp_path.as_uri())] == [uri]
 
 
-def test_further_columns_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_extra_columns_are_kept_unchanged(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     row = {"uri": "a.mp4", "title": "Å, b", "year": 1927, "score": 7.5, "is_public": False}
     row |= {"genres": ["drama", "sf"], "ids": {"imdb": "tt1"}, "none": None}

@@ -65,7 +65,7 @@ def test_other_scripts_are_transliterated_and_carry_a_hash(path: str, readable: 
         ("é.mp4", "e.mp4"),
     ],
 )
-def test_paths_with_one_id_get_hashes(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_paths_with_the_same_id_get_hashes(tmp_path: Path, names: tuple[str, ...]) -> None:
     touch(tmp_path, *names, "other.mp4")
     ids = _ids(tmp_path)
     assert len(set(ids.values())) == len(names) + 1
@@ -117,7 +117,7 @@ def test_absolute_paths_of_a_manifest(tmp_path: Path) -> None:
     assert find_movies(str(manifest))[0].movie_id in ids
 
 
-def test_parts_of_one_movie_get_ids_of_their_own(tmp_path: Path) -> None:
+def test_parts_of_one_movie_get_different_ids(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "m.csv").write_text("uri,start,end\na.mp4,0,5\na.mp4,5,9\n")
     assert len({movie.movie_id for movie in find_movies(str(tmp_path / "m.csv"))}) == 2

@@ -1,4 +1,4 @@
-"""Secrets in an address reach no output, whatever the outcome for the movie."""
+"""Secrets in an address never appear in output, in all outcomes for the movie."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def films_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_no_output_of_a_run_holds_a_secret(
+def test_no_output_of_a_run_contains_a_secret(
     films_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ("garbage", "denied", "missing")

@@ -1,4 +1,4 @@
-"""Black bars: found where they are, and never where a film is only dark."""
+"""Black bars: found where they are, and never where a movie is merely dark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXTURE = cv2.resize(_RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8), (WIDTH
 
 
 def picture(number: int) -> Frame:
-    """A bright picture that moves, over the whole frame."""
+    """A bright moving image that fills the frame."""
     return np.roll(_TEXTURE, number * 3, axis=1)
 
 
@@ -72,12 +72,12 @@ def fading(number: int) -> Frame:
 
 
 def two_aspects(number: int) -> Frame:
-    """Wide, but for one scene of a tenth of the film that fills the frame."""
+    """Letterboxed, except for one scene (a tenth of the movie) that fills the frame."""
     return picture(number) if 60 <= number < 72 else letterbox(picture(number))
 
 
 def night(number: int) -> Frame:
-    """Dark but for a light in the middle; for three seconds lightning shows all of it."""
+    """Dark except for a light in the middle; for three seconds lightning shows the whole frame."""
     if 40 <= number < 55:
         return picture(number)
     frame = (picture(number) * 0.04).astype(np.uint8)
@@ -86,7 +86,7 @@ def night(number: int) -> Frame:
 
 
 def globe(number: int) -> Frame:
-    """A lit ball before black: round, so not between bars."""
+    """A lit ball on black: round, so not between bars."""
     frame = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     cv2.circle(frame, (150 + number % 3, 90), 60, (90, 140, 200), -1)
     return frame
@@ -101,7 +101,7 @@ def titles(number: int) -> Frame:
 
 
 def vignette(number: int) -> Frame:
-    """A picture that darkens towards its corners, down to black."""
+    """An image that darkens towards its corners, down to black."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
     light = np.clip(1.1 - 0.8 * (x**2 + y**2), 0, 1)[..., None]
     return (picture(number) * light).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Containers and codecs: in each, every frame is the one on screen, wherever segments are cut.
+"""Containers and codecs: each stored frame is the one on screen, wherever segments are cut.
 
-Each case is made from one lossless film of numbered frames. PyAV tells what is on screen when.
+Each case is made from one lossless movie of numbered frames. PyAV reports what is shown when.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OPEN_265 += ("open-gop=1:keyint=20:min-keyint=20:scenecut=0:log-level=none:pools
 REFRESH = ("-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=25")
 AAC, MP2, AC3 = ("-c:a", "aac"), ("-c:a", "mp2"), ("-c:a", "ac3")
 PCM, OPUS = ("-c:a", "pcm_s16le"), ("-c:a", "libopus")
-#: 33 bits of 90 kHz are 95443.7 s: these clocks start over in the middle of the film.
+#: 33 bits at 90 kHz are 95443.7 s: these clocks wrap in the middle of the movie.
 WRAP = ("-output_ts_offset", "95438")
 
 #: Name -> (ending, output options).
@@ -105,13 +105,13 @@ def test_every_frame_is_the_one_on_screen(case: str, master: Path, tmp_path: Pat
     plan = check(path)
     assert plan.end_clip == 7
     assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
-    # AVI and ASF hold no presentation times to enter at: they are decoded in one piece.
+    # AVI and ASF have no presentation times to seek to: they are decoded in one piece.
     assert len(plan.segments) == 1 if "b-frames" in case else len(plan.segments) >= 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", SLOW_CASES)
-def test_every_frame_is_the_one_on_screen_in_rarer_kinds(
+def test_every_frame_is_the_one_on_screen_in_rarer_formats(
     case: str, master: Path, tmp_path: Path
 ) -> None:
     suffix, options = SLOW_CASES[case]
@@ -121,7 +121,7 @@ def test_every_frame_is_the_one_on_screen_in_rarer_kinds(
 
 
 def test_edit_lists(master: Path, tmp_path: Path) -> None:
-    """A start within a group of pictures; then a picture that starts late."""
+    """A start inside a GOP; then video that starts late."""
     whole, trimmed, late = (tmp_path / f"{name}.mp4" for name in ("whole", "trimmed", "late"))
     ffmpeg("-i", master, *H264, "-g", "100", *AAC, whole)
     ffmpeg("-ss", "3.3", "-i", whole, "-c", "copy", trimmed)
@@ -133,7 +133,7 @@ def test_edit_lists(master: Path, tmp_path: Path) -> None:
     assert read_number(clips_of(check(late))[0][1][0]) == 0
 
 
-def test_frame_times_may_lie_anywhere(master: Path, tmp_path: Path) -> None:
+def test_frame_times_may_start_anywhere(master: Path, tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     jitter = "select='not(eq(mod(n,7),3))',setpts=PTS+random(1)*300"
     ffmpeg("-i", master, "-vf", jitter, *H264, *AAC, "-fps_mode", "vfr", path)
@@ -149,12 +149,12 @@ def test_no_duration_in_the_header(master: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "num_keyframes"), [(H264, 16), (MPEG4, 300)])
-def test_keyframe_flags_that_lie(
+def test_wrong_keyframe_flags(
     codec: tuple[str, ...], num_keyframes: int, master: Path, tmp_path: Path
 ) -> None:
-    """Without its list of sync samples an mp4 says that every frame is a keyframe.
+    """Without its list of sync samples, an MP4 declares every frame a keyframe.
 
-    Of H.264, ffprobe then lists all pictures of intra slices, also those that frames refer past.
+    For H.264, ffprobe then lists all frames of intra slices, also those that frames refer past.
     """
     whole, path = tmp_path / "whole.mp4", tmp_path / "film.mp4"
     ffmpeg("-i", master, *codec, *AAC, whole)
@@ -164,7 +164,7 @@ def test_keyframe_flags_that_lie(
     assert len(check(path).probe.keyframes_ns) >= num_keyframes
 
 
-def test_the_picture_may_change_its_size(master: Path, tmp_path: Path) -> None:
+def test_the_frame_size_may_change(master: Path, tmp_path: Path) -> None:
     path, second = tmp_path / "film.ts", tmp_path / "second.ts"
     ffmpeg("-i", master, *H264, *AAC, path)
     ffmpeg("-i", master, "-vf", "scale=384:224", *H264, *AAC, "-output_ts_offset", "12", second)
@@ -172,7 +172,7 @@ def test_the_picture_may_change_its_size(master: Path, tmp_path: Path) -> None:
     assert check(path).end_clip == 14
 
 
-def test_the_largest_picture_of_several_programs(master: Path, tmp_path: Path) -> None:
+def test_the_largest_video_of_several_programs(master: Path, tmp_path: Path) -> None:
     path = tmp_path / "film.ts"
     small = "[0:v]split[a][b];[a]scale=96:56,negate[s]"
     maps = ("-map", "[s]", "-map", "0:a", "-map", "[b]", "-map", "0:a")
@@ -184,8 +184,8 @@ def test_the_largest_picture_of_several_programs(master: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mkv", ".avi", ".mp4"])
-def test_cut_off_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None:
-    """What is intact is kept; the header's duration tells what is lost, where it has one."""
+def test_truncated_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None:
+    """Intact parts are kept; the header's duration, if present, shows how much is lost."""
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
     options = (*MPEG4, *AC3) if suffix == ".avi" else (*H264, *AAC, "-movflags", "faststart")
     ffmpeg("-i", master, *options, whole)
@@ -197,7 +197,7 @@ def test_cut_off_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> Non
         assert plan.probe.duration_ns < 9 * NANOSECONDS
 
 
-def test_cut_off_before_its_index(master: Path, tmp_path: Path) -> None:
+def test_truncated_before_its_index(master: Path, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.mp4", tmp_path / "film.mp4"
     ffmpeg("-i", master, *H264, *AAC, whole)
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
@@ -207,7 +207,7 @@ def test_cut_off_before_its_index(master: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_damage_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None:
-    """Frames before the damage, and from the next keyframe on, are right; nothing else moves."""
+    """Frames before the damage, and from the next keyframe on, are correct and not shifted."""
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
     ffmpeg("-i", master, *H264, *AAC, whole)
     data = bytearray(whole.read_bytes())
@@ -226,12 +226,12 @@ def test_damage_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None
     [(".mp4", H264), (".mkv", H264), (".mp4", OPEN_264), (".ts", MPEG2), (".mp4", MPEG4)],
 )
 @pytest.mark.parametrize("share", [0.6, 0.15])
-def test_damage_changes_nothing_with_the_segments(
+def test_damaged_movies_do_not_depend_on_the_segments(
     suffix: str, codec: tuple[str, ...], share: float, master: Path, tmp_path: Path
 ) -> None:
-    """Noise in keyframes, also those that segments are entered at: clips that show it are left out.
+    """Noise in keyframes, also in entry points of segments: clips that show it are left out.
 
-    What a decoder makes of a damaged picture depends on all that it decoded before.
+    A decoder's output for a damaged frame depends on everything that it decoded before.
     """
     whole, path = tmp_path / f"whole{suffix}", tmp_path / f"film{suffix}"
     ffmpeg("-i", master, *codec, *(MP2 if suffix == ".ts" else AAC), "-threads", "1", whole)
@@ -253,7 +253,7 @@ def test_damage_changes_nothing_with_the_segments(
 
 
 def test_a_clock_that_jumps_back(master: Path, tmp_path: Path) -> None:
-    """Two recordings joined: the second has no place on the clock of the first, and is counted."""
+    """Two joined recordings: the second does not fit the clock of the first, and is counted."""
     first, path = tmp_path / "first.ts", tmp_path / "film.ts"
     ffmpeg("-i", master, *MPEG2, *MP2, first)
     path.write_bytes(2 * first.read_bytes())
@@ -270,8 +270,8 @@ def _equal(one: dict, two: dict, number: int) -> bool:
     return all(read_number(a) == read_number(b) for a, b in pairs)
 
 
-def test_a_hole_in_a_broadcast(master: Path, tmp_path: Path) -> None:
-    """What is lost leaves the last frame standing; what follows is where it belongs."""
+def test_a_gap_in_a_broadcast(master: Path, tmp_path: Path) -> None:
+    """The last frame is shown during the gap; later frames keep their times."""
     whole, path = tmp_path / "whole.ts", tmp_path / "film.ts"
     ffmpeg("-i", master, *MPEG2, *MP2, whole)
     data = whole.read_bytes()
@@ -292,8 +292,8 @@ def test_av1_where_ffmpeg_can(master: Path, tmp_path: Path) -> None:
             plan_of(path)
 
 
-def test_theora_where_ffmpeg_can_code_it(master: Path, tmp_path: Path) -> None:
-    """The static ffmpeg only decodes it."""
+def test_theora_where_ffmpeg_can_encode_it(master: Path, tmp_path: Path) -> None:
+    """The bundled ffmpeg only decodes it."""
     path = tmp_path / "film.ogv"
     options = ("-c:v", "libtheora", "-q:v", "8", "-g", "25", "-c:a", "libvorbis")
     command = [ffmpeg_path(), "-v", "error", "-nostdin", "-i", str(master), *options, str(path)]

@@ -25,7 +25,7 @@ def test_cuts_are_counted_wherever_segments_are_cut(film: Path, seconds: float) 
     rows, _ = clip_rows(plan_of(film, UNIFORM, seconds))
     starts = [row.start_ns / 1e9 for row in rows]
     assert starts == pytest.approx([1.6 * i for i in range(12)])
-    # A frame belongs to the shot that it starts; the last frame of a clip stands 1.4 s after
+    # A frame belongs to the shot that it starts; the last frame of a clip is 1.4 s after
     # its first.
     shots = [sum(cut <= start + 1e-6 for cut in CUTS) for start in starts]
     last = [sum(cut <= start + 1.4 + 1e-6 for cut in CUTS) for start in starts]
@@ -33,8 +33,8 @@ def test_cuts_are_counted_wherever_segments_are_cut(film: Path, seconds: float) 
     assert [row.num_cuts for row in rows] == [b - a for a, b in zip(shots, last, strict=True)]
 
 
-def test_the_detector_depends_on_the_frame_before_alone() -> None:
-    """Fed from any frame on, it decides the same for all later frames."""
+def test_the_detector_depends_only_on_the_previous_frame() -> None:
+    """Started at any frame, it decides the same for all later frames."""
     levels = [20, 20, 220, 220, 30, 30, 25, 230]
     frames = [np.full((16, 16, 3), level, np.uint8) for level in levels]
     for first in range(len(frames) - 1):

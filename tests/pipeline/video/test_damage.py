@@ -37,7 +37,7 @@ CODECS = {
     "mpeg2": ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "15"),
     "mpeg4": ("-c:v", "mpeg4", "-q:v", "3", "-g", "25"),
 }
-#: What the HEVC decoder shows for undetected rot differs from run to run: see `decoder_log`.
+#: The HEVC decoder's output for undetected rot differs from run to run: see `decoder_log`.
 ROT = {"rot": (kinds.rot, (0.03, 0.15)), "flip": (kinds.flip, (0.02, 0.1))}
 LOSSES = {"lose": (kinds.lose, (0.02, 0.1)), "lose keys": (kinds.lose_keys, (0.2, 0.5))}
 TS_LOSSES = {
@@ -60,7 +60,7 @@ FEW = [
 
 
 def _many() -> list[tuple[str, str, str, int, int]]:
-    """Every codec in every container with every class of damage, once.
+    """Every codec in every container, once with every class of damage.
 
     What matters is what notices the damage: the parser of the codec, that of the container, or
     nothing. Within a class, the kinds and the amounts of damage alternate over codecs and
@@ -113,34 +113,36 @@ def _check(folder: Path, case: tuple[str, str, str, int, int], seconds: tuple[fl
 
 
 @pytest.mark.parametrize("case", FEW, ids=lambda case: " ".join(map(str, case)))
-def test_segments_change_nothing(case: tuple[str, str, str, int, int], folder: Path) -> None:
+def test_segments_do_not_change_the_clips(
+    case: tuple[str, str, str, int, int], folder: Path
+) -> None:
     _check(folder, case, (1.0, 3.1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", _many(), ids=lambda case: " ".join(map(str, case)))
-def test_segments_change_nothing_in_many_kinds_of_damage(
+def test_segments_do_not_change_the_clips_for_many_kinds_of_damage(
     case: tuple[str, str, str, int, int], folder: Path
 ) -> None:
     _check(folder, case, (1.0, 5.0))
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_whole_films_take_one_run(codec: str, folder: Path) -> None:
-    """No error is logged for them, also where an open group of pictures is entered."""
+def test_intact_movies_take_one_run(codec: str, folder: Path) -> None:
+    """No error is logged for them, even where decoding enters an open GOP."""
     for suffix in (".mkv",) if codec == "mpeg4" else (".mkv", ".ts"):
         plan = plan_of(_whole(folder, codec, suffix), seconds=5.0)
         assert len(plan.segments) >= 2
         for segment in plan.segments:
             found, _ = steps.run_segment(plan, segment, source_of(plan))
-            # Keyframes of open groups of HEVC are decoded so long before they are shown that
+            # Keyframes of open HEVC GOPs are decoded so long before they are shown that
             # seeking in a transport stream takes a second attempt.
             is_far = codec == "hevc open" and suffix == ".ts" and segment.number > 0
             assert found.num_runs == 1 or is_far
             assert found.damaged_steps == ()
 
 
-def test_what_a_transport_stream_lost_is_damage(folder: Path) -> None:
+def test_losses_of_a_transport_stream_are_damage(folder: Path) -> None:
     """One packet in the middle: clips around it are dropped, all others are unchanged."""
     whole, path = _whole(folder, "hevc", ".ts"), folder / "one.ts"
     kinds.lose_one(whole, path, picture=150)

@@ -1,4 +1,4 @@
-"""Frames and sound of real films, against PyAV as an independent judge."""
+"""Frames and audio of real movies, compared with PyAV as an independent reference."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_frame_is_the_one_on_screen(case: str, tmp_path: Path) -> None:
 def test_variable_frame_rate(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "whole.mp4")
     path = tmp_path / "film.mkv"
-    # Keep a frame in five of every other second.
+    # In every other second, keep only every fifth frame.
     kept = "select='mod(floor(t),2)+not(mod(n,5))'"
     ffmpeg("-i", whole, "-vf", kept, "-fps_mode", "vfr", "-c:a", "copy", path)
     plan = plan_of(path)
@@ -66,7 +66,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     assert wrong_frames(plan, source_frames(path)) == 0
 
 
-def test_segments_change_no_byte(tmp_path: Path) -> None:
+def test_segments_do_not_change_any_bytes(tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.mp4", Film(seconds=20, gop=30, video=("-c:v", "libx264")))
     one, many = plan_of(path), plan_of(path, seconds=2.5)
     assert len(one.segments) == 1
@@ -76,17 +76,17 @@ def test_segments_change_no_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.48, -0.3])
-def test_sound_starts_where_its_picture_is(tmp_path: Path, delay: float) -> None:
+def test_audio_starts_with_its_video(tmp_path: Path, delay: float) -> None:
     """Each tone starts with its flash, also when the audio stream starts late or early."""
     film = Film(audio=("-c:a", "pcm_s16le"))
     whole = make_film(tmp_path / "whole.mkv", film)
     path = tmp_path / "film.mkv"
     if delay >= 0:
-        # The first `delay` seconds of sound are missing.
+        # The first `delay` seconds of audio are missing.
         trim = f"atrim=start={delay},asetpts=PTS"
         ffmpeg("-copyts", "-i", whole, "-c:v", "copy", "-af", trim, "-c:a", "pcm_s16le", path)
     else:
-        # Sound starts before the picture: both shifted, and 0.3 s of noise-free lead.
+        # Audio starts before the video: both shifted, with 0.3 s of silence first.
         shift = ("-itsoffset", f"{-delay}", "-i", whole, "-i", whole)
         lead = f"adelay={round(-delay * 1000)}"
         ffmpeg(*shift, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-af", lead, path)
@@ -121,12 +121,12 @@ def _tone_times(plan: PlacedPlan) -> list[float]:
     return onsets(timeline, rate)
 
 
-def test_aac_priming_does_not_shift_the_sound(tmp_path: Path) -> None:
+def test_aac_priming_does_not_shift_the_audio(tmp_path: Path) -> None:
     film = Film()
     plan = plan_of(make_film(tmp_path / "film.mp4", film))
     found = _tone_times(plan)
     expected = [float(frame / film.fps) for frame in film.flash_frames]
-    # A lossy coder smears an onset over its window; a priming error would be 21 ms or more.
+    # A lossy codec smears an onset over its window; a priming error would be 21 ms or more.
     errors = np.array(found) - np.array(expected[: len(found)])
     assert abs(np.median(errors)) < 5e-3
 
@@ -156,7 +156,7 @@ def test_rotation_and_sample_aspect(tmp_path: Path) -> None:
     assert plan_of(wide).width == 384
 
 
-def test_a_film_cut_off_in_the_middle_keeps_what_is_intact(tmp_path: Path) -> None:
+def test_a_movie_truncated_in_the_middle_keeps_its_intact_part(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "whole.ts", Film(video=("-c:v", "mpeg2video", "-q:v", "3")))
     path = tmp_path / "film.ts"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -167,7 +167,7 @@ def test_a_film_cut_off_in_the_middle_keeps_what_is_intact(tmp_path: Path) -> No
     assert read_number(clips[0][1][0]) == 0
 
 
-def test_cover_art_is_no_film(tmp_path: Path) -> None:
+def test_cover_art_is_not_a_video(tmp_path: Path) -> None:
     art = tmp_path / "art.jpg"
     ffmpeg("-f", "lavfi", "-i", "color=red:size=600x600", "-frames:v", "1", "-c:v", "mjpeg", art)
     song = make_film(tmp_path / "film.mp4")
@@ -210,7 +210,7 @@ def _broken(tmp_path: Path, kind: str) -> Path:
         ("short", TooShortError, "contains no whole clip"),
     ],
 )
-def test_unusable_files_have_their_own_errors(
+def test_unusable_files_have_specific_errors(
     tmp_path: Path, kind: str, error: type[MovieError], message: str
 ) -> None:
     with pytest.raises(error, match=message):

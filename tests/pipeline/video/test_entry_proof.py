@@ -41,7 +41,7 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("case", CONFIGURATIONS)
 def test_a_new_decoder_configuration_in_the_middle(case: str, master: Path, tmp_path: Path) -> None:
-    """Sequence headers of FLV, sample descriptions of MOV: a seek past them would miss them."""
+    """Sequence headers of FLV, sample descriptions of MOV: seeking past them would miss them."""
     kind, codec, graph = CONFIGURATIONS[case]
     suffix, join = (".flv", joined.join_flv) if kind == "flv" else (".mp4", joined.join_mov)
     change = joined.CHANGE_SECONDS
@@ -59,7 +59,7 @@ def test_a_new_decoder_configuration_in_the_middle(case: str, master: Path, tmp_
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_other_times_after_a_seek_are_noticed(suffix: str, master: Path, tmp_path: Path) -> None:
-    """With a listing that does not agree, each segment is decoded from the start: equal results."""
+    """If the packet list disagrees, each segment is decoded from the start, with equal results."""
     path = joined.cut(master, tmp_path / f"film{suffix}", 0, 12, "null", *joined.H264, *AAC)
     whole = everything(plan_of(path))
     plan = plan_of(path, seconds=3.1)
@@ -82,13 +82,13 @@ def _proof(listed: list[int], seen: list[int], entry: int) -> EntryProof:
     return proof
 
 
-#: Two groups of pictures with B frames; the second one can be entered at 6.
+#: Two GOPs with B-frames; the second can be entered at 6.
 LISTED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9]
 
 
-def test_a_run_that_reads_as_listed() -> None:
+def test_a_run_that_reads_the_listed_packets() -> None:
     assert _proof(LISTED, [6, 5, 8, 7, 10, 9], 6).holds_until(10)
-    # What precedes the entry does not matter, nor does how far the demuxer is ahead.
+    # Packets before the entry do not matter, nor does how far the demuxer is ahead.
     assert _proof(LISTED, [3, 99, 6, 5, 8, 7], 6).holds_until(7)
     assert _proof(LISTED, [6, 5, 8, 7, 77], 6).holds_until(7)
 
@@ -98,18 +98,18 @@ def test_a_run_that_reads_as_listed() -> None:
     [
         ([6, 5, 9, 8, 11, 10], 6),  # other times
         ([6, 8, 7, 10, 9], 6),  # a packet is missing
-        ([6, 5, 5, 8, 7, 10, 9], 6),  # a packet is there twice
-        ([8, 7, 10, 9], 6),  # never came to the entry
+        ([6, 5, 5, 8, 7, 10, 9], 6),  # a duplicate packet
+        ([8, 7, 10, 9], 6),  # never reached the entry
         ([6, 5], 6),  # ended too early
         ([11, 12], 11),  # an entry that is not listed
         ([], 6),
     ],
 )
-def test_a_run_that_does_not(seen: list[int], entry: int) -> None:
+def test_a_run_that_reads_other_packets(seen: list[int], entry: int) -> None:
     assert not _proof(LISTED, seen, entry).holds_until(10)
 
 
-def test_the_order_of_packets_is_kept_in_little_memory() -> None:
+def test_the_order_of_packets_takes_little_memory() -> None:
     pts = [3600 * number + (7200 if number % 3 else 0) for number in range(100_000)]
     order = PacketOrder.of(pts, 50_000)
     assert order.pts().tolist() == pts

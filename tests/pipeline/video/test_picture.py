@@ -1,4 +1,4 @@
-"""The picture as it is stored: fields, orientation, colours, light and bars."""
+"""Stored frames: fields, orientation, colours, brightness and bars."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CODED = {"tff": "tt", "bff": "bb"}
 @pytest.mark.parametrize("order", ["tff", "bff"])
 @pytest.mark.parametrize("kind", ["h264 ts", "mpeg2 ts", "mjpeg mkv"])
 def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_path: Path) -> None:
-    """50 numbered fields a second: the frame on screen at t shows the first field of its two."""
+    """50 numbered fields per second: the frame on screen at t shows the first of its two fields."""
     whole = master(tmp_path, Fraction(50))
     codec, suffix = kind.split()
     path = tmp_path / f"film.{suffix}"
@@ -56,7 +56,7 @@ def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_p
     options = {
         "h264": (*H264, "-x264-params", f"{order}=1", *AAC),
         "mpeg2": (*MPEG2, "-flags", "+ildct+ilme", *("-c:a", "mp2")),
-        # The frames of MJPEG carry no flag; the container does.
+        # MJPEG frames carry no interlacing flag; the container does.
         "mjpeg": ("-c:v", "mjpeg", "-q:v", "2", "-field_order", _CODED[order], *PCM),
     }[codec]
     ffmpeg("-i", whole, "-vf", weave, *options, "-threads", "1", path)
@@ -73,14 +73,14 @@ def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_p
     assert everything(plan_of(path, seconds=1.7)) == everything(plan)
 
 
-def test_progressive_film_is_not_touched(tmp_path: Path) -> None:
+def test_progressive_video_is_not_changed(tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.mp4", Film(seconds=4))
     plan = plan_of(path)
     assert not plan.probe.video.is_interlaced
     assert applied(plan.probe, None) == "smpte170m limited"
 
 
-#: ffmpeg's options for the display matrix -> what a frame must look like, from the coded one.
+#: ffmpeg's options for the display matrix -> the expected frame, from the coded frame.
 TURNS = {
     "90": (("-display_rotation", "-90"), lambda f: np.rot90(f, -1)),
     "180": (("-display_rotation", "180"), lambda f: np.rot90(f, 2)),
@@ -104,8 +104,8 @@ def test_the_display_matrix_is_applied(turn: str, tmp_path: Path) -> None:
     _require_turned(whole, path, expect)
 
 
-def test_orientation_within_the_stream_is_applied(tmp_path: Path) -> None:
-    """H.264 has a message for it, here in a container that has none; degrees anticlockwise."""
+def test_orientation_in_the_stream_is_applied(tmp_path: Path) -> None:
+    """H.264 has a message for it, here in a container without one; degrees anticlockwise."""
     whole = make_film(tmp_path / "whole.mp4", Film(seconds=4, width=128))
     path = tmp_path / "film.ts"
     turned = "h264_metadata=display_orientation=insert:rotate=270"
@@ -140,7 +140,7 @@ BARS = ((255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255
 def test_matrix_and_range(
     height: int, said: str, matrix: str, wide_range: bool, tmp_path: Path
 ) -> None:
-    """Colour patches come back as they were, whatever matrix and range they were coded with."""
+    """Colour patches are decoded correctly for every matrix and range."""
     patches = np.repeat(np.array(BARS, dtype=np.uint8) // 2 + 40, 80, axis=0)
     raw, path = tmp_path / "patches.rgb", tmp_path / "film.mkv"
     frame = np.broadcast_to(patches, (height, *patches.shape))
@@ -184,7 +184,7 @@ def _grey(tone: ToneMap, nits: float) -> int:
 
 
 def test_tone_curve() -> None:
-    """Below the knee light is kept, the master's peak is white, and nothing turns back or tints."""
+    """Luminance below the knee is kept, the master's peak is white; monotonic, without tint."""
     tone = ToneMap(Color("bt2020nc", False, "pq", True), 1000.0)
     for nits in (1.0, 10.0, 50.0, 80.0):
         display = 255 * (nits / REFERENCE_WHITE_NITS) ** (1 / 2.4)
@@ -195,13 +195,13 @@ def test_tone_curve() -> None:
     grey = tone(ramp)[0].astype(int)
     assert (np.diff(grey[:, 1]) >= 0).all()
     assert np.ptp(grey, axis=1).max() <= 1
-    # A pure BT.2020 green lies outside BT.709: clipped, still green.
+    # A pure BT.2020 green is outside BT.709: clipped, but still green.
     green = tone(np.array([[[0, 35_000, 0]]], dtype=np.uint16))[0, 0]
     assert green[0] == green[2] == 0 < green[1]
 
 
 def _hdr_film(path: Path, transfer: str, codes: NDArray[np.uint16]) -> Path:
-    """A 10-bit film of one row of patches, `codes` (N, 3) 16-bit R, G, B, tagged as HDR."""
+    """A 10-bit movie of one row of patches, `codes` (N, 3) 16-bit R, G, B, tagged as HDR."""
     frame = np.broadcast_to(np.repeat(codes, 32, axis=0), (112, 32 * len(codes), 3))
     raw = path.with_suffix(".rgb")
     raw.write_bytes(np.ascontiguousarray(frame).tobytes())
@@ -222,12 +222,12 @@ def _hdr_film(path: Path, transfer: str, codes: NDArray[np.uint16]) -> Path:
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-def test_hdr_becomes_an_ordinary_picture(transfer: str, tmp_path: Path) -> None:
-    """A diffuse grey of 26 cd/m2 in an HDR grade is the same middle grey that SDR has."""
+def test_hdr_is_converted_to_sdr(transfer: str, tmp_path: Path) -> None:
+    """A diffuse grey of 26 cd/m2 in an HDR grade becomes the middle grey of SDR."""
     if transfer == "smpte2084":
         grey, white = nits_to_pq(26.0), nits_to_pq(1000.0)
     else:
-        # BT.2408: 38 % of an HLG signal is 26 cd/m2 on a display of 1000.
+        # BT.2408: an HLG signal of 38 % is 26 cd/m2 on a display of 1000 cd/m2.
         grey, white = 0.38, 1.0
     levels = np.array([0.0, grey, white, grey])
     codes = np.rint(np.repeat(levels[:, None], 3, axis=1) * 65_535).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""A circle stays a circle: crops of the container, and shapes that change in mid-stream."""
+"""A circle stays a circle: container crops, and shapes that change in mid-stream."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_frames_of_any_size_are_decoded(case: str, tmp_path: Path) -> None:
     assert all(roundness(frames[3]) == pytest.approx(1, abs=0.05) for _, frames in clips.values())
 
 
-def test_a_size_that_changes_without_its_shape_is_no_change(tmp_path: Path) -> None:
-    """Adaptive streams: the larger frames are scaled as if they had been small."""
+def test_a_size_change_without_a_shape_change_does_not_matter(tmp_path: Path) -> None:
+    """Adaptive streams: the larger frames are scaled like the smaller ones."""
     parts = []
     for number, size in enumerate(((192, 112), (384, 224))):
         clock = ("-output_ts_offset", str(8 * number))
@@ -139,6 +139,6 @@ def test_a_size_that_changes_without_its_shape_is_no_change(tmp_path: Path) -> N
     frames = clips_of(plan)
     assert roundness(frames[1][1][3]) == pytest.approx(1, abs=0.05)
     assert frames[8][1][3].shape == frames[1][1][3].shape
-    # The same 30 pixels of radius are half as large in frames of twice the size.
+    # A radius of 30 pixels is half as large in frames of twice the size.
     lit = [(frames[number][1][3].mean(axis=2) > 140).sum() for number in (1, 8)]
     assert np.sqrt(lit[0] / lit[1]) == pytest.approx(2, rel=0.1)

@@ -1,4 +1,4 @@
-"""Film on a faster display: pictures that repeat a field, and woven fields (telecine)."""
+"""Soft telecine (frames that repeat a field) and hard telecine (interleaved fields)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.films.media import Film, draw_frame, ffmpeg, make_film, read_
 from tests.support.films.oracle import clips_of, everything, judged, plan_of, source_frames
 
 LIMIT_SECONDS = 1e-3
-# Noise makes pictures as large as those of a DVD, where no two begin in one packet.
+# Noise makes frames as large as those of a DVD, where no two start in the same packet.
 FILM = Film(
     fps=pulldown.FILM_FPS,
     height=128,
@@ -32,8 +32,8 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mpg"])
-def test_film_with_repeated_fields(suffix: str, stream: Path, tmp_path: Path) -> None:
-    """Each picture is shown for its three or two fields, untouched, and in time with its beep."""
+def test_soft_telecine(suffix: str, stream: Path, tmp_path: Path) -> None:
+    """Each frame is shown for its three or two fields, unchanged, and in sync with its beep."""
     silent, path = tmp_path / f"silent{suffix}", tmp_path / f"film{suffix}"
     pulldown.pull_down(stream, silent)
     times = [float(pulldown.shown_seconds(number)) for number in FILM.flash_frames]
@@ -48,7 +48,7 @@ def test_film_with_repeated_fields(suffix: str, stream: Path, tmp_path: Path) ->
     truth = source_frames(path)
     assert [number for _, number in truth] == list(range(FILM.num_frames))
     if suffix != ".mpg":
-        # A picture whose start lies across two packets of a program stream has no time there.
+        # A frame whose start is split over two packets of a program stream has no time there.
         told = [abs(time - pulldown.shown_seconds(number)) for time, number in truth]
         assert max(told) < LIMIT_SECONDS
     num_wrong, whole = judged(plan, truth)
@@ -63,8 +63,8 @@ def test_film_with_repeated_fields(suffix: str, stream: Path, tmp_path: Path) ->
     assert max(np.abs(flashes - beep).min() for beep in beeps) < LIMIT_SECONDS
 
 
-def test_woven_film_is_whole_frames_again(tmp_path: Path) -> None:
-    """Hard telecine: every stored frame is one film frame, pixel by pixel, and no comb of two."""
+def test_hard_telecine_is_reversed(tmp_path: Path) -> None:
+    """Every stored frame is an original frame, pixel by pixel, not two interleaved ones."""
     lossless = ("-c:v", "ffv1", "-pix_fmt", "yuv420p")
     film = Film(fps=pulldown.FILM_FPS, video=lossless, audio=("-c:a", "pcm_s16le"), gop=1)
     whole, path = make_film(tmp_path / "whole.nut", film), tmp_path / "film.ts"
@@ -77,7 +77,7 @@ def test_woven_film_is_whole_frames_again(tmp_path: Path) -> None:
     for number, (_, frames) in clips.items():
         for place, frame in enumerate(frames):
             shown = read_number(frame)
-            # Pulldown itself moves a film frame by up to one frame.
+            # Pulldown itself shifts an original frame by up to one frame.
             time = plan.clip_start_ns(number) / NANOSECONDS + place / plan.recipe.fps
             assert abs(shown - time * float(pulldown.FILM_FPS)) <= 2
             away = np.abs(frame.astype(int) - draw_frame(shown, film)).mean()

@@ -14,7 +14,7 @@ from tests.support.films.media import Film, ffmpeg, make_film
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Movies of a few seconds then have many blocks; most are evicted and fetched again."""
+    """With small blocks, short movies have many, and most are evicted and fetched again."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 15)
     monkeypatch.setattr(blocks, "NUM_CACHED", 5)
     monkeypatch.setattr(blocks, "NUM_AHEAD", 2)
@@ -41,7 +41,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def ts_movie(films: dict[str, Path], s3_bucket: str) -> Movie:
-    """In a container that may end anywhere without an error from ffmpeg."""
+    """A movie in a container that may end anywhere without an error from ffmpeg."""
     Storage(s3_bucket).put("film.ts", films["film.ts"])
     (movie,) = find_movies(s3_bucket)
     return movie

@@ -48,8 +48,8 @@ def test_a_movie_in_a_bucket(films: dict[str, Path], s3_bucket: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_segment_reads_its_part_of_the_movie(tmp_path: Path) -> None:
-    # Uncompressed, 14 MB: little compared to it is left in connections that ffmpeg closes.
+def test_a_segment_reads_only_its_part_of_the_movie(tmp_path: Path) -> None:
+    # Uncompressed, 14 MB: the bytes lost in connections that ffmpeg closes are few in comparison.
     raw = ("-c:v", "rawvideo", "-pix_fmt", "yuv420p")
     path = make_film(tmp_path / "long.mkv", Film(seconds=60, width=96, height=64, video=raw))
     with web_movie(path) as (movie, handler):

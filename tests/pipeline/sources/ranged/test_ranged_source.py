@@ -1,4 +1,4 @@
-"""The server that ffmpeg reads a remote movie from: what it serves, to whom, at what cost."""
+"""The server from which ffmpeg reads a remote movie: what it serves, to whom, at what cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Futu
 
 
 def test_a_proxy_is_not_used(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing listens at that port.
+    # Nothing listens on that port.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -32,7 +32,7 @@ def test_a_proxy_is_not_used(ts_movie: Movie, monkeypatch: pytest.MonkeyPatch) -
         assert read_all(source, ts_movie) == FRAMES_BYTES
 
 
-def test_an_ffmpeg_without_network_is_not_the_movies_fault(
+def test_missing_network_support_of_ffmpeg_is_not_the_movies_fault(
     ts_movie: Movie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "ffprobe"
@@ -48,8 +48,8 @@ def test_an_ffmpeg_without_network_is_not_the_movies_fault(
         steps.prepare(ts_movie, source, RECIPE, 5.0)
 
 
-def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-    """Status and body of an answer."""
+def response_of(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    """Status and body of a response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -65,23 +65,23 @@ def test_only_the_movie_is_served(ts_movie: Movie, films: dict[str, Path]) -> No
     size = len(data)
     with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
         base = source.url.rpartition("/")[0]
-        assert asked(source.url, Range="bytes=5-20000") == (206, data[5:20001])
-        assert asked(source.url, Range=f"bytes={size - 3}-") == (206, data[-3:])
-        assert asked(source.url, Range=f"bytes={size - 3}-{size + 9}") == (206, data[-3:])
-        assert asked(source.url, "HEAD") == (206, b"")
-        assert asked(source.url, Range=f"bytes={size}-")[0] == 416
+        assert response_of(source.url, Range="bytes=5-20000") == (206, data[5:20001])
+        assert response_of(source.url, Range=f"bytes={size - 3}-") == (206, data[-3:])
+        assert response_of(source.url, Range=f"bytes={size - 3}-{size + 9}") == (206, data[-3:])
+        assert response_of(source.url, "HEAD") == (206, b"")
+        assert response_of(source.url, Range=f"bytes={size}-")[0] == 416
         for wrong in ("bytes=-5", "bytes=0-1,3-4", "bytes=a-", f"bytes={'9' * 30}-"):
-            assert asked(source.url, Range=wrong) == (400, b"")
+            assert response_of(source.url, Range=wrong) == (400, b"")
         for path in ("", "/", f"{source.path}/..", f"{source.path}?x", source.path[:-1], "//host/"):
-            assert asked(base + path) == (404, b""), path
-        assert asked(source.url, "POST")[0] == 501
+            assert response_of(base + path) == (404, b""), path
+        assert response_of(source.url, "POST")[0] == 501
         url = source.url
     with pytest.raises(ConnectionRefusedError):
-        asked(url)
+        response_of(url)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
-def test_other_users_get_nothing(ts_movie: Movie) -> None:
+def test_other_users_are_denied(ts_movie: Movie) -> None:
     code = (
         "import os, socket, sys; os.setuid(int(sys.argv[3]));"
         "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
@@ -96,7 +96,7 @@ def test_other_users_get_nothing(ts_movie: Movie) -> None:
         assert "PermissionError" not in other.stderr
 
 
-def test_memory_is_a_few_blocks(films: dict[str, Path]) -> None:
+def test_memory_is_limited_to_a_few_blocks(films: dict[str, Path]) -> None:
     with (
         web_movie(films["film.ts"]) as (movie, _),
         ranged_source(movie, fingerprint(movie), Limits()) as source,
@@ -104,5 +104,5 @@ def test_memory_is_a_few_blocks(films: dict[str, Path]) -> None:
         read_all(source, movie)
         assert movie.num_bytes > 2 * blocks.NUM_CACHED * blocks.BLOCK_BYTES
         assert len(source.blocks._cached) <= blocks.NUM_CACHED + blocks.NUM_AHEAD
-        # So short a movie is read once to identify it, and once for its frames.
+        # Such a short movie is read once to identify it, and once for its frames.
         assert movie.num_bytes <= source.blocks.fetched_bytes < 3 * movie.num_bytes

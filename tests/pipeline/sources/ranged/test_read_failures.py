@@ -1,4 +1,4 @@
-"""A failed read is never mistaken for the end of a movie, nor a slow store for an idle ffmpeg."""
+"""Failed reads are not mistaken for the end of a movie, nor slow stores for an idle ffmpeg."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Futu
 def test_a_failed_read_is_not_the_end_of_the_movie(
     ts_movie: Movie, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The search for black bars would read the movie thirty times before it fails once.
+    # The detection of black bars would read the movie thirty times before it fails once.
     recipe = replace(RECIPE, crop_bars=False)
     with FaultProxy(s3_endpoint, rate=0.0, faults=("truncate",)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -35,7 +35,7 @@ def test_a_failed_read_is_not_the_end_of_the_movie(
             plan = steps.prepare(ts_movie, source, recipe, 5.0)
             assert source.failure is None
         with ranged_source(ts_movie, mark, Limits()) as source:
-            # The store serves the movie's first half, then nothing more.
+            # The store serves only the first half of the movie.
             read = source.blocks.read
             half = ts_movie.num_bytes // 2
 
@@ -67,12 +67,12 @@ def test_an_interrupted_read_resumes(
         assert any(starts)
 
 
-def test_a_movie_that_is_replaced_while_it_is_read(
+def test_a_movie_that_is_replaced_during_reading(
     ts_movie: Movie, s3_bucket: str, films: dict[str, Path]
 ) -> None:
     with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as source:
         source.blocks.read(0, 10)
-        # As many bytes as before: only the ETag differs.
+        # The same number of bytes: only the ETag differs.
         other = bytearray(films["film.ts"].read_bytes())
         other[-100:] = bytes(100)
         Storage(s3_bucket).put("film.ts", other)
@@ -83,7 +83,7 @@ def test_a_movie_that_is_replaced_while_it_is_read(
 
 
 def test_a_slow_store_is_not_an_idle_ffmpeg(films: dict[str, Path]) -> None:
-    """Every block takes longer than ffmpeg may be idle; then one that really is idle."""
+    """Every block takes longer than ffmpeg may be idle; then an ffmpeg that really is idle."""
     limits = Limits(no_progress_seconds=1.0)
     with (
         web_movie(films["film.ts"], delay_seconds=1.3) as (movie, handler),

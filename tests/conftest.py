@@ -23,7 +23,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End a process that used Ray before its native threads meet the end of the interpreter."""
+    """End a process that used Ray before its native threads run into interpreter shutdown."""
     session = config.stash.get(_session, None)
     if session is not None and "ray" in sys.modules:
         end_process(int(session.exitstatus))
@@ -52,7 +52,7 @@ def make_toy_dataset() -> Callable[..., Dataset]:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """URL of an S3 server on loopback."""
-    # Here, so that machines without a store to test with run all other tests.
+    # Imported here, so that all other tests run on machines without moto.
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -64,8 +64,8 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def local_ray(s3_endpoint: str) -> Iterator[None]:
-    """A Ray that runs share; its workers find the buckets of `s3_bucket`."""
-    # Tests that need no Ray do not wait for its import.
+    """A Ray cluster that runs share; its workers find the buckets of `s3_bucket`."""
+    # Tests that do not need Ray do not wait for its import.
     from tests.support.launch.rays import running
 
     with contextlib.ExitStack() as stack:
@@ -79,7 +79,7 @@ def local_ray(s3_endpoint: str) -> Iterator[None]:
 def s3_bucket(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> str:
-    """A fresh bucket, `s3://...`, with the environment set so that everything finds it."""
+    """A new bucket, `s3://...`; the environment is set so that all code finds it."""
     import boto3
 
     set_aws(monkeypatch, s3_endpoint)
@@ -89,7 +89,7 @@ def s3_bucket(
 
 
 def set_aws(patch: pytest.MonkeyPatch, endpoint: str) -> None:
-    """The environment by which everything finds the S3 server on loopback."""
+    """Environment variables with which all code finds the S3 server on loopback."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "key",

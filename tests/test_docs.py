@@ -1,4 +1,4 @@
-"""Links and commands in the documentation lead somewhere."""
+"""Links, paths and commands in the documentation exist."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def broken_links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_are_not_broken(page: Path) -> None:
     assert broken_links(ROOT / page) == []
 
 

@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, read from the source of every module.
+"""Import rules between packages and rooms, checked in the source of every module.
 
 A room is a folder inside of a package. Its door is its `__init__.py`: modules of other rooms import
 from there and from nowhere else. `ORDER` lists each package's rooms from the bottom up; a room
@@ -33,11 +33,11 @@ FORBIDDEN = {
     "reelshards": {"ray", "ffmpeg", "librosa"},
 }
 
-#: What a loader process runs; it must not need torch.
+#: Modules that a loader process runs; they must not need torch.
 LOADER_WORKER = "trainer.loader.worker"
 
 #: The rooms of each package and the modules at its root, from the bottom up. Names in one line
-#: stand on one level and do not import each other.
+#: are on the same level and do not import each other.
 ORDER = {
     "shards_spec": """
         errors
@@ -87,7 +87,7 @@ ORDER = {
 #: Folders of scripts and files that nothing imports.
 NOT_ROOMS = {"pipeline/deploy"}
 
-#: Most modules of a room; its `__init__.py` does not count.
+#: Maximum number of modules in a room, without its `__init__.py`.
 MAX_MODULES = 12
 
 
@@ -181,7 +181,7 @@ def test_packages_import_only_packages_below(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_packages_do_without_what_they_must_not_need(package: str) -> None:
+def test_packages_do_not_import_forbidden_packages(package: str) -> None:
     wrong = [
         str(found) for found in imports(package) if found.target.split(".")[0] in FORBIDDEN[package]
     ]

@@ -1,4 +1,4 @@
-"""A small dataset and a run trained on it, through the front door."""
+"""A small dataset and a run trained on it, through the public API."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_iteration_over_an_empty_dataset(
     assert list(rs.open_dataset(tmp_path)) == []
 
 
-def test_validate_says_ok_or_not(
+def test_validate_reports_ok_or_errors(
     make_toy_dataset: Callable[..., rs.Dataset], tmp_path: Path
 ) -> None:
     data = make_toy_dataset(str(tmp_path), num_movies=2)
@@ -68,13 +68,13 @@ def test_validate_says_ok_or_not(
     assert report.check("structure").state == "failed"
 
 
-def test_no_dataset_is_an_input_error(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_an_input_error(tmp_path: Path) -> None:
     for call in (rs.open_dataset, rs.validate, rs.stream):
         with pytest.raises(rs.InputError, match=r"dataset\.json"):
             call(tmp_path)
 
 
-def test_stream_gives_batches_by_movie(toy_data: rs.Dataset) -> None:
+def test_stream_yields_batches_by_movie(toy_data: rs.Dataset) -> None:
     with rs.stream(toy_data, movies_per_batch=2, clips_per_movie=4, seed=0) as stream:
         batch = next(stream)
     assert batch.frames.shape == (8, 4, 32, 32, 3)

@@ -47,7 +47,7 @@ def test_clips_are_independent_of_each_other(encoder: rs.Encoder) -> None:
         np.testing.assert_allclose(alone[0], together[1], atol=1e-5)
 
 
-def test_no_clips_give_no_rows(encoder: rs.Encoder) -> None:
+def test_no_clips_yield_no_rows(encoder: rs.Encoder) -> None:
     assert [part.shape for part in embed(encoder, 0)] == [(0, 16), (0, 16)]
 
 

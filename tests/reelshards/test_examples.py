@@ -1,4 +1,4 @@
-"""The scripts in `examples/` run as they are, and stay short."""
+"""The scripts in `examples/` run unchanged, and stay short."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(name: str, *arguments: object) -> str:
-    """What an example prints."""
+    """Run an example and return its output."""
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
     paths = [str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

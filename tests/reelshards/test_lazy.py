@@ -1,4 +1,4 @@
-"""Importing the front door costs nothing, and every public name can be found."""
+"""Importing the public API is cheap, and every public name exists."""
 
 from __future__ import annotations
 

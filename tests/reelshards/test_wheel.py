@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own: no checkout, and a working folder full of our names."""
+"""The wheel in a separate environment: no checkout, and a working folder full of our names."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_movies_to_shards_with_ray(environment: Environment) -> None:
     ]
     environment.run("reelshards", "demo-corpus", "films", *small)
     words = "preprocess films --out shards --workers 1 --short-side 32 --num-frames 4 --n-mels 16"
-    # Ray's workers would import the user's `pipeline.py`, so the run is refused.
+    # Ray's workers would import the user's `pipeline.py`, so the run is rejected.
     done = environment.run("reelshards", *words.split(), code=2)
     assert "pipeline.py would hide the package 'pipeline'" in done.stderr
     for name in ("pipeline", "shards_spec"):
@@ -148,7 +148,7 @@ def test_training_with_a_loader_process(environment: Environment, toy_uri: str) 
     assert (environment.work / "run" / "config.json").exists()
 
 
-def test_a_script_beside_a_module_of_our_name_is_told(environment: Environment) -> None:
+def test_a_script_next_to_a_module_of_our_name_is_reported(environment: Environment) -> None:
     script = environment.work / "mine.py"
     script.write_text(
         "import sys\nimport reelshards as rs\n"

@@ -53,8 +53,8 @@ def test_rounding_moves_no_sample(
     rate: int, count: int, start: float, tick: float, seed: int
 ) -> None:
     times = start + steady(40, count, rate)
-    told = np.round(times / tick) * tick if tick else times
-    pieces = list(align(frames_at(told, count, rate), rate))
+    file_times = np.round(times / tick) * tick if tick else times
+    pieces = list(align(frames_at(file_times, count, rate), rate))
     assert [piece.length for piece in pieces] == [piece.count for piece in pieces]
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))
     assert worst_error_seconds(pieces, times, count, rate) <= tick / 2 + 1 / rate
@@ -71,8 +71,8 @@ def test_steps_are_found_where_they_are(count: int, wishes: list[tuple[int, int]
     steps |= {place // 50 * 50: milliseconds for place, milliseconds in wishes}
     for place_, milliseconds in steps.items():
         times[place_:] += milliseconds / 1000
-    told = np.round(times, 3)
-    pieces = list(align(frames_at(told, count, rate), rate))
+    file_times = np.round(times, 3)
+    pieces = list(align(frames_at(file_times, count, rate), rate))
     jumps = [
         (b.first // count, round((b.start - a.start - a.length) / 48))
         for a, b in itertools.pairwise(pieces)
@@ -88,8 +88,8 @@ def test_steps_are_found_where_they_are(count: int, wishes: list[tuple[int, int]
 def test_drift_stays_below_a_millisecond(count: int, drift: float, tick: float) -> None:
     rate = 48_000
     times = steady(300, count, rate) * (1 + drift)
-    told = np.round(times / tick) * tick if tick else times
-    pieces = list(align(frames_at(told, count, rate), rate))
+    file_times = np.round(times / tick) * tick if tick else times
+    pieces = list(align(frames_at(file_times, count, rate), rate))
     assert worst_error_seconds(pieces, times, count, rate) <= 1e-3
     assert all(a.start + a.length == b.start for a, b in itertools.pairwise(pieces))
 
@@ -116,9 +116,11 @@ def test_two_hours_with_gaps_drift_and_rounding() -> None:
     st.lists(st.tuples(st.one_of(st.none(), st.integers(-(10**6), 10**7)), st.integers(0, 5_000)))
 )
 @settings(max_examples=200, deadline=None)
-def test_every_sample_is_placed_once_for_any_times(told: list[tuple[int | None, int]]) -> None:
-    pieces = list(align([AudioFrame(pts, count) for pts, count in told], 48_000))
-    total = sum(count for _, count in told)
+def test_every_sample_is_placed_once_for_any_times(
+    file_times: list[tuple[int | None, int]],
+) -> None:
+    pieces = list(align([AudioFrame(pts, count) for pts, count in file_times], 48_000))
+    total = sum(count for _, count in file_times)
     assert sum(piece.count for piece in pieces) == total
     position = 0
     for piece in pieces:

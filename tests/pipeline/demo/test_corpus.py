@@ -91,9 +91,9 @@ def test_only_missing_movies_are_rendered_and_other_settings_replace_all(tmp_pat
     paths = make_demo_corpus(tmp_path, first, num_workers=1)
     before = [(path.stat().st_ino, path.read_bytes()) for path in paths]
     paths[1].unlink()
-    told: list[str] = []
-    assert make_demo_corpus(tmp_path, first, on_movie=told.append, num_workers=1) == paths
-    assert told == [path.name for path in paths]
+    reported: list[str] = []
+    assert make_demo_corpus(tmp_path, first, on_movie=reported.append, num_workers=1) == paths
+    assert reported == [path.name for path in paths]
     assert (paths[0].stat().st_ino, paths[1].read_bytes()) == (before[0][0], before[1][1])
 
     other = dataclasses.replace(first, seed=1, num_movies=1)

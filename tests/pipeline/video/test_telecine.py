@@ -49,8 +49,8 @@ def test_soft_telecine(suffix: str, stream: Path, tmp_path: Path) -> None:
     assert [number for _, number in truth] == list(range(FILM.num_frames))
     if suffix != ".mpg":
         # A frame whose start is split over two packets of a program stream has no time there.
-        told = [abs(time - pulldown.shown_seconds(number)) for time, number in truth]
-        assert max(told) < LIMIT_SECONDS
+        deviations = [abs(time - pulldown.shown_seconds(number)) for time, number in truth]
+        assert max(deviations) < LIMIT_SECONDS
     num_wrong, whole = judged(plan, truth)
     assert num_wrong == 0
     parts = plan_of(path, seconds=1.7)

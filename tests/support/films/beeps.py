@@ -170,9 +170,9 @@ def retime(path: Path, new_time: Callable[[int], int]) -> Path:
         kind, size = data[place], int.from_bytes(data[place + 1 : place + 4], "big")
         if kind == _FLV_SOUND:
             time = int.from_bytes(data[place + 4 : place + 7], "big") | data[place + 7] << 24
-            told = max(0, new_time(time))
-            data[place + 4 : place + 7] = (told & 0xFFFFFF).to_bytes(3, "big")
-            data[place + 7] = told >> 24
+            milliseconds = max(0, new_time(time))
+            data[place + 4 : place + 7] = (milliseconds & 0xFFFFFF).to_bytes(3, "big")
+            data[place + 7] = milliseconds >> 24
         place += 11 + size + 4
     path.write_bytes(data)
     return path

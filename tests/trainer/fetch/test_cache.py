@@ -93,8 +93,8 @@ def test_damaged_clips_are_read_again(dataset: Dataset, config: StreamConfig) ->
     assert_equal(plain, again)
     assert stats.bad_clips == {}
     assert stats.num_retries >= 16
-    mended, stats = epoch(dataset, config)
-    assert_equal(plain, mended)
+    repaired, stats = epoch(dataset, config)
+    assert_equal(plain, repaired)
     assert stats.num_retries == 0
 
 

@@ -120,8 +120,10 @@ def test_phases_that_are_never_reached_are_reported(
 ) -> None:
     policy = dataclasses.replace(tiny_config.policy, schedule="0:4 2:8 50:16")
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2, policy=policy))
-    told = [line for line in capsys.readouterr().out.splitlines() if "never" in line]
-    assert told == ["policy.schedule: the phases from step 2, 50 on are never reached in 2 steps"]
+    printed = [line for line in capsys.readouterr().out.splitlines() if "never" in line]
+    assert printed == [
+        "policy.schedule: the phases from step 2, 50 on are never reached in 2 steps"
+    ]
 
 
 def test_ctrl_c_prints_how_to_resume(
@@ -138,9 +140,9 @@ def test_ctrl_c_prints_how_to_resume(
         assert process.stderr is not None
         assert process.stdout.readline().startswith("step")
         process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
+        printed = process.stderr.read()
         assert process.wait(60) == 130
-    assert told == "interrupted; run the same command again to resume\n"
+    assert printed == "interrupted; run the same command again to resume\n"
 
 
 def test_sigterm_has_its_own_exit_code_so_that_schedulers_requeue(

@@ -198,14 +198,14 @@ def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
 ) -> None:
     small = dataclasses.replace(CONFIG, comparisons=("curve",))
     one = study(corpora, tmp_path / "one", recipe, small)
-    run, beside = tmp_path / "two", dataclasses.replace(small, workers=2)
+    run, parallel = tmp_path / "two", dataclasses.replace(small, workers=2)
     broken = run / "main" / "k002-weight1-none-clip-seed0"
     broken.parent.mkdir(parents=True)
     broken.write_text("a file where the folder should be")
     with pytest.raises(StudyError, match=r"k002-weight1-none-clip-seed0 failed: FileExistsError"):
-        study(corpora, run, recipe, beside)
+        study(corpora, run, recipe, parallel)
     broken.unlink()
-    two = study(corpora, run, recipe, beside)
+    two = study(corpora, run, recipe, parallel)
     assert one.summary.to_json() == two.summary.to_json()
 
 

@@ -1,6 +1,6 @@
 """What preprocessing costs: CPU seconds per movie second, by task and by kind of movie.
 
-    python -m benchmarks.costs --film big_buck_bunny.mp4 [--films FOLDER] [--rounds 2]
+    python -m benchmarks.costs --movie big_buck_bunny.mp4 [--movies FOLDER] [--rounds 2]
 
 The real pipeline on Ray runs over Big Buck Bunny (720p as it is; fetched by
 `tests/support/films/real_films.py`) and re-encoded parts of it (`benchmarks.films.cost_films`).
@@ -174,7 +174,7 @@ def record_of(
     by_kind = {kind.name: [f for f in films if f.kind == kind.name] for kind in KINDS}
     kinds = {name: costs_of(of_kind, lines[name]) for name, of_kind in by_kind.items()}
     return {
-        "command": "python -m benchmarks.costs --film big_buck_bunny.mp4",
+        "command": "python -m benchmarks.costs --movie big_buck_bunny.mp4",
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "ray": ray.__version__,
@@ -236,14 +236,16 @@ def page(record: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--film", type=Path, required=True, help="Big Buck Bunny, 720p")
-    parser.add_argument("--films", type=Path, help="folder that keeps the movies made from it")
+    parser.add_argument("--movie", "--film", type=Path, required=True, help="Big Buck Bunny, 720p")
+    parser.add_argument(
+        "--movies", "--films", type=Path, help="folder that keeps the movies made from it"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="reelshards-films-") as scratch:
-        folder = given.films or Path(scratch)
-        paths = make_films(folder, given.film)
+    with tempfile.TemporaryDirectory(prefix="reelshards-movies-") as scratch:
+        folder = given.movies or Path(scratch)
+        paths = make_films(folder, given.movie)
         rounds = [run_once(folder, paths) for _ in range(given.rounds)]
         load_average = os.getloadavg()[2]
         lines = {kind.name: prepare_line(folder, kind, given.rounds) for kind in KINDS}

@@ -1,6 +1,6 @@
 """How close the scheduler comes to the best possible: 10,000 movies on 1 to 1,000 workers.
 
-    python -m benchmarks.schedule [--films 10000] [--out benchmarks/results]
+    python -m benchmarks.schedule [--movies 10000] [--out benchmarks/results]
 
 The real `Scheduler`, the real segments' lengths and the real rules of retries run against a clock
 that jumps from event to event; only the tasks are simulated. What they take is measured: the rates
@@ -238,10 +238,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--costs", type=Path, default=RESULTS / "costs.json")
-    parser.add_argument("--films", type=int, default=NUM_FILMS)
+    parser.add_argument("--movies", "--films", type=int, default=NUM_FILMS)
     given = parser.parse_args()
     costs = read_costs(given.costs)
-    outcomes = [simulate(number, costs, num_films=given.films) for number in (1, 10, 100, 1000)]
+    outcomes = [simulate(number, costs, num_films=given.movies) for number in (1, 10, 100, 1000)]
     record = {
         "command": "python -m benchmarks.schedule",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",

@@ -1,13 +1,13 @@
 """`python -m pipeline`: movies in, shards out.
 
     preprocess CORPUS --out URI    the main job; run again, it resumes where it stopped
-    status URI                     how far a run is, and what failed
-    retry URI                      process failed and quarantined movies again
-    prune URI CORPUS [--yes]       remove movies that the corpus no longer contains
-    report URI                     the dataset as a page: movies, drops, streams, failures
+    status DATASET                 how far a run is, and what failed
+    retry DATASET                  process failed and quarantined movies again
+    prune DATASET CORPUS [--yes]   remove movies that the corpus no longer contains
+    report DATASET                 the dataset as a page: movies, drops, streams, failures
     check-sync MOVIE               offset, drift, gaps and tracks of one movie's audio
-    demo-corpus DIR                synthetic movies with known ground truth
-    drain [OUT]                    ask the runs on this machine to stop, and wait for them
+    demo-corpus FOLDER             synthetic movies with known ground truth
+    drain [DATASET]                ask the runs on this machine to stop, and wait for them
 
 Exit codes: 0 all done; 1 finished, but some movies failed; 2 bad arguments or unusable input, or
 the run failed as a whole; 130 interrupted, 143 stopped by SIGTERM: the same command resumes.
@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from pipeline.config import RunConfig
 from pipeline.demo import DemoConfig, make_demo_corpus
@@ -36,17 +36,26 @@ if TYPE_CHECKING:
 # Ray, librosa and OpenCV take seconds to import: every command imports what it needs when it runs,
 # so that `--help` and mistyped arguments answer at once.
 
+#: Former flags, still accepted.
+FORMER_FLAGS = {
+    "--max-film-hours": "--max-movie-hours",
+    "--stop-share": "--stop-fraction",
+}
+
+#: The settings of a run, under the title "run options" in the help.
+RunSettings = Annotated[RunConfig, OmitArgPrefixes, arg(name="run")]
+
 
 @dataclass(frozen=True)
 class Preprocess:
     """Turn a corpus of movies into a dataset of clip shards."""
 
-    corpus: tyro.conf.Positional[str]
+    corpus: Annotated[str, Positional, arg(metavar="CORPUS")]
     """Folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet)."""
     out: str
     """Where the dataset is written: a folder, or s3://, gs://, az://."""
-    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
-    run_config: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
+    run_config: RunSettings = field(default_factory=RunConfig)
     json: bool = False
     """Print the summary as JSON instead of tables."""
 
@@ -66,7 +75,7 @@ class Preprocess:
 class Status:
     """Show how far a run is, and what failed."""
 
-    uri: tyro.conf.Positional[str]
+    uri: Annotated[str, Positional, arg(metavar="DATASET")]
     """The dataset."""
     watch: bool = False
     """Print a line whenever something has changed, until the run has ended."""
@@ -100,9 +109,9 @@ class Status:
 class Retry:
     """Process failed and quarantined movies of a dataset again, with its own recipe."""
 
-    uri: tyro.conf.Positional[str]
+    uri: Annotated[str, Positional, arg(metavar="DATASET")]
     """The dataset."""
-    run_config: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    run_config: RunSettings = field(default_factory=RunConfig)
     json: bool = False
     """Print the summary as JSON instead of tables."""
 
@@ -123,14 +132,14 @@ class Retry:
 class Prune:
     """Remove movies that the corpus no longer contains, and shards that no movie uses."""
 
-    uri: tyro.conf.Positional[str]
+    uri: Annotated[str, Positional, arg(metavar="DATASET")]
     """The dataset."""
-    corpus: tyro.conf.Positional[str]
+    corpus: Annotated[str, Positional, arg(metavar="CORPUS")]
     """The whole corpus, as given to `preprocess`."""
     yes: bool = False
     """Remove them; without this flag, only list what would be removed."""
     follow_links: bool = False
-    """Whether links inside a corpus folder may lead out of it."""
+    """Let links inside a corpus folder lead out of it."""
     json: bool = False
     """Print JSON instead of lines."""
 
@@ -158,7 +167,7 @@ class Prune:
 class Report:
     """Print a dataset's movies, drops, streams and failures; with --html also as a page."""
 
-    uri: tyro.conf.Positional[str]
+    uri: Annotated[str, Positional, arg(metavar="DATASET")]
     """The dataset."""
     html: str = ""
     """Also write a self-contained page to this file."""
@@ -184,9 +193,9 @@ class Report:
 
 @dataclass(frozen=True)
 class CheckSync:
-    """Show how audio and video of one movie fit: offset, drift, gaps, tracks, frame times."""
+    """Show how well the audio and video of a movie line up: offset, drift, gaps, frame times."""
 
-    movie: tyro.conf.Positional[str]
+    movie: Annotated[str, Positional, arg(metavar="MOVIE")]
     """File, or s3://, gs://, az://."""
     out: str = ""
     """Draw the findings along the movie to this PNG file."""
@@ -215,9 +224,11 @@ class CheckSync:
 class DemoCorpus:
     """Make synthetic movies with known ground truth: H.264/AAC files and a `labels.csv`."""
 
-    directory: tyro.conf.Positional[str]
+    directory: Annotated[str, Positional, arg(metavar="FOLDER")]
     """Folder for the files; created if it is missing."""
-    config: tyro.conf.OmitArgPrefixes[DemoConfig] = field(default_factory=DemoConfig)
+    config: Annotated[DemoConfig, OmitArgPrefixes, arg(name="movie")] = field(
+        default_factory=DemoConfig
+    )
 
     def run(self) -> int:
         """Make the movies."""
@@ -235,7 +246,7 @@ class DemoCorpus:
 class Drain:
     """Ask the runs on this machine to stop, and wait until they have."""
 
-    out: tyro.conf.Positional[str] = ""
+    out: Annotated[str, Positional, arg(metavar="[DATASET]")] = ""
     """Only runs that write to this dataset, spelled as on their command lines."""
 
     def run(self) -> int:
@@ -264,6 +275,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline
         prog=prog,
         description="Turn full-length movies into audio-visual clip shards, grouped by movie.",
         arguments=arguments,
+        former_flags=FORMER_FLAGS,
     )
 
 

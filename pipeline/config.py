@@ -18,7 +18,7 @@ class RunConfig:
     """How a run is carried out; the recipe defines its output."""
 
     workers: int = 0
-    """CPUs of a local run; 0 for all CPUs of this machine. Ignored with `address`."""
+    """CPUs of a local run; 0 for all CPUs of this machine. Ignored with `--address`."""
     address: str = ""
     """Ray cluster to run on: `auto`, `ray://host:port` or `host:port`; empty for a local run."""
     segment_seconds: float = 300.0
@@ -32,19 +32,18 @@ class RunConfig:
     task_memory_gib: float = 0.5
     """Memory that Ray reserves for a task, GiB; doubled after an attempt that ran out of memory."""
     stop_after: int = 10
-    """Abort only after this many movies failed with the same infrastructure error."""
-    stop_fraction: Annotated[float, arg(aliases=["--stop-share"])] = 0.5
-    """Abort only if more than this fraction of the movies failed with that error."""
+    """Stop the run only after this many movies failed with the same infrastructure error."""
+    stop_fraction: float = 0.5
+    """Stop the run only if more than this fraction of the movies failed with that error."""
     drain_seconds: float = 60.0
     """After SIGTERM: time for movies in progress to finish; others are left to the next run."""
     sources: Literal["auto", "staged", "ranged"] = "auto"
     """How remote sources are read: copied to each node's disk, or by range from the store; `auto`
-    copies on up to 3 nodes, and reads by range on more or if a movie exceeds `stage_gib`.
-    """
+    copies on up to 3 nodes, and reads by range on more or if a movie exceeds `--stage-gib`."""
     stage_gib: float = 200.0
     """Disk per node for copies of remote sources, GiB."""
     follow_links: bool = False
-    """Whether links inside a corpus folder may lead out of it."""
+    """Let links inside a corpus folder lead out of it."""
     group_depth: int = 0
     """Group movies by this many folders of their path below the corpus (1: show, 2: show and
     season); 0 for no groups but those of a manifest."""
@@ -54,12 +53,12 @@ class RunConfig:
     redo_versions: bool = False
     """Process movies again that another version of reelshards or ffmpeg made."""
     index_minutes: float = 5.0
-    """While the run continues, the index is brought up to date after this time, minutes, ..."""
+    """Update the index at least this often during a run, minutes."""
     index_movies: int = 1000
-    """... or after this many movies, so that training can begin on what is done."""
+    """Also update it after this many movies."""
     log_json: str = ""
     """File for events, one JSON object per line; empty for none."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, arg(name="limits", prefix_name=False)] = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.max_attempts < 1 or self.retry_seconds < 0:

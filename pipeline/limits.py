@@ -7,9 +7,6 @@ is bound by them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
-
-from tyro.conf import arg
 
 from pipeline.errors import TooLargeError
 from shards_spec.errors import InputError
@@ -20,16 +17,16 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds for one movie; beyond them it is quarantined as `too_large`."""
+    """Bounds for one movie and for one ffmpeg process."""
 
     max_source_gib: float = 1024.0
-    """Size of a source, GiB."""
-    max_movie_hours: Annotated[float, arg(aliases=["--max-film-hours"])] = 48.0
-    """Length of a movie according to its packets, hours."""
+    """Size of a source, GiB; a larger one is quarantined as `too_large`."""
+    max_movie_hours: float = 48.0
+    """Length of a movie according to its packets, hours; a longer one is `too_large`."""
     max_side: int = 16384
-    """Width or height of a coded frame, pixels."""
+    """Width or height of a coded frame, pixels; a movie with larger ones is `too_large`."""
     max_streams: int = 256
-    """Streams in a source; ffmpeg rejects sources with more."""
+    """Streams in a source; one with more is `too_large`."""
     ffmpeg_memory_gib: float = 4.0
     """Address space of one ffmpeg process, GiB; 0 for no limit. Doubled when memory ran out."""
     no_progress_seconds: float = 120.0

@@ -2,7 +2,7 @@
 
     import reelshards as rs
 
-    rs.preprocess("films/", out="shards/", fps=5)
+    rs.preprocess("movies/", out="shards/", fps=5)
     dataset = rs.open_dataset("shards/")
     for batch in rs.stream(dataset, movies_per_batch=8, clips_per_movie=8, seed=0):
         ...

@@ -29,7 +29,7 @@ COMMANDS = {
     "retry": Command("pipeline", "process failed and quarantined movies again"),
     "prune": Command("pipeline", "remove movies that the corpus no longer contains"),
     "report": Command("pipeline", "describe a dataset: movies, drops, streams, failures"),
-    "check-sync": Command("pipeline", "show how audio and video of one movie fit together"),
+    "check-sync": Command("pipeline", "show how well the audio and video of a movie line up"),
     "demo-corpus": Command("pipeline", "make synthetic movies with known ground truth"),
     "drain": Command("pipeline", "ask the runs on this machine to stop, and wait for them"),
     "validate": Command("shards_spec", "check a dataset against the shard format"),
@@ -81,6 +81,7 @@ def usage() -> str:
             *lines,
             "",
             f"Arguments of a command: {PROGRAM} COMMAND --help",
+            f"Version: {PROGRAM} --version",
             "",
         )
     )

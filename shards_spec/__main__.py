@@ -1,4 +1,4 @@
-"""Command line: `python -m shards_spec validate URI` and `python -m shards_spec inspect URI`.
+"""Command line: `python -m shards_spec validate DATASET` and `... inspect DATASET`.
 
 Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments or unusable input.
 """
@@ -30,7 +30,7 @@ from shards_spec.validation import Report, validate
 class Validate:
     """Check a dataset against the shard format: index, commit records, shards, every clip."""
 
-    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
+    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
     json: bool = False
     """Print the report as JSON."""
@@ -64,7 +64,7 @@ class Validate:
 class Inspect:
     """Summarize a dataset, or show one of its clips and write its images as PNG files."""
 
-    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
+    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
     clip_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[CLIP_ID]")] = ""
     """Clip to show; without it, the dataset is summarized."""

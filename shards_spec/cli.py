@@ -5,28 +5,34 @@ Commands are frozen dataclasses whose fields are the arguments and whose `run` d
     COMMANDS = {"status": Status, "retry": Retry}
     sys.exit(main(COMMANDS, prog="python -m pipeline", description="..."))
 
-Heavy imports belong into `run`, so that `--help` and mistyped arguments answer at once.
+Heavy imports belong in `run`, so that `--help` and mistyped arguments answer at once.
 """
 
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import enum
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Protocol, Union
 
 import tyro
 from rich.console import Console
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from shards_spec.errors import ReelshardsError
 from shards_spec.redaction import redacted
 
 #: Width of tables and lines where the output is a file or a pipe.
 _LOG_WIDTH = 110
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ExitCode(enum.IntEnum):
@@ -58,10 +64,12 @@ def main(
     prog: str,
     description: str,
     arguments: Sequence[str] | None = None,
+    former_flags: Mapping[str, str] = _NOTHING,
 ) -> int:
     """Parse one of `commands` (by name) and run it; returns the exit code.
 
-    Exits with status 2 when the arguments do not parse.
+    `former_flags` are accepted but not listed in the help; see `current_flags`. Exits with status 2
+    when the arguments do not parse.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
@@ -69,27 +77,102 @@ def main(
         return ExitCode.DONE
     # Settings check themselves when they are built, so parsing may raise our errors too.
     return run_reporting_errors(
-        lambda: parse(commands, words, prog=prog, description=description).run()
+        lambda: parse(
+            commands, words, prog=prog, description=description, former_flags=former_flags
+        ).run()
     )
 
 
 def parse(
-    commands: Mapping[str, type[Command]], arguments: Sequence[str], *, prog: str, description: str
+    commands: Mapping[str, type[Command]],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    former_flags: Mapping[str, str] = _NOTHING,
+    defaults: Mapping[str, Command] = _NOTHING,
 ) -> Command:
-    """The subcommand that the arguments name; exits with status 2 when they do not parse."""
-    kinds: list[Any] = [
-        Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items()
-    ]
+    """The subcommand that the arguments name; exits with status 2 when they do not parse.
+
+    `defaults` has, by the name of a subcommand, an instance whose values are its defaults.
+    """
+    kinds: list[Any] = []
+    for name, kind in commands.items():
+        default = defaults.get(name, tyro.MISSING_NONPROP)
+        kinds.append(Annotated[kind, tyro.conf.subcommand(name, default=default)])
     # A union that is built from a table instead of written out is not a static type.
     any_of: Any = Union[tuple(kinds)]  # noqa: UP007
     command: Command = tyro.cli(
         any_of,
         prog=prog,
-        description=description,
-        args=list(arguments),
-        config=(tyro.conf.FlagCreatePairsOff,),
+        description=f"{description}\n\n{prog} --version shows the version.",
+        args=current_flags(arguments, former_flags),
+        registry=_reflowing(),
     )
     return command
+
+
+def current_flags(arguments: Sequence[str], former_flags: Mapping[str, str]) -> list[str]:
+    """The arguments with each former flag replaced by its current name.
+
+    `former_flags` maps former to current names (`--old` to `--new`); names that end with a dot
+    (`--old.` to `--new.`) stand for all flags that begin with them. `--old value`, `--old=value`
+    and underscores instead of hyphens are accepted.
+    """
+    words = []
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        words.append(f"{_current_flag(name, former_flags)}{equals}{value}")
+    return words
+
+
+def _current_flag(name: str, former_flags: Mapping[str, str]) -> str:
+    if not name.startswith("--"):
+        return name
+    hyphened = name.replace("_", "-")
+    if hyphened in former_flags:
+        return former_flags[hyphened]
+    for former, current in former_flags.items():
+        if former.endswith(".") and hyphened.startswith(former):
+            return current + hyphened.removeprefix(former)
+    return name
+
+
+def _reflowing() -> ConstructorRegistry:
+    """Rules by which the docstrings of fields wrap at the width of the terminal.
+
+    tyro keeps the line breaks of indented docstrings, which then break lines of the help.
+    """
+    registry = ConstructorRegistry()
+    is_asking = False
+
+    @registry.struct_rule
+    def reflow(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal is_asking
+        if is_asking or not dataclasses.is_dataclass(info.type):
+            return None
+        is_asking = True  # Then this rule does not apply, and tyro's own does.
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            is_asking = False
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        fields = tuple(
+            dataclasses.replace(field, helptext=partial(_reflowed, field.helptext))
+            for field in spec.fields
+        )
+        return dataclasses.replace(spec, fields=fields)
+
+    return registry
+
+
+def _reflowed(text: str | Callable[[], str | None] | None) -> str | None:
+    """The text with one line for each paragraph."""
+    words = text() if callable(text) else text
+    if words is None:
+        return None
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in words.split("\n\n"))
 
 
 def run_reporting_errors(work: Callable[[], int]) -> int:

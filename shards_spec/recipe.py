@@ -45,7 +45,7 @@ class Recipe:
     num_frames: int = 16
     """Frames per clip."""
     fps: float = 5.0
-    """Frames per second inside a clip; clip length is num_frames / fps seconds."""
+    """Frames per second inside a clip; a clip lasts `--num-frames` / `--fps` seconds."""
     overlap_frames: int = 0
     """Frames shared by consecutive clips; 0 for adjacent clips without overlap."""
     clips: Literal["uniform", "shots"] = "uniform"

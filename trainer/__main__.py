@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, run_reporting_errors, version
 from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
@@ -31,9 +32,10 @@ else:
 PROGRAM = "python -m trainer"
 DESCRIPTION = "Train audio-visual models on clip shards, grouped by movie."
 
-#: Former flags, still accepted, by prefix.
+#: Former flags, still accepted.
 FORMER_FLAGS = {
     "--optimiser.": "--optimizer.",
+    "--augment.equaliser-db": "--augment.equalizer-db",
     "--stream.max-hole-bytes": "--stream.max-gap-bytes",
     "--accept-grown": "--allow-appended-data",
     "--no-accept-grown": "--no-allow-appended-data",
@@ -198,15 +200,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
 
 def parse(arguments: Sequence[str], prog: str = PROGRAM) -> Command:
     """The command that the arguments name; exits with status 2 when they do not parse."""
-    words = [_current_flag(word) for word in arguments]
-    defaults = _defaults(words, prog)
-    kinds: list[Any] = []
-    for name, kind in COMMANDS.items():
-        default = defaults.get(name, tyro.MISSING_NONPROP)
-        kinds.append(Annotated[kind, tyro.conf.subcommand(name, default=default)])
-    union: Any = Union[tuple(kinds)]  # noqa: UP007  # built from a table, not written out
-    command: Command = tyro.cli(union, prog=prog, description=DESCRIPTION, args=words)
-    return command
+    return cli.parse(
+        COMMANDS,
+        arguments,
+        prog=prog,
+        description=DESCRIPTION,
+        former_flags=FORMER_FLAGS,
+        defaults=_defaults(arguments, prog),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,13 +248,6 @@ def _train_settings(config: str, run: Path | None) -> TrainConfig:
     # These concern one launch: repeating them would stop the resumed run at once, or accept the
     # next change of the dataset unasked.
     return dataclasses.replace(saved, stop_at_step=0, allow_appended_data=False)
-
-
-def _current_flag(word: str) -> str:
-    for former, current in FORMER_FLAGS.items():
-        if word.startswith(former):
-            return current + word.removeprefix(former)
-    return word
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class InputConfig:
     num_frames: int = 8
     """Frames used of each clip, evenly spaced; 0 for all."""
     audio_norm: Literal["clip", "band", "fixed"] = "clip"
-    """Subtract the mean of the clip, of each mel band of the clip, or `audio_mean`."""
+    """Subtract the mean of the clip, of each mel band of the clip, or
+    `--model.inputs.audio-mean`."""
     audio_mean: float = -6.0
     """For `fixed`: mean log-mel, nats."""
     audio_std: float = 4.0
@@ -85,8 +86,9 @@ class AugmentConfig:
     grayscale: float = 0.0
     """Share of clips converted to gray, [0, 1]; hides the palette."""
     gain_db: float = 6.0
-    """Level changes by up to +- this, dB; no effect with `audio_norm` clip or band."""
-    equaliser_db: float = 0.0
+    """Level changes by up to +- this, dB; no effect with `--model.inputs.audio-norm` clip or
+    band."""
+    equalizer_db: float = 0.0
     """Mel bands are raised or lowered along a smooth random curve, up to +- this, dB; hides the
     timbre of room, theme music and encoder."""
     mel_mask: float = 0.1
@@ -98,7 +100,7 @@ class AugmentConfig:
         for name in ("brightness", "contrast", "saturation", "mel_mask", "time_mask"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"{_flag('augment', name)} = {value:g}: must be in [0, 1)")
-        for name in ("gain_db", "equaliser_db"):
+        for name in ("gain_db", "equalizer_db"):
             value = getattr(self, name)
             _require(
                 0 <= value < math.inf,
@@ -159,7 +161,7 @@ class OptimizerConfig:
     warmup_steps: int = -1
     """Steps in which the rate rises from 0; -1 for 5 % of the run, at most 1000."""
     final_lr_fraction: float = 0.01
-    """Learning rate of the last step as a share of `lr`, [0, 1]."""
+    """Learning rate of the last step as a share of `--optimizer.lr`, [0, 1]."""
     max_grad_norm: float = 1.0
     """Gradients with a larger norm are scaled down to this; 0 disables clipping."""
 

@@ -1,4 +1,4 @@
-"""The catalogue of semantic classes, shared by all movies.
+"""The catalog of semantic classes, shared by all movies.
 
 A class is a figure with a place, a motion and a voice. `figures`, `places`, `motion` and `voices`
 each have one function per class, under the class's name; none of them knows about movies.

@@ -23,7 +23,7 @@ class DemoConfig:
     seed: int = 0
     """All randomness follows from it: the same seed and settings give the same bytes."""
     num_classes: int = len(CLASSES)
-    """Semantic classes shared by all movies: the first ones of the catalogue."""
+    """Semantic classes shared by all movies: the first ones of the catalog."""
     classes_per_movie: int = 8
     """Cast of one movie: the classes that come back in it. Short movies have a smaller cast, so
     that each member can appear twice."""
@@ -31,7 +31,7 @@ class DemoConfig:
     """Mean time between two cuts, seconds."""
     look_strength: float = 0.9
     """Share of a shot's palette and grade that comes from the movie, [0, 1]. 0: every shot has its
-    own look, and colour says nothing about the movie; 1: all shots of a movie look alike."""
+    own look, and color says nothing about the movie; 1: all shots of a movie look alike."""
     score_strength: float = 0.8
     """Share of the music that is the movie's theme, [0, 1]. 0: every shot has its own music at
     the same level; 1: one theme plays through the whole movie."""

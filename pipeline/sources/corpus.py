@@ -22,7 +22,7 @@ from pipeline.sources.manifest import ManifestRow, read_manifest
 from pipeline.sources.movie import Movie, path_of_file_uri
 from pipeline.sources.movie_id import group_of, movie_id_of, unique_ids
 from shards_spec.errors import InputError, NoCredentialsError, StorageError
-from shards_spec.storage import Storage, normalise_uri
+from shards_spec.storage import Storage, normalize_uri
 
 #: Rows of a remote manifest that are looked up at the same time.
 _LOOKUPS = 16
@@ -55,7 +55,7 @@ def find_corpus(corpus: str, *, follow_links: bool = False, group_depth: int = 0
     `StorageError` if the store cannot be read.
     """
     if "://" in corpus and urlsplit(corpus).scheme != "file":
-        movies, found = _remote_movies(normalise_uri(corpus))
+        movies, found = _remote_movies(normalize_uri(corpus))
     else:
         local = path_of_file_uri(corpus) if corpus.startswith("file://") else corpus
         movies, found = _local_movies(os.path.expanduser(local), follow_links)
@@ -172,11 +172,11 @@ def _located(uri: str, folder: str) -> Movie:
     """The movie at a manifest's `uri`; `folder` is a local path or the URI of a prefix."""
     is_uri, is_remote = "://" in uri, "://" in folder
     if is_uri and urlsplit(uri).scheme != "file":
-        uri = normalise_uri(uri)
+        uri = normalize_uri(uri)
     elif is_uri:
         uri = path_of_file_uri(uri)
     elif is_remote and not uri.startswith("/"):
-        uri = normalise_uri(f"{folder}/{uri}")
+        uri = normalize_uri(f"{folder}/{uri}")
     if "://" in uri:
         inside = uri.startswith(f"{folder}/")
         path = uri.removeprefix(f"{folder}/") if inside else uri.split("/", 3)[3]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from shards_spec.storage.storage import ObjectInfo, Storage
-from shards_spec.storage.stores import normalise_uri
+from shards_spec.storage.stores import normalize_uri
 
 __all__ = [
     "ObjectInfo",
     "Storage",
-    "normalise_uri",
+    "normalize_uri",
 ]

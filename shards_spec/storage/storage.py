@@ -36,7 +36,7 @@ from shards_spec.storage.local_file import (
     read_range,
     require_regular,
 )
-from shards_spec.storage.stores import MAX_RETRIES, normalise_uri, open_store
+from shards_spec.storage.stores import MAX_RETRIES, normalize_uri, open_store
 
 _STREAM_BYTES = 8 * 1024 * 1024
 
@@ -71,7 +71,7 @@ class Storage:
         Raises:
             InputError: the scheme is unknown, or a local folder does not exist.
         """
-        self.uri = normalise_uri(uri)
+        self.uri = normalize_uri(uri)
         scheme = urlsplit(self.uri).scheme
         self.is_local = scheme == "file"
         #: A web server: read-only and without listings.

@@ -41,7 +41,7 @@ _ENDPOINTS = {
 MAX_RETRIES, RETRY_SECONDS = 6, 60
 
 
-def normalise_uri(uri: str) -> str:
+def normalize_uri(uri: str) -> str:
     """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
 
     Raises `InputError` for an unknown scheme.
@@ -60,7 +60,7 @@ def normalise_uri(uri: str) -> str:
 
 
 def open_store(uri: str, create: bool, max_retries: int) -> Any:
-    """The obstore store of a normalised URI; with `create`, a missing local folder is created.
+    """The obstore store of a normalized URI; with `create`, a missing local folder is created.
 
     Raises `InputError` when a local folder does not exist or the settings are not usable.
     """

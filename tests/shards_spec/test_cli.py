@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pytest
@@ -42,18 +43,58 @@ class Answer:
         return ExitCode.SOME_FAILED
 
 
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """How it sounds."""
+
+    pitch_hz: float = 220.0
+    """Pitch, Hz: the tone of most words, not that of the last word of a question, which depends on
+    `--is-loud`; and
+    1 more thing.
+
+    A second paragraph."""
+    is_loud: bool = True
+    """Speak up."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """Ask a question."""
+
+    voice: Voice = field(default_factory=Voice)
+    size: int = 0
 
     def run(self) -> int:
         return ExitCode.DONE
 
 
+COMMANDS: dict[str, type[cli.Command]] = {"answer": Answer, "ask": Ask}
+FORMER_FLAGS = {
+    "--tone.": "--voice.",
+    "--how-large": "--size",
+    "--voice.loud": "--voice.is-loud",
+    "--voice.no-loud": "--voice.no-is-loud",
+}
+
+
 def run(*arguments: str) -> int:
-    return cli.main(
-        {"answer": Answer, "ask": Ask}, prog="talk", description="Talks.", arguments=arguments
+    return cli.main(COMMANDS, prog="talk", description="Talks.", arguments=arguments)
+
+
+def parse(*arguments: str) -> cli.Command:
+    return cli.parse(
+        COMMANDS, arguments, prog="talk", description="Talks.", former_flags=FORMER_FLAGS
     )
+
+
+def help_text(
+    *arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit) as caught:
+        parse(*arguments, "--help")
+    assert caught.value.code == 0
+    return capsys.readouterr().out
 
 
 def test_the_named_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +130,67 @@ def test_arguments_that_do_not_parse_exit_with_two(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run(*words)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--how-large", "3"], Ask(size=3)),
+        (["--how-large=3"], Ask(size=3)),
+        (["--how_large=3"], Ask(size=3)),
+        (["--tone.pitch-hz", "1.5"], Ask(Voice(pitch_hz=1.5))),
+        (["--tone.pitch_hz=1.5"], Ask(Voice(pitch_hz=1.5))),
+        (["--voice.no-loud", "--size", "2"], Ask(Voice(is_loud=False), size=2)),
+    ],
+)
+def test_former_flags_are_read_as_the_current_ones(words: list[str], expected: Ask) -> None:
+    assert parse("ask", *words) == expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--how-larger=3",
+        "--tone",
+        "-how-large",
+        "how-large",
+        "tone.pitch-hz",
+        "--x=--how-large",
+        "--",
+    ],
+)
+def test_other_words_stay(word: str) -> None:
+    assert cli.current_flags([word], FORMER_FLAGS) == [word]
+
+
+def test_the_help_lists_current_flags_and_both_of_a_pair(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = help_text("ask", capsys=capsys, monkeypatch=monkeypatch, width=100)
+    assert "--voice.is-loud, --voice.no-is-loud" in text
+    assert "--size" in text
+    assert not [former for former in FORMER_FLAGS if former in text]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_docstrings_wrap_at_the_width_of_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line is only broken where the next word does not fit, or where a paragraph ends."""
+    text = help_text("ask", capsys=capsys, monkeypatch=monkeypatch, width=width)
+    rows = [line.strip("│ ") for line in text.splitlines()]
+    first = next(n for n, row in enumerate(rows) if "Pitch, Hz" in row)
+    paragraph = list(itertools.takewhile(bool, rows[first:]))
+    room = width - 4 - text.splitlines()[first].index("Pitch") + 2
+    assert paragraph[-1].endswith("1 more thing.")
+    for row, following in itertools.pairwise(paragraph):
+        assert len(row) + 1 + len(following.split()[0]) > room, row
+
+
+def test_the_help_mentions_the_version(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "talk --version" in help_text(capsys=capsys, monkeypatch=monkeypatch, width=100)
 
 
 def test_version_is_the_package_version(capsys: pytest.CaptureFixture[str]) -> None:

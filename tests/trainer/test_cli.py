@@ -128,7 +128,7 @@ def test_plan_dumps_global_batches(
 
 def test_former_flags_are_accepted(tmp_path: Path) -> None:
     flags = ["--optimiser.lr", "0.002", "--optimiser.warmup_steps=1", "--accept-grown"]
-    flags += ["--stream.max-hole-bytes", "4096"]
+    flags += ["--stream.max-hole-bytes", "4096", "--augment.equaliser-db=3.5"]
     command = parse(
         ["train", "--data", "data", "--run", str(tmp_path), "--config", "small", *flags]
     )
@@ -136,6 +136,7 @@ def test_former_flags_are_accepted(tmp_path: Path) -> None:
     assert command.settings.optimizer == OptimizerConfig(lr=0.002, warmup_steps=1)
     assert command.settings.allow_appended_data
     assert command.settings.stream.max_gap_bytes == 4096
+    assert command.settings.augment.equalizer_db == 3.5
 
 
 def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path) -> None:
@@ -145,6 +146,8 @@ def test_former_names_in_saved_files_are_read(trained_run: Path, tmp_path: Path)
     values = json.loads(path.read_text())
     values["config"]["optimiser"] = values["config"].pop("optimizer")
     values["config"]["accept_grown"] = values["config"].pop("allow_appended_data")
+    augment = values["config"]["augment"]
+    augment["equaliser_db"] = augment.pop("equalizer_db")
     stream = values["config"]["stream"]
     stream["max_hole_bytes"] = stream.pop("max_gap_bytes")
     path.write_text(json.dumps(values))

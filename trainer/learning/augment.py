@@ -10,7 +10,7 @@ Each change hides a shortcut: something that identifies the movie without its co
     brightness, contrast             exposure and grade
     saturation, hue, grayscale       palette
     gain                             level of the mix
-    mel equaliser                    room, microphones, the theme's timbre, the encoder's cut-off
+    mel equalizer                    room, microphones, the theme's timbre, the encoder's cut-off
     mel and time masks (SpecAugment, arXiv:1904.08779)    single bands, single moments
 
 Shape suffixes: B clips, C channels, T frames, H x W pixels, M mel bands, L mel frames.
@@ -39,7 +39,7 @@ RGB = torch.linalg.inv(torch.tensor(YIQ)).tolist()
 #: Crops are up to this much wider or taller than the frame's aspect ratio.
 MAX_CROP_STRETCH = 4 / 3
 
-#: Cosines over the mel bands, from half a period to this many, that form an equaliser's curve.
+#: Cosines over the mel bands, from half a period to this many, that form an equalizer's curve.
 NUM_EQUALISER_WAVES = 3
 
 #: Nats of power per decibel.
@@ -132,7 +132,7 @@ def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torc
     Args:
         means_BC: (B, 3) float32, each clip's mean color, which contrast leaves in place.
     """
-    matrix_B33 = _colour_matrix(dice, config)
+    matrix_B33 = _color_matrix(dice, config)
     # Brightness and contrast are one linear function of every pixel.
     brightness_B11 = dice.around_one(Draw.BRIGHTNESS, config.brightness)[:, None, None]
     contrast_B11 = dice.around_one(Draw.CONTRAST, config.contrast)[:, None, None]
@@ -146,8 +146,8 @@ def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torc
 def augment_audio(audio_BCML: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
     """Log-mel in nats -> log-mel in nats; masked parts take the clip's mean."""
     num_bands, num_frames = audio_BCML.shape[2:]
-    if config.equaliser_db:
-        audio_BCML = audio_BCML + _equaliser(num_bands, dice, config.equaliser_db)
+    if config.equalizer_db:
+        audio_BCML = audio_BCML + _equalizer(num_bands, dice, config.equalizer_db)
     masked = torch.zeros(1, dtype=torch.bool, device=audio_BCML.device)
     if config.mel_mask:
         draws = (dice.uniform(Draw.MEL_WIDTH), dice.uniform(Draw.MEL_PLACE))
@@ -185,7 +185,7 @@ def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -
     return cropped.view_as(video_BCTHW)
 
 
-def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
+def _color_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
     """(B, 3, 3) float32 on RGB: chroma is rotated by the change of hue and scaled."""
     device = dice.clip.device
     to_yiq, to_rgb = constant(YIQ, device), constant(RGB, device)
@@ -202,7 +202,7 @@ def _colour_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
     return matrix_B33
 
 
-def _equaliser(num_bands: int, dice: Dice, reach_db: float) -> torch.Tensor:
+def _equalizer(num_bands: int, dice: Dice, reach_db: float) -> torch.Tensor:
     """(B, 1, M, 1) nats: a smooth curve over the mel bands, at most `reach_db` up or down."""
     device = dice.clip.device
     place_M = (torch.arange(num_bands, device=device) + 0.5) / num_bands

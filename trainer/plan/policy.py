@@ -33,7 +33,7 @@ class BatchPolicy:
     """Minimum time between the starts of two clips of one movie in a batch; at 0 they merely must
     not overlap."""
     schedule: str = ""
-    """Changes of k during training as STEP:K pairs: "1000:4 5000:16" sets clips_per_movie to 4 from
+    """Changes of k during training as STEP:K pairs: "1000:4 5000:16" sets k to 4 from
     step 1000 on and to 16 from step 5000 on; empty for none. A change begins a new epoch."""
     schedule_keeps: Literal["batch", "movies"] = "batch"
     """What stays constant when k changes: the number of clips in a batch (m changes too), or m."""

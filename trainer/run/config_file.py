@@ -34,6 +34,7 @@ STREAM_BINDS = frozenset({"stream.frame_size", "stream.crop", "stream.decode"})
 #: Former names of settings, still accepted in saved files.
 FORMER_NAMES = {
     "optimiser": "optimizer",
+    "equaliser_db": "equalizer_db",
     "accept_grown": "allow_appended_data",
     "max_hole_bytes": "max_gap_bytes",
 }

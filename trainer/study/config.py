@@ -36,7 +36,7 @@ STRONG = AugmentConfig(
     hue=0.5,
     grayscale=0.2,
     gain_db=6.0,
-    equaliser_db=12.0,
+    equalizer_db=12.0,
     mel_mask=0.2,
     time_mask=0.1,
 )

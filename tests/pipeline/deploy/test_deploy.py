@@ -238,13 +238,13 @@ def test_the_image_has_a_supported_python() -> None:
 def test_the_driver_script_becomes_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, words: seen.append(words))
-    monkeypatch.setattr(sys, "argv", ["run.py", "s3://films", "s3://shards", "--stage-gib", "50"])
+    monkeypatch.setattr(sys, "argv", ["run.py", "s3://movies", "s3://shards", "--stage-gib", "50"])
     runpy.run_path(str(DEPLOY / "run.py"), run_name="__main__")
     python, dash_m, module, *words = seen[0]
     assert (python, dash_m, module) == (sys.executable, "-m", "pipeline")
     command = parse(commands.COMMANDS, words, prog="pipeline", description="")
     assert isinstance(command, commands.Preprocess)
-    assert (command.corpus, command.out) == ("s3://films", "s3://shards")
+    assert (command.corpus, command.out) == ("s3://movies", "s3://shards")
     assert (command.run_config.address, command.run_config.stage_gib) == ("auto", 50.0)
 
 

@@ -20,7 +20,7 @@ from shards_spec.errors import (
 )
 from shards_spec.storage.failures import CutShortError, explained
 from shards_spec.storage.storage import Storage
-from shards_spec.storage.stores import normalise_uri
+from shards_spec.storage.stores import normalize_uri
 
 KEYS = ["plain", "a/b c/d.tar", "a/ü #1.tar", "a/50%.x"]
 
@@ -90,8 +90,8 @@ def test_short_range(storage, start, length):
 
 def test_normalise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert normalise_uri("a/../b") == (tmp_path / "b").as_uri()
-    assert normalise_uri("s3://bucket/x/") == "s3://bucket/x"
+    assert normalize_uri("a/../b") == (tmp_path / "b").as_uri()
+    assert normalize_uri("s3://bucket/x/") == "s3://bucket/x"
 
 
 @pytest.mark.parametrize(

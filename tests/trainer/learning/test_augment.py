@@ -15,7 +15,7 @@ from trainer.learning.augment import Dice, Draw, augment_audio, augment_video
 OFF = AugmentConfig(
     flip=False, brightness=0, contrast=0, saturation=0, gain_db=0, mel_mask=0, time_mask=0
 )
-ALL = AugmentConfig(crop_area=0.4, hue=0.3, grayscale=0.3, equaliser_db=9.0)
+ALL = AugmentConfig(crop_area=0.4, hue=0.3, grayscale=0.3, equalizer_db=9.0)
 CLIPS = torch.arange(64)
 DICE = Dice(0, 0, CLIPS)
 
@@ -170,9 +170,9 @@ def test_crops_are_resized_to_the_full_size() -> None:
     assert torch.equal(out[:, :, 0], out[:, :, 1])
 
 
-def test_equaliser_is_a_smooth_curve_within_its_range() -> None:
+def test_equalizer_is_a_smooth_curve_within_its_range() -> None:
     audio = sound()
-    curve = (augment_audio(audio, DICE, only(equaliser_db=9.0)) - audio) * 10 / math.log(10)
+    curve = (augment_audio(audio, DICE, only(equalizer_db=9.0)) - audio) * 10 / math.log(10)
     assert float(curve.abs().max()) <= 9.0 + 1e-4
     assert float(curve.abs().max()) > 5.0
     # Constant over time, different between clips and bands, without jumps.

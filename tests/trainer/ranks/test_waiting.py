@@ -51,7 +51,7 @@ class Waits(TorchDispatchMode):
 def everything_on(config: TrainConfig) -> TrainConfig:
     """A few steps, with every augmentation, and fewer frames than are stored."""
     inputs = dataclasses.replace(config.model.inputs, num_frames=3)
-    augment = AugmentConfig(crop_area=0.5, saturation=0.2, hue=0.1, grayscale=0.2, equaliser_db=3.0)
+    augment = AugmentConfig(crop_area=0.5, saturation=0.2, hue=0.1, grayscale=0.2, equalizer_db=3.0)
     return dataclasses.replace(
         config,
         steps=4,

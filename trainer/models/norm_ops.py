@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as dist
+
+from trainer.models.norm_values import Affine, Grads, Over, Running
 
 #: Elements that a program holds at once and its warps, of 32 threads, by kernel: the fastest of
 #: those tried on an H100 with 64 to 576 channels (2.1 to 2.9 TB/s; a copy runs at 2.9).
@@ -23,58 +24,6 @@ SUMS, APPLY, GRADS = (4096, 4), (16384, 16), (8192, 4)
 
 #: Programs of one launch, 16 for each multiprocessor of an H100.
 MAX_PROGRAMS = 2112
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """What an activation is normalized with; (C,) float32 each."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    mean: torch.Tensor
-    rstd: torch.Tensor
-    """1 / sqrt(variance + eps)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Running:
-    """Running statistics and how they move; (C,) float32 each, changed in place."""
-
-    mean: torch.Tensor
-    var: torch.Tensor
-    momentum: float
-    """Share of the newest batch; 0 leaves them as they are."""
-
-
-@dataclass(frozen=True)
-class Over:
-    """What statistics are taken over."""
-
-    group: Any = None
-    """Process group whose ranks share them; None for this process alone."""
-    is_batch: bool = True
-    """Whether they are the batch's, so that gradients flow through them, or fixed."""
-
-    @property
-    def num_ranks(self) -> int:
-        """Ranks that share statistics."""
-        return dist.get_world_size(self.group) if self.group is not None else 1
-
-    def add_up(self, sums: torch.Tensor) -> torch.Tensor:
-        """Sums over all ranks that share statistics, in place."""
-        if self.group is not None:
-            dist.all_reduce(sums, group=self.group)
-        return sums
-
-
-@dataclass(frozen=True, eq=False)
-class Grads:
-    """Gradients of one normalization."""
-
-    x: torch.Tensor
-    weight: torch.Tensor
-    bias: torch.Tensor
-    short: torch.Tensor | None
 
 
 class NormOps(Protocol):

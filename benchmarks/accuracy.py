@@ -42,6 +42,10 @@ RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "128", "--store-aud
 RECIPE += ("--black-luma", "0", "--frozen-motion", "0", "--silent-dbfs", "-200", "--no-crop-bars")
 #: Size at which frames are compared, (width, height): less than any stored frame.
 SMALL = (48, 27)
+#: The number of an undeclared YCbCr matrix (ITU-T H.273); 1 is BT.709.
+UNSPECIFIED = 2
+#: Smallest height at which an undeclared matrix is BT.709.
+HD_LINES = 720
 #: How far around the time of a frame others are tried.
 NEAR_SECONDS = 0.5
 #: Another frame resembles a stored one clearly more if its mean difference is below this share of
@@ -94,6 +98,14 @@ def small_luma(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(gray, SMALL, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of a decoded frame; where it names no matrix, BT.709 from 720 lines on."""
+    matrix_number = int(frame.colorspace)
+    is_709 = frame.height >= HD_LINES if matrix_number == UNSPECIFIED else matrix_number == 1
+    matrix = "ITU709" if is_709 else "ITU601"
+    return np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=matrix), np.uint8)
+
+
 def reference(path: Path, movie: MovieRow, rate_hz: int) -> Reference:
     """Decode a movie from its start."""
     times, frames = [], []
@@ -102,7 +114,7 @@ def reference(path: Path, movie: MovieRow, rate_hz: int) -> Reference:
         for frame in container.decode(video):
             if frame.pts is not None and frame.time_base is not None:
                 times.append(float(frame.pts * frame.time_base))
-                frames.append(small_luma(frame.to_ndarray(format="rgb24")))
+                frames.append(small_luma(rgb(frame)))
     # The times of AVI and ASF are those of decoding: sorted, they are those of presentation.
     seconds = np.sort(np.array(times))
     start = float(seconds[0])
@@ -137,7 +149,10 @@ def is_wrong(stored: NDArray[np.uint8], seconds: float, truth: Reference) -> boo
     shown = int(np.searchsorted(truth.frame_seconds, seconds + 1e-6, side="right")) - 1
     near = np.flatnonzero(np.abs(truth.frame_seconds - seconds) <= NEAR_SECONDS)
     near = np.union1d(near, [max(0, shown)])
-    away = np.abs(truth.frames[near].astype(np.int16) - small_luma(stored)).mean(axis=(1, 2))
+    # Without their means: one level of brightness makes another frame of a slow fade look closer.
+    others, own_luma = truth.frames[near].astype(np.float32), small_luma(stored)
+    others -= others.mean(axis=(1, 2), keepdims=True)
+    away = np.abs(others - (own_luma - own_luma.mean())).mean(axis=(1, 2))
     own = float(away[near == max(0, shown)][0])
     return bool(away.min() < CLEARLY * own and own - away.min() > MIN_LEVELS)
 
@@ -147,7 +162,10 @@ def offset_samples(stored: NDArray[np.float32], first: int, truth: Reference, re
     begin, end = first - reach, first + len(stored) + reach
     if begin < 0 or end > len(truth.audio) or np.sqrt(np.mean(stored**2)) < MIN_RMS:
         return float("nan")
-    correlation = np.correlate(truth.audio[begin:end], stored, mode="valid")
+    heard = truth.audio[begin:end].astype(np.float64)
+    energy = np.cumsum(np.concatenate([[0.0], heard**2]))
+    norm = np.sqrt(np.maximum(energy[len(stored) :] - energy[: -len(stored)], 1e-12))
+    correlation = np.correlate(heard, stored, mode="valid") / norm
     best = int(correlation.argmax())
     far = np.abs(np.arange(len(correlation)) - best) > reach // 20
     is_ambiguous = correlation[far].max() > MAX_SIMILAR * correlation[best]
@@ -168,9 +186,13 @@ def compare(path: Path, data: str, movie: MovieRow, rows: list[ClipRow]) -> Accu
     for row, frames, samples in stored_clips(data, rows):
         start = row.start_ns / 1e9
         for index, frame in enumerate(frames):
-            num_wrong += is_wrong(frame, start + index / row.fps, truth)
+            if is_wrong(frame, start + index / row.fps, truth):
+                num_wrong += 1
+                print(f"{row.clip_id}: frame {index} is wrong", flush=True)
         first = round((row.start_ns + row.av_skew_ns) * rate_hz / 1e9)
         offsets.append(offset_samples(samples, first, truth, reach))
+        if abs(offsets[-1]) > 1:
+            print(f"{row.clip_id}: audio {offsets[-1]:+.1f} samples", flush=True)
     measured = np.array([offset for offset in offsets if not np.isnan(offset)])
     return Accuracy(
         movie=path.name,

@@ -17,7 +17,7 @@ from torch import nn
 from trainer.config import TrainConfig
 from trainer.learning import Learner, on_device
 from trainer.learning.flops import flops_per_clip
-from trainer.models import norm_ops
+from trainer.models.norm import ops as norm_ops
 from trainer.ranks import World
 from trainer.stream import Batch
 from trainer.train import learn

@@ -24,7 +24,6 @@ from pipeline.probe.audio_track import (
     tracks_of_program,
     without_times,
 )
-from pipeline.probe.mono_tracks import join_mono_tracks
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.packets import (
     EMPTY_ORDER,
@@ -36,6 +35,7 @@ from pipeline.probe.packets import (
 )
 from pipeline.probe.sample_frames import Shape, sample_frames
 from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
+from pipeline.probe.tracks.mono_tracks import join_mono_tracks
 from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
 from pipeline.probe.video_timing import (
     Outlier,

@@ -23,8 +23,8 @@ from torch import nn
 from torch.nn import functional
 
 from trainer.models.convolutions import Conv
-from trainer.models.norm_ops import NormOps, TorchOps, ops_for
-from trainer.models.norm_values import Affine, Over, Running
+from trainer.models.norm.ops import NormOps, TorchOps, ops_for
+from trainer.models.norm.values import Affine, Over, Running
 
 Norm = nn.modules.batchnorm._BatchNorm
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from trainer.models.norm_ops import has_kernels
+from trainer.models.norm.ops import has_kernels
 
 
 def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Tensor:
@@ -23,13 +23,13 @@ def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Te
         found = functional.pixel_unshuffle(x, 2)
         found = functional.pad(found, (before, after, before, after, 0, lanes - 12))
         return found.contiguous(memory_format=torch.channels_last)
-    from trainer.models import norm_kernels
+    from trainer.models.norm import kernels
 
     num, _, height, width = x.shape
     out = (num, lanes, height // 2 + before + after, width // 2 + before + after)
     y = torch.empty(out, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     num_pixels, block = num * out[2] * out[3], 256
-    norm_kernels.squares[(-(-num_pixels // block),)](
+    kernels.squares[(-(-num_pixels // block),)](
         *(x.contiguous(memory_format=torch.channels_last), y, num_pixels),
         *(height, width, out[2], out[3]),
         **{"PAD": before, "LANES": lanes, "BLOCK": block},

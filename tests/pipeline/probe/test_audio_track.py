@@ -11,8 +11,8 @@ import pytest
 from pipeline.errors import NoAudioStreamError, NoDecoderError
 from pipeline.movie import steps
 from pipeline.probe.audio_track import AudioTrack, audio_tracks, choose_track
-from pipeline.probe.languages import language_code
 from pipeline.probe.stream_list import StreamList
+from pipeline.probe.tracks.languages import language_code
 from pipeline.sources import Movie, find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe

@@ -13,8 +13,8 @@ from torch import nn
 
 from shards_spec.errors import InputError
 from trainer.models.fused_norm import forced
-from trainer.models.norm_ops import KernelOps, NormOps, TorchOps
-from trainer.models.norm_values import Affine, Over, Running
+from trainer.models.norm.ops import KernelOps, NormOps, TorchOps
+from trainer.models.norm.values import Affine, Over, Running
 from trainer.models.pretrained import load_torchvision
 from trainer.models.video import (
     R2Plus1d18,

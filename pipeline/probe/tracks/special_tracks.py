@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.probe.languages import language_code
+from pipeline.probe.tracks.languages import language_code
 
 #: Dispositions of such tracks, by ffmpeg's names.
 SPECIAL_DISPOSITIONS = {

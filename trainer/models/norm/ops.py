@@ -1,6 +1,6 @@
 """Batch normalization by parts: statistics, application, gradients; on kernels or on torch alone.
 
-`KernelOps` launches the Triton kernels of `norm_kernels` (one pass over memory each), `TorchOps`
+`KernelOps` launches the Triton kernels of `kernels` (one pass over memory each), `TorchOps`
 has the same mathematics for any device. Activations are (N, C, H, W) with C contiguous (channels
 last), in float32 or bfloat16; everything by channel is (C,) float32.
 
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from trainer.models.norm_values import Affine, Grads, Over, Running
+from trainer.models.norm.values import Affine, Grads, Over, Running
 
 #: Elements that a program holds at once and its warps, of 32 threads, by kernel: the fastest of
 #: those tried on an H100 with 64 to 576 channels (2.1 to 2.9 TB/s; a copy runs at 2.9).
@@ -116,9 +116,9 @@ class KernelOps:
     """On the Triton kernels; CUDA devices."""
 
     def __init__(self) -> None:
-        from trainer.models import norm_kernels
+        from trainer.models.norm import kernels
 
-        self._kernels: Any = norm_kernels
+        self._kernels: Any = kernels
 
     def stats(
         self, x: torch.Tensor, running: Running, eps: float, over: Over

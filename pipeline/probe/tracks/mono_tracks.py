@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.probe.audio_track import AudioTrack
-from pipeline.probe.languages import language_code
 from pipeline.probe.packets import AudioPackets
+from pipeline.probe.tracks.languages import language_code
 
 #: Layouts of so many channels in the usual order of tracks, by ffmpeg's names.
 LAYOUTS = {2: "stereo", 3: "3.0", 6: "5.1", 8: "7.1"}

@@ -1,0 +1,1 @@
+"""What is known of audio tracks: their language, their purpose, and which ones belong together."""

@@ -1,0 +1,1 @@
+"""Normalization with ReLU and shortcut: values, operations, and their Triton kernels."""

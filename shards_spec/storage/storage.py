@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -37,6 +37,8 @@ from shards_spec.storage.local_file import (
     require_regular,
 )
 from shards_spec.storage.stores import MAX_RETRIES, normalize_uri, open_store
+
+_T = TypeVar("_T")
 
 _STREAM_BYTES = 8 * 1024 * 1024
 
@@ -102,19 +104,26 @@ class Storage:
 
     def get(self, key: str) -> bytes:
         """The whole object."""
-        with self._errors("read", key):
-            self._require_regular(key)
-            return bytes(obstore.get(self._store, key).bytes())
+
+        def read() -> bytes:
+            with self._errors("read", key):
+                self._require_regular(key)
+                return bytes(obstore.get(self._store, key).bytes())
+
+        return self._not_cut_short(read)
 
     def get_range(self, key: str, start: int, length: int) -> memoryview:
         """Bytes [start, start + length) of an object; raises `StorageError` if it is shorter."""
         if length == 0:
             return memoryview(b"")
-        with self._errors(f"read {length} bytes at offset {start} of", key):
-            if self.is_local and is_plain_key(key):
-                data = read_range(self.local_path(key), start, length)
-            else:
-                data = memoryview(obstore.get_range(self._store, key, start=start, length=length))
+
+        def read() -> memoryview:
+            with self._errors(f"read {length} bytes at offset {start} of", key):
+                if self.is_local and is_plain_key(key):
+                    return read_range(self.local_path(key), start, length)
+                return memoryview(obstore.get_range(self._store, key, start=start, length=length))
+
+        data = self._not_cut_short(read)
         self._require_all(key, start, length, len(data))
         return data
 
@@ -210,17 +219,19 @@ class Storage:
         yield from sorted(self._listed(prefix), key=lambda info: info.key)
 
     def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
-        """A complete listing. obstore retries failed requests, but not truncated responses."""
-        retries = self.max_retries
-        while True:
-            try:
-                with self._errors("list", prefix):
-                    batches = obstore.list(self._store, prefix or None, chunk_size=1000)
-                    return [_info(meta) for batch in batches for meta in batch]
-            except CutShortError:
-                if retries <= 0:
-                    raise
-            retries -= 1
+        def read() -> builtins.list[ObjectInfo]:
+            with self._errors("list", prefix):
+                batches = obstore.list(self._store, prefix or None, chunk_size=1000)
+                return [_info(meta) for batch in batches for meta in batch]
+
+        return self._not_cut_short(read)
+
+    def _not_cut_short(self, read: Callable[[], _T]) -> _T:
+        """`read()`, repeated: obstore retries failed requests, but not truncated responses."""
+        for _ in range(self.max_retries):
+            with contextlib.suppress(CutShortError):
+                return read()
+        return read()
 
     def delete(self, key: str) -> None:
         """Delete an object; it may be missing."""

@@ -104,7 +104,7 @@ def test_movies_and_shards_in_a_cloud(
             assert shard_digests(Storage(to)) == whole
         recipe = Recipe(short_side=32, num_frames=8, seed=3)
         again = preprocess(films, out, recipe, RunConfig())
-        assert (len(again.todo.keep), again.todo.process) == (3, ())
+        assert (len(again.work.keep), again.work.process) == (3, ())
     assert validate(out).ok
     require_same_batches(out, tmp_path / "whole")
     capsys.readouterr()

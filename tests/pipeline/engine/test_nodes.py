@@ -23,6 +23,7 @@ from ray.exceptions import RayTaskError
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
 from pipeline.engine import tasks
+from pipeline.engine.ray_failures import task_error
 from pipeline.errors import LostError
 from pipeline.movie import AUDIO_PART, Cost, steps
 from pipeline.plan.movie_plan import Segment
@@ -131,12 +132,12 @@ def test_a_write_names_the_parts_that_were_lost_with_a_node(
     recipe = Recipe(short_side=160, num_frames=8, fps=10.0, jpeg_quality=98)
     plan = steps.prepare(movie, opened(movie), recipe, 4.0)
     first, second = plan.segments
-    order = tasks.Order(RunConfig())
+    options = tasks.TaskOptions(RunConfig())
     doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
 
     def decoded(part: Segment, where: dict[str, float]) -> tuple[VideoSegment, Any]:
         task: Any = tasks.segment
-        done, data = task.options(resources=where).remote(plan, part, order)
+        done, data = task.options(resources=where).remote(plan, part, options)
         return ray.get(done).value, data
 
     found = [decoded(first, {}), decoded(second, {"doomed": 1})]
@@ -148,8 +149,8 @@ def test_a_write_names_the_parts_that_were_lost_with_a_node(
     cost, out = Cost(1, 0.0, 0.0), Storage(str(tmp_path))
     write: Any = tasks.write
     with pytest.raises(RayTaskError) as caught:
-        ray.get(write.remote(plan, out, cost, sound, [s for s, _ in found], parts))
-    error = tasks.failure(movie, caught.value)
+        ray.get(write.remote(plan, out, cost, sound, [s for s, _ in found], parts, 0))
+    error = task_error(movie, caught.value)
     assert isinstance(error, LostError)
     assert error.parts == (second.number,)
 

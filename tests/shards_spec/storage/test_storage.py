@@ -21,6 +21,7 @@ from shards_spec.errors import (
 from shards_spec.storage.failures import CutShortError, explained
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
+from tests.support.stores.fault_proxy import FaultProxy
 
 KEYS = ["plain", "a/b c/d.tar", "a/ü #1.tar", "a/50%.x"]
 
@@ -223,3 +224,22 @@ def test_a_full_disk_has_its_own_error(tmp_path):
 )
 def test_failures_without_an_obstore_class(reason, kind):
     assert type(explained("could not write s3://b/k", reason)) is kind
+
+
+def test_responses_that_break_off_are_requested_again(
+    s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 400
+    Storage(s3_bucket).put("a", data)
+    with FaultProxy(
+        s3_endpoint, rate=0.4, seed=5, faults=["truncate"], every_request=True
+    ) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        storage = Storage(s3_bucket)
+        for start in range(10):
+            assert storage.get("a") == data
+            assert storage.get_range("a", start, 5000) == data[start : start + 5000]
+        assert proxy.counts["truncate"] >= 5
+        never = storage.with_retries(0)
+        with pytest.raises(StorageError):
+            [never.get("a") for _ in range(20)]

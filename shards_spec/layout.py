@@ -15,6 +15,8 @@ from shards_spec.errors import FormatError
 DATASET_JSON = "dataset.json"
 MOVIES_PARQUET = "index/movies.parquet"
 CLIPS_PARQUET = "index/clips.parquet"
+#: Key in the schema metadata of `movies.parquet`: fingerprint of the `clips.parquet` of its update.
+CLIPS_FINGERPRINT = "reelshards.clips_fingerprint"
 SHARDS = "shards"
 COMMITS = "commits"
 

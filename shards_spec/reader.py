@@ -142,14 +142,15 @@ def open_dataset(uri: str | Storage) -> Dataset:
         except _InconsistentError:
             # The objects of an index are replaced one after the other; perhaps they are just now.
             time.sleep(OPEN_WAIT_SECONDS)
-    return _open(storage)
+    # An update was interrupted between the two tables. Both are whole; the next run completes it.
+    return _open(storage, allow_interrupted=True)
 
 
-class _InconsistentError(FormatError):
-    """The tables of the index belong to different versions of the dataset."""
+class _InconsistentError(Exception):
+    """The tables of the index belong to different updates."""
 
 
-def _open(storage: Storage) -> Dataset:
+def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
     info = read_info(storage)
     recipe = recipe_of(info)
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
@@ -161,11 +162,13 @@ def _open(storage: Storage) -> Dataset:
     movies = read_bounded_table(storage.get(layout.MOVIES_PARQUET), movies_name)
     require_columns(movies, MOVIES_SCHEMA, movies_name)
     check_movie_bounds(movies, movies_name)
-    try:
-        check_clips_of_movies(clips, movies, movies_name)
-    except FormatError as error:
-        raise _InconsistentError(str(error)) from error
     fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
+    metadata: dict[bytes, bytes] = movies.schema.metadata or {}
+    expected = metadata.get(layout.CLIPS_FINGERPRINT.encode(), fingerprint.encode())
+    if expected == fingerprint.encode():
+        check_clips_of_movies(clips, movies, movies_name)
+    elif not allow_interrupted:
+        raise _InconsistentError
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 

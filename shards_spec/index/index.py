@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -122,8 +123,12 @@ def _write_tables(storage: Storage, parts: Sequence[Part], rows: Sequence[MovieR
                 writer.write_table(read_table(storage, part.key, CLIPS_SCHEMA))
             if not parts:
                 writer.write_table(CLIPS_SCHEMA.empty_table())
+        with path.open("rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         storage.put(layout.CLIPS_PARQUET, path)
-    storage.put(layout.MOVIES_PARQUET, parquet_bytes(movies_table(rows)))
+    # Readers see by it whether both tables are of one update.
+    movies = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: fingerprint})
+    storage.put(layout.MOVIES_PARQUET, parquet_bytes(movies))
 
 
 def _totals(rows: Sequence[MovieRow], parts: Sequence[Part]) -> dict[str, int]:

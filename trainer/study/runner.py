@@ -208,10 +208,10 @@ def _run_in_processes(
                     yield job
                 if signal.is_set:
                     raise StudyStoppedError(_STOPPED)
-        except BaseException as error:
+        except BaseException:
+            # The other runs keep what they have; none may still be writing when this returns.
             pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, StudyStoppedError):
-                _stop(set(multiprocessing.active_children()) - others)
+            _stop(set(multiprocessing.active_children()) - others)
             raise
 
 

@@ -71,6 +71,7 @@ def require_done(out: Path) -> None:
     assert len(list((out / "commits").iterdir())) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [False], indirect=True)
 def test_a_run_joins_a_cluster_and_leaves_it_up(
     cluster: Cluster, corpus: Path, tmp_path: Path

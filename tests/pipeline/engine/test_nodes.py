@@ -113,6 +113,7 @@ def require_clean(corpus: Path, out: Path, whole: Path) -> None:
     assert not list((out / "run.lock").iterdir())
 
 
+@pytest.mark.slow
 def test_a_few_kills_change_no_byte(
     corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def scraped(url: str) -> dict[str, dict[str, float]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str) -> None:
     films, out = tmp_path / "films", tmp_path / "out"

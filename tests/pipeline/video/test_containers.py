@@ -97,6 +97,7 @@ def check(path: Path) -> PlacedPlan:
     return parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_frame_is_the_one_on_screen(case: str, master: Path, tmp_path: Path) -> None:
     suffix, options = CASES[case]
@@ -221,6 +222,7 @@ def test_damage_in_the_middle(suffix: str, master: Path, tmp_path: Path) -> None
     assert len(same) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "codec"),
     [(".mp4", H264), (".mkv", H264), (".mp4", OPEN_264), (".ts", MPEG2), (".mp4", MPEG4)],

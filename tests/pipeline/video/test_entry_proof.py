@@ -39,6 +39,7 @@ CONFIGURATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CONFIGURATIONS)
 def test_a_new_decoder_configuration_in_the_middle(case: str, master: Path, tmp_path: Path) -> None:
     """Sequence headers of FLV, sample descriptions of MOV: seeking past them would miss them."""

@@ -84,6 +84,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_shapes_that_change_keep_their_proportions(case: str, tmp_path: Path) -> None:
     suffix, options, *shapes = CHANGES[case]

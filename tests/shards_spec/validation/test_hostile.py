@@ -226,6 +226,7 @@ def outcomes(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_hostile_dataset_is_rejected(outcomes: dict[str, Outcome], name: str) -> None:
     outcome = outcomes[name]

@@ -108,6 +108,7 @@ def test_a_truncated_shard_is_rejected_immediately(
         fetcher.read(row.shard, row.tar_offset, row.tar_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_processes", [0, 2])
 def test_batches_are_the_same_under_faults(
     make_toy_dataset: MakeDataset,

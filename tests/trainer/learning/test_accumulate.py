@@ -121,6 +121,7 @@ def test_recomputing_leaves_statistics_and_modules_unchanged() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
 def test_ranks_in_parts_agree_with_one_process(num_parts: int, tmp_path: Path) -> None:
     """Two ranks with n parts each, against one graph over the same 2 n parts in one process."""

@@ -161,6 +161,7 @@ def test_one_comparison_alone_gives_its_effect_and_a_page(
         assert len(page.images) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_stopped_by_sigterm_is_not_complete(
     workers: int, corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
@@ -193,6 +194,7 @@ def test_a_run_stopped_by_sigterm_is_not_complete(
     assert list(run.glob("*/*/checkpoints/step-*.pt")), "it resumes from there"
 
 
+@pytest.mark.slow
 def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.stores.ranged import RECIPE, steps_of, web_movie
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(60.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name", ["end.mp4", "start.mp4", "parts.mp4", "film.mkv", "film.ts", "film.avi"]

@@ -66,15 +66,16 @@ def test_ascending_times_are_trusted_at_any_distance(steps: list[int], reorder: 
     assert outliers == ()
 
 
+# At the very end, as many wrong times as right ones after them could be either.
 @given(
-    at=st.integers(10, 198),
+    at=st.integers(10, 190),
     seconds=st.sampled_from([-30.0, -3.0, 3.0, 30.0, 1000.0]),
     num=st.integers(1, 4),
     with_dts=st.booleans(),
 )
 def test_a_few_wrong_times_are_found(at: int, seconds: float, num: int, with_dts: bool) -> None:
     pts, dts = with_b_frames(200)
-    end = min(199, at + num)
+    end = at + num
     truth = pts.copy()
     pts[at:end] += round(seconds * 90_000)
     if with_dts:

@@ -65,7 +65,7 @@ ORDER = {
         drain
     """,
     "trainer": """
-        randomness fetch console
+        randomness fetch console settings
         plan loader ranks
         config stream
         recipes models plan_report

@@ -1,0 +1,19 @@
+"""Settings of parts of a run, with their checks; `trainer.config` combines them."""
+
+from __future__ import annotations
+
+from trainer.settings.augment import AugmentConfig
+from trainer.settings.checks import at_least, flag, positive, require
+from trainer.settings.loss import LossConfig
+from trainer.settings.model import InputConfig, ModelConfig
+
+__all__ = [
+    "AugmentConfig",
+    "InputConfig",
+    "LossConfig",
+    "ModelConfig",
+    "at_least",
+    "flag",
+    "positive",
+    "require",
+]

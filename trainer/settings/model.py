@@ -1,0 +1,54 @@
+"""Settings of the model and its inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainer.settings.checks import at_least, positive, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """How stored clips become network inputs; see `trainer/models/inputs.py`."""
+
+    frame_size: int = 64
+    """Side, in pixels, that the stream's crops are resized to on the device; 0 keeps their size."""
+    num_frames: int = 8
+    """Frames used of each clip, evenly spaced; 0 for all."""
+    audio_norm: Literal["clip", "band", "fixed"] = "clip"
+    """Subtract the mean of the clip, of each mel band of the clip, or
+    `--model.inputs.audio-mean`."""
+    audio_mean: float = -6.0
+    """For `fixed`: mean log-mel, nats."""
+    audio_std: float = 4.0
+    """For `fixed`: standard deviation of log-mel, nats."""
+
+    def __post_init__(self) -> None:
+        at_least("model.inputs.frame-size", self.frame_size, 0)
+        at_least("model.inputs.num-frames", self.num_frames, 0)
+        require(
+            math.isfinite(self.audio_mean),
+            f"model.inputs.audio-mean = {self.audio_mean:g}: must be finite",
+        )
+        positive("model.inputs.audio-std", self.audio_std)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Two towers and their projection heads."""
+
+    video: Literal["small", "r2plus1d18", "r2plus1d18-x16"] = "small"
+    """Video tower; x16 has the channels of R(2+1)D-18 rounded up to multiples of 16."""
+    audio: Literal["small", "resnet18"] = "small"
+    """Audio tower."""
+    embedding_size: int = 128
+    """Dimensions of an embedding."""
+    head_hidden: int = 256
+    """Width of the hidden layer of each head."""
+    inputs: InputConfig = field(default_factory=InputConfig)
+
+    def __post_init__(self) -> None:
+        at_least("model.embedding-size", self.embedding_size, 2)
+        at_least("model.head-hidden", self.head_hidden, 1)

@@ -51,7 +51,8 @@ class Preprocess:
     """Turn a corpus of movies into a dataset of clip shards."""
 
     corpus: Annotated[str, Positional, arg(metavar="CORPUS")]
-    """Folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet)."""
+    """Folder, glob, file, object-store prefix, or manifest (.csv, .tsv, .jsonl, .json,
+    .parquet)."""
     out: str
     """Where the dataset is written: a folder, or s3://, gs://, az://."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)

@@ -39,7 +39,8 @@ def preprocess(
     """Turn a corpus of movies into a dataset of clip shards; what is there already is kept.
 
     Args:
-        corpus: folder, glob, file, object-store prefix, or manifest (.csv, .jsonl, .parquet).
+        corpus: folder, glob, file, object-store prefix, or manifest (.csv, .tsv, .jsonl,
+            .json, .parquet).
         out: URI of the dataset: a folder, or s3://, gs://, az://.
         recipe: how movies become clips; the defaults when None.
         config: how the run uses its machines; the defaults when None.

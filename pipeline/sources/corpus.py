@@ -17,8 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.sources import listing
 from pipeline.sources.listing import MOVIE_SUFFIXES, Listing
-from pipeline.sources.manifest import SUFFIXES as MANIFEST_SUFFIXES
-from pipeline.sources.manifest import ManifestRow, read_manifest
+from pipeline.sources.manifest import ManifestRow, manifest_suffix, read_manifest
 from pipeline.sources.movie import Movie, path_of_file_uri
 from pipeline.sources.movie_id import group_of, movie_id_of, unique_ids
 from shards_spec.errors import InputError, NoCredentialsError, StorageError
@@ -78,7 +77,7 @@ def _local_movies(corpus: str, follow_links: bool) -> tuple[list[Movie], Listing
         found = listing.list_folder(path, follow_links)
         return [replace(local_movie(file, name), root=root) for name, file in found.files], found
     if path.is_file():
-        if path.suffix.lower() in MANIFEST_SUFFIXES:
+        if manifest_suffix(path.name):
             rows = read_manifest(path.read_bytes(), path.name)
             return _manifest_movies(rows, str(path.resolve().parent)), Listing()
         return [local_movie(corpus, path.name)], Listing()
@@ -101,12 +100,11 @@ def local_movie(file: str, path: str) -> Movie:
 
 
 def _remote_movies(uri: str) -> tuple[list[Movie], Listing]:
-    suffix = PurePosixPath(uri).suffix.lower()
     parent, _, name = uri.rpartition("/")
-    if suffix in MANIFEST_SUFFIXES:
+    if manifest_suffix(name):
         rows = read_manifest(Storage(parent).get(name), name)
         return _manifest_movies(rows, parent), Listing()
-    if suffix in MOVIE_SUFFIXES:
+    if PurePosixPath(name).suffix.lower() in MOVIE_SUFFIXES:
         return [_looked_up(_remote_movie(_stored(uri), _stored(name, uri)))], Listing()
     storage = Storage(uri)
     found, infos = listing.list_store(storage)

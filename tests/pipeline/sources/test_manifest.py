@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline.sources import Movie, find_movies
 from pipeline.sources.identity import local_file
+from pipeline.sources.manifest import records
 from shards_spec.errors import InputError
 from tests.support.films.named_files import touch
 
@@ -52,16 +54,22 @@ def test_jsonl_and_parquet_manifests(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("movie_id\nx\n", "no `uri`"),
+        ("movie_id\nx\n", r"row 1 \(line 2\): no `uri`.*columns here: 'movie_id'"),
+        ("URI;Title\na.mp4;x\n", r"no `uri`.*columns here: 'URI;Title'"),
         ("uri,status\na.mp4,red\n", "'status' has the name of a column of the index"),
-        ("uri,group\na.mp4,x,y\n", "row 1: more cells than columns"),
+        ("uri,group\na.mp4,x,y\n", r"row 1 \(line 2\): more cells than columns"),
         ("uri,audio_track\na.mp4,1.5\n", "not a valid stream index"),
         ("uri,audio_track\na.mp4,-1\n", "not a valid stream index"),
-        ("uri,end\nb.mp4,1\na.mp4,inf\n", "row 2: end 'inf' is not finite"),
+        ("uri,end\nb.mp4,1\na.mp4,inf\n", r"row 2 \(line 3\): end 'inf' is not finite"),
         ("uri,movie_id\na.mp4,Not Valid\n", "Not Valid"),
         ("uri,start,end\na.mp4,5,4\n", "not a valid time range"),
         ("uri,start\na.mp4,soon\n", "soon"),
-        ("uri,movie_id\na.mp4,x\nb.mp4,x\n", "more than one source"),
+        ("uri,movie_id\na.mp4,x\nb.mp4,x\n", r"row 2 \(line 3\): movie_id 'x' is also .*row 1 "),
+        ("uri\na.mp4\n\nb.mp4\na.mp4\n", r"row 3 \(line 5\): repeats m.csv, row 1 \(line 2\)"),
+        ("uri,title,title\na.mp4,x,y\n", "column 'title' occurs twice"),
+        ('uri\na.mp4\n"b.mp4\n', "line 3: unexpected end of data"),
+        ('uri,title\n"two\nlines.mp4",x\na.mp4,x,y\n', r"row 2 \(line 4\): more cells"),
+        ("uri;start\na.mp4;1,5\n", r"row 1 \(line 2\): start '1,5' is not a number"),
     ],
 )
 def test_a_broken_manifest_is_rejected_with_its_row(
@@ -140,15 +148,18 @@ def test_numbers_as_ids_and_groups_of_pandas(tmp_path: Path) -> None:
         ({"start": -1}, "not a valid time range"),
         ({"audio_track": 1.5}, "not a valid stream index"),
         ({"end": [1]}, "not a number"),
+        ({"uri": ["a.mp4"]}, "not a path or URI"),
+        ({"title": "\ud800"}, "not valid Unicode"),
+        ({"group": "\udfff"}, "not valid Unicode"),
     ],
 )
 def test_meaningless_values_are_rejected(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "m.jsonl").write_text(json.dumps({"uri": "a.mp4", **row}))
-    with pytest.raises(InputError, match=rf"m\.jsonl, row 1: .*{message}"):
+    with pytest.raises(InputError, match=rf"m\.jsonl, row 1 \(line 1\): .*{message}"):
         find_movies(str(tmp_path / "m.jsonl"))
     (tmp_path / "list.jsonl").write_text('["a.mp4"]')
-    with pytest.raises(InputError, match="row 1: is not an object"):
+    with pytest.raises(InputError, match=r"row 1 \(line 1\): is not an object"):
         find_movies(str(tmp_path / "list.jsonl"))
 
 
@@ -184,3 +195,85 @@ def test_extra_columns_are_kept_unchanged(tmp_path: Path) -> None:
         "genres": ["drama", "sf"],
         "ids": '{"imdb": "tt1"}',
     }
+
+
+ROWS = [{"uri": "a.mp4", "group": "g", "year": "1927"}, {"uri": "b.mp4", "title": "Ä; b"}]
+
+
+def _separated(separator: str) -> str:
+    lines = [["uri", "group", "year", "title"], ["a.mp4", "g", "1927", ""]]
+    lines.append(["b.mp4", "", "", '"Ä; b"'])
+    return "".join(separator.join(line) + "\r\n" for line in lines)
+
+
+FILES: dict[str, bytes] = {
+    "m.csv": _separated(",").encode(),
+    "mark.csv": _separated(",").encode("utf-8-sig"),
+    "semicolons.csv": _separated(";").encode("utf-8-sig"),
+    "tabs.csv": _separated("\t").encode(),
+    "m.tsv": _separated("\t").encode(),
+    "wide.tsv": _separated("\t").encode("utf-16"),
+    "old-mac.csv": _separated(",").replace("\r\n", "\r").encode(),
+    "spaces.csv": _separated(",").replace("group,", " group ,").encode(),
+    "empty-lines.csv": b"\n" + _separated(",").encode() + b",,,\r\n\r\n,,,\r\n",
+    "m.ndjson": "\r\n".join(map(json.dumps, ROWS)).encode("utf-8-sig"),
+    "m.json": json.dumps(ROWS, indent=2).encode(),
+    "UPPER.JSON": json.dumps(ROWS).encode("utf-16-le").join([b"\xff\xfe", b""]),
+    "m.csv.gz": gzip.compress(_separated(",").encode()),
+    "m.jsonl.gz": gzip.compress("\n".join(map(json.dumps, ROWS)).encode()),
+    "m.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_way_of_writing_gives_the_same_movies(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / name).write_bytes(FILES[name])
+    first, second = find_movies(str(tmp_path / name))
+    assert (first.name, first.group, dict(first.metadata)) == ("a.mp4", "g", {"year": "1927"})
+    assert (second.name, second.group, dict(second.metadata)) == ("b.mp4", "b", {"title": "Ä; b"})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        (
+            "m.csv",
+            "uri,title\na.mp4,x\nb.mp4,Señor\n".encode("latin-1"),
+            "line 3 is not valid UTF-8",
+        ),
+        ("m.jsonl", b'{"uri": "a.mp4"}\n{"uri": "b.mp4"\n', "line 2: "),
+        ("m.jsonl", b'{"uri": "a.mp4", "uri": "b.mp4"}\n', "line 1: 'uri' occurs twice"),
+        ("m.json", b'[{"uri": "a.mp4"},\n{"uri" "b.mp4"}]', "line 2: "),
+        ("m.json", b'{"uri": "a.mp4"}', "not a list of objects"),
+        ("m.json", b'[{"uri": "a.mp4"}, 3]', "row 2: is not an object"),
+        ("m.json", b"[" * 100_000, "not readable"),
+        ("m.tsv", b"uri,title\na.mp4,x\n", "columns here: 'uri,title'"),
+        ("m.csv.gz", b"uri\na.mp4\n", "not valid gzip"),
+        ("m.csv.gz", gzip.compress(b"uri\na.mp4\n" * 99)[:-20], "gzip file is cut off"),
+        ("m.csv", b"PK\x03\x04\xff\xfe workbook", "line 1 is not valid UTF-8"),
+        ("m.parquet", b"uri\na.mp4\n", "not readable"),
+    ],
+)
+def test_unreadable_manifests_name_the_line(
+    tmp_path: Path, name: str, data: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=rf"{name}.*{message}"):
+        find_movies(str(tmp_path / name))
+
+
+def test_a_column_of_parquet_may_not_occur_twice(tmp_path: Path) -> None:
+    columns = [pa.array(["a.mp4"]), pa.array([1]), pa.array([2])]
+    pq.write_table(pa.table(columns, ["uri", "year", "year"]), tmp_path / "m.parquet")
+    with pytest.raises(InputError, match="column 'year' occurs twice"):
+        find_movies(str(tmp_path / "m.parquet"))
+
+
+def test_a_decompressed_manifest_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_BYTES", 1000)
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(b"uri\n" * 300))
+    with pytest.raises(InputError, match="GiB of text"):
+        find_movies(str(tmp_path / "m.csv.gz"))

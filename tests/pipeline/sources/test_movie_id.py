@@ -122,5 +122,5 @@ def test_parts_of_one_movie_get_different_ids(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("uri,start,end\na.mp4,0,5\na.mp4,5,9\n")
     assert len({movie.movie_id for movie in find_movies(str(tmp_path / "m.csv"))}) == 2
     (tmp_path / "m.csv").write_text("uri,start,end\na.mp4,0,5\na.mp4,0,5\n")
-    with pytest.raises(InputError, match="used by more than one source"):
+    with pytest.raises(InputError, match=r"repeats m\.csv, row 1"):
         find_movies(str(tmp_path / "m.csv"))

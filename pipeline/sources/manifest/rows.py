@@ -1,29 +1,19 @@
-"""Corpus manifests: CSV, JSON Lines and Parquet tables with one movie per row.
-
-A manifest has a column `uri` and, optionally, `movie_id`, `group`, `language`, `audio_track`
-(stream index in the file), `program` (its number, for files with several), `start` and `end`
-(seconds). Relative URIs start at the manifest's folder. Every further column is metadata: it is
-stored in the index as it is. Empty cells, null and NaN mean "not given".
-"""
+"""One movie as a manifest describes it: which columns there are and what their values may be."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.sources.manifest.records import read_records
 from shards_spec import layout
 from shards_spec.errors import FormatError, InputError
-from shards_spec.schema import MOVIES_SCHEMA, parse_table
+from shards_spec.schema import MOVIES_SCHEMA
 
-SUFFIXES = frozenset({".csv", ".jsonl", ".parquet"})
 _COLUMNS = ("uri", "movie_id", "group", "language", "audio_track", "program", "start", "end")
-#: Where the cells of a CSV row go that have no column; no column has this name.
-_SURPLUS = "\0"
 
 
 @dataclass(frozen=True)
@@ -48,41 +38,53 @@ class ManifestRow:
     metadata: tuple[tuple[str, Any], ...]
     """(column, value) of all further columns with a value."""
 
+    @property
+    def part(self) -> tuple[object, ...]:
+        """What tells the requested part from others."""
+        return (
+            self.uri,
+            self.start_seconds,
+            self.end_seconds,
+            self.audio_track,
+            self.program,
+            self.language,
+        )
+
 
 def read_manifest(data: bytes, name: str) -> list[ManifestRow]:
-    """The rows of a manifest; raises `InputError` with the row for what is not valid."""
-    rows = []
-    for number, values in enumerate(_records(data, name), start=1):
-        where = f"{name}, row {number}"
+    """The rows of a manifest.
+
+    Raises `InputError`, with the row and line, for what is not valid or occurs twice.
+    """
+    rows: list[ManifestRow] = []
+    for record in read_records(data, name):
         try:
-            rows.append(_row(where, values))
+            rows.append(_row(record.where, record.values))
         except (FormatError, InputError, ValueError) as error:
-            raise InputError(f"{where}: {error}") from error
+            raise InputError(f"{record.where}: {error}") from error
+    _require_different(rows)
     return rows
 
 
-def _records(data: bytes, name: str) -> Iterable[dict[str, Any]]:
-    try:
-        if name.lower().endswith(".parquet"):
-            records: list[dict[str, Any]] = parse_table(data, name).to_pylist()
-            return records
-        text = data.decode("utf-8-sig")
-        if name.lower().endswith(".jsonl"):
-            # Not `splitlines`: a text may contain other line separators, such as U+2028.
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
-        return list(csv.DictReader(io.StringIO(text, newline=""), restkey=_SURPLUS, strict=True))
-    except (ValueError, FormatError, csv.Error) as error:
-        raise InputError(f"manifest {name} is not readable: {error}") from error
+def _require_different(rows: Sequence[ManifestRow]) -> None:
+    """Raise `InputError` if two rows name the same part of a movie, or have the same id."""
+    first: dict[tuple[object, ...], ManifestRow] = {}
+    for row in rows:
+        same_part = (*row.part, row.movie_id)
+        before = first.setdefault(same_part, row)
+        if before is not row:
+            raise InputError(f"{row.where}: repeats {before.where}; remove one of them")
+        if row.movie_id and (before := first.setdefault((row.movie_id,), row)) is not row:
+            raise InputError(
+                f"{row.where}: movie_id {row.movie_id!r} is also that of {before.where}; "
+                "more than one source cannot share it"
+            )
 
 
 def _row(where: str, values: Any) -> ManifestRow:
     if not isinstance(values, dict):
         raise InputError("is not an object with columns")
-    if (surplus := values.get(_SURPLUS)) is not None:
-        raise InputError(f"more cells than columns: {surplus}; quote cells that contain commas")
-    uri = _text(values.get("uri"))
-    if not uri:
-        raise InputError("no `uri`; a manifest needs that column in every row")
+    uri = _uri(values)
     start, end = _seconds("start", values.get("start")), _seconds("end", values.get("end"))
     if start < 0 or (end and end <= start):
         raise InputError(f"{start = } and {end = } are not a valid time range (seconds)")
@@ -91,14 +93,26 @@ def _row(where: str, values: Any) -> ManifestRow:
         where=where,
         uri=uri,
         movie_id=layout.check_movie_id(movie_id) if movie_id else "",
-        group=_text(values.get("group")),
-        language=_text(values.get("language")),
+        group=_storable("group", _text(values.get("group"))),
+        language=_storable("language", _text(values.get("language"))),
         audio_track=_index("audio_track", values.get("audio_track"), -1),
         program=_index("program", values.get("program"), 0),
         start_seconds=start,
         end_seconds=end,
         metadata=_metadata(values),
     )
+
+
+def _uri(values: dict[str, Any]) -> str:
+    uri = values.get("uri")
+    if _is_missing(uri):
+        columns = ", ".join(map(repr, values))
+        raise InputError(
+            f"no `uri`; a manifest needs that column in every row (columns here: {columns})"
+        )
+    if not isinstance(uri, (str, int, float)) or isinstance(uri, bool):
+        raise InputError(f"uri {uri!r} is not a path or URI")
+    return _text(uri)
 
 
 def _metadata(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -108,19 +122,28 @@ def _metadata(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
             continue
         if column in MOVIES_SCHEMA.names:
             raise InputError(f"column {column!r} has the name of a column of the index; rename it")
-        metadata.append((column, _plain(value)))
+        metadata.append((_storable("a column name", column), _plain(column, value)))
     return tuple(metadata)
 
 
-def _plain(value: Any) -> Any:
+def _plain(column: str, value: Any) -> Any:
     """A value of the index: text, number, boolean, or a list of these."""
-    if isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (int, float, bool)):
         return value
     if isinstance(value, list):
-        return [_plain(item) for item in value if not _is_missing(item)]
+        return [_plain(column, item) for item in value if not _is_missing(item)]
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return _storable(column, str(value))
+
+
+def _storable(what: str, text: str) -> str:
+    """The text, if it is Unicode. JSON can escape halves of characters, which are not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} {text!r} is not valid Unicode") from error
+    return text
 
 
 def _is_missing(value: Any) -> bool:

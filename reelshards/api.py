@@ -259,9 +259,8 @@ def _train_config(name: str, run: Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
     saved: TrainConfig | None = None
     if name == "auto":
-        saved = attribute("trainer.run", "saved_config")(run)
+        saved = attribute("trainer.run", "resumed_config")(run)
     if saved is not None:
-        # What one launch was asked for does not bind the next one.
-        return dataclasses.replace(saved, stop_at_step=0, allow_appended_data=False)
+        return saved
     config: TrainConfig = attribute("trainer.recipes", "recipe")(name)
     return config

@@ -7,6 +7,7 @@
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
+    │   ├── UnsafeFileError                a local file that is none, or lies outside of its folder
     │   ├── NoSpaceError                   the local disk is full
     │   └── AccessDeniedError
     │       └── NoCredentialsError         no credentials were found
@@ -56,6 +57,13 @@ class ObjectExistsError(StorageError):
 
 class ObjectChangedError(StorageError):
     """The object was replaced since it was looked up."""
+
+
+class UnsafeFileError(StorageError):
+    """A key of a local folder leads to a pipe, a device, a folder or out of it; retries are no use.
+
+    A dataset that somebody handed over may contain anything.
+    """
 
 
 class AccessDeniedError(StorageError):

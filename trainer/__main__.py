@@ -7,7 +7,6 @@ step: the same command resumes.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -240,14 +239,9 @@ def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
 def _train_settings(config: str, run: Path | None) -> TrainConfig:
     if run is None or config:
         return recipe(config or "auto")
-    from trainer.run import saved_config
+    from trainer.run import resumed_config
 
-    saved = saved_config(run)
-    if saved is None:
-        return recipe("auto")
-    # These concern one launch: repeating them would stop the resumed run at once, or accept the
-    # next change of the dataset unasked.
-    return dataclasses.replace(saved, stop_at_step=0, allow_appended_data=False)
+    return resumed_config(run) or recipe("auto")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ import re
 import stat
 from pathlib import Path
 
+from shards_spec.errors import UnsafeFileError
+
+#: Errors of paths that cannot lead to a file: through a file, a socket, or links in a circle.
+_IMPOSSIBLE = {errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENAMETOOLONG}
+
 #: Keys that mean the same to obstore and to a file system: without `..` and escaped characters.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
@@ -24,6 +29,7 @@ def is_plain_key(key: str) -> bool:
 def read_range(path: Path, start: int, length: int) -> memoryview:
     """Bytes [start, start + length) of a file; fewer if it is shorter. Raises `OSError`."""
     # The length may come from anyone: never more memory than the file has bytes.
+    require_regular(path)
     existing = max(0, min(length, path.stat().st_size - start))
     data = memoryview(bytearray(existing))
     return data[: read_into(path, start, data)].toreadonly()
@@ -32,7 +38,7 @@ def read_range(path: Path, start: int, length: int) -> memoryview:
 def read_into(path: Path, start: int, target: memoryview) -> int:
     """Fill `target` with a file's bytes from `start`; returns the number of bytes read."""
     # Without O_NONBLOCK, opening a named pipe would wait for someone to write into it.
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    file = _opened(path)
     try:
         _require_regular(os.fstat(file).st_mode, path)
         count = 0
@@ -48,15 +54,36 @@ def read_into(path: Path, start: int, target: memoryview) -> int:
 
 
 def require_regular(path: Path) -> None:
-    """Raise `OSError` if `path` is a named pipe, a device or a socket; it may be missing."""
+    """Raise `UnsafeFileError` for what is neither a file nor a folder; it may be missing."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _unsafe(path, error) from error
     if not stat.S_ISDIR(mode):
         _require_regular(mode, path)
 
 
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise _unsafe(path, error) from error
+
+
+def _unsafe(path: Path, error: OSError) -> OSError | UnsafeFileError:
+    """The error itself unless the path as such is at fault, so that it would fail for ever."""
+    if error.errno in _IMPOSSIBLE:
+        return UnsafeFileError(f"{path} is not a regular file: {error.strerror}")
+    return error
+
+
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise UnsafeFileError(f"{path} is not a regular file, but {_kind(mode)}")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,10 +1,14 @@
-"""A local cache of clips, bounded in bytes, shared by processes and jobs.
+"""A local cache of clips, bounded in bytes, shared by the processes and jobs of one user.
 
 A clip's file is named by a hash of what it must contain (clip id, length, checksum), so the cache
 stays valid when a dataset grows and never serves another dataset's bytes. It stores clips, not
-ranges, because ranges change from epoch to epoch. Only bytes with the right checksum are added, and
-they are checked again when they are read. Files are renamed into place when complete; files that
-`kill -9` leaves unfinished are removed together with the least recently used clips.
+ranges, because ranges change from epoch to epoch. Only bytes with the right checksum are added.
+Files are renamed into place when complete; files that `kill -9` leaves unfinished are removed
+together with the least recently used clips.
+
+A CRC-32C is easily forged. So each file begins with a digest of its bytes under a secret key that
+only the folder's owner can read; a file without the right digest is removed and read again from
+the dataset. See `private_folder` for what else is checked.
 
 Writers hold a lock, and the locked file contains the total size, so the bound holds for all users
 together. The total is an upper estimate: a clip that two processes add counts twice until the next
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import hmac
 import logging
 import os
 from collections.abc import Iterator
@@ -23,13 +28,17 @@ from pathlib import Path
 
 from shards_spec.errors import InputError
 from trainer.fetch.clip_location import ClipLocation
+from trainer.fetch.private_folder import PrivateFolder
 
 _log = logging.getLogger(__name__)
 
 #: Bytes that a clean-up keeps, as a share of the bound.
 KEPT_SHARE = 0.9
 
-_SIZE_FILE = "size"
+#: Bytes of the digest that a file begins with.
+DIGEST_BYTES = 32
+
+_SIZE_FILE, _KEY_FILE = "size", "key"
 _DIGITS = 32
 
 
@@ -37,15 +46,21 @@ class ClipCache:
     """Clips by id, length and checksum; may be used from any thread and process."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        """Create the folder. Raises `InputError` when that fails or `max_bytes` is not positive."""
+        """Create the folder.
+
+        Raises `InputError` when that fails, when other users could write to the folder or own it,
+        or when `max_bytes` is not positive.
+        """
         if max_bytes <= 0:
             raise InputError(
                 f"stream: cache_bytes = {max_bytes} leaves no room in cache_dir = {str(folder)!r}; "
                 "raise it, or leave cache_dir empty to disable the cache"
             )
-        self._folder, self._max_bytes = folder, max_bytes
+        self._max_bytes, self._path = max_bytes, folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._folder = PrivateFolder(folder)
+            with self._locked():
+                self._key = self._folder.secret(_KEY_FILE, DIGEST_BYTES)
         except OSError as error:
             raise InputError(
                 f"stream: cache_dir = {str(folder)!r} cannot be created: {error.strerror}; "
@@ -54,56 +69,47 @@ class ClipCache:
         self._has_failed = False
 
     def get(self, clip: ClipLocation) -> bytes | None:
-        """The clip's bytes, not checked; None when the cache does not have them."""
-        try:
-            file = os.open(self._path(clip), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
+        """The clip's bytes as they were added; None when the cache does not have them."""
         try:
             # One byte more than expected, so that a longer file is noticed.
-            data = os.read(file, clip.tar_bytes + 1)
-            os.utime(file)
+            data = self._folder.read(*_name(clip), DIGEST_BYTES + clip.tar_bytes + 1)
         except OSError:
             return None
-        finally:
-            os.close(file)
-        return data
+        digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+        if not hmac.compare_digest(digest, self._digest(clip, content)):
+            self.remove(clip)
+            return None
+        return content
 
     def put(self, clip: ClipLocation, data: bytes | memoryview) -> None:
         """Add a clip's bytes, unless they alone exceed the bound."""
-        if len(data) > KEPT_SHARE * self._max_bytes:
+        num_bytes = DIGEST_BYTES + len(data)
+        if num_bytes > KEPT_SHARE * self._max_bytes:
             return
-        path = Path(self._path(clip))
-        # The lock admits one writer at a time, so this name is not in use.
-        part = path.with_name(f".{path.name}")
         try:
             with self._locked() as file:
-                self._reserve(file, len(data))
-                path.parent.mkdir(exist_ok=True)
-                part.write_bytes(data)
-                part.replace(path)
+                self._reserve(file, num_bytes)
+                self._folder.write(*_name(clip), self._digest(clip, data), data)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             if not self._has_failed:
                 self._has_failed = True
                 _log.warning(
                     "cannot write to the cache in %s (%s); reading without it; free disk space or "
                     "fix the folder's permissions",
-                    self._folder,
+                    self._path,
                     error.strerror,
                 )
 
     def remove(self, clip: ClipLocation) -> None:
         """Remove a clip whose bytes turned out to be wrong."""
         with suppress(OSError):
-            os.unlink(self._path(clip))
+            self._folder.remove(*_name(clip))
 
-    def _path(self, clip: ClipLocation) -> str:
-        text = f"{clip.clip_id}/{clip.tar_bytes}/{clip.crc32c}"
-        name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        # Not a `Path`: creating one takes longer than opening the file.
-        return f"{self._folder}/{name[:2]}/{name}"
+    def _digest(self, clip: ClipLocation, data: bytes | memoryview) -> bytes:
+        # The name is part of it: a file that was moved to another clip's name is not valid.
+        digest = hashlib.blake2b(_text(clip), key=self._key, digest_size=DIGEST_BYTES)
+        digest.update(data)
+        return digest.digest()
 
     def _reserve(self, file: int, num_bytes: int) -> None:
         """Add bytes about to be written to the total; free space when they exceed the bound."""
@@ -116,29 +122,38 @@ class ClipCache:
     def _free_space(self, num_bytes: int) -> int:
         """Remove unfinished files, then the least recently used; returns the bytes left."""
         files = []
-        for path in self._folder.glob("??/*"):
-            with suppress(OSError):
-                if path.name.startswith("."):
-                    # We hold the writers' lock, so the writer of this file was killed.
-                    path.unlink()
-                    continue
-                status = path.stat()
-                files.append((status.st_mtime_ns, status.st_size, path))
+        for part, name, status in self._folder.files():
+            if name.startswith("."):
+                # We hold the writers' lock, so the writer of this file was killed.
+                with suppress(OSError):
+                    self._folder.remove(part, name)
+                continue
+            files.append((status.st_mtime_ns, status.st_size, part, name))
         files.sort(reverse=True)
-        total = sum(size for _, size, _ in files)
+        total = sum(size for _, size, _, _ in files)
         while files and total + num_bytes > KEPT_SHARE * self._max_bytes:
-            _, size, path = files.pop()
+            _, size, part, name = files.pop()
             total -= size
             with suppress(OSError):
-                path.unlink()
+                self._folder.remove(part, name)
         return total
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
         """The file with the total size, locked; the kernel releases a killed holder's lock."""
-        file = os.open(self._folder / _SIZE_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        file = self._folder.open_file(_SIZE_FILE)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         finally:
             os.close(file)
+
+
+def _text(clip: ClipLocation) -> bytes:
+    return f"{clip.clip_id}/{clip.tar_bytes}/{clip.crc32c}".encode()
+
+
+def _name(clip: ClipLocation) -> tuple[str, str]:
+    """Folder and name of a clip's file."""
+    name = hashlib.blake2b(_text(clip), digest_size=16, person=b"sealed").hexdigest()
+    return name[:2], name

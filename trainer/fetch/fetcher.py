@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from shards_spec.errors import ObjectNotFoundError, StorageError
+from shards_spec.errors import ObjectNotFoundError, StorageError, UnsafeFileError
 from shards_spec.storage import Storage
 from trainer.fetch.buffer_pool import BufferPool, Bytes, RangeBytes
 from trainer.fetch.counters import Counters
@@ -85,7 +85,8 @@ class Fetcher:
         """Bytes [start, start + length) of a shard.
 
         Raises `StorageError` (or a subclass) that names shard and offset: at once when there is no
-        such shard or it is too short, after the deadline when requests keep failing.
+        such shard, it is too short or not a regular file; after the deadline when requests keep
+        failing.
         """
         begin = time.monotonic()
         pause, num_attempts = FIRST_PAUSE_SECONDS, 1
@@ -188,7 +189,8 @@ class Fetcher:
                     pending.add(self._threads.run(request))
 
     def _is_final(self, error: StorageError) -> bool:
-        return self._closing.is_set() or isinstance(error, ObjectNotFoundError)
+        hopeless = (ObjectNotFoundError, UnsafeFileError)
+        return self._closing.is_set() or isinstance(error, hopeless)
 
 
 class _Download:

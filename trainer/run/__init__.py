@@ -8,6 +8,7 @@ from trainer.run.config_file import (
     binding_settings,
     config_to_json,
     differences,
+    resumed_config,
     saved_config,
 )
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
@@ -31,6 +32,7 @@ __all__ = [
     "load_run",
     "lock_run",
     "open_run",
+    "resumed_config",
     "save_checkpoint",
     "saved_config",
     "say_unreached",

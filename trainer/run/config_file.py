@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
+from trainer.console import say
 
 CONFIG_JSON = "config.json"
 
@@ -82,6 +83,29 @@ def saved_config(run: Path) -> TrainConfig | None:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error
     return config_from_json(TrainConfig, values, str(path))
+
+
+def resumed_config(run: Path) -> TrainConfig | None:
+    """The settings with which a launch resumes a run by default; None for a new folder.
+
+    Without what concerns one launch: the step to stop at and the permission to add data would stop
+    the resumed run at once, or accept the next change of the dataset unasked. A cache folder is a
+    folder of this machine to write to, and a run folder may come from anyone.
+    """
+    saved = saved_config(run)
+    if saved is None:
+        return None
+    if saved.stream.cache_dir:
+        say(
+            f"{run / CONFIG_JSON} names the cache folder {saved.stream.cache_dir!r}, which is not "
+            "used unless it is given again with --stream.cache-dir"
+        )
+    return dataclasses.replace(without_cache(saved), stop_at_step=0, allow_appended_data=False)
+
+
+def without_cache(config: TrainConfig) -> TrainConfig:
+    """The same settings without a cache folder."""
+    return dataclasses.replace(config, stream=dataclasses.replace(config.stream, cache_dir=""))
 
 
 def binding_settings(config: TrainConfig) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from trainer.run.config_file import (
     config_to_json,
     differences,
     saved_config,
+    without_cache,
 )
 from trainer.run.growth import growth_problems, movie_digests
 
@@ -127,7 +128,7 @@ def load_run(run: Path) -> TrainedRun:
     model = build_model(config.model, config.seed)
     model.load_state_dict(checkpoint.model)
     description = json.loads((run / CONFIG_JSON).read_text())
-    return TrainedRun(config, model.eval(), checkpoint.step, description)
+    return TrainedRun(without_cache(config), model.eval(), checkpoint.step, description)
 
 
 def _git_revision() -> str:

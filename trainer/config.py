@@ -16,6 +16,7 @@ from trainer.settings import (
     InputConfig,
     LossConfig,
     ModelConfig,
+    TransformerConfig,
     at_least,
     flag,
     positive,
@@ -29,6 +30,7 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "TrainConfig",
+    "TransformerConfig",
 ]
 
 #: Default warm-up: this share of the run, but at most so many steps.
@@ -50,6 +52,9 @@ class OptimizerConfig:
     """Steps in which the rate rises from 0; -1 for 5 % of the run, at most 1000."""
     final_lr_fraction: float = 0.01
     """Learning rate of the last step as a share of `--optimizer.lr`, [0, 1]."""
+    layer_decay: float = 1.0
+    """Learning rate of each layer of a tower as a share of the next layer's, (0, 1]; the heads have
+    the full rate. For towers with loaded weights; transformers are commonly trained with 0.75."""
     max_grad_norm: float = 1.0
     """Gradients with a larger norm are scaled down to this; 0 disables clipping."""
 
@@ -67,6 +72,10 @@ class OptimizerConfig:
         require(
             0 <= self.final_lr_fraction <= 1,
             f"optimizer.final-lr-fraction = {self.final_lr_fraction:g}: must be in [0, 1]",
+        )
+        require(
+            0 < self.layer_decay <= 1,
+            f"optimizer.layer-decay = {self.layer_decay:g}: must be in (0, 1]",
         )
         require(
             0 <= self.max_grad_norm < math.inf,
@@ -155,14 +164,4 @@ class TrainConfig:
                 "policy: a batch of one clip has no negatives; set policy.movies-per-batch or "
                 "policy.clips-per-movie to 2 or more",
             )
-            if self.loss.positives == "movie":
-                require(
-                    k >= 2,
-                    "loss.positives = movie needs another clip of the movie in every batch; set "
-                    "policy.clips-per-movie to 2 or more",
-                )
-                require(
-                    m >= 2,
-                    "loss.positives = movie takes its negatives from other movies; set "
-                    "policy.movies-per-batch to 2 or more",
-                )
+            self.loss.check_batch(m, k)

@@ -172,6 +172,7 @@ def restore(
         saved = saved.on_appended(index_fingerprint)
     saved.check(plan)
     learner.model.load_state_dict(checkpoint.model)
+    learner.criterion.load_state_dict(checkpoint.loss)
     learner.optimizer.load_state_dict(checkpoint.optimizer)
     torch.set_rng_state(checkpoint.rng)
     return Start(checkpoint.step, saved)
@@ -194,10 +195,10 @@ def learn(learner: Learner, batch: Batch, steps_done: int) -> StepResult:
     learner.optimizer.zero_grad(set_to_none=True)
     origins = ClipOrigins.of(batch, device)
     output, scale = forward_and_backward(
-        learner.trained, inputs, origins, config.loss, config.accumulate
+        learner.trained, inputs, origins, learner.criterion, config.accumulate
     )
     limit = config.optimizer.max_grad_norm or float("inf")
-    grad_norm = nn.utils.clip_grad_norm_(learner.model.parameters(), limit)
+    grad_norm = nn.utils.clip_grad_norm_(learner.parameters(), limit)
     learner.optimizer.step()
     learner.model.limit_scale()
     loss = output.loss.detach()
@@ -275,6 +276,7 @@ def save(job: Job, steps_done: int, batch: Batch) -> None:
             step=steps_done,
             model=job.learner.model.state_dict(),
             optimizer=job.learner.optimizer.state_dict(),
+            loss=job.learner.criterion.state_dict(),
             plan=plan.to_json(),
             config=config_to_json(job.config),
             rng=torch.get_rng_state(),

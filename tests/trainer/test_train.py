@@ -20,7 +20,7 @@ from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import OptimizerConfig, TrainConfig
-from trainer.learning import accumulate
+from trainer.learning import Criterion
 from trainer.learning.optimizer import build_optimizer, learning_rate
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
 from trainer.run.config_file import config_to_json, saved_config
@@ -196,10 +196,10 @@ def test_a_non_finite_step_ends_the_run_without_a_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A checkpoint is due after step 8."""
-    original, calls = accumulate.contrastive_loss, itertools.count(1)
+    original, calls = Criterion.forward, itertools.count(1)
 
-    def poison(embeddings: Any, *arguments: Any) -> Any:
-        output = original(embeddings, *arguments)
+    def poison(criterion: Any, embeddings: Any, *arguments: Any) -> Any:
+        output = original(criterion, embeddings, *arguments)
         if next(calls) != bad_step:
             return output
         if poisoned == "loss":
@@ -208,7 +208,7 @@ def test_a_non_finite_step_ends_the_run_without_a_checkpoint(
         zero = embeddings.video.square().sum() * 0.0
         return dataclasses.replace(output, loss=output.loss + zero.sqrt())
 
-    monkeypatch.setattr(accumulate, "contrastive_loss", poison)
+    monkeypatch.setattr(Criterion, "forward", poison)
     with pytest.raises(NonFiniteStepError, match=rf"step {bad_step} has .* rows \[\d+, "):
         train(toy_data.storage.uri, tmp_path, tiny_config)
     newest = load_checkpoint(checkpoint_files(tmp_path)[-1])

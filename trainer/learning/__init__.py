@@ -7,11 +7,12 @@ from trainer.learning.copy_ahead import on_device
 from trainer.learning.device_inputs import autocast, device_inputs, training_inputs
 from trainer.learning.flops import flops_per_clip, peak_flops
 from trainer.learning.learner import Learner
-from trainer.learning.loss import ClipOrigins, Diagnostics, contrastive_loss
+from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
 from trainer.learning.optimizer import learning_rate, set_learning_rate
 
 __all__ = [
     "ClipOrigins",
+    "Criterion",
     "Diagnostics",
     "Learner",
     "autocast",

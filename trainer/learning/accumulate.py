@@ -20,9 +20,8 @@ from typing import Any
 
 import torch
 
-from trainer.config import LossConfig
 from trainer.learning.device_inputs import Inputs
-from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
+from trainer.learning.loss import ClipOrigins, Criterion, LossOutput
 from trainer.models import Embeddings, TwoTowers
 
 
@@ -40,26 +39,31 @@ class Trained:
         """The embeddings of a batch or a part of one."""
         with self.precision():
             embeddings: Embeddings = self.forward(
-                inputs.video, inputs.audio, is_normalized=inputs.is_normalized
+                inputs.video, inputs.audio, is_normalized=inputs.is_normalized, key_B=inputs.key
             )
         return embeddings
 
 
 def forward_and_backward(
-    trained: Trained, inputs: Inputs, origins: ClipOrigins, config: LossConfig, num_parts: int
+    trained: Trained, inputs: Inputs, origins: ClipOrigins, criterion: Criterion, num_parts: int
 ) -> tuple[LossOutput, torch.Tensor]:
-    """Add the step's gradients to the parameters'. Returns the loss and the logit scale."""
+    """Add the step's gradients to the parameters'. Returns the loss and the logit scale.
+
+    `inputs` are the clips of `origins`, or two views of them, one after the other.
+    """
     if num_parts == 1:
         embeddings = trained.embed(inputs)
-        output = contrastive_loss(embeddings, origins, config)
+        output = _loss(criterion, embeddings, origins)
         output.loss.backward()  # type: ignore[no-untyped-call]
+        criterion.average_gradients()
         return output, embeddings.scale.detach()
     parts = split(len(inputs.audio), num_parts)
     with torch.no_grad():
         pieces = [trained.embed(_part(inputs, rows)) for rows in parts]
     cached = _leaves(pieces, parts)
-    output = contrastive_loss(cached, origins, config)
+    output = _loss(criterion, cached, origins)
     output.loss.backward()  # type: ignore[no-untyped-call]
+    criterion.average_gradients()
     with trained.model.replaying():
         for number, rows in enumerate(parts):
             is_last = number == len(parts) - 1
@@ -76,13 +80,25 @@ def forward_and_backward(
     return output, cached.scale.detach()
 
 
+def _loss(criterion: Criterion, embeddings: Embeddings, origins: ClipOrigins) -> LossOutput:
+    """The loss of embeddings of one view or, one after the other, two views of the clips."""
+    num_clips = len(origins.group)
+    first, second = (
+        Embeddings(embeddings.video[rows], embeddings.audio[rows], embeddings.scale)
+        for rows in (slice(num_clips), slice(num_clips, None))
+    )
+    output: LossOutput = criterion(first, origins, second if len(second.video) else None)
+    return output
+
+
 def split(num_clips: int, num_parts: int) -> list[slice]:
     """Every `num_parts`-th clip from each start: the k clips of a movie are spread out."""
     return [slice(first, None, num_parts) for first in range(min(num_parts, num_clips))]
 
 
 def _part(inputs: Inputs, rows: slice) -> Inputs:
-    return Inputs(inputs.video[rows], inputs.audio[rows], inputs.is_normalized)
+    key_B = None if inputs.key is None else inputs.key[rows]
+    return Inputs(inputs.video[rows], inputs.audio[rows], inputs.is_normalized, key_B)
 
 
 def _rows(grad: torch.Tensor | None, rows: Any) -> torch.Tensor:

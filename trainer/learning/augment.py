@@ -1,7 +1,7 @@
 """Random augmentation of training clips, batched on the device.
 
-Each clip's draws are a hash of (seed, epoch, clip, what is drawn): no generator, hence no state to
-save, and neither batch order, number of ranks nor device changes what a clip looks like.
+Each clip's draws are a hash of (seed, epoch, clip, view, what is drawn): no generator, hence no
+state to save, and neither batch order, number of ranks nor device changes what a clip looks like.
 
 Each change hides a shortcut: something that identifies the movie without its content.
 
@@ -27,7 +27,7 @@ import torch
 from torch.nn import functional
 
 from trainer.config import AugmentConfig
-from trainer.models import constant
+from trainer.models import constant, signed, splitmix64, splitmix64_int, uniform
 
 #: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a rotation in the chroma plane
 #: changes the hue and keeps luma.
@@ -44,8 +44,6 @@ NUM_EQUALISER_WAVES = 3
 
 #: Nats of power per decibel.
 NATS_PER_DB = math.log(10.0) / 10.0
-
-_MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Draw(IntEnum):
@@ -82,6 +80,8 @@ class Dice:
     epoch: int
     clip: torch.Tensor
     """(B,) int64, on the device where the numbers are used."""
+    view: int = 0
+    """Which view of the clips, where a step uses several."""
 
     def uniform(self, draw: Draw, offset: int = 0) -> torch.Tensor:
         """(B,) float32 in [0, 1)."""
@@ -91,14 +91,22 @@ class Dice:
         """(B,) float32 in [1 - reach, 1 + reach)."""
         return 1.0 + reach * (2.0 * self.uniform(draw) - 1.0)
 
+    def key(self) -> torch.Tensor:
+        """(B,) int64: a hash of each clip, from which networks draw (drop path)."""
+        return splitmix64(self.clip + signed(splitmix64_int(self._base() ^ NUM_DRAWS)))
+
     @functools.cached_property
     def _numbers(self) -> torch.Tensor:
         """(draws, B), in one operation: on a device, one draw takes as long as all of them."""
-        base = _splitmix64_int(self.seed ^ (self.epoch << 32))
-        keys = [_signed(_splitmix64_int(base + number)) for number in range(NUM_DRAWS)]
+        base = self._base()
+        keys = [signed(splitmix64_int(base + number)) for number in range(NUM_DRAWS)]
         keys_D1 = constant(keys, self.clip.device, torch.int64)[:, None]
-        hashed_DB = _splitmix64(_splitmix64(self.clip + keys_D1))
-        return _shift_right(hashed_DB, 40).float() / 2**24
+        hashed_DB = splitmix64(splitmix64(self.clip + keys_D1))
+        return uniform(hashed_DB)
+
+    def _base(self) -> int:
+        base = splitmix64_int(self.seed ^ (self.epoch << 32))
+        return splitmix64_int(base + self.view) if self.view else base
 
 
 def augment_video(video_BCTHW: torch.Tensor, dice: Dice, config: AugmentConfig) -> torch.Tensor:
@@ -225,27 +233,3 @@ def _block(
 
 def _wide(values_B: torch.Tensor) -> torch.Tensor:
     return values_B[:, None, None, None, None]
-
-
-def _splitmix64(values: torch.Tensor) -> torch.Tensor:
-    """The finaliser of SplitMix64 on int64 tensors, whose products wrap like unsigned ones."""
-    values = values + _signed(0x9E37_79B9_7F4A_7C15)
-    values = (values ^ _shift_right(values, 30)) * _signed(0xBF58_476D_1CE4_E5B9)
-    values = (values ^ _shift_right(values, 27)) * _signed(0x94D0_49BB_1331_11EB)
-    return values ^ _shift_right(values, 31)
-
-
-def _splitmix64_int(value: int) -> int:
-    value = (value + 0x9E37_79B9_7F4A_7C15) & _MASK_64
-    value = ((value ^ (value >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK_64
-    value = ((value ^ (value >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK_64
-    return value ^ (value >> 31)
-
-
-def _shift_right(values: torch.Tensor, num_bits: int) -> torch.Tensor:
-    """Logical right shift; torch's operator is arithmetic."""
-    return (values >> num_bits) & ((1 << (64 - num_bits)) - 1)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value

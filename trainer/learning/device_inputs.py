@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from dataclasses import dataclass
 
@@ -33,10 +34,12 @@ class Inputs:
     """(B, 1, M, L) float32, nats, augmented."""
     is_normalized: bool
     """Whether `video` is normalized already, as the video tower takes it."""
+    key: torch.Tensor | None = None
+    """(B,) int64, a hash per clip, from which networks draw; None for networks without draws."""
 
 
 def device_inputs(
-    batch: Batch, config: TrainConfig, device: torch.device, *, augment: bool
+    batch: Batch, config: TrainConfig, device: torch.device, *, augment: bool, view: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Video (B, 3, T, H, W) in [0, 1] and log-mel (B, 1, M, L) in nats, both float32."""
     # Copies from pinned memory overlap with the previous step on the GPU.
@@ -46,7 +49,7 @@ def device_inputs(
     audio_BCML = audio_from_logmel(logmel_BML)
     if not augment:
         return video_BCTHW, audio_BCML
-    dice = Dice(config.seed, batch.epoch, batch.clip.to(device, non_blocking=True))
+    dice = _dice(batch, config, device, view)
     return (
         augment_video(video_BCTHW, dice, config.augment),
         augment_audio(audio_BCML, dice, config.augment),
@@ -54,11 +57,31 @@ def device_inputs(
 
 
 def training_inputs(batch: Batch, config: TrainConfig, device: torch.device) -> Inputs:
-    """The augmented inputs of a batch; on a GPU the video takes one pass over its bytes."""
+    """The augmented inputs of a batch; on a GPU the video takes one pass over its bytes.
+
+    Where the loss compares two views of each clip, the second ones follow the first.
+    """
+    views = [_view(batch, config, device, view) for view in range(config.loss.num_views)]
+    key_B = None
+    if config.model.draws:
+        dice = (_dice(batch, config, device, view) for view in range(len(views)))
+        key_B = torch.cat([die.key() for die in dice])
+    if len(views) == 1:
+        return dataclasses.replace(views[0], key=key_B)
+    return Inputs(
+        torch.cat([view.video for view in views]),
+        torch.cat([view.audio for view in views]),
+        views[0].is_normalized,
+        key_B,
+    )
+
+
+def _view(batch: Batch, config: TrainConfig, device: torch.device, view: int) -> Inputs:
     if not makes_in_one_pass(batch.frames, config, device):
-        return Inputs(*device_inputs(batch, config, device, augment=True), is_normalized=False)
+        inputs = device_inputs(batch, config, device, augment=True, view=view)
+        return Inputs(*inputs, is_normalized=False)
     frames_BTHWC = batch.frames.to(device, non_blocking=True)
-    dice = Dice(config.seed, batch.epoch, batch.clip.to(device, non_blocking=True))
+    dice = _dice(batch, config, device, view)
     dtype = torch.bfloat16 if uses_bf16(device, config.precision) else torch.float32
     video_BTHWC = torch.empty(frames_BTHWC.shape, dtype=dtype, device=device)
     from trainer.learning.pixel_kernel import pixels
@@ -76,6 +99,10 @@ def training_inputs(batch: Batch, config: TrainConfig, device: torch.device) -> 
         augment_audio(audio_BCML, dice, config.augment),
         is_normalized=True,
     )
+
+
+def _dice(batch: Batch, config: TrainConfig, device: torch.device, view: int) -> Dice:
+    return Dice(config.seed, batch.epoch, batch.clip.to(device, non_blocking=True), view)
 
 
 def makes_in_one_pass(

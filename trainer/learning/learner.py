@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import nn
 
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.learning.accumulate import Trained
 from trainer.learning.device_inputs import autocast
+from trainer.learning.loss import Criterion
 from trainer.learning.memory import plan_memory
 from trainer.learning.optimizer import build_optimizer
 from trainer.learning.prepare import prepare_device, wrapped
@@ -27,6 +29,8 @@ class Learner:
     """The bare model: saved, evaluated and exported."""
     trained: Trained
     """The same model as it is trained: wrapped for several ranks and, if requested, compiled."""
+    criterion: Criterion
+    """The loss, with its own parameters and state."""
     optimizer: torch.optim.Optimizer
     config: TrainConfig
     device: torch.device
@@ -49,14 +53,20 @@ class Learner:
         plan = None
         if recipe is not None:
             num_clips = max(phase.batch_size for phase in config.policy.phases().values())
-            num_own = num_clips // world.world_size
+            num_own = config.loss.num_views * num_clips // world.world_size
             plan = plan_memory(model, config, device, num_own, recipe.num_frames)
         if plan is not None:
             model.set_recompute(plan.recompute)
             report(plan.line())
         forward = wrapped(model, config, world.world_size, report)
         trained = Trained(model, forward, partial(autocast, device, config.precision))
-        return Learner(model, trained, build_optimizer(model, config.optimizer), config, device)
+        criterion = Criterion(config.loss, config.model.embedding_size).to(device)
+        optimizer = build_optimizer(model, config.optimizer, criterion)
+        return Learner(model, trained, criterion, optimizer, config, device)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that the optimizer changes."""
+        return [*self.model.parameters(), *self.criterion.parameters()]
 
 
 def _say_nothing(_: str) -> None:

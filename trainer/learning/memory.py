@@ -14,7 +14,7 @@ import torch
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.models import R2Plus1d18, Recompute, TwoTowers
+from trainer.models import R2Plus1d, Recompute, TwoTowers
 
 GIB = 1024**3
 
@@ -61,7 +61,7 @@ def plan_memory(
 
     Raises `InputError` when none fits, with the number of parts that would.
     """
-    if not isinstance(model.video, R2Plus1d18):
+    if not isinstance(model.video, R2Plus1d):
         return None
     if config.memory_gib == "auto":
         if device.type != "cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
 from trainer.models.inputs import (
     VIDEO_MEAN,
     VIDEO_STD,
@@ -11,18 +12,22 @@ from trainer.models.inputs import (
     video_from_frames,
 )
 from trainer.models.two_towers import Embeddings, TwoTowers, build_model
-from trainer.models.video import R2Plus1d18, Recompute
+from trainer.models.video import R2Plus1d, Recompute
 
 __all__ = [
     "VIDEO_MEAN",
     "VIDEO_STD",
     "Embeddings",
-    "R2Plus1d18",
+    "R2Plus1d",
     "Recompute",
     "TwoTowers",
     "audio_from_logmel",
     "build_model",
     "constant",
     "describe_inputs",
+    "signed",
+    "splitmix64",
+    "splitmix64_int",
+    "uniform",
     "video_from_frames",
 ]

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from trainer.models.convolutions import Conv
 from trainer.models.norm.ops import NormOps, TorchOps, ops_for
@@ -256,6 +257,18 @@ def replaying() -> Iterator[None]:
         yield
     finally:
         _is_replaying = before
+
+
+def checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """Run a part of the network that the backward pass will run again."""
+    output: torch.Tensor = checkpoint(
+        part,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (contextlib.nullcontext(), replaying()),
+    )
+    return output
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

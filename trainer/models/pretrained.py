@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from shards_spec.errors import InputError
-from trainer.models.video import R2Plus1d18
+from trainer.models.video import R2Plus1d
 
 
-def load_torchvision(tower: R2Plus1d18, weights: Mapping[str, torch.Tensor]) -> None:
+def load_torchvision(tower: R2Plus1d, weights: Mapping[str, torch.Tensor]) -> None:
     """Load the state of torchvision's `r2plus1d_18` (its classifier `fc` is left out).
 
     In a tower with more channels the additional ones get weights of 0: its features are those of

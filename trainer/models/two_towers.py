@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -19,8 +20,10 @@ from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.fused_norm import replaying
 from trainer.models.inputs import normalise_audio, normalise_video
+from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
-from trainer.models.video import LANES, R2Plus1d18, Recompute
+from trainer.models.transformer import AudioTransformer, VideoTransformer
+from trainer.models.video import LANES, R2Plus1d, Recompute
 
 #: Initial value of 1 / temperature, which is learned.
 INITIAL_SCALE = 1 / 0.07
@@ -66,31 +69,46 @@ class TwoTowers(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.video: R2Plus1d18 | SmallVideoNet
-        self.audio: AudioResNet18 | SmallAudioNet
-        self.video = _video_tower(config.video)
-        self.audio = AudioResNet18() if config.audio == "resnet18" else SmallAudioNet()
+        self.video = _video_tower(config)
+        self.audio = _audio_tower(config)
         sizes = (config.head_hidden, config.embedding_size)
         self.video_head = Head(self.video.num_features, *sizes)
         self.audio_head = Head(self.audio.num_features, *sizes)
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
+        self._locked: tuple[nn.Module, ...] = ()
 
     def forward(
-        self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor, *, is_normalized: bool = False
+        self,
+        video_BCTHW: torch.Tensor,
+        audio_BCML: torch.Tensor,
+        *,
+        is_normalized: bool = False,
+        key_B: torch.Tensor | None = None,
     ) -> Embeddings:
         """Pixels in [0, 1] and log-mel in nats, as from `models/inputs.py` -> embeddings.
 
-        With `is_normalized` the video has been through `normalise_video` already.
+        Args:
+            is_normalized: the video has been through `normalise_video` already.
+            key_B: (B,) int64, a hash per clip, from which drop path draws; None disables it.
         """
-        return self.embed(self.features(video_BCTHW, audio_BCML, is_normalized=is_normalized))
+        return self.embed(
+            self.features(video_BCTHW, audio_BCML, is_normalized=is_normalized, key_B=key_B)
+        )
 
     def features(
-        self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor, *, is_normalized: bool = False
+        self,
+        video_BCTHW: torch.Tensor,
+        audio_BCML: torch.Tensor,
+        *,
+        is_normalized: bool = False,
+        key_B: torch.Tensor | None = None,
     ) -> Features:
         """The towers alone."""
         audio_BCML = normalise_audio(audio_BCML, self.config.inputs)
         video_BCTHW = video_BCTHW if is_normalized else normalise_video(video_BCTHW)
-        return Features(self.video(video_BCTHW), self.audio(audio_BCML))
+        return Features(
+            _features(self.video, video_BCTHW, key_B), _features(self.audio, audio_BCML, key_B)
+        )
 
     def embed(self, features: Features) -> Embeddings:
         """The heads alone."""
@@ -100,15 +118,35 @@ class TwoTowers(nn.Module):
             self.log_scale.float().exp(),
         )
 
+    def freeze(self, modality: Literal["video", "audio"]) -> None:
+        """Keep a tower as it is: no gradients, and no change of its running statistics."""
+        tower = self.video if modality == "video" else self.audio
+        tower.requires_grad_(requires_grad=False)
+        self.lock_batch_norm(tower)
+
+    def lock_batch_norm(self, part: nn.Module) -> None:
+        """Have a part normalize with its running statistics in training, and keep them."""
+        self._locked += (part,)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TwoTowers:
+        """As `nn.Module.train`, except for locked batch normalization."""
+        super().train(mode)
+        for part in self._locked:
+            for norm in part.modules():
+                if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                    norm.eval()
+        return self
+
     @property
     def recompute(self) -> Recompute:
         """What the backward pass recomputes, for towers that support it."""
-        return self.video.recompute if isinstance(self.video, R2Plus1d18) else "nothing"
+        return self.video.recompute if isinstance(self.video, R2Plus1d) else "nothing"
 
     def set_recompute(self, recompute: Recompute) -> None:
         """Choose what the backward pass recomputes, for towers that support it."""
         for tower in (self.video, self.audio):
-            if isinstance(tower, R2Plus1d18 | AudioResNet18):
+            if isinstance(tower, R2Plus1d | AudioResNet18):
                 tower.recompute = recompute
 
     @contextlib.contextmanager
@@ -136,10 +174,34 @@ class TwoTowers(nn.Module):
         self.log_scale.clamp_(max=math.log(MAX_SCALE))
 
 
-def _video_tower(name: str) -> R2Plus1d18 | SmallVideoNet:
-    if name == "small":
+VideoTower = SmallVideoNet | R3d18 | R2Plus1d | VideoTransformer
+AudioTower = SmallAudioNet | AudioResNet18 | AudioTransformer
+
+
+def _video_tower(config: ModelConfig) -> VideoTower:
+    if config.video == "small":
         return SmallVideoNet()
-    return R2Plus1d18(lanes=LANES if name == "r2plus1d18-x16" else 1)
+    if config.video == "r3d18":
+        return R3d18()
+    if config.video == "transformer":
+        return VideoTransformer(config.transformer)
+    num_layers = 34 if config.video == "r2plus1d34" else 18
+    return R2Plus1d(LANES if config.video == "r2plus1d18-x16" else 1, num_layers)
+
+
+def _audio_tower(config: ModelConfig) -> AudioTower:
+    if config.audio == "transformer":
+        return AudioTransformer(config.transformer)
+    return AudioResNet18() if config.audio == "resnet18" else SmallAudioNet()
+
+
+def _features(
+    tower: VideoTower | AudioTower, x: torch.Tensor, key_B: torch.Tensor | None
+) -> torch.Tensor:
+    features: torch.Tensor = (
+        tower(x, key_B) if isinstance(tower, VideoTransformer | AudioTransformer) else tower(x)
+    )
+    return features
 
 
 def build_model(config: ModelConfig, seed: int) -> TwoTowers:

@@ -1,7 +1,7 @@
 """The large video tower: clips of RGB frames -> one feature vector per clip.
 
-`R2Plus1d18` has the architecture and the parameter names of torchvision's `r2plus1d_18` without the
-classifier `fc`, so published weights load by name.
+`R2Plus1d` has the architecture and the parameter names of torchvision's `r2plus1d_18` (or, deeper,
+of the published R(2+1)D-34) without the classifier `fc`, so published weights load by name.
 
 It runs on two-dimensional convolutions, whose kernels are far faster than three-dimensional
 ones: activations are (B * T, C, H, W) in channels-last memory, which a convolution over rows and
@@ -12,15 +12,12 @@ Shape suffixes: B clips, N clips * frames, C channels, T frames, H x W pixels, F
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from trainer.models.convolutions import (
     Conv,
@@ -29,11 +26,14 @@ from trainer.models.convolutions import (
     space_conv,
     time_conv,
 )
-from trainer.models.fused_norm import norm_act, norm_conv, replaying, runs_on_kernels
+from trainer.models.fused_norm import checkpointed, norm_act, norm_conv, runs_on_kernels
 from trainer.models.layouts import every_nth, squares
 
 #: Channels of the four stages.
 R2PLUS1D_WIDTHS = (64, 128, 256, 512)
+
+#: Blocks of the four stages, by number of layers.
+R2PLUS1D_DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 #: On a GPU, channels are filled up with zeros to a multiple of this: tensor cores work in eights,
 #: and vector loads of 16 bytes need aligned rows.
@@ -62,16 +62,28 @@ class Conv2Plus1d(nn.Sequential):
 class BasicBlock(nn.Module):
     """Two (2+1)D convolutions and a shortcut."""
 
-    def __init__(self, num_in: int, num_out: int, stride: int = 1, lanes: int = 1) -> None:
+    def __init__(
+        self,
+        num_in: int,
+        num_out: int,
+        stride: int = 1,
+        lanes: int = 1,
+        *,
+        own_middle: bool = False,
+    ) -> None:
+        """`own_middle`: the second convolution has the middle channels that its own channels ask
+        for, as in the published 34-layer network, not those of the first."""
         super().__init__()
-        # Weights of num_in -> num_mid -> num_out equal those of a full 3x3x3 convolution.
-        num_mid = round_up((num_in * num_out * 27) // (num_in * 9 + 3 * num_out), lanes)
+        num_mid = round_up(_middle(num_in, num_out), lanes)
+        num_mid_2 = round_up(_middle(num_out, num_out), lanes) if own_middle else num_mid
         self.conv1 = nn.Sequential(
             Conv2Plus1d(num_in, num_out, num_mid, stride),
             nn.BatchNorm3d(num_out),
             nn.ReLU(inplace=True),
         )
-        self.conv2 = nn.Sequential(Conv2Plus1d(num_out, num_out, num_mid), nn.BatchNorm3d(num_out))
+        self.conv2 = nn.Sequential(
+            Conv2Plus1d(num_out, num_out, num_mid_2), nn.BatchNorm3d(num_out)
+        )
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
         if stride != 1 or num_in != num_out:
@@ -110,8 +122,8 @@ class BasicBlock(nn.Module):
             return norm_act(y_NCHW, last_norm, self._short(short_NCHW))
 
         if recompute == "segments" and torch.is_grad_enabled():
-            y_NCHW = _checkpointed(begin, x_NCHW)
-            return _checkpointed(finish, y_NCHW, short_NCHW), num_frames_out
+            y_NCHW = checkpointed(begin, x_NCHW)
+            return checkpointed(finish, y_NCHW, short_NCHW), num_frames_out
         return finish(begin(x_NCHW), short_NCHW), num_frames_out
 
     def _short(self, x_NCHW: torch.Tensor) -> torch.Tensor:
@@ -121,8 +133,9 @@ class BasicBlock(nn.Module):
         return norm_act(functional.conv2d(x_NCHW, _kernel(conv, x_NCHW, 1)), norm, relu=False)
 
 
-class R2Plus1d18(nn.Module):
-    """R(2+1)D-18 (arXiv:1711.11248) without classifier: 31,300,125 parameters, 512 features.
+class R2Plus1d(nn.Module):
+    """R(2+1)D (arXiv:1711.11248) without classifier, 512 features: 31,300,125 parameters with 18
+    layers, 63,491,975 with 34.
 
     `lanes` 16 rounds the channels between space and time up to multiples of 16 (45 -> 48, 230 ->
     240, 460 -> 464, 921 -> 928), which a GPU computes anyway.
@@ -130,7 +143,7 @@ class R2Plus1d18(nn.Module):
 
     num_features = R2PLUS1D_WIDTHS[-1]
 
-    def __init__(self, lanes: int = 1) -> None:
+    def __init__(self, lanes: int = 1, num_layers: int = 18) -> None:
         super().__init__()
         num_mid = round_up(45, lanes)
         self.stem = nn.Sequential(
@@ -144,13 +157,25 @@ class R2Plus1d18(nn.Module):
         widths = (64, *R2PLUS1D_WIDTHS)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             nn.Sequential(
-                BasicBlock(num_in, num_out, stride=1 if number == 0 else 2, lanes=lanes),
-                BasicBlock(num_out, num_out, lanes=lanes),
+                BasicBlock(
+                    *(num_in, num_out),
+                    stride=1 if number == 0 else 2,
+                    lanes=lanes,
+                    own_middle=num_layers == 34,
+                ),
+                *(BasicBlock(num_out, num_out, lanes=lanes) for _ in range(depth - 1)),
             )
-            for number, (num_in, num_out) in enumerate(itertools.pairwise(widths))
+            for number, ((num_in, num_out), depth) in enumerate(
+                zip(itertools.pairwise(widths), R2PLUS1D_DEPTHS[num_layers], strict=True)
+            )
         )
         self.recompute: Recompute = "nothing"
         init_convolutions(self)
+        if num_layers == 34:
+            # The published weights were trained with this value.
+            for part in self.modules():
+                if isinstance(part, nn.BatchNorm3d):
+                    part.eps = 1e-3
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
         """(B, 3, T, H, W) normalised -> (B, 512)."""
@@ -215,20 +240,13 @@ class R2Plus1d18(nn.Module):
             return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
 
         if self.recompute == "segments" and torch.is_grad_enabled():
-            return _checkpointed(stem, x_NCHW)
+            return checkpointed(stem, x_NCHW)
         return stem(x_NCHW)
 
 
-def _checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
-    """Run a part of the network that the backward pass will run again."""
-    found: torch.Tensor = checkpoint(
-        part,
-        *inputs,
-        use_reentrant=False,
-        preserve_rng_state=False,
-        context_fn=lambda: (contextlib.nullcontext(), replaying()),
-    )
-    return found
+def _middle(num_in: int, num_out: int) -> int:
+    """Channels between space and time that give as many weights as a full 3x3x3 convolution."""
+    return (num_in * num_out * 27) // (num_in * 9 + 3 * num_out)
 
 
 def _parts(sequence: nn.Sequential) -> list[Any]:

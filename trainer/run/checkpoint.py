@@ -1,10 +1,10 @@
 """Checkpoints: everything that the next step depends on, written atomically.
 
-A checkpoint contains weights, optimizer moments, the position in the batch plan (a few integers and
-fingerprints), the settings and torch's random state. The learning rate is a function of the step,
-and batches and augmentation are functions of (seed, epoch, step), so a resumed run needs nothing
-else to be bit-exact. Files are loaded with `weights_only=True`: a checkpoint from an untrusted
-source cannot execute code.
+A checkpoint contains weights, optimizer moments, the state of the loss, the position in the batch
+plan (a few integers and fingerprints), the settings and torch's random state. The learning rate is
+a function of the step, and batches and augmentation are functions of (seed, epoch, step), so a
+resumed run needs nothing else to be bit-exact. Files are loaded with `weights_only=True`: a
+checkpoint from an untrusted source cannot execute code.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Checkpoint:
     """`TrainConfig` as JSON values."""
     rng: torch.Tensor
     """State of torch's global CPU generator."""
+    loss: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    """State of the loss: weight, queue and bias, where the settings use them."""
     version: int = VERSION
 
 

@@ -32,7 +32,8 @@ class Load:
         num_frames = min(inputs.num_frames, recipe.num_frames) or recipe.num_frames
         size = inputs.frame_size or config.stream.frame_size
         shape = (num_frames, size, recipe.n_mels, recipe.num_mel_frames)
-        return Load(flops_per_clip(config.model, *shape), peak_flops(device), device)
+        flops = config.loss.num_views * flops_per_clip(config.model, *shape)
+        return Load(flops, peak_flops(device), device)
 
     def metrics(self, clips_per_second: float) -> dict[str, float]:
         """Figures of this rank by metric name; those that do not exist are NaN."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from trainer.settings.augment import AugmentConfig
 from trainer.settings.checks import at_least, flag, positive, require
 from trainer.settings.loss import LossConfig
-from trainer.settings.model import InputConfig, ModelConfig
+from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
 
 __all__ = [
     "AugmentConfig",
     "InputConfig",
     "LossConfig",
     "ModelConfig",
+    "TransformerConfig",
     "at_least",
     "flag",
     "positive",

@@ -36,13 +36,47 @@ class InputConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Size of transformer towers; those of both modalities have the same."""
+
+    width: int = 384
+    """Features of a token, a multiple of twice the heads."""
+    depth: int = 8
+    """Layers."""
+    heads: int = 6
+    """Heads of each attention."""
+    patch: int = 16
+    """Side of a video token, pixels; a token covers 2 frames."""
+    drop_path: float = 0.1
+    """Share of the clips that the last layer leaves out in training, [0, 1); earlier layers leave
+    out proportionally fewer."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads", "patch"):
+            at_least(f"model.transformer.{name}", getattr(self, name), 1)
+        require(
+            self.width % (2 * self.heads) == 0,
+            f"model.transformer.width = {self.width}: must be a multiple of "
+            f"{2 * self.heads}, twice model.transformer.heads",
+        )
+        require(
+            0 <= self.drop_path < 1,
+            f"model.transformer.drop-path = {self.drop_path:g}: must be in [0, 1)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Two towers and their projection heads."""
 
-    video: Literal["small", "r2plus1d18", "r2plus1d18-x16"] = "small"
-    """Video tower; x16 has the channels of R(2+1)D-18 rounded up to multiples of 16."""
-    audio: Literal["small", "resnet18"] = "small"
+    video: Literal[
+        "small", "r3d18", "r2plus1d18", "r2plus1d18-x16", "r2plus1d34", "transformer"
+    ] = "small"
+    """Video tower; x16 has the channels of R(2+1)D-18 rounded up to multiples of 16; transformer
+    attends over time and space in turn."""
+    audio: Literal["small", "resnet18", "transformer"] = "small"
     """Audio tower."""
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
     embedding_size: int = 128
     """Dimensions of an embedding."""
     head_hidden: int = 256
@@ -52,3 +86,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         at_least("model.embedding-size", self.embedding_size, 2)
         at_least("model.head-hidden", self.head_hidden, 1)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the networks draw random numbers in training."""
+        uses_transformer = "transformer" in (self.video, self.audio)
+        return uses_transformer and self.transformer.drop_path > 0

@@ -34,7 +34,13 @@ RESULT_JSON = "result.json"
 STRIPS = "strips"
 
 #: Metrics kept of each line.
-CURVES = ("train/loss", "train/within_softmax_mass", "train/within_movie_r1", "train/logit_scale")
+CURVES = (
+    "train/loss",
+    "train/within_softmax_mass",
+    "train/within_weight",
+    "train/within_movie_r1",
+    "train/logit_scale",
+)
 
 
 class StudyStoppedError(ReelshardsError):
@@ -73,8 +79,9 @@ class CellResult:
 def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
     """The run folder of a cell."""
     setting = cell.setting
+    mass = f"-mass{setting.within_mass:g}" if setting.within_mass else ""
     name = (
-        f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}-{setting.augment}-"
+        f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}{mass}-{setting.augment}-"
         f"{setting.positives}-seed{cell.seed}"
     )
     return run / corpus.slug / name

@@ -79,6 +79,8 @@ class Setting:
     """Name of the corpus."""
     clips_per_movie: int
     within_weight: float = 1.0
+    within_mass: float = 0.0
+    """As `LossConfig.within_mass`; 0 keeps the weight constant."""
     augment: str = "none"
     """A key of `AUGMENTS`."""
     positives: Literal["clip", "movie"] = "clip"
@@ -88,6 +90,8 @@ class Setting:
         words = [f"k = {self.clips_per_movie}"]
         if self.within_weight != 1:
             words.append(f"weight {self.within_weight:g}")
+        if self.within_mass:
+            words.append(f"mass {self.within_mass:g}")
         if self.augment != "none":
             words.append(f"{self.augment} augmentation")
         if self.positives == "movie":
@@ -188,7 +192,11 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         seed=cell.seed,
         policy=policy,
         augment=AUGMENTS[setting.augment],
-        loss=LossConfig(within_weight=setting.within_weight, positives=setting.positives),
+        loss=LossConfig(
+            within_weight=setting.within_weight,
+            within_mass=setting.within_mass,
+            positives=setting.positives,
+        ),
         optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=warmup),
         eval_every=0,
         log_every=max(1, study.steps // 40),

@@ -19,7 +19,7 @@ from tests.support.launch.ranks import start_ranks
 from trainer.config import InputConfig, LossConfig, ModelConfig
 from trainer.learning.accumulate import Trained, forward_and_backward, split
 from trainer.learning.device_inputs import Inputs
-from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
+from trainer.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
 from trainer.models import Embeddings, TwoTowers, build_model
 
 NUM_CLIPS = 16
@@ -47,7 +47,8 @@ def trained(model: TwoTowers, forward: Any = None) -> Trained:
 
 def step(model: TwoTowers, num_parts: int) -> tuple[LossOutput, torch.Tensor]:
     inputs, moments = clips()
-    output, _ = forward_and_backward(trained(model), inputs, moments, LOSS, num_parts)
+    criterion = Criterion(LOSS, SMALL.embedding_size)
+    output, _ = forward_and_backward(trained(model), inputs, moments, criterion, num_parts)
     return output, gradient(model)
 
 
@@ -157,7 +158,8 @@ def main(num_parts: int, out: str) -> None:
     forward = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
     with contextlib.ExitStack() as stack:
         stack.callback(dist.destroy_process_group)
-        forward_and_backward(trained(model, forward), own_inputs, own_moments, LOSS, num_parts)
+        criterion = Criterion(LOSS, SMALL.embedding_size)
+        forward_and_backward(trained(model, forward), own_inputs, own_moments, criterion, num_parts)
         if rank == 0:
             torch.save(gradient(model), out)
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 from trainer.config import LossConfig, TrainConfig
-from trainer.learning.loss import ClipOrigins, LossOutput, contrastive_loss
+from trainer.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
 from trainer.models.two_towers import Embeddings
 from trainer.plan.policy import BatchPolicy
 
@@ -24,6 +24,12 @@ CONFIGS = {
     "weight": LossConfig(within_weight=3.0),
     "guards": LossConfig(within_weight=2.0, guard_shots=True),
     "movie": LossConfig(positives="movie"),
+    "mass": LossConfig(within_mass=0.4),
+    "queue": LossConfig(within_weight=2.0, queue_clips=12, guard_seconds=1.5),
+    "siglip": LossConfig(objective="siglip", within_mass=0.4, initial_bias=-3.0),
+    "hard": LossConfig(objective="hard", within_weight=3.0, queue_clips=8),
+    "debiased": LossConfig(objective="debiased", guard_similarity=0.3),
+    "within-modal": LossConfig(within_modal=0.5, within_mass=0.3, queue_clips=8),
 }
 
 
@@ -205,27 +211,41 @@ def towers() -> tuple[torch.nn.Linear, torch.nn.Linear, torch.nn.Parameter]:
     return video, audio, torch.nn.Parameter(torch.tensor(1.5))
 
 
-def run_towers(part: slice, setting: str) -> tuple[LossOutput, list[torch.Tensor]]:
-    """Loss of this rank's part of the batch, and the gradients of the weights."""
+def run_towers(part: slice, setting: str) -> list[torch.Tensor]:
+    """Two steps of the loss on this rank's part of the batch: losses, statistics, gradients of the
+    weights, and the state of the loss."""
     generator = torch.Generator().manual_seed(3)
-    pixels = torch.randn(NUM_CLIPS, 5, generator=generator)[part]
-    sound = torch.randn(NUM_CLIPS, 4, generator=generator)[part]
-    movie = torch.arange(NUM_CLIPS) // 2
-    place = torch.arange(NUM_CLIPS)
+    clip = torch.arange(NUM_CLIPS)
     # Some neighbours share a shot or are close in time: guards must act alike on all ranks.
-    columns = (movie, movie, place // 3, place * 1_000_000_000)
+    columns = (clip // 2, clip // 2, clip // 3, clip * 1_000_000_000)
+    origins = ClipOrigins(*(one[part] for one in columns))
     video, audio, log_scale = towers()
-    embeddings = Embeddings(
-        functional.normalize(video(pixels), dim=1),
-        functional.normalize(audio(sound), dim=1),
-        log_scale.exp(),
-    )
-    out = contrastive_loss(
-        embeddings, ClipOrigins(*(one[part] for one in columns)), CONFIGS[setting]
-    )
-    out.loss.backward()
+    criterion = Criterion(CONFIGS[setting], SIZE)
+    outputs = []
+    for _ in range(2):
+        views = []
+        for _ in range(2 if CONFIGS[setting].within_modal else 1):
+            pixels = torch.randn(NUM_CLIPS, 5, generator=generator)[part]
+            waveform = torch.randn(NUM_CLIPS, 4, generator=generator)[part]
+            views.append(
+                Embeddings(
+                    functional.normalize(video(pixels), dim=1),
+                    functional.normalize(audio(waveform), dim=1),
+                    log_scale.exp(),
+                )
+            )
+        second = views[1] if len(views) > 1 else None
+        outputs.append(criterion(views[0], origins, second))
+        outputs[-1].loss.backward()
+        criterion.average_gradients()
     weights = [*video.parameters(), *audio.parameters(), log_scale]
-    return out, [weight.grad for weight in weights if weight.grad is not None]
+    return [
+        *(output.loss.detach() for output in outputs),
+        *(output.diagnostics.stacked() for output in outputs),
+        *(weight.grad for weight in weights if weight.grad is not None),
+        *(parameter.grad for parameter in criterion.parameters() if parameter.grad is not None),
+        *(value.clone().float() for value in criterion.state_dict().values()),
+    ]
 
 
 def one_rank(rank: int, world_size: int, folder: str) -> None:
@@ -236,8 +256,7 @@ def one_rank(rank: int, world_size: int, folder: str) -> None:
     )
     share = NUM_CLIPS // world_size
     for setting in CONFIGS:
-        out, grads = run_towers(slice(rank * share, (rank + 1) * share), setting)
-        values = [out.loss.detach(), out.diagnostics.stacked(), *grads]
+        values = run_towers(slice(rank * share, (rank + 1) * share), setting)
         for value in values:
             dist.all_reduce(value)
             value /= world_size
@@ -256,10 +275,9 @@ def test_ranks_agree_with_one_process(world_size: int, tmp_path: Path) -> None:
     ]
     assert [rank.wait(timeout=120) for rank in ranks] == [0] * world_size
     for setting in CONFIGS:
-        out, grads = run_towers(slice(None), setting)
-        expected = [out.loss.detach(), out.diagnostics.stacked(), *grads]
+        expected = run_towers(slice(None), setting)
         found = torch.load(tmp_path / f"{setting}.pt", weights_only=True)
-        assert len(found) == len(expected) == 7
+        assert len(found) == len(expected) >= 9
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
 

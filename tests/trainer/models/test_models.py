@@ -16,7 +16,7 @@ from trainer.models.inputs import (
 )
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.two_towers import INITIAL_SCALE, MAX_SCALE, TwoTowers, build_model
-from trainer.models.video import R2Plus1d18
+from trainer.models.video import R2Plus1d
 
 
 def torchvision_r2plus1d_18_shapes() -> dict[str, tuple[int, ...]]:
@@ -61,13 +61,13 @@ def torchvision_r2plus1d_18_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def test_r2plus1d18_has_torchvisions_names_and_shapes() -> None:
-    found = {name: tuple(value.shape) for name, value in R2Plus1d18().state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in R2Plus1d().state_dict().items()}
     assert found == torchvision_r2plus1d_18_shapes()
 
 
 def test_r2plus1d18_has_torchvisions_size() -> None:
     # torchvision states 31,505,325 with its classifier of 400 classes, which is 512 * 400 + 400.
-    count = sum(weight.numel() for weight in R2Plus1d18().parameters())
+    count = sum(weight.numel() for weight in R2Plus1d().parameters())
     assert count == 31_505_325 - (512 * 400 + 400) == 31_300_125
 
 
@@ -78,10 +78,8 @@ def test_audio_resnet18_has_the_usual_size() -> None:
 
 
 @pytest.mark.parametrize("num_frames", [4, 8])
-@pytest.mark.parametrize("net", [R2Plus1d18, SmallVideoNet])
-def test_video_towers_return_vectors(
-    net: type[R2Plus1d18 | SmallVideoNet], num_frames: int
-) -> None:
+@pytest.mark.parametrize("net", [R2Plus1d, SmallVideoNet])
+def test_video_towers_return_vectors(net: type[R2Plus1d | SmallVideoNet], num_frames: int) -> None:
     tower = net().eval()
     with torch.no_grad():
         features_BF = tower(torch.randn(2, 3, num_frames, 32, 32))

@@ -17,7 +17,7 @@ from trainer.models.norm.ops import KernelOps, NormOps, TorchOps
 from trainer.models.norm.values import Affine, Over, Running
 from trainer.models.pretrained import load_torchvision
 from trainer.models.video import (
-    R2Plus1d18,
+    R2Plus1d,
     Recompute,
     _space_conv_of,
     _stem_conv,
@@ -28,7 +28,7 @@ from trainer.models.video import (
 TOLERANCE = 1e-10
 
 
-def in_three_dimensions(net: R2Plus1d18, video_BCTHW: torch.Tensor) -> torch.Tensor:
+def in_three_dimensions(net: R2Plus1d, video_BCTHW: torch.Tensor) -> torch.Tensor:
     """The same network as in torchvision: 3D convolutions, one module after the other."""
     x = net.stem(video_BCTHW)
     for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
@@ -38,7 +38,7 @@ def in_three_dimensions(net: R2Plus1d18, video_BCTHW: torch.Tensor) -> torch.Ten
     return x.mean(dim=(2, 3, 4))
 
 
-def learnt(net: R2Plus1d18, call: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
+def learnt(net: R2Plus1d, call: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor]:
     """Features, gradient and running statistics after one step's passes."""
     generator = torch.Generator().manual_seed(1)
     video = torch.randn(2, 3, 8, 32, 32, generator=generator, dtype=torch.float64)
@@ -55,13 +55,13 @@ def errors(found: list[torch.Tensor], expected: list[torch.Tensor]) -> list[floa
 
 
 @pytest.fixture(scope="module")
-def net() -> R2Plus1d18:
+def net() -> R2Plus1d:
     torch.manual_seed(0)
-    return R2Plus1d18().double()
+    return R2Plus1d().double()
 
 
 @pytest.fixture(scope="module")
-def expected(net: R2Plus1d18) -> list[torch.Tensor]:
+def expected(net: R2Plus1d) -> list[torch.Tensor]:
     reference = copy.deepcopy(net)
     return learnt(reference, lambda video: in_three_dimensions(reference, video))
 
@@ -69,7 +69,7 @@ def expected(net: R2Plus1d18) -> list[torch.Tensor]:
 @pytest.mark.parametrize("recompute", get_args(Recompute))
 @pytest.mark.parametrize("ops", [None, TorchOps()])
 def test_it_is_the_three_dimensional_network(
-    net: R2Plus1d18, expected: list[torch.Tensor], ops: NormOps | None, recompute: Recompute
+    net: R2Plus1d, expected: list[torch.Tensor], ops: NormOps | None, recompute: Recompute
 ) -> None:
     found_net = copy.deepcopy(net)
     found_net.recompute = recompute
@@ -80,7 +80,7 @@ def test_it_is_the_three_dimensional_network(
     assert max(errors(found, expected)) < tolerance
 
 
-def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d18) -> None:
+def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d) -> None:
     evaluated = copy.deepcopy(net).eval()
     video = torch.randn(1, 3, 5, 40, 24, dtype=torch.float64)
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d18) -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (24, 32)])
-def test_the_stem_over_squares_is_the_stem(net: R2Plus1d18, size: tuple[int, int]) -> None:
+def test_the_stem_over_squares_is_the_stem(net: R2Plus1d, size: tuple[int, int]) -> None:
     pixels = torch.randn(3, 3, *size, dtype=torch.float64)
     conv: Any = net.stem[0]
     found = _stem_conv(conv, _stem_squares(pixels), 16)
@@ -97,9 +97,9 @@ def test_the_stem_over_squares_is_the_stem(net: R2Plus1d18, size: tuple[int, int
     assert not found[:, 45:].any()
 
 
-def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d18) -> None:
+def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d) -> None:
     weights = net.float().state_dict() | {"fc.weight": torch.zeros(400, 512)}
-    narrow, wide = R2Plus1d18(), R2Plus1d18(lanes=16)
+    narrow, wide = R2Plus1d(), R2Plus1d(lanes=16)
     load_torchvision(narrow, weights)
     load_torchvision(wide, weights)
     widths = {conv.out_channels for conv in wide.modules() if isinstance(conv, nn.Conv3d)}
@@ -115,7 +115,7 @@ def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d1
 
 @pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
 def test_weights_of_another_network_are_rejected(change: str) -> None:
-    weights = R2Plus1d18().state_dict()
+    weights = R2Plus1d().state_dict()
     if change == "missing":
         del weights["stem.0.weight"]
     elif change == "unknown":
@@ -123,7 +123,7 @@ def test_weights_of_another_network_are_rejected(change: str) -> None:
     else:
         weights["stem.0.weight"] = torch.zeros(64, 3, 3, 7, 7)
     with pytest.raises(InputError, match=r"stem\.[09]\.weight"):
-        load_torchvision(R2Plus1d18(), weights)
+        load_torchvision(R2Plus1d(), weights)
 
 
 @pytest.mark.gpu
@@ -160,7 +160,7 @@ def test_kernels_compute_what_torch_does(width: int, dtype: torch.dtype, has_sho
 @pytest.mark.parametrize("recompute", ["nothing", "segments"])
 def test_a_tower_on_kernels_computes_what_the_cpu_does(recompute: Recompute) -> None:
     torch.manual_seed(0)
-    host = R2Plus1d18()
+    host = R2Plus1d()
     device = copy.deepcopy(host).cuda()
     device.recompute = recompute
     video = torch.randn(4, 3, 8, 64, 64)

@@ -1,7 +1,7 @@
 """How many within-movie negatives the guards of the loss remove, known before training.
 
 The guards take clips of one movie out of each other's negatives that start close together or are of
-one shot; see `trainer/learning/loss.py`.
+one shot; see `trainer/learning/loss/`.
 """
 
 from __future__ import annotations

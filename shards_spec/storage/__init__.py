@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shards_spec.storage.storage import ObjectInfo, Storage
+from shards_spec.storage.object_info import ObjectInfo
+from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
 
 __all__ = [

@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,6 +28,7 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from shards_spec.storage.connection import RedirectRefusedError
 from shards_spec.storage.failures import DENIED, CutShortError, explained
 from shards_spec.storage.local_file import (
     is_plain_key,
@@ -36,6 +36,7 @@ from shards_spec.storage.local_file import (
     read_range,
     require_regular,
 )
+from shards_spec.storage.object_info import ObjectInfo
 from shards_spec.storage.stores import MAX_RETRIES, normalize_uri, open_store
 
 _T = TypeVar("_T")
@@ -45,18 +46,6 @@ _STREAM_BYTES = 8 * 1024 * 1024
 #: Concurrent 5 MiB parts of the upload of a large object. More would need memory (70 MiB for
 #: obstore's default of 12), and every core of a node may be writing.
 _PARTS_IN_FLIGHT = 2
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """One object as a listing describes it."""
-
-    key: str
-    """Relative to the storage's URI."""
-    size: int
-    """Bytes."""
-    etag: str
-    """Changes with the content; empty if the store has none."""
 
 
 class Storage:
@@ -108,7 +97,7 @@ class Storage:
         def read() -> bytes:
             with self._errors("read", key):
                 self._require_regular(key)
-                return bytes(obstore.get(self._store, key).bytes())
+                return bytes(self._store.get(key).bytes())
 
         return self._not_cut_short(read)
 
@@ -121,7 +110,7 @@ class Storage:
             with self._errors(f"read {length} bytes at offset {start} of", key):
                 if self.is_local and is_plain_key(key):
                     return read_range(self.local_path(key), start, length)
-                return memoryview(obstore.get_range(self._store, key, start=start, length=length))
+                return memoryview(self._store.get_range(key, start=start, length=length))
 
         data = self._not_cut_short(read)
         self._require_all(key, start, length, len(data))
@@ -159,9 +148,9 @@ class Storage:
         missing = length
         with self._errors(f"read {length} bytes at offset {start} of", key):
             options: Any = {"range": (start, start + length)}
-            found = obstore.get(self._store, key, options=options)
+            found = self._store.get(key, options=options)
             if expected is not None:
-                self._require(expected, _info(found.meta))
+                self._require(expected, ObjectInfo.of(found.meta))
             # With larger pieces, more of what has arrived is lost when a connection breaks.
             for piece in found.stream(min_chunk_size=1):
                 data = memoryview(piece)
@@ -196,14 +185,14 @@ class Storage:
         """Copy an object to a local file in pieces, with bounded memory."""
         with self._errors("read", key), path.open("wb") as file:
             self._require_regular(key)
-            for piece in obstore.get(self._store, key).stream(min_chunk_size=_STREAM_BYTES):
+            for piece in self._store.get(key).stream(min_chunk_size=_STREAM_BYTES):
                 file.write(piece)
 
     def head(self, key: str) -> ObjectInfo:
         """Size and ETag of an object; raises `ObjectNotFoundError`."""
         with self._errors("look up", key):
             self._require_regular(key)
-            return _info(obstore.head(self._store, key))
+            return ObjectInfo.of(self._store.head(key))
 
     def exists(self, key: str) -> bool:
         """Whether an object exists."""
@@ -222,7 +211,7 @@ class Storage:
         def read() -> builtins.list[ObjectInfo]:
             with self._errors("list", prefix):
                 batches = obstore.list(self._store, prefix or None, chunk_size=1000)
-                return [_info(meta) for batch in batches for meta in batch]
+                return [ObjectInfo.of(meta) for batch in batches for meta in batch]
 
         return self._not_cut_short(read)
 
@@ -253,10 +242,11 @@ class Storage:
 
     def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:
         # Not by `If-Match`: web servers ignore it, or never match a weak ETag.
-        if (expected.size, expected.etag) != (found.size, found.etag):
+        if not expected.is_same_as(found, is_web=self.is_web):
             raise ObjectChangedError(
                 f"{self.uri_of(expected.key)} was replaced: {found.size} bytes with ETag "
-                f"{found.etag!r}, expected {expected.size} with {expected.etag!r}"
+                f"{found.etag!r} of {found.modified}, expected {expected.size} with "
+                f"{expected.etag!r} of {expected.modified}"
             )
 
     def _refuse_web(self, what: str) -> None:
@@ -279,19 +269,11 @@ class Storage:
             obstore_errors.UnauthenticatedError,
             PermissionError,
         ) as error:
-            raise AccessDeniedError(f"{where}: {DENIED}") from error
+            reason = str(error) if isinstance(error, RedirectRefusedError) else DENIED
+            raise AccessDeniedError(f"{where}: {reason}") from error
         except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
             raise explained(where, str(error).partition("\n")[0]) from error
 
 
 def _reopened(uri: str, max_retries: int) -> Storage:
     return Storage(uri, max_retries=max_retries)
-
-
-def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(str(meta["path"]), int(meta["size"]), _quoted(str(meta.get("e_tag") or "")))
-
-
-def _quoted(etag: str) -> str:
-    """An ETag as HTTP writes it: in Azure's listings, unlike elsewhere, it lacks the quotes."""
-    return f'"{etag}"' if etag and not etag.endswith('"') else etag

@@ -6,6 +6,8 @@ Everything that a store needs besides its URI comes from the environment:
     gs   GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_BEARER_TOKEN, ...    GOOGLE_BASE_URL
     az   AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...  AZURE_STORAGE_ENDPOINT
 
+Web servers are read by `web`; a login may be part of the address.
+
 On a cloud machine, the metadata service provides missing credentials.
 """
 
@@ -21,6 +23,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, from_url
 
 from shards_spec.errors import InputError
+from shards_spec.storage.web import WebStore
 
 LOCAL_SCHEMES = ("", "file")
 REMOTE_SCHEMES = (
@@ -76,11 +79,13 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
         except OSError as error:
             reason = str(error).partition(" (os error")[0]
             raise InputError(f"cannot create the folder {path}: {reason}") from error
+    if parts.scheme in ("http", "https"):
+        return WebStore(uri, max_retries, RETRY_SECONDS)
     named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
     endpoint = next(filter(None, named), "")
     retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
     options: dict[str, Any] = {"retry_config": retries}
-    if parts.scheme == "http" or endpoint.startswith("http://"):
+    if endpoint.startswith("http://"):
         options["client_options"] = {"allow_http": True}
     try:
         return from_url(uri, **options)

@@ -31,6 +31,9 @@ class Limits:
     """Address space of one ffmpeg process, GiB; 0 for no limit. Doubled when memory ran out."""
     no_progress_seconds: float = 120.0
     """Time without output after which ffmpeg is stopped and its task retried, seconds."""
+    min_source_kib_per_second: float = 1.0
+    """What a store must send at least while a task waits for it, on average over
+    `no_progress_seconds`, KiB/s."""
     ffmpeg_hours: float = 24.0
     """Wall time of one ffmpeg process (a segment, the audio, a probe), hours."""
 
@@ -39,6 +42,8 @@ class Limits:
             raise InputError(f"limits must be positive; found {self}")
         if self.ffmpeg_memory_gib < 0:
             raise InputError(f"{self.ffmpeg_memory_gib = } must be positive, or 0 for no limit")
+        if self.min_source_kib_per_second < 0:
+            raise InputError(f"{self.min_source_kib_per_second = } must not be negative")
         if min(self.no_progress_seconds, self.ffmpeg_hours) <= 0:
             raise InputError(
                 f"{self.no_progress_seconds = } and {self.ffmpeg_hours = } must be positive"

@@ -51,7 +51,7 @@ ORDER = {
     """,
     "pipeline": """
         errors deploy
-        limits
+        limits private_folder
         config sources
         ffmpeg
         probe demo

@@ -59,7 +59,7 @@ class Submission:
         for node in job.nodes & cluster.live_nodes():
             where = NodeAffinitySchedulingStrategy(node, soft=False)
             task = cast(Any, tasks.delete_staged_copy).options(scheduling_strategy=where)
-            task.remote(job.fingerprint)
+            task.remote(job.movie)
 
     def _ray_options(self, unit: Unit) -> dict[str, Any]:
         options: dict[str, Any] = {"name": f"{unit.job.movie.movie_id} {unit.name}"}

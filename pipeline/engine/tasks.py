@@ -152,9 +152,9 @@ def write(
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def delete_staged_copy(fingerprint: str) -> None:
+def delete_staged_copy(movie: Movie) -> None:
     """Delete a node's copy of a source."""
-    delete_copy(fingerprint)
+    delete_copy(movie)
 
 
 def _fetch_parts(spool: Spool, movie: Movie, parts: dict[PartKey, list[Any]]) -> None:

@@ -41,6 +41,7 @@ def bare_row(
         source_root=movie.root,
         source_bytes=movie.num_bytes,
         source_fingerprint=source_fingerprint,
+        source_modified_ns=movie.modified_ns,
         recipe_fingerprint=recipe.fingerprint,
         status=status,
         attempts=cost.attempts,

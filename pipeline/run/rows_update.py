@@ -20,6 +20,8 @@ def update_rows(
 ) -> tuple[MovieRow, ...]:
     """Rewrite the commit records of kept movies whose group or further columns changed.
 
+    Records from before `source_modified_ns` get it, so that later changes are noticed.
+
     Nothing is decoded and no shard is written. Returns the kept rows as they are now.
     """
     by_id: Mapping[str, Movie] = {movie.movie_id: movie for movie in movies}
@@ -29,9 +31,10 @@ def update_rows(
 
 def _updated(storage: Storage, movie: Movie, row: MovieRow) -> MovieRow:
     extra = dict(movie.metadata)
-    if (row.group, dict(row.extra)) == (movie.group, extra):
+    modified_ns = row.source_modified_ns or movie.modified_ns
+    if (row.group, dict(row.extra), row.source_modified_ns) == (movie.group, extra, modified_ns):
         return row
     committed, clips = read_commit(storage, row.movie_id)
-    changed = replace(committed, group=movie.group, extra=extra)
+    changed = replace(committed, group=movie.group, extra=extra, source_modified_ns=modified_ns)
     write_commit(storage, changed, [replace(clip, group=movie.group) for clip in clips])
     return changed

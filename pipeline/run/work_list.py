@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
 from pipeline.engine import Assignment
 from pipeline.errors import IncompleteError, MovieError
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.sources import Movie, fingerprint, keep_ids
+from pipeline.sources import Movie, fingerprint, former_fingerprint, is_same_source, keep_ids
 from shards_spec.cli import version
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.index import read_committed_movies, read_indexed_movies
@@ -56,7 +56,8 @@ def plan_run(
         row = committed.get(movie.movie_id)
         reason = ""
         if row is not None:
-            reason = _redo_reason(row, current, recipe, changed) or _config_reason(row, config)
+            reason = _redo_reason(row, movie, current, recipe, changed)
+            reason = reason or _config_reason(row, config)
         if row is not None and not reason:
             keep.append(row)
             continue
@@ -138,10 +139,12 @@ def _next_shards(storage: Storage, committed: Iterable[MovieRow]) -> dict[str, i
     return numbers
 
 
-def _redo_reason(row: MovieRow, fingerprint: str, recipe: Recipe, changed: str) -> str:
+def _redo_reason(row: MovieRow, movie: Movie, current: str, recipe: Recipe, changed: str) -> str:
     """Why a committed movie must be processed again; empty when it can be kept."""
-    if row.source_fingerprint != fingerprint:
+    if not current or row.source_fingerprint not in (current, former_fingerprint(movie)):
         return "the source changed"
+    if not is_same_source(movie, replace(movie, modified_ns=row.source_modified_ns)):
+        return "the source was written since"
     if row.recipe_fingerprint != recipe.fingerprint:
         return f"the recipe changed{changed}"
     if row.status == "failed":

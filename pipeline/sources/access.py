@@ -60,11 +60,12 @@ def open_source(
         with ranged_source(movie, source_fingerprint, limits) as source:
             yield source
     else:
-        with staged_copy(movie, source_fingerprint, stage_gib) as path:
+        with staged_copy(movie, stage_gib, limits) as path:
             yield Readable(f"file:{path}", source_fingerprint, limits)
 
 
 def local_source(movie: Movie, source_fingerprint: str, limits: Limits | None = None) -> Readable:
     """A local movie, which needs no closing."""
     url = f"file:{identity.local_file(movie)}"
+    identity.require_unchanged(movie)
     return Readable(url, source_fingerprint, limits or Limits())

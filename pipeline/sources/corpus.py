@@ -13,14 +13,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from pipeline.sources import listing
+from pipeline.sources.identity import looked_up
 from pipeline.sources.listing import MOVIE_SUFFIXES, Listing
 from pipeline.sources.manifest import ManifestRow, manifest_suffix, read_manifest
-from pipeline.sources.movie import Movie, path_of_file_uri
+from pipeline.sources.movie import (
+    Movie,
+    is_web,
+    path_of_file_uri,
+    plain_path,
+    prefix_and_key,
+    shown_name,
+)
 from pipeline.sources.movie_id import group_of, movie_id_of, unique_ids
 from shards_spec.errors import InputError, NoCredentialsError, StorageError
+from shards_spec.recipe import NANOSECONDS
 from shards_spec.storage import Storage, normalize_uri
 
 #: Rows of a remote manifest that are looked up at the same time.
@@ -91,21 +100,29 @@ def local_movie(file: str, path: str) -> Movie:
     """A local movie from its file and its path below the corpus."""
     path = os.fsencode(path).decode("utf-8", "replace")
     try:
-        num_bytes = os.stat(file).st_size
+        status = os.stat(file)
+        num_bytes, modified_ns = status.st_size, status.st_mtime_ns
     except OSError:
-        num_bytes = -1
+        num_bytes, modified_ns = -1, 0
     movie_id = movie_id_of(path)
-    uri = Path(os.path.abspath(file)).as_uri()
-    return Movie(movie_id=movie_id, uri=uri, group=movie_id, num_bytes=num_bytes, path=path)
+    return Movie(
+        movie_id=movie_id,
+        uri=Path(os.path.abspath(file)).as_uri(),
+        group=movie_id,
+        num_bytes=num_bytes,
+        modified_ns=modified_ns,
+        path=path,
+    )
 
 
 def _remote_movies(uri: str) -> tuple[list[Movie], Listing]:
-    parent, _, name = uri.rpartition("/")
+    name = shown_name(uri)
     if manifest_suffix(name):
-        rows = read_manifest(Storage(parent).get(name), name)
+        parent, key = prefix_and_key(uri)
+        rows = read_manifest(Storage(parent).get(key), name)
         return _manifest_movies(rows, parent), Listing()
     if PurePosixPath(name).suffix.lower() in MOVIE_SUFFIXES:
-        return [_looked_up(_remote_movie(_stored(uri), _stored(name, uri)))], Listing()
+        return [looked_up(_remote_movie(uri, name))], Listing()
     storage = Storage(uri)
     found, infos = listing.list_store(storage)
     movies = [
@@ -113,6 +130,7 @@ def _remote_movies(uri: str) -> tuple[list[Movie], Listing]:
             _remote_movie(storage.uri_of(key), path),
             num_bytes=infos[key].size,
             etag=infos[key].etag,
+            modified_ns=infos[key].modified * NANOSECONDS,
         )
         for path, key in found.files
     ]
@@ -124,16 +142,10 @@ def _remote_movie(uri: str, path: str) -> Movie:
     return Movie(movie_id=movie_id, uri=uri, group=movie_id, num_bytes=-1, path=path)
 
 
-def _looked_up(movie: Movie) -> Movie:
-    parent, _, key = movie.uri.rpartition("/")
-    info = Storage(parent).head(key)
-    return replace(movie, num_bytes=info.size, etag=info.etag)
-
-
 def _looked_up_if_possible(movie: Movie) -> Movie:
     """One of many: if it cannot be looked up, its first task reports why; the others go ahead."""
     try:
-        return movie if movie.uri.startswith("file:") else _looked_up(movie)
+        return movie if movie.uri.startswith("file:") else looked_up(movie)
     except NoCredentialsError:
         raise
     except StorageError:
@@ -174,16 +186,13 @@ def _located(uri: str, folder: str) -> Movie:
     elif is_uri:
         uri = path_of_file_uri(uri)
     elif is_remote and not uri.startswith("/"):
-        uri = normalize_uri(f"{folder}/{uri}")
+        # A path has no escapes, and an address has.
+        uri = normalize_uri(f"{folder}/{quote(uri) if is_web(folder) else uri}")
     if "://" in uri:
-        inside = uri.startswith(f"{folder}/")
-        path = uri.removeprefix(f"{folder}/") if inside else uri.split("/", 3)[3]
-        return _remote_movie(_stored(uri), _stored(path, uri))
+        path = plain_path(uri)
+        if uri.startswith(f"{folder}/"):
+            path = path.removeprefix(plain_path(f"{folder}/"))
+        return _remote_movie(uri, path)
     file = os.path.abspath(os.path.join(folder, uri))
     is_below = not is_remote and Path(file).is_relative_to(folder)
     return local_movie(file, os.path.relpath(file, folder if is_below else "/"))
-
-
-def _stored(text: str, uri: str = "") -> str:
-    """`text` without escapes, if it is (part of) a web address: keys of buckets have none."""
-    return unquote(text) if (uri or text).startswith(("http://", "https://")) else text

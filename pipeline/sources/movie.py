@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+#: `;jsessionid=1A2B` in the path of a web address.
+_PARAMETER = re.compile(r";[^/;=]+=[^/;]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Movie:
     """Path below the corpus, without escapes: what the movie id is made from."""
     etag: str = ""
     """From the object store; empty for local files."""
+    modified_ns: int = 0
+    """When the source was last written, ns since 1970; 0 if that is not known."""
     language: str = ""
     """Preferred audio language; empty for the recipe's."""
     audio_track: int = -1
@@ -50,13 +56,35 @@ class Movie:
 
 def shown_name(uri: str) -> str:
     """The file name in a URI, as people write it."""
-    scheme = urlsplit(uri).scheme
-    if scheme == "file":
+    if urlsplit(uri).scheme == "file":
         return PurePosixPath(unquote_to_bytes(uri).decode("utf-8", "replace")).name
-    if scheme in ("http", "https"):
-        return PurePosixPath(urlsplit(uri).path).name
-    # Keys of buckets may contain `?` and `#`.
-    return uri.rpartition("/")[2]
+    return PurePosixPath(plain_path(uri)).name
+
+
+def is_web(uri: str) -> bool:
+    """Whether a source is on a web server."""
+    return uri.startswith(("http://", "https://"))
+
+
+def plain_path(uri: str) -> str:
+    """The path of a remote source without escapes, and without what may change or be secret.
+
+    Web addresses lose their query, fragment and parameters such as `;jsessionid=...`. Keys of
+    buckets have no escapes, and may contain `?` and `#`.
+    """
+    if not is_web(uri):
+        return "/".join(uri.split("/")[3:])
+    return unquote(_PARAMETER.sub("", urlsplit(uri).path)).lstrip("/")
+
+
+def prefix_and_key(uri: str) -> tuple[str, str]:
+    """The prefix that contains a remote source, and the key below it, with a web address's query.
+
+    A signature may contain slashes.
+    """
+    end = uri.find("?") if is_web(uri) and "?" in uri else len(uri)
+    parent, _, name = uri[:end].rpartition("/")
+    return parent, name + uri[end:]
 
 
 def path_of_file_uri(uri: str) -> str:

@@ -20,24 +20,14 @@ from dataclasses import dataclass
 
 from pipeline.limits import Limits
 from pipeline.sources import identity
+from pipeline.sources.fetch import arriving
 from pipeline.sources.movie import Movie
-from shards_spec.errors import (
-    AccessDeniedError,
-    ObjectChangedError,
-    ObjectNotFoundError,
-    StorageError,
-)
-from shards_spec.storage import ObjectInfo
 
 #: Each position that ffmpeg reads costs a block or two; black bars alone are sampled at 32.
 BLOCK_BYTES = 1 << 20
 #: Enough for two alternating readers with their read-ahead, and the movie's header and index.
 NUM_CACHED = 24
 NUM_AHEAD = 6
-
-#: Consecutive attempts without a single byte, each with the store's own retries.
-_MAX_ATTEMPTS = 3
-_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,9 +42,9 @@ class Blocks:
 
     def __init__(self, movie: Movie, limits: Limits) -> None:
         self._movie = movie
-        self._storage, key = identity.store_and_key(movie)
-        self._expected = ObjectInfo(key, movie.num_bytes, movie.etag)
-        self._patience_seconds = limits.no_progress_seconds
+        self._storage, _ = identity.store_and_key(movie)
+        self._expected = identity.object_info(movie)
+        self._limits = limits
         self._cached: OrderedDict[int, _CachedBlock] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(NUM_AHEAD + 1, thread_name_prefix="blocks")
@@ -121,31 +111,18 @@ class Blocks:
         start = number * BLOCK_BYTES
         length = min(BLOCK_BYTES, self.size - start)
         data = bytearray()
-        attempts, last_byte = 0, time.monotonic()
-        while True:
-            try:
-                for piece in self._storage.stream_range(
-                    self._expected.key,
-                    start + len(data),
-                    length - len(data),
-                    expected=self._expected,
-                ):
-                    data += piece
-                    attempts, last_byte = 0, time.monotonic()
-                    with self._lock:
-                        self.fetched_bytes += len(piece)
-                return bytes(data)
-            except (AccessDeniedError, ObjectChangedError, ObjectNotFoundError):
-                raise
-            except StorageError:
-                attempts += 1
-                is_late = time.monotonic() - last_byte > self._patience_seconds
-                if (
-                    attempts >= _MAX_ATTEMPTS
-                    or is_late
-                    or self._closed.wait(_RETRY_SECONDS * attempts)
-                ):
-                    raise
+        for piece in arriving(
+            self._storage,
+            self._expected,
+            start,
+            length,
+            self._limits,
+            is_cancelled=self._closed.wait,
+        ):
+            data += piece
+            with self._lock:
+                self.fetched_bytes += len(piece)
+        return bytes(data)
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:

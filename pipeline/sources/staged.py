@@ -1,10 +1,11 @@
 """Copies of remote movies on a node's disk.
 
-A movie is copied once per machine into a folder named after its fingerprint, under a file lock: the
-first task that needs a copy downloads it, the others wait for it, and it is not deleted while a
-task uses it. Unused copies are deleted for new ones, the least recently used first.
+A movie is copied once per machine into a folder named after its address and all that its store says
+about it, under a file lock: the first task that needs a copy downloads it, the others wait for it,
+and it is not deleted while a task uses it. Unused copies are deleted for new ones, the least
+recently used first. No other user of the machine can read, replace or prepare a copy.
 
-    <temporary folder>/reelshards-stage-<user>/<fingerprint>/
+    <temporary folder>/reelshards-stage-<user>/<digest>/
         lock     shared: in use; exclusive: downloading
         bytes    size of the movie
         movie    appears only when complete
@@ -13,7 +14,9 @@ task uses it. Unused copies are deleted for new ones, the least recently used fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -22,8 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import DiskFullError, SourceError
-from pipeline.limits import GIB
+from pipeline.limits import GIB, Limits
+from pipeline.private_folder import is_own_file, open_private, private_folder
 from pipeline.sources import identity
+from pipeline.sources.fetch import arriving
 from pipeline.sources.movie import Movie
 
 #: How long a task waits for copies in use to become free before it reports a full disk.
@@ -31,54 +36,61 @@ _WAIT_FOR_ROOM_SECONDS = 600.0
 
 
 @contextlib.contextmanager
-def staged_copy(movie: Movie, source_fingerprint: str, stage_gib: float) -> Iterator[Path]:
+def staged_copy(movie: Movie, stage_gib: float, limits: Limits | None = None) -> Iterator[Path]:
     """A local copy of a remote movie, downloaded unless this machine has it.
 
     Raises:
         MovieError: the source is unavailable, has changed, or does not fit on the disk.
         NoCredentialsError: there are no credentials at all.
     """
-    folder = stage_folder(source_fingerprint)
+    folder = stage_folder(movie)
     while True:
         with _locked(folder) as lock:
             path = folder / "movie"
-            if not path.exists():
-                _fetch(movie, folder, stage_gib)
-            os.utime(path)
+            if not is_own_file(path):
+                _fetch(movie, folder, stage_gib, limits or Limits())
+            os.utime(path, follow_symlinks=False)
             # Changing the lock is not atomic: another task may have deleted the copy in between.
             fcntl.flock(lock, fcntl.LOCK_SH)
-            if path.exists():
+            if is_own_file(path):
                 yield path
                 return
 
 
-def delete_copy(source_fingerprint: str) -> None:
+def delete_copy(movie: Movie) -> None:
     """Delete this machine's copy of a remote movie, unless it is in use."""
-    _delete(stage_folder(source_fingerprint))
+    _delete(stage_folder(movie))
 
 
-def stage_folder(source_fingerprint: str) -> Path:
-    """Folder of this machine's copy of a remote movie."""
-    return _stage_root() / source_fingerprint
+def stage_folder(movie: Movie) -> Path:
+    """Folder of this machine's copy of a remote movie.
+
+    Not named after the fingerprint: other movies may have the same.
+    """
+    known = f"{movie.uri}\n{identity.object_info(movie)}"
+    return _stage_root() / hashlib.sha256(known.encode()).hexdigest()[:32]
 
 
 def _stage_root() -> Path:
     return Path(tempfile.gettempdir()) / f"reelshards-stage-{os.getuid()}"
 
 
-def _fetch(movie: Movie, folder: Path, stage_gib: float) -> None:
+def _fetch(movie: Movie, folder: Path, stage_gib: float, limits: Limits) -> None:
     """Download a remote movie into its folder, whose lock the caller holds."""
     _reserve(movie, folder, round(stage_gib * GIB))
-    storage, key = identity.store_and_key(movie)
+    storage, _ = identity.store_and_key(movie)
+    identity.require_unchanged(movie)
     handle, temporary = tempfile.mkstemp(dir=folder)
-    os.close(handle)
     try:
-        identity.require_unchanged(movie)
-        with identity.movie_errors(movie):
-            storage.download(key, Path(temporary))
-        if Path(temporary).stat().st_size != movie.num_bytes:
-            raise SourceError(f"{movie.name}: the copy is incomplete")
+        with open(handle, "wb") as file, identity.movie_errors(movie):
+            info = identity.object_info(movie)
+            for piece in arriving(storage, info, 0, movie.num_bytes, limits):
+                file.write(piece)
         Path(temporary).replace(folder / "movie")
+    except OSError as error:
+        # What a store does has its own errors, so this is about the disk.
+        kind = DiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SourceError
+        raise kind(f"{movie.name}: cannot write its copy: {error.strerror}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -89,9 +101,9 @@ def _reserve(movie: Movie, folder: Path, limit: int) -> None:
     needed = movie.num_bytes
     deadline = time.monotonic() + _WAIT_FOR_ROOM_SECONDS
     while needed <= limit:
-        with (root / "room.lock").open("w") as room:
+        with open(open_private(root / "room.lock", os.O_WRONLY), "w") as room:
             fcntl.flock(room, fcntl.LOCK_EX)
-            others = [path for path in root.iterdir() if path.is_dir() and path != folder]
+            others = [path for path in root.iterdir() if _is_folder(path) and path != folder]
             others.sort(key=_last_used)
             taken = sum(map(_num_bytes, others))
             for path in others:
@@ -101,7 +113,9 @@ def _reserve(movie: Movie, folder: Path, limit: int) -> None:
                 size = _num_bytes(path)
                 taken -= size if _delete(path) else 0
             if taken + needed <= limit and needed <= shutil.disk_usage(root).free:
-                (folder / "bytes").write_text(str(needed))
+                handle = open_private(folder / "bytes", os.O_WRONLY | os.O_TRUNC)
+                with open(handle, "w") as size_file:
+                    size_file.write(str(needed))
                 return
         if time.monotonic() > deadline:
             break
@@ -110,6 +124,10 @@ def _reserve(movie: Movie, folder: Path, limit: int) -> None:
         f"{movie.name}: no space for {needed / GIB:.1f} GiB in {root}, which may take "
         f"{limit / GIB:.1f} GiB; free disk space on the node or raise --stage-gib"
     )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _num_bytes(folder: Path) -> int:
@@ -129,7 +147,7 @@ def _last_used(folder: Path) -> float:
 def _delete(folder: Path) -> bool:
     """Delete a copy unless it is in use; returns whether it is gone."""
     try:
-        with (folder / "lock").open("rb") as lock:
+        with open(os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except FileNotFoundError:
@@ -143,14 +161,12 @@ def _delete(folder: Path) -> bool:
 def _locked(folder: Path) -> Iterator[int]:
     """The exclusive lock of a copy's folder, which is created if missing."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if folder.stat().st_uid != os.getuid():
-            raise SourceError(
-                f"{folder} belongs to another user; set TMPDIR to a folder of your own"
-            )
+        private_folder(folder.parent)
         try:
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            private_folder(folder)
+            lock = open_private(folder / "lock", os.O_RDWR)
         except FileNotFoundError:
+            # Another task has just deleted the copy.
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -164,6 +180,6 @@ def _locked(folder: Path) -> Iterator[int]:
 def _is_file(handle: int, path: Path) -> bool:
     """Whether an open lock file is still in its folder, which its last holder may have deleted."""
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False

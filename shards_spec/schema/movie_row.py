@@ -31,7 +31,7 @@ class MovieRow:
     source_uri: str
     source_bytes: int
     source_fingerprint: str
-    """Digest of size and content samples (local), or of size and ETag (object store)."""
+    """Digest of size and ETag (bucket), or of size and content samples (elsewhere)."""
     recipe_fingerprint: str
     status: Status
     error_class: str = ""
@@ -118,6 +118,8 @@ class MovieRow:
     """Number of the movie's first shard; after a rewrite its shards have new numbers."""
     source_root: str = ""
     """Folder that must contain the source, with links resolved; empty for no restriction."""
+    source_modified_ns: int = 0
+    """When the source was last written, ns since 1970; 0 if its store does not say."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 

@@ -46,6 +46,7 @@ ADDED_COLUMNS = (
     "ffmpeg_version",
     "first_shard",
     "source_root",
+    "source_modified_ns",
 )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from shards_spec.storage.failures import RangesNotSupportedError
 from shards_spec.storage.object_info import ObjectInfo
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
 
 __all__ = [
     "ObjectInfo",
+    "RangesNotSupportedError",
     "Storage",
     "normalize_uri",
 ]

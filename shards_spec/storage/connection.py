@@ -181,7 +181,7 @@ class _PacedReader(io.RawIOBase):
         began = time.monotonic()
         self._sock.settimeout(max(0.01, SLOW_WINDOW_SECONDS - self._waited))
         try:
-            count: int | None = self._raw.readinto(target)  # type: ignore[attr-defined]
+            count: int | None = self._raw.readinto(target)
         except TimeoutError:
             count = None
         self._num_bytes += count or 0
@@ -208,7 +208,9 @@ def _connected(address: WebAddress) -> socket.socket:
     problem: OSError | None = None
     for *_, location in found:
         try:
-            sock = socket.create_connection(location[:2], timeout=_CONNECT_SECONDS)
+            sock = socket.create_connection(
+                (str(location[0]), address.port), timeout=_CONNECT_SECONDS
+            )
         except OSError as error:
             problem = error
             continue
@@ -234,9 +236,9 @@ def _check_ip(address: WebAddress, number: str) -> None:
 
 
 def _proxy_of(address: WebAddress) -> WebAddress | None:
-    proxies = urllib.request.getproxies_environment()
+    proxies = urllib.request.getproxies()
     url = proxies.get(address.scheme) or proxies.get("all", "")
-    if not url or urllib.request.proxy_bypass_environment(address.host, proxies):
+    if not url or urllib.request.proxy_bypass(address.host):
         return None
     return WebAddress.of(url if "://" in url else f"http://{url}")
 

@@ -23,6 +23,10 @@ class CutShortError(StorageError):
     """A response of the store ended early."""
 
 
+class RangesNotSupportedError(StorageError):
+    """A web server only sends whole objects."""
+
+
 def explained(where: str, reason: str) -> StorageError:
     """The error for obstore's `reason`; `where` says what was attempted."""
     if "credential" in reason.lower() or any(name in reason for name in _METADATA_SERVICES):
@@ -32,6 +36,8 @@ def explained(where: str, reason: str) -> StorageError:
         )
     if _DISK_FULL.search(reason):
         return NoSpaceError(f"{where}: {reason}")
+    if "does not support ranges" in reason:
+        return RangesNotSupportedError(f"{where}: {reason}")
     if "response body" in reason:
         return CutShortError(f"{where}: {reason}")
     if "416 Range Not Satisfiable" in reason or "range was invalid" in reason:

@@ -26,10 +26,8 @@ from shards_spec.errors import InputError
 from shards_spec.storage.web import WebStore
 
 LOCAL_SCHEMES = ("", "file")
-REMOTE_SCHEMES = (
-    *("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"),
-    *("http", "https"),
-)
+WEB_SCHEMES = ("http", "https")
+REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", *WEB_SCHEMES)
 
 #: Environment variables that replace the cloud's own endpoint.
 _ENDPOINTS = {
@@ -59,7 +57,8 @@ def normalize_uri(uri: str) -> str:
         )
     if scheme != "file" and not urlsplit(uri).netloc:
         raise InputError(f"{uri!r} names no bucket or host")
-    return uri.rstrip("/")
+    # The end of a query may be that of a signature.
+    return uri if scheme in WEB_SCHEMES and "?" in uri else uri.rstrip("/")
 
 
 def open_store(uri: str, create: bool, max_retries: int) -> Any:
@@ -79,7 +78,7 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
         except OSError as error:
             reason = str(error).partition(" (os error")[0]
             raise InputError(f"cannot create the folder {path}: {reason}") from error
-    if parts.scheme in ("http", "https"):
+    if parts.scheme in WEB_SCHEMES:
         return WebStore(uri, max_retries, RETRY_SECONDS)
     named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
     endpoint = next(filter(None, named), "")

@@ -7,10 +7,12 @@ import http.server
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,17 +60,17 @@ def test_a_source_is_downloaded_once_for_many_tasks(
 ) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
     fetched: list[str] = []
-    download = Storage.download
+    stream_range = Storage.stream_range
 
-    def slow(self: Storage, key: str, path: Path) -> None:
+    def slow(self: Storage, key: str, *args: Any, **options: Any) -> Iterator[memoryview]:
         fetched.append(key)
         time.sleep(0.3)
-        download(self, key, path)
+        yield from stream_range(self, key, *args, **options)
 
-    monkeypatch.setattr(Storage, "download", slow)
+    monkeypatch.setattr(Storage, "stream_range", slow)
 
     def use(_: int) -> bytes:
-        with staged.staged_copy(movie, identity.fingerprint(movie), 1.0) as path:
+        with staged.staged_copy(movie, 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(5) as pool:
@@ -81,22 +83,21 @@ def test_copies_are_limited_and_used_copies_are_kept(
 ) -> None:
     movies = remote_movies(s3_bucket, dict.fromkeys("abcd", 1000))
     room = 2500 / GIB
-    prints = {name: identity.fingerprint(movie) for name, movie in movies.items()}
     for name in "ab":
-        with staged.staged_copy(movies[name], prints[name], room):
+        with staged.staged_copy(movies[name], room):
             pass
         time.sleep(0.02)
-    with staged.staged_copy(movies["a"], prints["a"], room) as kept:
-        with staged.staged_copy(movies["c"], prints["c"], room):
+    with staged.staged_copy(movies["a"], room) as kept:
+        with staged.staged_copy(movies["c"], room):
             # `b` was the only unused one.
             assert letters(staging) == {b"a", b"c"}
             monkeypatch.setattr(staged, "_WAIT_FOR_ROOM_SECONDS", 0.1)
             with pytest.raises(DiskFullError, match="--stage-gib"):
-                staged.staged_copy(movies["d"], prints["d"], room).__enter__()
-        staged.delete_copy(prints["a"])
+                staged.staged_copy(movies["d"], room).__enter__()
+        staged.delete_copy(movies["a"])
         assert kept.exists()
-    staged.delete_copy(prints["a"])
-    staged.delete_copy(prints["c"])
+    staged.delete_copy(movies["a"])
+    staged.delete_copy(movies["c"])
     assert letters(staging) == set()
 
 
@@ -104,14 +105,13 @@ def test_a_copy_whose_folder_was_deleted_meanwhile_is_fetched_again(
     s3_bucket: str, staging: Path
 ) -> None:
     movie = remote_movies(s3_bucket, {"a": 1000})["a"]
-    mark = identity.fingerprint(movie)
-    folder = staged.stage_folder(mark)
+    folder = staged.stage_folder(movie)
     folder.mkdir(parents=True)
     lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
     def use() -> bytes:
-        with staged.staged_copy(movie, mark, 1.0) as path:
+        with staged.staged_copy(movie, 1.0) as path:
             return path.read_bytes()
 
     with ThreadPoolExecutor(1) as pool:
@@ -129,7 +129,7 @@ def test_a_source_that_changes_is_noticed(s3_bucket: str, staging: Path) -> None
     with pytest.raises(SourceChangedError):
         identity.require_unchanged(movie)
     with pytest.raises(SourceChangedError):
-        staged.staged_copy(movie, identity.fingerprint(movie), 1.0).__enter__()
+        staged.staged_copy(movie, 1.0).__enter__()
     assert identity.looked_up(movie).etag != movie.etag
     gone = replace(movie, uri=movie.uri.replace("a.mp4", "gone.mp4"))
     with pytest.raises(SourceError):

@@ -102,7 +102,7 @@ def parts(handler: Handler) -> None:
     handler.reply_part()
 
 
-def test_all_reads_return_the_bytes(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_all_reads_return_the_bytes(serve, tmp_path: Path):
     server = serve(parts)
     storage = Storage(f"{server.url}/films")
     assert storage.get("a.bin") == DATA
@@ -129,13 +129,13 @@ def test_all_reads_return_the_bytes(serve, tmp_path: Path) -> None:  # type: ign
         ("x.mp4;jsessionid=1A?sig=b+c==", "/f/x.mp4;jsessionid=1A?sig=b+c=="),
     ],
 )
-def test_addresses_are_sent_as_they_are(serve, key: str, sent: str) -> None:  # type: ignore[no-untyped-def]
+def test_addresses_are_sent_as_they_are(serve, key: str, sent: str):
     server = serve(parts)
     assert Storage(f"{server.url}/f").head(key).size == len(DATA)
     assert server.paths[-1].split(" ", 1)[1] == sent
 
 
-def test_a_signed_address_is_looked_up_without_head(serve) -> None:  # type: ignore[no-untyped-def]
+def test_a_signed_address_is_looked_up_without_head(serve):
     def answer(handler: Handler) -> None:
         # A signature is valid for one method.
         handler.reply(403) if handler.command == "HEAD" else handler.reply_part()
@@ -145,14 +145,14 @@ def test_a_signed_address_is_looked_up_without_head(serve) -> None:  # type: ign
         assert Storage(server.url).head(key).size == len(DATA)
 
 
-def test_a_server_without_ranges_is_said_to_have_none(serve) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_without_ranges_is_said_to_have_none(serve):
     storage = Storage(serve(lambda handler: handler.reply(200, DATA)).url)
     assert bytes(storage.get_range("a", 0, 9)) == DATA[:9]
     with pytest.raises(StorageError, match="does not support ranges"):
         storage.get_range("a", 9, 9)
 
 
-def test_a_redirect_on_the_same_host_is_followed(serve) -> None:  # type: ignore[no-untyped-def]
+def test_a_redirect_on_the_same_host_is_followed(serve):
     def answer(handler: Handler) -> None:
         if handler.path.startswith("/new"):
             handler.reply_part()
@@ -167,7 +167,7 @@ def test_a_redirect_on_the_same_host_is_followed(serve) -> None:  # type: ignore
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0"])
-def test_a_redirect_to_another_server_is_refused(serve, status, host, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_redirect_to_another_server_is_refused(serve, status, host, tmp_path):
     secret = serve(lambda handler: handler.reply(200, b"secret"))
     away = f"http://{host}:{secret.server_port}/latest/meta-data"
     server = serve(lambda handler: handler.reply(status, Location=away))
@@ -185,7 +185,7 @@ def test_a_redirect_to_another_server_is_refused(serve, status, host, tmp_path) 
     assert secret.paths == []
 
 
-def test_redirects_to_other_hosts_can_be_allowed(serve, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_redirects_to_other_hosts_can_be_allowed(serve, monkeypatch):
     other = serve(parts)
     headers: list[str | None] = []
 
@@ -207,7 +207,7 @@ def test_redirects_to_other_hosts_can_be_allowed(serve, monkeypatch) -> None:  #
     assert headers == [None]
 
 
-def test_redirects_that_never_end_are_an_error(serve) -> None:  # type: ignore[no-untyped-def]
+def test_redirects_that_never_end_are_an_error(serve):
     server = serve(lambda handler: handler.reply(302, Location=f"{handler.path}x"))
     with pytest.raises(StorageError, match="more than 5 redirects"):
         Storage(server.url).get("a")
@@ -240,14 +240,14 @@ def test_where_a_redirect_may_lead(current: str, target: str, problem: str) -> N
 @pytest.mark.parametrize(
     "number", ["169.254.169.254", "169.254.170.2", "fe80::1", "fd00:ec2::254", "::ffff:169.254.1.1"]
 )
-def test_a_name_never_leads_to_a_metadata_service(number: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_name_never_leads_to_a_metadata_service(number: str, monkeypatch):
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (number, 80))])
     with pytest.raises(AccessDeniedError, match="not a public address"):
         Storage("http://innocent.example", max_retries=0).get("a")
 
 
 @pytest.mark.parametrize("answer", ["nothing", "headers", "body"])
-def test_a_server_that_sends_a_byte_now_and_then_is_given_up(serve, answer, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(serve, answer, monkeypatch, tmp_path):
     monkeypatch.setattr(connection, "SLOW_WINDOW_SECONDS", 0.4)
     is_over = threading.Event()
 
@@ -277,7 +277,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(serve, answer, monk
     is_over.set()
 
 
-def test_a_slow_reader_is_not_a_slow_server(serve, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_slow_reader_is_not_a_slow_server(serve, monkeypatch):
     monkeypatch.setattr(connection, "SLOW_WINDOW_SECONDS", 0.2)
     received = bytearray()
     for piece in Storage(serve(parts).url).stream_range("a", 0, len(DATA)):
@@ -286,7 +286,7 @@ def test_a_slow_reader_is_not_a_slow_server(serve, monkeypatch) -> None:  # type
     assert received == DATA
 
 
-def test_failed_requests_are_repeated_and_broken_bodies_are_named(serve) -> None:  # type: ignore[no-untyped-def]
+def test_failed_requests_are_repeated_and_broken_bodies_are_named(serve):
     left = [500, 429, 503]
 
     def answer(handler: Handler) -> None:
@@ -307,7 +307,7 @@ def test_failed_requests_are_repeated_and_broken_bodies_are_named(serve) -> None
         storage.get("short")
 
 
-def test_what_a_server_says_about_an_object(serve) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_server_says_about_an_object(serve):
     when = "Thu, 01 Jan 1970 00:01:00 GMT"
     server = serve(lambda handler: handler.reply_part(ETag='"e"', Last_Modified=when))
     storage = Storage(server.url)
@@ -320,7 +320,7 @@ def test_what_a_server_says_about_an_object(serve) -> None:  # type: ignore[no-u
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204, 418])
-def test_refusals_have_an_error_of_their_kind(serve, status: int) -> None:  # type: ignore[no-untyped-def]
+def test_refusals_have_an_error_of_their_kind(serve, status: int):
     kinds = {401: AccessDeniedError, 403: AccessDeniedError, 404: ObjectNotFoundError}
     kind = kinds.get(status, ObjectNotFoundError if status == 410 else StorageError)
     storage = Storage(serve(lambda handler: handler.reply(status)).url)

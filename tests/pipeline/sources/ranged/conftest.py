@@ -18,7 +18,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 15)
     monkeypatch.setattr(blocks, "NUM_CACHED", 5)
     monkeypatch.setattr(blocks, "NUM_AHEAD", 2)
-    monkeypatch.setattr(blocks, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.sources.fetch._RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="session")

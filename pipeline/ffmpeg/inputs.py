@@ -20,6 +20,10 @@ DEMUXERS = (
     "mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,roq,smk,truehd,vob,wav,wtv"
 )
 
+#: Variables that programs need to start, and to find their libraries.
+_PASSED_ON = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"})
+_PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_")
+
 
 def input_stream(source: Readable, **options: Any) -> Any:
     """An ffmpeg-python input that reads an open source and nothing else."""
@@ -50,5 +54,13 @@ def with_allocation_limit(command: list[str], limits: Limits) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment without variables that would route ffmpeg's reads through a proxy."""
-    return {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
+    """What ffmpeg gets of this process's environment.
+
+    Not the credentials of stores, which a movie that takes over the decoder could read; no proxy
+    that would route reads elsewhere; and no `FFREPORT`, which would write files.
+    """
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }

@@ -124,7 +124,7 @@ def local_file(movie: Movie) -> Path:
     Raises `OutsideCorpusError` for a link that leads out of the corpus, and for pipes and devices,
     which may block forever or never end.
     """
-    path = Path(os.fsdecode(unquote_to_bytes(urlsplit(movie.uri).path)))
+    path = _local_path(movie)
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -142,6 +142,10 @@ def local_file(movie: Movie) -> Path:
     return path
 
 
+def _local_path(movie: Movie) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(movie.uri).path)))
+
+
 def looked_up(movie: Movie) -> Movie:
     """The movie with the current size, ETag and time of its source.
 
@@ -150,7 +154,7 @@ def looked_up(movie: Movie) -> Movie:
     """
     if is_local(movie):
         try:
-            status = local_file(movie).stat()
+            status = _local_path(movie).stat()
         except OSError:
             return movie
         return replace(movie, num_bytes=status.st_size, modified_ns=status.st_mtime_ns)

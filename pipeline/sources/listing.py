@@ -32,6 +32,8 @@ _TRASH = frozenset(
         *("#recycle", "@recycle", "@eadir", "#snapshot", "__macosx", "found.000"),
     }
 )
+#: Keys that cannot be read and are named in the summary.
+_NUM_NAMED = 5
 #: A pattern that itself ends in a literal ending, such as `*.dat`.
 _LITERAL_ENDING = re.compile(r"\.[^.*?\[\]/]+$")
 
@@ -111,14 +113,21 @@ def glob_root(pattern: str) -> Path:
 
 def list_store(storage: Storage) -> tuple[Listing, dict[str, ObjectInfo]]:
     """The movies below a prefix, and what the store says about each key."""
-    listing, infos = Listing(), {}
-    for info in storage.list():
-        folders = PurePosixPath(info.key).parts[:-1]
-        if any(map(_is_hidden, folders)):
+    listing, infos, odd = Listing(), {}, []
+    for info in storage.list(on_odd=odd.append):
+        path = PurePosixPath(info.key)
+        if any(map(_is_hidden, path.parts[:-1])):
             listing.passed_over["files in hidden or trash folders"] += 1
-            continue
-        listing.add(info.key, info.key)
-        infos[info.key] = info
+        elif not info.size and _is_movie(path) and not storage.exists(info.key):
+            # A folder that a web console made.
+            odd.append(f"{info.key}/")
+        else:
+            listing.add(info.key, info.key)
+            infos[info.key] = info
+    if odd:
+        names = ", ".join(ascii(key) for key in odd[:_NUM_NAMED])
+        more = ", ..." if len(odd) > _NUM_NAMED else ""
+        listing.passed_over[f"keys that cannot be read ({names}{more})"] += len(odd)
     return listing, infos
 
 
@@ -137,6 +146,10 @@ def require_found(listing: Listing, corpus: str) -> None:
             f"no movies in {corpus}; looked for files ending in {' '.join(sorted(MOVIE_SUFFIXES))}"
             + (f"; found only {others}" if others else "")
         )
+
+
+def _is_movie(path: PurePosixPath) -> bool:
+    return path.suffix.lower() in MOVIE_SUFFIXES
 
 
 def _is_hidden(folder: str) -> bool:

@@ -18,10 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from anyascii import anyascii
 
-from pipeline.sources.movie import Movie
+from pipeline.sources.movie import Movie, is_web
 from shards_spec import layout
 from shards_spec.errors import InputError
 from shards_spec.redaction import redacted
@@ -74,11 +75,16 @@ def keep_ids(movies: Sequence[Movie], known: Mapping[str, str]) -> list[Movie]:
         movies: of the corpus, with unique ids.
         known: redacted source URI -> movie id of the dataset.
     """
-    uris = Counter(movie.uri for movie in movies)
+    # Earlier versions stored the addresses of web servers without escapes. Two addresses may differ
+    # only in what the dataset does not store.
+    by_address = {_address(uri): movie_id for uri, movie_id in known.items()}
+    counts = Counter(_address(redacted(movie.uri)) for movie in movies)
     wanted = {
-        movie.movie_id: known[redacted(movie.uri)]
+        movie.movie_id: by_address[address]
         for movie in movies
-        if not movie.has_own_id and uris[movie.uri] == 1 and redacted(movie.uri) in known
+        if not movie.has_own_id
+        and counts[address := _address(redacted(movie.uri))] == 1
+        and address in by_address
     }
     fixed = {movie.movie_id for movie in movies if movie.movie_id not in wanted}
     return [
@@ -87,6 +93,10 @@ def keep_ids(movies: Sequence[Movie], known: Mapping[str, str]) -> list[Movie]:
         else movie
         for movie in movies
     ]
+
+
+def _address(uri: str) -> str:
+    return unquote(uri) if is_web(uri) else uri
 
 
 def _disambiguated(movies: Sequence[Movie], text_of: Callable[[Movie], str]) -> list[Movie]:

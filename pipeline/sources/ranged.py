@@ -3,8 +3,8 @@
     ffmpeg --GET, Range--> 127.0.0.1:<port>/<secret> --ranged reads--> store
 
 The server listens on loopback only and serves nothing but this movie, under a random path, and on
-Linux only to processes of the same user. For such an input, ffmpeg may use the protocols `http` and
-`tcp`, and no proxy.
+Linux only to processes of the same user, see `peer`: other users can read the path in the list of
+processes. For such an input, ffmpeg may use the protocols `http` and `tcp`, and no proxy.
 
 ffmpeg may mistake a broken connection for the end of the movie. So its exit status is not trusted:
 a failed read is kept in `failure`, which `FfmpegProcess` checks in any case.
@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import re
 import secrets
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
 from pipeline.sources import identity
 from pipeline.sources.movie import Movie
+from pipeline.sources.peer import is_same_user, require_peers_known
 from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.readable import Readable
 
@@ -93,6 +91,7 @@ def ranged_source(movie: Movie, source_fingerprint: str, limits: Limits) -> Iter
     Raises `MovieError` when the source is unavailable or has changed.
     """
     identity.require_unchanged(movie)
+    require_peers_known(movie.name)
     source = RangedSource(movie, source_fingerprint, limits)
     try:
         yield source
@@ -109,8 +108,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether to answer: other users can see the address in the list of processes."""
-        return _owner(client_address, self.server_address) in (None, os.getuid())
+        """Whether to answer."""
+        return is_same_user(client_address, (str(self.server_address[0]), self.server_port))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore: ffmpeg closes the connection in the middle of an answer when it seeks."""
@@ -160,22 +159,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
-
-
-def _owner(client: tuple[str, int], server: Any) -> int | None:
-    """User id of the process at the other end of a connection; None if it is not listed."""
-    ends = [_as_listed(*client), _as_listed(*server[:2])]
-    try:
-        lines = Path("/proc/net/tcp").read_text().splitlines()
-    except OSError:
-        return None
-    # 0: 0100007F:A1B2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000 ...
-    for fields in map(str.split, lines):
-        if fields[1:3] == ends:
-            return int(fields[7])
-    return None
-
-
-def _as_listed(host: str, port: int) -> str:
-    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
-    return f"{number:08X}:{port:04X}"

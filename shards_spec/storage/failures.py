@@ -11,6 +11,7 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from shards_spec.storage.odd_keys import OddKeyError
 
 DENIED = "access denied; check the credentials in the environment"
 #: Without keys in the environment, obstore asks the cloud's metadata service for some.
@@ -36,6 +37,8 @@ def explained(where: str, reason: str) -> StorageError:
         )
     if _DISK_FULL.search(reason):
         return NoSpaceError(f"{where}: {reason}")
+    if "invalid path" in reason:
+        return OddKeyError(f"{where}: {reason}; rename or delete that object")
     if "does not support ranges" in reason:
         return RangesNotSupportedError(f"{where}: {reason}")
     if "response body" in reason:

@@ -30,6 +30,7 @@ from shards_spec.errors import (
 )
 from shards_spec.storage.connection import RedirectRefusedError
 from shards_spec.storage.failures import DENIED, CutShortError, explained
+from shards_spec.storage.lenient_listing import listed_with_odd_keys
 from shards_spec.storage.local_file import (
     is_plain_key,
     read_into,
@@ -37,6 +38,7 @@ from shards_spec.storage.local_file import (
     require_regular,
 )
 from shards_spec.storage.object_info import ObjectInfo
+from shards_spec.storage.odd_keys import OddKeyError, is_odd
 from shards_spec.storage.stores import MAX_RETRIES, normalize_uri, open_store
 
 _T = TypeVar("_T")
@@ -202,10 +204,24 @@ class Storage:
             return False
         return True
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects under a prefix (whole path segments), sorted by key."""
+    def list(
+        self, prefix: str = "", on_odd: Callable[[str], None] = lambda _: None
+    ) -> Iterator[ObjectInfo]:
+        """All objects under a prefix (whole path segments), sorted by key.
+
+        Keys that cannot be read, see `odd_keys`, are left out, and passed to `on_odd`.
+        """
         self._refuse_web("listed")
-        yield from sorted(self._listed(prefix), key=lambda info: info.key)
+        try:
+            found = self._listed(prefix)
+        except OddKeyError:
+            with self._errors("list", prefix):
+                found = listed_with_odd_keys(self.uri, prefix, self.head)
+        for info in sorted(found, key=lambda info: info.key):
+            if is_odd(info.key):
+                on_odd(info.key)
+            else:
+                yield info
 
     def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
         def read() -> builtins.list[ObjectInfo]:

@@ -80,8 +80,7 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
             raise InputError(f"cannot create the folder {path}: {reason}") from error
     if parts.scheme in WEB_SCHEMES:
         return WebStore(uri, max_retries, RETRY_SECONDS)
-    named = [os.environ.get(name, "") for name in _ENDPOINTS.get(parts.scheme, ())]
-    endpoint = next(filter(None, named), "")
+    endpoint = endpoint_of(parts.scheme)
     retries = {"max_retries": max_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
     options: dict[str, Any] = {"retry_config": retries}
     if endpoint.startswith("http://"):
@@ -90,3 +89,9 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
         return from_url(uri, **options)
     except (obstore_errors.BaseError, ValueError) as error:
         raise InputError(f"cannot open {uri}: {str(error).partition(chr(10))[0]}") from error
+
+
+def endpoint_of(scheme: str) -> str:
+    """The address that replaces the cloud's own endpoint; empty for none."""
+    named = [os.environ.get(name, "") for name in _ENDPOINTS.get(scheme, ())]
+    return next(filter(None, named), "")

@@ -45,6 +45,8 @@ def private_folder(path: Path) -> Path:
 def open_private(path: Path, flags: int) -> int:
     """Open or create a file of this user; returns its descriptor.
 
+    Truncate it afterwards, not with `flags`: that would come before the check.
+
     Raises `SourceError` for links, and for what another user has put there.
     """
     try:

@@ -113,8 +113,9 @@ def _reserve(movie: Movie, folder: Path, limit: int) -> None:
                 size = _num_bytes(path)
                 taken -= size if _delete(path) else 0
             if taken + needed <= limit and needed <= shutil.disk_usage(root).free:
-                handle = open_private(folder / "bytes", os.O_WRONLY | os.O_TRUNC)
+                handle = open_private(folder / "bytes", os.O_WRONLY)
                 with open(handle, "w") as size_file:
+                    size_file.truncate(0)
                     size_file.write(str(needed))
                 return
         if time.monotonic() > deadline:

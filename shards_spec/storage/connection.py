@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import fnmatch
+import functools
 import http.client
 import io
 import ipaddress
@@ -34,6 +35,13 @@ _BUFFER_BYTES = 1 << 16
 #: Metadata services whose addresses are not link-local.
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
+
+
+#: Failures of a connection that say nothing about the object.
+BROKEN = (
+    *(http.client.HTTPException, ConnectionError, TimeoutError, socket.gaierror),
+    *(ssl.SSLEOFError, ssl.SSLZeroReturnError),
 )
 
 
@@ -142,10 +150,13 @@ class _Connection(http.client.HTTPConnection):
 
 class _TlsConnection(_Connection):
     def connect(self) -> None:
-        context = ssl.create_default_context()
-        self.sock = context.wrap_socket(
-            _connected(self._address), server_hostname=self._address.host
-        )
+        sock = _connected(self._address)
+        self.sock = _tls_context().wrap_socket(sock, server_hostname=self._address.host)
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class _PacedResponse(http.client.HTTPResponse):

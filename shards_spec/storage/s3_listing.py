@@ -83,6 +83,11 @@ class _Server:
             data = response.read(_MAX_PAGE_BYTES)
         finally:
             connection.close()
+        if response.status in (401, 403) and not self.key_id:
+            raise OSError(
+                "it contains keys that cannot be read, such as `a//b`; rename or delete these "
+                "objects, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to have them left out"
+            )
         if response.status != 200:
             kind = PermissionError if response.status in (401, 403) else OSError
             raise kind(f"the store answered {response.status}")

@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from shards_spec.storage.connection import WebAddress, open_connection, redirected
+from shards_spec.storage.connection import BROKEN, WebAddress, open_connection, redirected
 
 #: Characters that addresses may contain. A `%` is kept only before two hex digits.
 _ALLOWED = "/:?#[]@!$&'()*+,;=-._~%"
@@ -33,7 +33,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 #: Responses that another attempt may not get.
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 #: Open connections that are kept between requests.
-_MAX_IDLE = 8
+_MAX_IDLE = 32
 _PIECE_BYTES = 1 << 18
 #: An object that is read as a whole, such as a manifest, is not larger.
 _MAX_WHOLE_BYTES = 4 << 30
@@ -93,7 +93,7 @@ class WebStore:
                 if is_last or response.status not in _TRANSIENT:
                     return response
                 response.close()
-            except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            except BROKEN as error:
                 if is_last:
                     raise OSError(f"{type(error).__name__}: {error}") from error
             time.sleep(min(0.1 * 2**attempt, 5.0))
@@ -127,9 +127,7 @@ class WebStore:
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
                 # A server may close an idle connection, which says nothing about the object.
-                if idle is None or not isinstance(
-                    error, (http.client.HTTPException, ConnectionError)
-                ):
+                if idle is None or not isinstance(error, BROKEN):
                     raise
 
     def _take_idle(self, address: WebAddress) -> http.client.HTTPConnection | None:
@@ -221,7 +219,7 @@ class WebResponse:
                     raise OSError(f"response body ended {missing} bytes early")
                 missing -= len(data)
                 yield data
-        except http.client.HTTPException as error:
+        except BROKEN as error:
             raise OSError(f"response body: {type(error).__name__}") from error
         finally:
             self.close()

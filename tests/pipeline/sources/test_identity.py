@@ -75,6 +75,8 @@ def served(folder: Path, kind: type[_Files]) -> Iterator[str]:
     """The address of a web server for a folder."""
     handler = partial(kind, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        # Clients close connections when they have read enough.
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -6,6 +6,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline.sources import find_corpus
 from shards_spec.errors import InputError, StorageError
-from shards_spec.storage import Storage
+from shards_spec.storage import Storage, s3_listing
 from shards_spec.storage.odd_keys import is_odd
 
 ODD = (
@@ -140,6 +141,39 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Pages]]:
             monkeypatch.setenv(name, text)
         yield handler
         server.shutdown()
+
+
+def test_requests_are_signed_as_another_implementation_signs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    auth = pytest.importorskip("botocore.auth")
+    request_type = pytest.importorskip("botocore.awsrequest").AWSRequest
+    credentials = pytest.importorskip("botocore.credentials").Credentials
+    secrets = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", "to/ken+=")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    for name, text in zip(names, secrets, strict=True):
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    sent: list[tuple[str, dict[str, str]]] = []
+
+    class Connection:
+        def request(self, _: str, target: str, headers: dict[str, str]) -> None:
+            sent.append((target, headers))
+            raise ConnectionError("enough")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(s3_listing, "open_connection", lambda _: Connection())
+    with pytest.raises(ConnectionError):
+        list(s3_listing.raw_listing("s3://b/a b", "é~+", "http://127.0.0.1:8333"))
+    ((target, headers),) = sent
+    now = datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%SZ")
+    monkeypatch.setattr(auth, "get_current_datetime", lambda *_, **__: now, raising=False)
+    request = request_type("GET", f"http://127.0.0.1:8333{target}", headers=dict(headers))
+    del request.headers["Authorization"], request.headers["host"]
+    auth.S3SigV4Auth(credentials(*secrets), "s3", "eu-west-3").add_auth(request)
+    assert request.headers["Authorization"] == headers["Authorization"]
 
 
 def test_all_pages_of_a_bucket_are_listed(pages: type[_Pages]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pipeline.sources import listing
 from pipeline.sources.identity import looked_up
@@ -21,7 +21,6 @@ from pipeline.sources.listing import MOVIE_SUFFIXES, Listing
 from pipeline.sources.manifest import ManifestRow, manifest_suffix, read_manifest
 from pipeline.sources.movie import (
     Movie,
-    is_web,
     path_of_file_uri,
     plain_path,
     prefix_and_key,
@@ -186,8 +185,7 @@ def _located(uri: str, folder: str) -> Movie:
     elif is_uri:
         uri = path_of_file_uri(uri)
     elif is_remote and not uri.startswith("/"):
-        # A path has no escapes, and an address has.
-        uri = normalize_uri(f"{folder}/{quote(uri) if is_web(folder) else uri}")
+        uri = normalize_uri(f"{folder}/{uri}")
     if "://" in uri:
         path = plain_path(uri)
         if uri.startswith(f"{folder}/"):

@@ -21,6 +21,7 @@ from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.staged import staged_copy
 from shards_spec.errors import AccessDeniedError, InputError, StorageError
 from shards_spec.recipe import Recipe
+from shards_spec.redaction import redacted
 from shards_spec.storage import connection
 
 DATA = bytes(range(256)) * 2000
@@ -156,8 +157,6 @@ def test_secrets_are_in_no_message(site: Site, tmp_path: Path) -> None:
             with pytest.raises(MovieError) as caught:
                 read(movie, Limits())
             row = bare_row(movie, "f", Recipe(), "failed", Cost(1, 0.0, 0.0))
-            from shards_spec.redaction import redacted
-
             text = redacted(str(caught.value)) + row.to_json()
             assert "sesame77" not in text
             assert "hunter2" not in text
@@ -171,8 +170,10 @@ def test_movies_that_differ_in_their_query_keep_ids_of_their_own(site: Site) -> 
     assert fingerprint(movies[0]) == fingerprint(movies[1])
 
 
-def test_a_manifest_on_a_web_server_names_paths_and_signed_addresses(site: Site) -> None:
-    text = f"uri,movie_id\n50% off.mp4,a\n{site.url}/b.mp4?{QUERY},b\nwhat?.mp4,c\n".encode()
+def test_a_manifest_on_a_web_server_names_parts_of_addresses(site: Site) -> None:
+    uris = ("50%25 off.mp4", f"{site.url}/b.mp4?{QUERY}", f"sub/what%3F.mp4?{QUERY}")
+    rows = ["uri,movie_id", *(f"{uri},{name}" for uri, name in zip(uris, "abc", strict=True))]
+    text = "\n".join(rows).encode()
 
     def answer(handler: Any) -> None:
         if urlsplit(handler.path).path != "/f/corpus.csv":
@@ -187,8 +188,10 @@ def test_a_manifest_on_a_web_server_names_paths_and_signed_addresses(site: Site)
     site.answer = answer
     movies = find_movies(f"{site.url}/f/corpus.csv?sig=a/b")
     assert [movie.movie_id for movie in movies] == ["a", "b", "c"]
-    assert [movie.path for movie in movies] == ["50% off.mp4", "b.mp4", "what?.mp4"]
-    assert {"/f/50%25%20off.mp4", f"/b.mp4?{QUERY}", "/f/what%3F.mp4"} <= set(site.paths)
+    assert [movie.path for movie in movies] == ["50% off.mp4", "b.mp4", "sub/what?.mp4"]
+    assert {"/f/50%25%20off.mp4", f"/b.mp4?{QUERY}", f"/f/sub/what%3F.mp4?{QUERY}"} <= set(
+        site.paths
+    )
 
 
 @pytest.mark.parametrize("read", READS)

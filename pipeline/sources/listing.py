@@ -113,7 +113,8 @@ def glob_root(pattern: str) -> Path:
 
 def list_store(storage: Storage) -> tuple[Listing, dict[str, ObjectInfo]]:
     """The movies below a prefix, and what the store says about each key."""
-    listing, infos, odd = Listing(), {}, []
+    listing, infos = Listing(), {}
+    odd: list[str] = []
     for info in storage.list(on_odd=odd.append):
         path = PurePosixPath(info.key)
         if any(map(_is_hidden, path.parts[:-1])):

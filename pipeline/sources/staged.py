@@ -59,7 +59,10 @@ def staged_copy(movie: Movie, stage_gib: float, limits: Limits | None = None) ->
 
 def delete_copy(movie: Movie) -> None:
     """Delete this machine's copy of a remote movie, unless it is in use."""
-    _delete(stage_folder(movie))
+    # Without a check, the folder could be a link that another user made.
+    if os.path.lexists(_stage_root()):
+        private_folder(_stage_root())
+        _delete(stage_folder(movie))
 
 
 def stage_folder(movie: Movie) -> Path:

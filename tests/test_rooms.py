@@ -71,7 +71,7 @@ ORDER = {
         recipes models plan_report
         learning
         run
-        evaluate
+        evaluate initial_weights
         train
         study
         __main__

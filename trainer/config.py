@@ -97,6 +97,16 @@ class TrainConfig:
     """Optimizer steps of the whole run; the learning rate schedule spans them."""
     seed: int = 0
     """Determines initial weights, batches and augmentation."""
+    init_from: str = ""
+    """Weights to start from: a file of torchvision's (.pth, .safetensors), an exported folder, or
+    another run's folder; empty for random weights."""
+    init_towers: Literal["both", "video", "audio"] = "both"
+    """Towers that are loaded from there."""
+    freeze: Literal["none", "video", "audio", "both"] = "none"
+    """Loaded towers whose weights and statistics stay as they are; heads are always trained."""
+    lock_batch_norm: bool = False
+    """Towers normalize with their running statistics in training and keep them, as is common for
+    loaded weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the towers; auto is bf16 on GPUs that support it. The loss is always float32."""
     compile: bool = False
@@ -148,6 +158,7 @@ class TrainConfig:
             f"memory-gib = {self.memory_gib}: must be auto or above 0",
         )
         self._check_negatives()
+        self._check_initial_weights()
         warmup = self.optimizer.warmup(self.steps)
         require(
             warmup <= self.steps,
@@ -155,10 +166,26 @@ class TrainConfig:
             "for a share of the run",
         )
 
+    def _check_initial_weights(self) -> None:
+        for name, default in (
+            ("init_towers", "both"),
+            ("freeze", "none"),
+            ("lock_batch_norm", False),
+        ):
+            require(
+                bool(self.init_from) or getattr(self, name) == default,
+                f"{flag('', name)} = {getattr(self, name)}: acts on loaded weights; set init-from",
+            )
+        require(
+            self.init_towers == "both" or self.freeze in ("none", self.init_towers),
+            f"freeze = {self.freeze}: would keep random weights, because only the "
+            f"{self.init_towers} tower is loaded (init-towers)",
+        )
+
     def _check_negatives(self) -> None:
         """Every phase of the schedule must give the loss positives and negatives."""
         for policy in self.policy.phases().values():
-            m, k = policy.movies_per_batch, policy.clips_per_movie
+            m, k = policy.movies_per_batch, policy.clips_per_group
             require(
                 m * k >= 2,
                 "policy: a batch of one clip has no negatives; set policy.movies-per-batch or "

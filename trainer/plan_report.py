@@ -18,35 +18,19 @@ from shards_spec.recipe import NANOSECONDS
 from trainer.fetch import merged_totals
 from trainer.loader import StreamConfig
 from trainer.plan import (
-    BatchPlan,
     BatchPolicy,
     ClipIndex,
+    MeetAgain,
     MovieCopy,
     dump_epochs,
+    meet_again,
     plan_epoch,
     plan_phases,
 )
-from trainer.randomness import rng
 from trainer.stream import open_for_training
-
-#: Number of later epochs in which the report looks for pairs of clips that meet again.
-LATER_EPOCHS = 3
-
-#: Pairs of clips followed into the later epochs, of each kind.
-NUM_PAIRS = 100_000
 
 #: Names of capped movies listed in the table.
 _MAX_NAMES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeetAgain:
-    """How often two clips that meet in a batch meet again in one of the next epochs."""
-
-    share: float
-    """Measured share of random pairs of the first epoch."""
-    share_random: float
-    """Expected share if every epoch drew its batches at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +41,8 @@ class PlanReport:
     num_steps: int
     movies_per_batch: int
     clips_per_movie: int
+    episodes_per_group: int
+    """Movies of each group in a batch; 0 without this level."""
     batch_size: int
     reads_per_movie: int
     """Ranged reads that the clips of a movie in a batch come from."""
@@ -105,13 +91,13 @@ def describe(
     positions = index.positions(plan.clips)
     num_reads, num_bytes = _reads(index, positions, max_gap_bytes)
     gaps = _smallest_gaps_ns(index, positions) / NANOSECONDS
-    later = [plan_epoch(index, policy, seed, epoch + n + 1) for n in range(LATER_EPOCHS)]
-    within, across = _meet_again(index, plan, later)
+    within, across = meet_again(index, policy, plan)
     return PlanReport(
         epoch=epoch,
         num_steps=plan.num_steps,
         movies_per_batch=policy.movies_per_batch,
         clips_per_movie=policy.clips_per_movie,
+        episodes_per_group=policy.episodes_per_group,
         batch_size=policy.batch_size,
         reads_per_movie=policy.num_reads,
         rho=policy.rho,
@@ -138,7 +124,7 @@ def _phases(index: ClipIndex, seed: int, epoch: int) -> tuple[str, ...]:
     if not index.policy.schedule:
         return ()
     return tuple(
-        f"from step {step:,}: {phase.movies_per_batch} x {phase.clips_per_movie}, rho "
+        f"from step {step:,}: {phase.movies_per_batch} x {phase.clips_per_group}, rho "
         f"{phase.rho:.4f}, {plan.num_steps:,} steps per epoch"
         for step, phase, plan in plan_phases(index, seed, epoch)
     )
@@ -178,7 +164,7 @@ def render(report: PlanReport) -> Table:
     used = report.num_used / report.num_eligible
     rows = {
         "steps per epoch": f"{report.num_steps:,}",
-        "batch": f"{report.movies_per_batch} movies x {report.clips_per_movie} clips "
+        "batch": f"{_levels(report)} "
         f"= {report.batch_size} clips, {report.reads_per_movie} reads per movie",
         "rho": f"{report.rho:.4f} (share of negatives from the same movie)",
         "eligible": f"{report.num_eligible:,} of {report.num_rows:,} clips, "
@@ -202,6 +188,11 @@ def render(report: PlanReport) -> Table:
     return table
 
 
+def _levels(report: PlanReport) -> str:
+    m, e, k = report.movies_per_batch, report.episodes_per_group, report.clips_per_movie
+    return f"{m} groups x {e} movies x {k} clips" if e else f"{m} movies x {k} clips"
+
+
 def _reads(index: ClipIndex, positions: NDArray[np.int64], max_gap_bytes: int) -> tuple[int, int]:
     """Number of ranged reads of a plan and their bytes."""
     clips = np.sort(positions.reshape(-1, positions.shape[-1]), axis=-1)
@@ -221,61 +212,6 @@ def _smallest_gaps_ns(index: ClipIndex, positions: NDArray[np.int64]) -> NDArray
     gap[np.diff(movie, axis=-1) != 0] = np.iinfo(np.int64).max
     smallest: NDArray[np.int64] = gap.min(axis=-1).ravel()
     return smallest[smallest < np.iinfo(np.int64).max]
-
-
-def _meet_again(
-    index: ClipIndex, plan: BatchPlan, later: list[BatchPlan]
-) -> tuple[MeetAgain, MeetAgain]:
-    """Follow random pairs of one epoch, within and across movies, into later epochs."""
-    steps, m, k = plan.clips.shape
-    generator = rng(plan.seed, plan.epoch, "report")
-    step = generator.integers(steps, size=NUM_PAIRS)
-    first = generator.integers(m, size=NUM_PAIRS)
-    clip = generator.integers(k, size=NUM_PAIRS)
-    left = plan.clips[step, first, clip]
-    results = []
-    for shift_movie in (False, True):
-        if (k if not shift_movie else m) < 2:
-            results.append(MeetAgain(share=0.0, share_random=0.0))
-            continue
-        if shift_movie:
-            movie = (first + generator.integers(1, m, size=NUM_PAIRS)) % m
-            right = plan.clips[step, movie, generator.integers(k, size=NUM_PAIRS)]
-        else:
-            other = (clip + generator.integers(1, k, size=NUM_PAIRS)) % k
-            right = plan.clips[step, first, other]
-        shares = [_share(index, plan, left, right) for plan in later]
-        results.append(
-            MeetAgain(
-                share=float(np.mean([share for share, _ in shares])),
-                share_random=float(np.mean([expected for _, expected in shares])),
-            )
-        )
-    return results[0], results[1]
-
-
-def _share(
-    index: ClipIndex, plan: BatchPlan, left: NDArray[np.int64], right: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Share of pairs that are in the same batch of `plan`, and the share expected by chance.
-
-    By chance, a movie with n used clips takes part in n / k of the S steps, drawn at random: a pair
-    within a movie shares its step with probability (k - 1) / (n - 1), a pair across movies with
-    1 / S.
-    """
-    steps, m, k = plan.clips.shape
-    at = np.full(index.num_rows, -1, dtype=np.int64)
-    at[plan.clips.ravel()] = np.repeat(np.arange(steps), m * k)
-    both = (at[left] >= 0) & (at[right] >= 0)
-    if not both.any():
-        return 0.0, 0.0
-    left, right = left[both], right[both]
-    group = index.group[index.positions(plan.clips[:, :, 0])].ravel()
-    used = np.bincount(group, minlength=len(index.group_names)) * k
-    groups = [index.group[index.positions(side)] for side in (left, right)]
-    same: NDArray[np.bool_] = groups[0] == groups[1]
-    chance = np.where(same, (k - 1) / np.maximum(used[groups[0]] - 1, 1), 1 / steps)
-    return float((at[left] == at[right]).mean()), float(chance.mean())
 
 
 def _unused(unused: dict[str, int]) -> str:

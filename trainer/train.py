@@ -19,9 +19,11 @@ from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
+from trainer.initial_weights import initialize
 from trainer.learning import (
     ClipOrigins,
     Learner,
+    describe_model,
     forward_and_backward,
     learning_rate,
     on_device,
@@ -84,6 +86,10 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         if world.is_first:
             say_unreached(config)
         learner = Learner.build(config, world, dataset.recipe)
+        if checkpoint is None and config.init_from:
+            origin = initialize(learner.model, config)
+            if world.is_first:
+                say(origin)
         start = restore(learner, dataset.fingerprint, config, checkpoint)
         job = Job(run, dataset, config, world, learner, start)
         if start.steps_done < config.steps:
@@ -144,9 +150,10 @@ class Job:
         # By now every rank has read the folder and opened its stream: nothing can be refused later.
         self.world.wait()
         with writing_run(self.run):
+            load = Load.of(self.config, self.dataset.recipe, self.world.device)
             if self.world.is_first:
                 describe_run(self.run, self.dataset, self.config)
-            load = Load.of(self.config, self.dataset.recipe, self.world.device)
+                say(describe_model(self.config.model, load.flops_per_clip))
             return Journal(self.run, self.config, done, load, writes=self.world.is_first)
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
-from trainer.config import InputConfig, ModelConfig
+from trainer.config import InputConfig, ModelConfig, TransformerConfig
 from trainer.evaluate.exported_files import MODALITIES, PREPROCESSING_JSON
 from trainer.loader import StreamConfig
 from trainer.models import TwoTowers, audio_from_logmel, build_model, video_from_frames
@@ -164,6 +164,7 @@ def _exported(folder: Path) -> ClipEncoder:
     config = ModelConfig(
         video=video["architecture"],
         audio=audio["architecture"],
+        transformer=TransformerConfig(**values.get("transformer", {})),
         embedding_size=values["embedding"]["size"],
         head_hidden=len(weights["video"]["head.0.weight"]),
         inputs=InputConfig(

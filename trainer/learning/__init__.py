@@ -5,18 +5,21 @@ from __future__ import annotations
 from trainer.learning.accumulate import forward_and_backward
 from trainer.learning.copy_ahead import on_device
 from trainer.learning.device_inputs import autocast, device_inputs, training_inputs
-from trainer.learning.flops import flops_per_clip, peak_flops
+from trainer.learning.flops import describe_model, flops_per_clip, peak_flops
 from trainer.learning.learner import Learner
 from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
 from trainer.learning.optimizer import learning_rate, set_learning_rate
+from trainer.learning.window import WindowSize
 
 __all__ = [
     "ClipOrigins",
     "Criterion",
     "Diagnostics",
     "Learner",
+    "WindowSize",
     "autocast",
     "contrastive_loss",
+    "describe_model",
     "device_inputs",
     "flops_per_clip",
     "forward_and_backward",

@@ -5,6 +5,7 @@ state to save, and neither batch order, number of ranks nor device changes what 
 
 Each change hides a shortcut: something that identifies the movie without its content.
 
+    window (`window.py`)             the moments at which clips were cut
     flip                             left and right
     random resized crop              framing, vignette, logos and other marks at fixed places
     brightness, contrast             exposure and grade
@@ -66,10 +67,11 @@ class Draw(IntEnum):
     CROP_Y = 14
     EQUALISER = 15
     """And the following numbers, one per wave."""
+    WINDOW = EQUALISER + NUM_EQUALISER_WAVES + 1
 
 
 #: Random numbers drawn for each clip.
-NUM_DRAWS = Draw.EQUALISER + NUM_EQUALISER_WAVES + 1
+NUM_DRAWS = Draw.WINDOW + 1
 
 
 @dataclass(frozen=True)

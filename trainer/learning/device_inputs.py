@@ -17,6 +17,7 @@ from trainer.learning.augment import (
     color_map,
     flipped,
 )
+from trainer.learning.window import windows
 from trainer.models import VIDEO_MEAN, VIDEO_STD, audio_from_logmel, constant, video_from_frames
 from trainer.stream import Batch
 
@@ -45,11 +46,13 @@ def device_inputs(
     # Copies from pinned memory overlap with the previous step on the GPU.
     frames_BTHWC = batch.frames.to(device, non_blocking=True)
     logmel_BML = batch.logmel.to(device, non_blocking=True)
+    dice = _dice(batch, config, device, view)
+    if augment:
+        frames_BTHWC, logmel_BML = windows(frames_BTHWC, logmel_BML, dice, config)
     video_BCTHW = video_from_frames(frames_BTHWC, config.model.inputs)
     audio_BCML = audio_from_logmel(logmel_BML)
     if not augment:
         return video_BCTHW, audio_BCML
-    dice = _dice(batch, config, device, view)
     return (
         augment_video(video_BCTHW, dice, config.augment),
         augment_audio(audio_BCML, dice, config.augment),
@@ -81,7 +84,9 @@ def _view(batch: Batch, config: TrainConfig, device: torch.device, view: int) ->
         inputs = device_inputs(batch, config, device, augment=True, view=view)
         return Inputs(*inputs, is_normalized=False)
     frames_BTHWC = batch.frames.to(device, non_blocking=True)
+    logmel_BML = batch.logmel.to(device, non_blocking=True)
     dice = _dice(batch, config, device, view)
+    frames_BTHWC, logmel_BML = windows(frames_BTHWC, logmel_BML, dice, config)
     dtype = torch.bfloat16 if uses_bf16(device, config.precision) else torch.float32
     video_BTHWC = torch.empty(frames_BTHWC.shape, dtype=dtype, device=device)
     from trainer.learning.pixel_kernel import pixels
@@ -93,7 +98,7 @@ def _view(batch: Batch, config: TrainConfig, device: torch.device, view: int) ->
         *(video_BTHWC, width, num_pixels),
         BLOCK=_BLOCK,
     )
-    audio_BCML = audio_from_logmel(batch.logmel.to(device, non_blocking=True))
+    audio_BCML = audio_from_logmel(logmel_BML)
     return Inputs(
         video_BTHWC.permute(0, 4, 1, 2, 3),
         augment_audio(audio_BCML, dice, config.augment),

@@ -39,6 +39,22 @@ def flops_per_clip(
     return float(counter.get_total_flops()) / 2
 
 
+def describe_model(config: ModelConfig, flops: float) -> str:
+    """Networks, parameters and arithmetic, for the user; `flops` is that of `flops_per_clip`."""
+    with torch.device("meta"):
+        model = TwoTowers(config)
+    millions = {
+        name: sum(weight.numel() for weight in part.parameters()) / 1e6
+        for name, part in model.named_children()
+    }
+    heads = millions["video_head"] + millions["audio_head"]
+    return (
+        f"model: video {config.video} {millions['video']:.3g} M parameters, audio {config.audio} "
+        f"{millions['audio']:.3g} M, heads {heads:.3g} M; {flops / 1e9:.3g} GFLOP per clip, "
+        "forward and backward"
+    )
+
+
 def peak_flops(device: torch.device) -> float:
     """What the device can do at most per second, in bfloat16; NaN where that is not known."""
     if device.type == "cuda":

@@ -50,6 +50,11 @@ class Learner:
             )
         prepare_device(device, config.precision, report)
         model = build_model(config.model, config.seed).to(device)
+        for modality in ("video", "audio"):
+            if config.freeze in (modality, "both"):
+                model.freeze(modality)
+            if config.lock_batch_norm:
+                model.lock_batch_norm(modality)
         plan = None
         if recipe is not None:
             num_clips = max(phase.batch_size for phase in config.policy.phases().values())

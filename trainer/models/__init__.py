@@ -11,6 +11,7 @@ from trainer.models.inputs import (
     describe_inputs,
     video_from_frames,
 )
+from trainer.models.pretrained import load_tower
 from trainer.models.two_towers import Embeddings, TwoTowers, build_model
 from trainer.models.video import R2Plus1d, Recompute
 
@@ -25,6 +26,7 @@ __all__ = [
     "build_model",
     "constant",
     "describe_inputs",
+    "load_tower",
     "signed",
     "splitmix64",
     "splitmix64_int",

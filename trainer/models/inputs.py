@@ -11,6 +11,7 @@ Shape suffixes: B clips, T frames, H x W pixels, C channels, M mel bands, L mel 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -82,10 +83,13 @@ def normalise_audio(audio_BCML: torch.Tensor, config: InputConfig) -> torch.Tens
 def describe_inputs(
     config: ModelConfig, *, stored_frames: int, crop_pixels: int
 ) -> dict[str, dict[str, Any]]:
-    """The two inputs as JSON values: architecture, layout, units and normalisation."""
+    """The two inputs as JSON values: architecture, layout, units and normalisation; and the size of
+    transformers, if there are any."""
     inputs = config.inputs
     is_fixed = inputs.audio_norm == "fixed"
+    uses_transformer = "transformer" in (config.video, config.audio)
     return {
+        **({"transformer": dataclasses.asdict(config.transformer)} if uses_transformer else {}),
         "video": {
             "architecture": config.video,
             "layout": "batch, RGB, frames, height, width",

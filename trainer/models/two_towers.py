@@ -122,11 +122,11 @@ class TwoTowers(nn.Module):
         """Keep a tower as it is: no gradients, and no change of its running statistics."""
         tower = self.video if modality == "video" else self.audio
         tower.requires_grad_(requires_grad=False)
-        self.lock_batch_norm(tower)
+        self.lock_batch_norm(modality)
 
-    def lock_batch_norm(self, part: nn.Module) -> None:
-        """Have a part normalize with its running statistics in training, and keep them."""
-        self._locked += (part,)
+    def lock_batch_norm(self, modality: Literal["video", "audio"]) -> None:
+        """Have a tower normalize with its running statistics in training, and keep them."""
+        self._locked += (self.video if modality == "video" else self.audio,)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> TwoTowers:

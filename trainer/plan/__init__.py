@@ -11,6 +11,7 @@ from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
 from trainer.plan.guards import guarded_share
 from trainer.plan.lookahead import PlanLookahead
+from trainer.plan.meet_again import MeetAgain, meet_again
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
 from trainer.plan.split import MovieCopy
@@ -20,11 +21,13 @@ __all__ = [
     "BatchPlan",
     "BatchPolicy",
     "ClipIndex",
+    "MeetAgain",
     "MovieCopy",
     "PlanLookahead",
     "PlanState",
     "dump_epochs",
     "guarded_share",
+    "meet_again",
     "plan_epoch",
     "plan_phases",
     "substitute_rows",

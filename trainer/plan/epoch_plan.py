@@ -2,8 +2,9 @@
 
 Guarantees for every epoch:
 
-- a step has exactly m distinct groups (by default movies) and k distinct clips of each; two clips
-  of one movie in a step never overlap and start at least `min_gap_seconds` apart;
+- a step has exactly m distinct groups (by default movies) and k distinct clips of each; with
+  `episodes_per_group` e, exactly e distinct movies of each group and k clips of each of these;
+- two clips of one movie in a step never overlap and start at least `min_gap_seconds` apart;
 - no clip is used twice, whatever the weighting; unused clips are counted by reason in `Unused`;
 - all ranks have the same number of steps, and the k clips of a group stay on one rank;
 - a group's clips come from r chunks (see `chunks.py`), each of consecutive clips of one shard.
@@ -14,6 +15,9 @@ itself.
 
     units   a a a a b b b c c c c d d      S = 4, m = 3
     step    0 1 2 3 0 1 2 3 0 1 2 3 -      the last one is left over
+
+With episodes, the units of each movie are first dealt in the same way to the units of its group,
+of e movies each, which are then dealt to steps.
 
 With `weighting_exponent` a below 1, a group of u units keeps min(u, median * (u / median)^a) of
 them, different ones in each epoch: groups longer than the median get fewer units.
@@ -47,6 +51,9 @@ class Unused:
     """In chunks or units whose clips overlap or are closer than `min_gap_seconds`."""
     odd_chunks: int
     """In chunks left over when the chunks of a group are joined by `reads_per_movie`."""
+    episodes: int
+    """Of movies with more units than their group can combine with those of its other movies, or
+    left over when these are combined (`episodes_per_group`)."""
     weighting: int
     """In units that longer groups give up under `weighting_exponent`."""
     capped: int
@@ -65,7 +72,8 @@ class BatchPlan:
     """All global batches of an epoch."""
 
     clips: Ints
-    """(num_steps, m, k) rows of the table of clips."""
+    """(num_steps, m, k) rows of the table of clips; with episodes (num_steps, m, e * k), where the
+    k clips of an episode are neighbors."""
     epoch: int
     seed: int
     num_eligible: int
@@ -99,7 +107,7 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
 
     Raises `PolicyError` with the counts when fewer than m groups can provide k clips.
     """
-    k = policy.clips_per_movie
+    k = policy.clips_per_group
     every = _units(index, policy, seed, epoch)
     units, group = every.positions, every.group
     _check_enough(index, policy, group, every.gap)
@@ -118,6 +126,7 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
             shard_ends=every.shard_ends,
             gap=every.gap,
             odd_chunks=every.odd_chunks,
+            episodes=every.episodes,
             weighting=(len(every.positions) - len(units)) * k,
             capped=num_capped * k,
             last_step=(len(group) - num_capped - dealt.size) * k,
@@ -148,12 +157,13 @@ class _Units:
     """All units of an epoch, and counts of the clips that are in none."""
 
     positions: Ints
-    """(U, k)."""
+    """(U, k), or (U, e * k)."""
     group: Ints
     """(U,)."""
     shard_ends: int
     gap: int
     odd_chunks: int
+    episodes: int
 
 
 def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Units:
@@ -163,7 +173,8 @@ def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Uni
     chunks, bad = repair(chunks, shard, timeline)
     gap = int(bad.sum()) * policy.chunk_clips
     units = chunks[~bad]
-    group = index.group[units[:, 0]].astype(np.int64)
+    owner = index.movie if policy.episodes_per_group else index.group
+    group = owner[units[:, 0]].astype(np.int64)
     odd_chunks = 0
     if policy.num_reads > 1:
         num_joined = units.size
@@ -172,7 +183,37 @@ def _units(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> _Uni
         odd_chunks = num_joined - units.size
         gap += int(bad.sum()) * policy.clips_per_movie
         units, group = units[~bad], group[~bad]
-    return _Units(units, group, shard_ends, gap, odd_chunks)
+    if not policy.episodes_per_group:
+        return _Units(units, group, shard_ends, gap, odd_chunks, episodes=0)
+    joined, group = _join_episodes(index, policy, units, group, rng(seed, epoch, "episodes"))
+    return _Units(joined, group, shard_ends, gap, odd_chunks, units.size - joined.size)
+
+
+def _join_episodes(
+    index: ClipIndex,
+    policy: BatchPolicy,
+    units: Ints,
+    movie: Ints,
+    generator: np.random.Generator,
+) -> tuple[Ints, Ints]:
+    """Units of k clips of a movie -> units of e movies of a group, e * k clips; and their groups.
+
+    Args:
+        units: (V, k) positions.
+        movie: (V,) movie of each unit.
+    """
+    group = index.group[units[:, 0]].astype(np.int64)
+    order, _, count = shuffled(group, generator)
+    parts, owners = [np.empty((0, policy.clips_per_group), dtype=np.int64)], []
+    for number, own in enumerate(np.split(order, np.cumsum(count)[:-1])):
+        # Movies are numbered within the group, or the group's work would grow with the dataset.
+        names, local = np.unique(movie[own], return_inverse=True)
+        if len(names) < policy.episodes_per_group:
+            continue
+        dealt, _ = _deal(local.astype(np.int64), policy.episodes_per_group, generator)
+        parts.append(units[own[dealt]].reshape(len(dealt), policy.clips_per_group))
+        owners.append(np.full(len(dealt), number, dtype=np.int64))
+    return np.concatenate(parts), np.concatenate([np.empty(0, dtype=np.int64), *owners])
 
 
 def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
@@ -219,6 +260,13 @@ def _check_enough(index: ClipIndex, policy: BatchPolicy, group: Ints, gap: int) 
     num_able = len(np.unique(group))
     if num_able >= m:
         return
+    if policy.episodes_per_group:
+        raise PolicyError(
+            f"a batch needs {m} groups with {policy.episodes_per_group} movies each and {k} clips "
+            f"of every movie, but only {num_able} of {len(np.unique(index.group))} groups with "
+            "eligible clips can provide them; lower movies_per_batch, episodes_per_group or "
+            "clips_per_movie, check the column group of the dataset, or preprocess more episodes"
+        )
     sizes = np.bincount(index.group)
     noun = "movies" if policy.group_by == "movie_id" else "groups"
     reads = "" if r == 1 else f" ({r} reads of {k // r})"

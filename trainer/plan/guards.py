@@ -32,12 +32,12 @@ def guarded_share(
         return 0.0
     num_pairs = num_guarded = 0
     for _, phase, plan in plan_phases(index, seed, 0):
-        if phase.clips_per_movie < 2:
+        if phase.clips_per_group < 2:
             continue
-        units = plan.clips.reshape(-1, phase.clips_per_movie)
+        units = plan.clips.reshape(-1, phase.clips_per_group)
         if len(units) > NUM_SAMPLES:
             units = rng(seed, 0, "guards").choice(units, NUM_SAMPLES, replace=False)
-        first, second = np.triu_indices(phase.clips_per_movie, 1)
+        first, second = np.triu_indices(phase.clips_per_group, 1)
         positions = index.positions(units)
         movie, start = index.movie[positions], index.start_ns[positions]
         gap = np.abs(start[:, first] - start[:, second])
@@ -49,7 +49,7 @@ def guarded_share(
         if is_guarded.all() and phase.movies_per_batch == 1:
             raise PolicyError(
                 f"guard_seconds = {guard_seconds:g} and guard_shots = {guard_shots} remove every "
-                f"negative: a batch has {phase.clips_per_movie} clips of one movie, and all of "
+                f"negative: a batch has {phase.clips_per_group} clips of one movie, and all of "
                 "them are too close together; weaken the guards, raise min_gap_seconds, or raise "
                 "movies_per_batch"
             )

@@ -18,7 +18,8 @@ _require = partial(require, "batch policy")
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPolicy:
-    """Every global batch holds exactly m movies and exactly k clips of each."""
+    """Every global batch holds exactly m movies and exactly k clips of each; or, with
+    `episodes_per_group`, exactly m groups, e movies of each, and k clips of each of these."""
 
     movies_per_batch: int = 8
     """m: distinct movies in a global batch."""
@@ -46,6 +47,9 @@ class BatchPolicy:
     all clips."""
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
+    episodes_per_group: int = 0
+    """e: distinct movies (episodes) of each group (show) in a batch, with `clips_per_movie` clips
+    of each; 0 takes the k clips of a group from whichever of its movies. Needs group_by = group."""
     heldout_fraction: float = 0.0
     """Share of groups withheld from training, whatever batches are grouped by. They are chosen by
     a hash of their names, so that none changes sides as the dataset grows. Movies from the same
@@ -66,6 +70,12 @@ class BatchPolicy:
         _require(
             self.group_by in ("movie_id", "group"),
             f"group_by = {self.group_by!r}: must be movie_id or group",
+        )
+        episodes = self.episodes_per_group
+        _require(episodes >= 0, f"episodes_per_group = {episodes}: must be at least 0")
+        _require(
+            episodes == 0 or self.group_by == "group",
+            f"episodes_per_group = {episodes} needs group_by = group",
         )
         _require(
             self.split in ("all", "train", "heldout"),
@@ -117,22 +127,34 @@ class BatchPolicy:
         m = self.movies_per_batch
         if self.schedule_keeps == "batch":
             _require(
-                self.batch_size % k == 0,
-                f"schedule: the batch of {self.batch_size} clips is not a multiple of k = {k}; "
-                "choose another k, or set schedule_keeps = movies",
+                self.batch_size % (k * self.num_episodes) == 0,
+                f"schedule: the batch of {self.batch_size} clips is not a multiple of k = {k}"
+                + (f" x {self.num_episodes} episodes" if self.num_episodes > 1 else "")
+                + "; choose another k, or set schedule_keeps = movies",
             )
-            m = self.batch_size // k
+            m = self.batch_size // (k * self.num_episodes)
         return dataclasses.replace(self, schedule="", movies_per_batch=m, clips_per_movie=k)
 
     @property
     def batch_size(self) -> int:
-        """Clips of a global batch, m * k."""
-        return self.movies_per_batch * self.clips_per_movie
+        """Clips of a global batch, m * k, or m * e * k."""
+        return self.movies_per_batch * self.clips_per_group
+
+    @property
+    def num_episodes(self) -> int:
+        """`episodes_per_group`, 1 where that is 0."""
+        return max(1, self.episodes_per_group)
+
+    @property
+    def clips_per_group(self) -> int:
+        """Clips of each group in a batch, k or e * k."""
+        return self.num_episodes * self.clips_per_movie
 
     @property
     def rho(self) -> float:
-        """Share of a clip's negatives that come from its own movie, (k - 1) / (m k - 1)."""
-        return (self.clips_per_movie - 1) / max(1, self.batch_size - 1)
+        """Share of a clip's negatives that come from its own group (by default its movie),
+        (k - 1) / (m k - 1), or (e k - 1) / (m e k - 1)."""
+        return (self.clips_per_group - 1) / max(1, self.batch_size - 1)
 
     @property
     def chunk_clips(self) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
-from trainer.learning import flops_per_clip, peak_flops
+from trainer.learning import WindowSize, flops_per_clip, peak_flops
 
 GIB = 1024**3
 
@@ -28,10 +28,9 @@ class Load:
     @staticmethod
     def of(config: TrainConfig, recipe: Recipe, device: torch.device) -> Load:
         """What a step of a run demands of a device."""
-        inputs = config.model.inputs
-        num_frames = min(inputs.num_frames, recipe.num_frames) or recipe.num_frames
-        size = inputs.frame_size or config.stream.frame_size
-        shape = (num_frames, size, recipe.n_mels, recipe.num_mel_frames)
+        window = WindowSize.of(config, recipe.num_frames, recipe.num_mel_frames)
+        size = config.model.inputs.frame_size or config.stream.frame_size
+        shape = (len(window.offsets), size, recipe.n_mels, window.num_mel_frames)
         flops = config.loss.num_views * flops_per_clip(config.model, *shape)
         return Load(flops, peak_flops(device), device)
 

@@ -12,6 +12,10 @@ from trainer.settings.checks import flag, require
 class AugmentConfig:
     """Random augmentation of training clips, on the device; 0 or False disables a setting."""
 
+    window: float = 1.0
+    """Share of a clip's frames, (0, 1], that a random window keeps, with the audio of the same
+    time: hides nothing, but shows each clip at other moments (temporal jitter); evaluation uses
+    whole clips; 1 disables it."""
     crop_area: float = 1.0
     """Smallest share of the frame that a random crop keeps, (0, 1]; crops are resized to the full
     size. Hides framing, vignette and logos; 1 disables it."""
@@ -48,6 +52,7 @@ class AugmentConfig:
                 0 <= value < math.inf,
                 f"{flag('augment', name)} = {value:g}: must be at least 0 and finite",
             )
+        require(0 < self.window <= 1, f"augment.window = {self.window:g}: must be in (0, 1]")
         require(
             0 < self.crop_area <= 1, f"augment.crop-area = {self.crop_area:g}: must be in (0, 1]"
         )

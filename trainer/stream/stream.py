@@ -191,7 +191,7 @@ class ClipStream:
                 continue
             rows = plan.for_rank(position.step, self._rank, self._world_size)
             future = self._filler.submit(rows, self._seed, position.epoch)
-            self._queue.append((position, policy.clips_per_movie, future))
+            self._queue.append((position, policy.clips_per_group, future))
             self._submitted = _on_schedule(
                 self._policy, position.epoch, position.step + 1, position.steps_done + 1
             )

@@ -53,7 +53,7 @@ def index_of(table: pa.Table, policy: BatchPolicy) -> ClipIndex:
 
 def assert_sound(plan: BatchPlan, index: ClipIndex, policy: BatchPolicy) -> None:
     """Check all guarantees of a plan against the table's rows."""
-    m, k = policy.movies_per_batch, policy.clips_per_movie
+    m, k = policy.movies_per_batch, policy.clips_per_group
     assert plan.clips.shape == (plan.num_steps, m, k)
     assert plan.num_steps >= 1
     used = plan.clips.ravel()
@@ -65,6 +65,10 @@ def assert_sound(plan: BatchPlan, index: ClipIndex, policy: BatchPolicy) -> None
     group = index.group[places]
     assert (group == group[:, :, :1]).all(), "a movie's clips are neighbours"
     assert (np.diff(np.sort(group[:, :, 0], axis=1), axis=1) > 0).all(), "movies are distinct"
+    if policy.episodes_per_group:
+        movie = index.movie[places].reshape(-1, policy.num_episodes, policy.clips_per_movie)
+        assert (movie == movie[:, :, :1]).all(), "an episode's clips are neighbours"
+        assert (np.diff(np.sort(movie[:, :, 0], axis=1), axis=1) > 0).all(), "episodes are distinct"
     for batch in places.reshape(-1, k):
         for first in range(k):
             for second in range(first):

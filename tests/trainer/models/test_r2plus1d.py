@@ -15,7 +15,7 @@ from shards_spec.errors import InputError
 from trainer.models.fused_norm import forced
 from trainer.models.norm.ops import KernelOps, NormOps, TorchOps
 from trainer.models.norm.values import Affine, Over, Running
-from trainer.models.pretrained import load_torchvision
+from trainer.models.pretrained import load_tower
 from trainer.models.video import (
     R2Plus1d,
     Recompute,
@@ -100,8 +100,8 @@ def test_the_stem_over_squares_is_the_stem(net: R2Plus1d, size: tuple[int, int])
 def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d) -> None:
     weights = net.float().state_dict() | {"fc.weight": torch.zeros(400, 512)}
     narrow, wide = R2Plus1d(), R2Plus1d(lanes=16)
-    load_torchvision(narrow, weights)
-    load_torchvision(wide, weights)
+    load_tower(narrow, weights, "a file")
+    load_tower(wide, weights, "a file")
     widths = {conv.out_channels for conv in wide.modules() if isinstance(conv, nn.Conv3d)}
     assert all(width % 16 == 0 for width in widths)
     assert {48, 144, 240, 464, 928} <= widths
@@ -123,7 +123,7 @@ def test_weights_of_another_network_are_rejected(change: str) -> None:
     else:
         weights["stem.0.weight"] = torch.zeros(64, 3, 3, 7, 7)
     with pytest.raises(InputError, match=r"stem\.[09]\.weight"):
-        load_torchvision(R2Plus1d(), weights)
+        load_tower(R2Plus1d(), weights, "a file")
 
 
 @pytest.mark.gpu

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,6 +14,9 @@ from shards_spec.errors import PolicyError
 from tests.support.datasets.clip_tables import SECOND, assert_sound, clips_table, index_of
 from trainer.plan.epoch_plan import plan_epoch
 from trainer.plan.policy import BatchPolicy
+
+#: Digest of a plan made before policies had episodes.
+EARLIER_PLAN = "0bb3fd003d1483d31edc2de478d92f8c35acfd80f4216762c986802e4e46bb78"
 
 
 @st.composite
@@ -28,14 +33,16 @@ def cases(draw: st.DrawFn) -> tuple[pa.Table, BatchPolicy]:
         per_group=draw(st.sampled_from([1, 1, 2, 3])),
         seed=draw(st.integers(0, 3)),
     )
+    group_by = draw(st.sampled_from(["movie_id", "group"]))
     policy = BatchPolicy(
         movies_per_batch=draw(st.integers(1, 4)),
+        episodes_per_group=draw(st.integers(0, 3)) if group_by == "group" else 0,
         clips_per_movie=chunk * reads,
         reads_per_movie=reads,
         min_gap_seconds=draw(st.sampled_from([0.0, 0.0, 2.0, 3.5])),
         weighting_exponent=draw(st.sampled_from([1.0, 1.0, 0.5, 0.0])),
         where=draw(st.sampled_from(["", "", "even == 0", "start_ns > 5000000000"])),
-        group_by=draw(st.sampled_from(["movie_id", "group"])),
+        group_by=group_by,
         heldout_fraction=draw(st.sampled_from([0.0, 0.3])),
         split=draw(st.sampled_from(["all", "train"])),
     )
@@ -87,6 +94,43 @@ def test_as_few_clips_as_possible_are_left_over(
     assert plan.unused.last_step < m * k
     assert plan.unused.gap == plan.unused.odd_chunks == 0
     assert plan.capped_groups == tuple(f"m{i:04d}" for i in np.flatnonzero(chunks > best))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    movies=st.lists(st.integers(1, 25), min_size=4, max_size=12),
+    e=st.integers(1, 3),
+    k=st.integers(1, 4),
+)
+def test_as_few_episodes_as_possible_are_left_over(movies: list[int], e: int, k: int) -> None:
+    """Of each show, as many sets of e distinct episodes are made as can be."""
+    policy = BatchPolicy(
+        movies_per_batch=1, episodes_per_group=e, clips_per_movie=k, group_by="group"
+    )
+    units = np.array(movies) // k
+    shows = [units[first : first + 4] for first in range(0, len(units), 4)]
+    best = [
+        max((s for s in range(200) if np.minimum(show, s).sum() >= e * s), default=0)
+        for show in shows
+    ]
+    index = index_of(clips_table(movies, per_group=4), policy)
+    if not any(best):
+        with pytest.raises(PolicyError, match="episodes_per_group"):
+            plan_epoch(index, policy, 0, 0)
+        return
+    plan = plan_epoch(index, policy, 0, 0)
+    assert_sound(plan, index, policy)
+    assert plan.num_steps == sum(best)
+    assert plan.unused.episodes == k * int(units.sum() - e * sum(best))
+
+
+def test_without_episodes_batches_are_as_they_were() -> None:
+    """The level changes nothing where it is not used."""
+    table = clips_table([30, 40, 50, 20], per_group=2)
+    plain = BatchPolicy(movies_per_batch=2, clips_per_movie=4, reads_per_movie=2, group_by="group")
+    plan = plan_epoch(index_of(table, plain), plain, 3, 1)
+    digest = hashlib.sha256(plan.clips.astype("<i8").tobytes()).hexdigest()
+    assert digest == EARLIER_PLAN
 
 
 def test_a_million_clips_are_planned_in_seconds() -> None:

@@ -1,0 +1,60 @@
+"""Random windows of stored clips: temporal jitter, with video and audio cut at the same time.
+
+    stored frames   0 1 2 3 4 5 6 7 8 9 10 11      T = 12 frames, of which U = 6 are used
+    used            0   2   4   6   8   10
+    a window            3   5   7                  share 1/2: w = 3 frames from start 3, same step
+
+The step between frames is that of whole clips, which evaluation uses. Each view of a clip has its
+own window. Shape suffixes: B clips, T frames, H x W pixels, C channels, M mel bands, L mel frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from trainer.config import TrainConfig
+from trainer.learning.augment import Dice, Draw
+
+
+@dataclass(frozen=True)
+class WindowSize:
+    """Sizes of the window of a clip; all clips of a run have the same."""
+
+    offsets: tuple[int, ...]
+    """Stored frames of the window, from its start."""
+    num_starts: int
+    """Frames at which a window can start: 0 ... num_starts - 1."""
+    num_mel_frames: int
+
+    @staticmethod
+    def of(config: TrainConfig, num_frames: int, num_mel_frames: int) -> WindowSize:
+        """The window that `config` asks for, of clips with so many stored frames and mel frames."""
+        num_used = min(config.model.inputs.num_frames, num_frames) or num_frames
+        num_kept = max(1, round(config.augment.window * num_used))
+        offsets = tuple(number * num_frames // num_used for number in range(num_kept))
+        span = num_kept * num_frames // num_used
+        num_mel_kept = max(1, round(num_mel_frames * span / num_frames))
+        return WindowSize(offsets, num_frames - offsets[-1], num_mel_kept)
+
+
+def windows(
+    frames_BTHWC: torch.Tensor, logmel_BML: torch.Tensor, dice: Dice, config: TrainConfig
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A window of each clip: its frames and the mel frames of the same time."""
+    if config.augment.window == 1:
+        return frames_BTHWC, logmel_BML
+    num_frames, num_mel_frames = frames_BTHWC.shape[1], logmel_BML.shape[2]
+    size = WindowSize.of(config, num_frames, num_mel_frames)
+    start_B = (dice.uniform(Draw.WINDOW) * size.num_starts).long()
+    rows_B1 = torch.arange(len(start_B), device=start_B.device)[:, None]
+    offsets = torch.tensor(size.offsets).to(start_B.device, non_blocking=True)
+    mel_start_B = (start_B * num_mel_frames // num_frames).clamp(
+        max=num_mel_frames - size.num_mel_frames
+    )
+    columns = torch.arange(size.num_mel_frames, device=start_B.device)
+    mel_columns_BL = mel_start_B[:, None] + columns
+    # Advanced indices are moved to the front: (B, L, M).
+    mels_BLM = logmel_BML.transpose(1, 2)[rows_B1, mel_columns_BL]
+    return frames_BTHWC[rows_B1, start_B[:, None] + offsets], mels_BLM.transpose(1, 2)

@@ -131,7 +131,9 @@ def judge(data: str, run: Path, labels: Path | None = None, label_column: str = 
     eval_labels = label(embedded.clip.tolist()) if label else None
     class_probe: dict[str, ProbeResult] = {}
     if label and eval_labels is not None and is_heldout:
-        train_index = ClipIndex.from_dataset(dataset, trained.config.policy)
+        # Whole stored clips, also of runs that joined them.
+        policy = dataclasses.replace(trained.config.policy, joined_clips=1)
+        train_index = ClipIndex.from_dataset(dataset, policy)
         rows = _capped(train_index, MAX_PROBE_CLIPS, "training clips of the class probe", notes)
         train_clips = embed_clips(trained.model, dataset, rows, trained.config, device)
         train_labels = label(train_clips.clip.tolist())

@@ -55,10 +55,12 @@ class HeldoutRetrieval:
 
 def evaluation_index(dataset: Dataset, config: TrainConfig) -> tuple[ClipIndex, bool]:
     """The clips of held-out movies, and True; without a split those of all movies, and False."""
-    if config.policy.split == "train" and config.policy.heldout_fraction > 0:
-        policy = dataclasses.replace(config.policy, split="heldout")
+    # Whole stored clips, also of runs that joined them.
+    policy = dataclasses.replace(config.policy, joined_clips=1)
+    if policy.split == "train" and policy.heldout_fraction > 0:
+        policy = dataclasses.replace(policy, split="heldout")
         return ClipIndex.from_dataset(dataset, policy), True
-    return ClipIndex.from_dataset(dataset, config.policy), False
+    return ClipIndex.from_dataset(dataset, policy), False
 
 
 def heldout_retrieval(

@@ -59,7 +59,9 @@ class Learner:
         if recipe is not None:
             num_clips = max(phase.batch_size for phase in config.policy.phases().values())
             num_own = config.loss.num_views * num_clips // world.world_size
-            plan = plan_memory(model, config, device, num_own, recipe.num_frames)
+            plan = plan_memory(
+                model, config, device, num_own, config.policy.joined_clips * recipe.num_frames
+            )
         if plan is not None:
             model.set_recompute(plan.recompute)
             report(plan.line())

@@ -36,8 +36,10 @@ class FillJob:
     clips: Sequence[ClipLocation]
     slots: Sequence[int]
     seed: int
-    """Determines the random crop, together with epoch and clip id."""
+    """Determines the random crop, together with epoch and crop id."""
     epoch: int
+    crop_ids: Sequence[str]
+    """The clip id that determines each clip's crop: joined clips have that of the first."""
 
 
 class Loader(Protocol):

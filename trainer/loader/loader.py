@@ -102,7 +102,7 @@ class ThreadLoader:
             clip, slot = task.job.clips[number], task.job.slots[number]
             try:
                 data = self._with_right_checksum(data, clip, is_cached=fetched.is_cached)
-                self._decode_clip(task, clip, slot, data)
+                self._decode_clip(task, clip, slot, data, task.job.crop_ids[number])
             except ChecksumError as error:
                 problems[slot] = Problem("checksum", str(error))
             except FormatError as error:
@@ -134,7 +134,12 @@ class ThreadLoader:
         return data
 
     def _decode_clip(
-        self, task: _Task, clip: ClipLocation, slot: int, data: NDArray[np.uint8]
+        self,
+        task: _Task,
+        clip: ClipLocation,
+        slot: int,
+        data: NDArray[np.uint8],
+        crop_id: str,
     ) -> None:
         """Decode and crop a clip into its slot. Raises `FormatError` when it is too small."""
         size = self._config.frame_size
@@ -146,7 +151,7 @@ class ThreadLoader:
         top, left = (clip.height - size) // 2, (clip.width - size) // 2
         if self._config.crop == "random":
             bounds = (clip.height - size + 1, clip.width - size + 1)
-            top, left = draws(bounds, task.job.seed, task.job.epoch, "crop", clip.clip_id)
+            top, left = draws(bounds, task.job.seed, task.job.epoch, "crop", crop_id)
         frames, logmel = task.arrays.frames[slot], task.arrays.logmel[slot]
         self._decoder.decode_into(data, clip, frames, logmel, top=top, left=left)
 

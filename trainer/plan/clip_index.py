@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
+from trainer.plan.neighbors import joined_neighbors
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
 from trainer.plan.split import (
@@ -53,7 +54,10 @@ class ClipIndex:
     start_ns: Ints
     """Start on the movie timeline, nanoseconds."""
     end_ns: Ints
-    """End on the movie timeline, nanoseconds, exclusive."""
+    """End on the movie timeline, nanoseconds, exclusive: of the last clip of joined ones."""
+    joined: Ints
+    """(E, w) rows of the clips that are joined into one, in the order of time; w is
+    `policy.joined_clips`. The first column is `row`."""
     group_names: tuple[str, ...]
     """Name of each group number."""
     copies: tuple[MovieCopy, ...]
@@ -82,6 +86,12 @@ class ClipIndex:
         position = np.full(self.num_rows, -1, dtype=np.int64)
         position[self.row] = np.arange(len(self.row))
         return position[rows]
+
+    def joined_rows(self, rows: Ints) -> Ints:
+        """Rows of joined clips: (..., k) eligible rows -> (..., k * w), each with its followers."""
+        joined = self.joined[self.positions(rows)]
+        flat: Ints = joined.reshape(*rows.shape[:-1], -1)
+        return flat
 
     @staticmethod
     def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
@@ -125,6 +135,15 @@ class ClipIndex:
             left_out = {copy.movie_id for copy in copies}
             keep &= np.array([name not in left_out for name in movie_names])[movie]
         row = np.flatnonzero(keep).astype(np.int64)
+        start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
+        joined = joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
+        if len(row) and not len(joined):
+            raise PolicyError(
+                f"no clip of {len(movie_names)} movies is followed by {policy.joined_clips - 1} "
+                "others without a gap; lower joined_clips, or preprocess without overlap and with "
+                "fewer dropped clips"
+            )
+        row = joined[:, 0]
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
         return ClipIndex(
@@ -134,13 +153,11 @@ class ClipIndex:
             shard=_select(shard, row),
             **{
                 name: _select(_column(clips, column), row)
-                for name, column in (
-                    ("offset", "tar_offset"),
-                    ("num_bytes", "tar_bytes"),
-                    ("start_ns", "start_ns"),
-                    ("end_ns", "end_ns"),
-                )
+                for name, column in (("offset", "tar_offset"), ("num_bytes", "tar_bytes"))
             },
+            start_ns=_select(start_ns, row),
+            end_ns=_select(end_ns, joined[:, -1]),
+            joined=joined,
             group_names=group_names,
             copies=copies,
             clip_ids=clips["clip_id"],

@@ -50,6 +50,10 @@ class BatchPolicy:
     episodes_per_group: int = 0
     """e: distinct movies (episodes) of each group (show) in a batch, with `clips_per_movie` clips
     of each; 0 takes the k clips of a group from whichever of its movies. Needs group_by = group."""
+    joined_clips: int = 1
+    """Neighboring clips of a movie that are joined into one longer clip. A clip is then eligible if
+    so many clips follow each other without a gap from it on; in an epoch, each clip begins a joined
+    one at most once."""
     heldout_fraction: float = 0.0
     """Share of groups withheld from training, whatever batches are grouped by. They are chosen by
     a hash of their names, so that none changes sides as the dataset grows. Movies from the same
@@ -58,7 +62,7 @@ class BatchPolicy:
     """Which side of that split to use."""
 
     def __post_init__(self) -> None:
-        for name in ("movies_per_batch", "clips_per_movie", "reads_per_movie"):
+        for name in ("movies_per_batch", "clips_per_movie", "reads_per_movie", "joined_clips"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} = {value}: must be at least 1")
         gap = self.min_gap_seconds

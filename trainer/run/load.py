@@ -28,7 +28,8 @@ class Load:
     @staticmethod
     def of(config: TrainConfig, recipe: Recipe, device: torch.device) -> Load:
         """What a step of a run demands of a device."""
-        window = WindowSize.of(config, recipe.num_frames, recipe.num_mel_frames)
+        width = config.policy.joined_clips
+        window = WindowSize.of(config, width * recipe.num_frames, width * recipe.num_mel_frames)
         size = config.model.inputs.frame_size or config.stream.frame_size
         shape = (len(window.offsets), size, recipe.n_mels, window.num_mel_frames)
         flops = config.loss.num_views * flops_per_clip(config.model, *shape)

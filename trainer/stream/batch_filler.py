@@ -48,6 +48,8 @@ class BatchBuffers:
     seed: int
     """Determines the random crop, together with epoch and clip id."""
     epoch: int
+    num_joined: int
+    """w: slots in a row that are joined into one clip."""
     problems: dict[int, Problem]
     """By slot; complete when the batch is."""
 
@@ -55,6 +57,7 @@ class BatchBuffers:
         """Only the slots that have a clip; `self` when all do."""
         if not self.problems:
             return self
+        assert self.num_joined == 1, "joined clips are replaced, not left out"
         keep = [slot for slot in range(len(self.rows)) if slot not in self.problems]
         return dataclasses.replace(
             self,
@@ -66,13 +69,21 @@ class BatchBuffers:
         )
 
     def to_batch(self, group: NDArray[np.int32], movie: NDArray[np.int32], step: int) -> Batch:
-        """The finished batch; `group` and `movie` are the (B,) numbers of each clip's."""
-        times = [(clip.shot_id, clip.start_ns) for clip in self.clips]
+        """The finished batch; `group` and `movie` are the (B,) numbers of each clip's.
+
+        Joined clips become one: frames and mel frames one after the other, the rest of the first.
+        """
+        width = self.num_joined
+        times = [(clip.shot_id, clip.start_ns) for clip in self.clips[::width]]
         shot, start_ns = torch.tensor(times, dtype=torch.int64).T
+        frames, logmel = self.frames, self.logmel
+        if width > 1:
+            frames = frames.unflatten(0, (-1, width)).flatten(1, 2)
+            logmel = logmel.unflatten(0, (-1, width)).transpose(1, 2).flatten(2)
         return Batch(
-            frames=self.frames,
-            logmel=self.logmel,
-            clip=torch.from_numpy(self.rows),
+            frames=frames,
+            logmel=logmel,
+            clip=torch.from_numpy(self.rows[::width].copy()),
             group=torch.from_numpy(group.astype(np.int64)),
             movie=torch.from_numpy(movie.astype(np.int64)),
             shot=shot,
@@ -134,8 +145,13 @@ class BatchFiller:
         """Bytes of a batch of `num_slots` clips."""
         return self._shape(num_slots).num_bytes
 
-    def submit(self, rows: NDArray[np.int64], seed: int, epoch: int) -> BatchFuture:
-        """Start loading `rows`, (G, k): the k clips of each of G movies, which stay neighbors."""
+    def submit(
+        self, rows: NDArray[np.int64], seed: int, epoch: int, num_joined: int = 1
+    ) -> BatchFuture:
+        """Start loading `rows`, (G, k): the k clips of each of G movies, which stay neighbors.
+
+        With `num_joined` w, each w rows in a row are joined into one clip.
+        """
         arrays = self._take_memory(rows.size)
         buffers = BatchBuffers(
             rows=rows.ravel().copy(),
@@ -145,6 +161,7 @@ class BatchFiller:
             arrays=arrays,
             seed=seed,
             epoch=epoch,
+            num_joined=num_joined,
             problems={},
         )
         slots_Gk = np.arange(rows.size).reshape(rows.shape)
@@ -153,20 +170,29 @@ class BatchFiller:
         parts = [slots_Gk[part::num_parts].ravel().tolist() for part in range(num_parts)]
         return BatchFuture(buffers, [self._start(buffers, slots) for slots in parts])
 
-    def load_one(self, buffers: BatchBuffers, slot: int, row: int) -> Problem | None:
-        """Load another clip into a slot and wait for it; returns its problem if it is bad too."""
-        buffers.rows[slot] = row
-        buffers.clips[slot] = ClipLocation.take(self._clips, np.array([row]))[0]
-        buffers.problems.pop(slot, None)
-        buffers.problems.update(self._start(buffers, [slot]).result())
-        return buffers.problems.get(slot)
+    def load_again(
+        self, buffers: BatchBuffers, slots: Sequence[int], rows: NDArray[np.int64]
+    ) -> int | None:
+        """Load other clips into slots and wait for them.
+
+        Returns the first slot whose clip is bad too; None if there is none.
+        """
+        for slot, row, clip in zip(slots, rows, ClipLocation.take(self._clips, rows), strict=True):
+            buffers.rows[slot], buffers.clips[slot] = row, clip
+            buffers.problems.pop(slot, None)
+        buffers.problems.update(self._start(buffers, list(slots)).result())
+        return next((slot for slot in slots if slot in buffers.problems), None)
 
     def _start(self, buffers: BatchBuffers, slots: list[int]) -> Future[dict[int, Problem]]:
         clips = [buffers.clips[slot] for slot in slots]
+        width = buffers.num_joined
+        crop_ids = [buffers.clips[slot // width * width].clip_id for slot in slots]
         # In turn, because parts may differ by one movie.
         self._num_jobs += 1
         loader = self._loaders[self._num_jobs % len(self._loaders)]
-        return loader.start(FillJob(clips, slots, buffers.seed, buffers.epoch), buffers.arrays)
+        return loader.start(
+            FillJob(clips, slots, buffers.seed, buffers.epoch, crop_ids), buffers.arrays
+        )
 
     def _take_memory(self, num_slots: int) -> BatchArrays:
         """Memory of a batch. It is reused, because fresh memory costs half a clip's decoding."""

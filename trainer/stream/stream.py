@@ -91,7 +91,8 @@ class ClipStream:
         self._first_plan = self._check_plans(position)
         self._counters = Counters()
         self._bad = BadClips(dataset.storage.uri, config.max_bad_fraction, self._counters)
-        max_slots = max(phase.batch_size for phase in policy.phases().values()) // world_size
+        num_clips = max(phase.batch_size for phase in policy.phases().values())
+        max_slots = num_clips * policy.joined_clips // world_size
         self._filler = BatchFiller(dataset, config, self._counters, max_slots)
         batch_bytes = self._filler.batch_bytes(max_slots)
         self._depth = max(1, min(config.prefetch_batches, config.prefetch_bytes // batch_bytes))
@@ -117,7 +118,7 @@ class ClipStream:
         self._next = position.following()
         self._counters.wait_seconds += time.perf_counter() - begin
         self._counters.add(num_batches=1, num_clips=len(buffers.rows))
-        eligible = self._index.positions(buffers.rows)
+        eligible = self._index.positions(buffers.rows[:: self._policy.joined_clips])
         return buffers.to_batch(
             self._index.group[eligible], self._index.movie[eligible], position.step
         )
@@ -190,7 +191,9 @@ class ClipStream:
                 self._submitted = _StreamPosition(position.epoch + 1, 0, position.steps_done)
                 continue
             rows = plan.for_rank(position.step, self._rank, self._world_size)
-            future = self._filler.submit(rows, self._seed, position.epoch)
+            width = policy.joined_clips
+            joined = self._index.joined_rows(rows) if width > 1 else rows
+            future = self._filler.submit(joined, self._seed, position.epoch, width)
             self._queue.append((position, policy.clips_per_group, future))
             self._submitted = _on_schedule(
                 self._policy, position.epoch, position.step + 1, position.steps_done + 1
@@ -215,20 +218,31 @@ class ClipStream:
         return plan
 
     def _replace_bad_clips(self, buffers: BatchBuffers, k: int) -> None:
-        """Replace the bad clips of a batch with k clips per movie, in the order of their slots."""
-        for slot in sorted(buffers.problems):
-            first = slot // k * k
-            others = np.delete(buffers.rows[first : first + k], slot - first)
-            row = int(buffers.rows[slot])
+        """Replace the bad clips of a batch with k clips per movie, in the order of their slots.
+
+        Of joined clips, all are replaced if one is bad.
+        """
+        width = self._policy.joined_clips
+        starts = buffers.rows[::width].copy()
+        for number in sorted({slot // width for slot in buffers.problems}):
+            first = number // k * k
+            others = np.delete(starts[first : first + k], number - first)
+            slots = range(number * width, (number + 1) * width)
+            bad = next(slot for slot in slots if slot in buffers.problems)
+            row = int(starts[number])
             for substitute in substitute_rows(self._index, row, others, self._seed, buffers.epoch):
-                self._bad.count(buffers.problems[slot])
-                if self._filler.load_one(buffers, slot, substitute) is None:
+                self._bad.count(buffers.problems[bad])
+                rows = self._index.joined_rows(np.array([substitute]))
+                still_bad = self._filler.load_again(buffers, slots, rows)
+                if still_bad is None:
+                    starts[number] = substitute
                     break
+                bad = still_bad
             else:
                 raise FormatError(
-                    f"{buffers.problems[slot].message}; no other clip of its movie can replace it; "
+                    f"{buffers.problems[bad].message}; no other clip of its movie can replace it; "
                     "lower clips_per_movie, or exclude the movie with where = "
-                    f"\"movie_id != '{buffers.clips[slot].movie_id}'\""
+                    f"\"movie_id != '{buffers.clips[bad].movie_id}'\""
                 )
 
 

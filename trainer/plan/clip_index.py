@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.plan.neighbors import joined_neighbors
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
 from trainer.plan.split import (
@@ -136,7 +135,7 @@ class ClipIndex:
             keep &= np.array([name not in left_out for name in movie_names])[movie]
         row = np.flatnonzero(keep).astype(np.int64)
         start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
-        joined = joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
+        joined = _joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
         if len(row) and not len(joined):
             raise PolicyError(
                 f"no clip of {len(movie_names)} movies is followed by {policy.joined_clips - 1} "
@@ -164,6 +163,36 @@ class ClipIndex:
             policy=policy,
             fingerprint=fingerprint,
         )
+
+
+def _joined_neighbors(
+    row: Ints, movie: NDArray[np.int32], start_ns: Ints, end_ns: Ints, num_joined: int
+) -> Ints:
+    """(E, num_joined) rows: each clip with the clips that follow it directly.
+
+    Args:
+        row: rows of the eligible clips, ascending.
+        movie: movie of every row of the table.
+        start_ns: start of every row on its movie's timeline.
+        end_ns: end of every row; the next clip starts exactly there.
+        num_joined: clips that are joined, at least 1. Clips without so many are left out.
+    """
+    if num_joined == 1:
+        return row[:, None]
+    in_time = row[np.lexsort((start_ns[row], movie[row]))]
+    num_chains = len(in_time) - num_joined + 1
+    if num_chains < 1:
+        return np.empty((0, num_joined), dtype=np.int64)
+    follows = (movie[in_time[1:]] == movie[in_time[:-1]]) & (
+        start_ns[in_time[1:]] == end_ns[in_time[:-1]]
+    )
+    whole = np.ones(num_chains, dtype=bool)
+    for step in range(num_joined - 1):
+        whole &= follows[step : step + num_chains]
+    firsts = np.flatnonzero(whole)
+    chains = in_time[firsts[:, None] + np.arange(num_joined)]
+    ordered: Ints = chains[np.argsort(chains[:, 0])]
+    return ordered
 
 
 def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> PolicyError:

@@ -46,8 +46,8 @@ def test_figures_count_all_clips_of_a_show() -> None:
         ({"episodes_per_group": -1, "group_by": "group"}, "episodes_per_group = -1"),
         ({"episodes_per_group": 2}, "needs group_by = group"),
         (
-            {"episodes_per_group": 3, "group_by": "group", "schedule": "10:16"},
-            "not a multiple of k = 16 x 3 episodes",
+            {"episodes_per_group": 3, "group_by": "group", "schedule": "10:9"},
+            "not a multiple of k = 9 x 3 episodes",
         ),
     ],
 )

@@ -78,8 +78,8 @@ class BatchBuffers:
         shot, start_ns = torch.tensor(times, dtype=torch.int64).T
         frames, logmel = self.frames, self.logmel
         if width > 1:
-            frames = frames.unflatten(0, (-1, width)).flatten(1, 2)
-            logmel = logmel.unflatten(0, (-1, width)).transpose(1, 2).flatten(2)
+            frames = frames.view(-1, width, *frames.shape[1:]).flatten(1, 2)
+            logmel = logmel.view(-1, width, *logmel.shape[1:]).transpose(1, 2).flatten(2)
         return Batch(
             frames=frames,
             logmel=logmel,

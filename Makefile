@@ -80,8 +80,11 @@ study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \
 	  STUDY_RECIPE='--short-side 112' \
 	  ARGS='--config study-gpu --steps 4000 --seeds 5 --clips-per-movie 1 2 4 8 16 32 64 $(ARGS)'
 
+# Two processes take the tests file by file, in order: those on a shared Ray come last.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: setup  ## the tests, except slow ones and those that need a GPU
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 # What needs neither Ray nor many ffmpeg runs.
 QUICK := tests/test_docs.py tests/test_rooms.py tests/reelshards tests/shards_spec \
@@ -89,7 +92,7 @@ QUICK := tests/test_docs.py tests/test_rooms.py tests/reelshards tests/shards_sp
   tests/trainer/learning/test_loss.py tests/trainer/evaluate/test_retrieval.py
 
 test-quick: setup  ## the fast tests, in under 90 seconds, for a change in progress
-	@$(PY) -m pytest -q $(QUICK) $(ARGS)
+	@$(PY) -m pytest -q $(PARALLEL) $(QUICK) $(ARGS)
 
 test-slow: setup  ## the tests that take minutes
 	@$(PY) -m pytest -m slow $(ARGS)

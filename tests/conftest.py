@@ -32,8 +32,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on the one Ray that they share come last: it is started once, and no other test that
     runs in this process meets it instead of a Ray of its own.
+
+    Whole files come last, as the test processes of `make test` take tests file by file.
     """
-    items.sort(key=lambda item: "local_ray" in getattr(item, "fixturenames", ()))
+    files = {item.path for item in items if _uses_local_ray(item)}
+    items.sort(key=lambda item: (item.path in files, _uses_local_ray(item)))
+
+
+def _uses_local_ray(item: pytest.Item) -> bool:
+    return "local_ray" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

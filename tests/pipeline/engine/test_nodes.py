@@ -6,6 +6,7 @@ generator: workers, ffmpeg processes and whole nodes; a lost node is replaced by
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -156,20 +157,36 @@ def test_a_write_names_the_parts_that_were_lost_with_a_node(
     assert error.parts == (second.number,)
 
 
+@contextlib.contextmanager
+def every_cpu_taken(cluster: Cluster) -> Iterator[None]:
+    """No task of a run can start on the nodes that the cluster has now."""
+    taken: Any = ray.remote(num_cpus=1)(Idle)
+    actors = [taken.remote() for _ in range(int(ray.cluster_resources()["CPU"]))]
+    ray.get([actor.ready.remote() for actor in actors], timeout=PATIENCE_SECONDS)
+    try:
+        yield
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+class Idle:
+    """An actor that does nothing but keep its CPU."""
+
+    def ready(self) -> bool:
+        return True
+
+
 def test_an_added_node_is_used(corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(1) as pool:
+    """Its CPU is the only free one: a run that ends has used it."""
+    with every_cpu_taken(cluster), ThreadPoolExecutor(1) as pool:
         run = pool.submit(preprocess, corpus, tmp_path)
         while not list(tmp_path.glob("run.json")):
+            assert not run.done()
             time.sleep(0.01)
         node = cluster.add_node(num_cpus=1)
-        used = False
-        while not run.done() and not used:
-            free: dict[str, Any] = ray._private.state.available_resources_per_node()
-            used = node.node_id in free and free[node.node_id].get("CPU", 0) < 1
-            time.sleep(0.02)
         assert run.result(timeout=PATIENCE_SECONDS) == 0
     cluster.remove_node(node)
-    assert used
     require_clean(corpus, tmp_path, whole)
 
 

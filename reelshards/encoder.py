@@ -28,7 +28,7 @@ class Encoder:
     """A video and an audio encoder with comparable embeddings: unit vectors of one size."""
 
     clips: ClipEncoder
-    """The networks, for frames and log-mels that are at hand."""
+    """The networks, for frames and log-mels in memory."""
 
     @property
     def recipe(self) -> Recipe:

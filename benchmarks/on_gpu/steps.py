@@ -48,7 +48,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured; NaN where there is no such figure."""
+    """What was measured; NaN where a figure does not apply."""
 
     name: str
     clips_per_s: float

@@ -200,7 +200,7 @@ def _video_stream(best: dict[str, Any]) -> VideoStream:
 def _container_crop(stream: dict[str, Any]) -> Crop | None:
     """The area that `clap` (MP4, MOV) or PixelCrop (Matroska) leaves, on even pixels.
 
-    Only ffmpeg 7.1 and later read these, and apply them unless told otherwise.
+    Only ffmpeg 7.1 and later read these, and apply them by default.
     """
     for item in stream.get("side_data_list", []):
         if item.get("side_data_type") != "Frame Cropping":

@@ -110,7 +110,7 @@ def _disambiguated(movies: Sequence[Movie], text_of: Callable[[Movie], str]) -> 
 
 
 def _everything(movie: Movie) -> str:
-    """What tells two movies with the same path apart: their stores, or the requested parts."""
+    """How two movies with the same path differ: their stores, or the requested parts."""
     parts = (movie.start_seconds, movie.end_seconds, movie.audio_track, movie.language)
     program = f" program {movie.program}" if movie.program else ""
     return f"{redacted(movie.uri)} {parts}{program}"

@@ -1,4 +1,4 @@
-"""What updates of the index keep for the next one: parts of clips, and the commits behind them."""
+"""What an index update keeps for the next one: parts of clips, and the commits that they came from."""
 
 from __future__ import annotations
 

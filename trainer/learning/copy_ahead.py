@@ -13,7 +13,7 @@ from trainer.stream import Batch
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """The same batches with frames, log-mels and clip numbers on the device.
 
-    A GPU copies on a stream of its own: the copy of a batch runs beside the computation of the
+    A GPU copies on a stream of its own: the copy of a batch overlaps with the computation of the
     batch before, which has been queued when its successor is asked for. Pinned memory allows that.
     """
     if device.type != "cuda":

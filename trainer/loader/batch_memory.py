@@ -3,7 +3,7 @@
 A buffer is an anonymous file (`memfd_create`; elsewhere an unlinked temporary file), mapped by the
 training process and, through a descriptor sent over a socket, by its loader workers. The kernel
 frees it with its last user, however that one ends: after `kill -9` nothing is left under /dev/shm
-or /tmp, and a container's small /dev/shm is no limit.
+or /tmp, and a container's small /dev/shm is not a limit.
 """
 
 from __future__ import annotations

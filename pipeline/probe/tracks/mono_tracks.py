@@ -1,6 +1,6 @@
 """Mono tracks that are the channels of one recording, as cameras and editing systems store them.
 
-Such tracks agree in all that tells tracks apart: codec, rate, language, time; and their titles, if
+Such tracks agree in codec, sample rate, language and time; and their titles, if
 they have any, are names of channels. They are joined to one track.
 """
 

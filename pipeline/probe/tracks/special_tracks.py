@@ -34,7 +34,7 @@ _ABBREVIATIONS = {
     "for the hearing impaired": r"\bSDH\b",
     "without speech": r"\bM&E\b",
 }
-#: "HI" is also a half of HI-FI, HI-RES and HI-DEF, and the code of Hindi. It stands for the hearing
+#: "HI" is also a half of HI-FI, HI-RES and HI-DEF, and the code of Hindi. It means the hearing
 #: impaired in brackets, or after other words at the end of a title or before its channel layout.
 _HEARING_IMPAIRED = re.compile(
     r"[(\[]\s*HI\s*[)\]]|(?<=[\w)\]] )HI(?=$|;| (\d\.\d|track|audio|mix|version)\b)"

@@ -120,9 +120,9 @@ def test_kuberay_accepts_the_job_manifest() -> None:
         ("spec.rayClusterSpec.workerGroupSpecs.0.minReplica", 1, "minReplica"),
         ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0, "0 is not of type"),
         (f"{HEAD}.terminationGraceSeconds", 9, "V1PodSpec has no terminationGraceSeconds"),
-        (f"{HEAD}.terminationGracePeriodSeconds", "90", "'90' is no int"),
-        (f"{HEAD}.containers.0.securityContext.runAsNonRoot", "yes", "'yes' is no bool"),
-        (f"{HEAD}.containers.0.lifecycle.preStop.exec.command", "true", "'true' is no list"),
+        (f"{HEAD}.terminationGracePeriodSeconds", "90", "'90' is not of type int"),
+        (f"{HEAD}.containers.0.securityContext.runAsNonRoot", "yes", "'yes' is not of type bool"),
+        (f"{HEAD}.containers.0.lifecycle.preStop.exec.command", "true", "'true' is not a list"),
         (f"{HEAD}.containers.0.env.0.name", None, "Field required"),
     ],
 )

@@ -74,7 +74,7 @@ def test_delayed_units_return_in_time_and_closed_movies_never() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "tries", "status"),
+    ("error", "attempts", "status"),
     [
         (errors.UnreadableError("x"), 1, "quarantined"),
         (errors.TooShortError("x"), 1, "skipped"),
@@ -86,7 +86,7 @@ def test_delayed_units_return_in_time_and_closed_movies_never() -> None:
     ],
 )
 def test_attempts_are_limited_by_error_class(
-    error: errors.MovieError, tries: int, status: str
+    error: errors.MovieError, attempts: int, status: str
 ) -> None:
     unit = audio_unit("a")
     waits: list[float] = []
@@ -97,7 +97,7 @@ def test_attempts_are_limited_by_error_class(
         if wait is None:
             break
         waits.append(wait)
-    assert len(waits) == tries - 1
+    assert len(waits) == attempts - 1
     assert failure_class(error).status == status
     for place, wait in enumerate(waits):
         shortest = 2.0 * 2 ** min(place, 8)

@@ -135,7 +135,7 @@ def kubernetes_errors(value: Any, kind: str, where: str) -> list[str]:
     """
     if item := re.fullmatch(r"[Ll]ist\[(.+)\]", kind):
         if not isinstance(value, list):
-            return [f"{where}: {value!r} is no list"]
+            return [f"{where}: {value!r} is not a list"]
         return [
             error
             for number, part in enumerate(value)
@@ -143,7 +143,7 @@ def kubernetes_errors(value: Any, kind: str, where: str) -> list[str]:
         ]
     if item := re.fullmatch(r"[Dd]ict[\[(]str, (.+)[\])]", kind):
         if not isinstance(value, dict):
-            return [f"{where}: {value!r} is no mapping"]
+            return [f"{where}: {value!r} is not a mapping"]
         return [
             error
             for name, part in value.items()
@@ -154,12 +154,12 @@ def kubernetes_errors(value: Any, kind: str, where: str) -> list[str]:
         return _model_errors(value, model, where)
     plain: Any = {"str": str, "int": int, "bool": bool, "float": (int, float)}.get(kind, object)
     fits = isinstance(value, plain) and (kind != "int" or not isinstance(value, bool))
-    return [] if fits else [f"{where}: {value!r} is no {kind}"]
+    return [] if fits else [f"{where}: {value!r} is not of type {kind}"]
 
 
 def _model_errors(value: Any, model: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
-        return [f"{where}: {value!r} is no {model.__name__}"]
+        return [f"{where}: {value!r} is not of type {model.__name__}"]
     names = {wire: name for name, wire in model.attribute_map.items()}
     errors = [f"{where}: {model.__name__} has no {name}" for name in value if name not in names]
     known = {name: part for name, part in value.items() if name in names}

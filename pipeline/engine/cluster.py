@@ -14,6 +14,8 @@ import ray
 from pipeline.config import RunConfig
 from shards_spec.errors import InputError
 
+_START_ATTEMPTS = 3
+
 
 def start_ray(config: RunConfig) -> bool:
     """Connect to a cluster, or start Ray on this machine; a running Ray of this process is used.
@@ -24,8 +26,6 @@ def start_ray(config: RunConfig) -> bool:
         return False
     _require_reachable(config.address)
     _require_own_packages(os.getcwd())
-    # Ray gives its node 30 s to start; a busy laptop may need longer.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if config.address:
         options["address"] = config.address
@@ -34,11 +34,28 @@ def start_ray(config: RunConfig) -> bool:
         options |= {"address": "local", "num_cpus": config.workers or None}
         options["include_dashboard"] = False
     try:
-        ray.init(**options)
+        init_ray(**options)
     except Exception as error:
         where = f"at {config.address!r}" if config.address else "on this machine"
         raise InputError(f"cannot start Ray {where}: {first_line(error)}") from error
     return True
+
+
+def init_ray(**options: Any) -> None:
+    """`ray.init`, repeated when the node's start timed out.
+
+    Ray gives a node 30 s; a busy laptop may need longer. Processes of an attempt that failed end
+    with this process.
+    """
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:
+            # Ray raises a plain Exception for a timeout, and others for bad arguments.
+            if type(error) is not Exception or attempt == _START_ATTEMPTS:
+                raise
 
 
 def stop_ray() -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import ray
 
+from pipeline.engine.cluster import init_ray
+
 
 @contextlib.contextmanager
 def running(**options: Any) -> Iterator[None]:
-    """A Ray cluster of two CPUs, separate from any other; `options` are passed to `ray.init`."""
-    # As in a run: a busy machine may need longer than Ray's 30 s.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
-    ray.init(
+    """A Ray cluster of two CPUs, separate from any other; `options` are passed to `init_ray`."""
+    init_ray(
         address="local",
         num_cpus=2,
         include_dashboard=False,

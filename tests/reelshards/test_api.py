@@ -109,7 +109,7 @@ for batch in rs.stream({toy_data.storage.uri!r}, movies_per_batch=2, clips_per_m
         break
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=500, check=True
     )
     assert done.stdout.split() == ["0", "1", "2"]
     assert done.stderr == ""
@@ -123,7 +123,7 @@ with rs.stream({toy_data.storage.uri!r}, movies_per_batch=4, clips_per_movie=4) 
     print(json.dumps(next(stream).clip.tolist()))
 """
     ranks = start_ranks(["-c", code], 2, stdout=subprocess.PIPE)
-    parts = [json.loads(rank.communicate(timeout=120)[0]) for rank in ranks]
+    parts = [json.loads(rank.communicate(timeout=500)[0]) for rank in ranks]
     with rs.stream(toy_data, movies_per_batch=4, clips_per_movie=4) as stream:
         assert torch.tensor([*parts[0], *parts[1]]).tolist() == next(stream).clip.tolist()
 

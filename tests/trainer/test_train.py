@@ -257,7 +257,7 @@ def test_two_ranks_train_and_one_rank_resumes(
     )
     arguments = [toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
     ranks = start_ranks(["-W", "error", "-c", code, *arguments], 2)
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=500) for rank in ranks] == [0, 0]
     assert [line["step"] for line in read_metrics(tmp_path)] == [2]
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(config, stop_at_step=0))
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4, 6]

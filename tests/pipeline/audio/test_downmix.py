@@ -28,7 +28,7 @@ def test_mixing_to_mono(layout: str) -> None:
     source = f"aevalsrc={lanes}:c={layout}:s=8000:d={len(names) / 10}"
     command = [ffmpeg_path(), "-v", "error", "-nostdin", "-f", "lavfi", "-i", source]
     command += ["-af", f"pan={mono_mix(layout, len(names))}", "-f", "f32le", "pipe:1"]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, check=True, timeout=500)
     mixed = np.frombuffer(done.stdout, "<f4").reshape(len(names), -1)
     gains = np.array([WEIGHTS.get(name, 0.0) for name in names])
     np.testing.assert_allclose(mixed[:, 400], gains / gains.sum(), atol=1e-4)

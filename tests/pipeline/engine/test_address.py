@@ -133,7 +133,7 @@ def test_a_ray_job_is_drained_by_the_hook_and_by_a_stop(
             time.sleep(0.01)
         if how == "hook":
             hook = [sys.executable, "-m", "pipeline", "drain", str(tmp_path)]
-            assert subprocess.run(hook, cwd=ROOT, timeout=100, check=False).returncode == 0
+            assert subprocess.run(hook, cwd=ROOT, timeout=500, check=False).returncode == 0
             assert ended(client, job) == JobStatus.FAILED
             assert "stopped on request" in client.get_job_logs(job)
         else:

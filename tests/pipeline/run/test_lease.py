@@ -113,7 +113,7 @@ def test_two_real_runs_of_which_one_is_rejected_and_one_drained(
         assert "another run works on" in capsys.readouterr().err
         wait_for(lambda: list(out.glob("commits/*")))
         first.send_signal(signal.SIGTERM)
-        _, said = first.communicate(timeout=120)
+        _, said = first.communicate(timeout=500)
     assert first.returncode == 143
     assert "stopped on request: 0 movies in progress abandoned" in said
     assert "Run the same command again to resume" in said

@@ -69,7 +69,7 @@ def answer(family: str, host: str, url: str, user: int) -> bytes:
     port, _, path = rest.partition("/")
     # Not the virtual environment's: another user may not be allowed to enter it.
     command = [sys.executable, "-I", "-S", "-c", _CLIENT, family, host, port, f"/{path}", str(user)]
-    run = subprocess.run(command, capture_output=True, timeout=120, cwd="/", check=False)
+    run = subprocess.run(command, capture_output=True, timeout=500, cwd="/", check=False)
     assert b"Error" not in run.stderr, run.stderr
     return run.stdout
 

@@ -136,7 +136,7 @@ def write(path: Path, draw: Callable[[int], Frame]) -> Path:
     command += ["-f", "lavfi", "-i", "sine=r=48000", "-shortest", "-c:v", "libx264", "-g", "3"]
     command += ["-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
     frames = b"".join(draw(number).tobytes() for number in range(NUM_FRAMES))
-    subprocess.run(command, input=frames, check=True, timeout=120)
+    subprocess.run(command, input=frames, check=True, timeout=500)
     return path
 
 

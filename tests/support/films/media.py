@@ -69,7 +69,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
     command += [*film.video, "-g", str(film.gop), *film.audio, "-threads", "1"]
     command += [*film.extra, str(path)]
     frames = b"".join(draw_frame(number, film).tobytes() for number in range(film.num_frames))
-    done = subprocess.run(command, input=frames, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(command, input=frames, capture_output=True, check=False, timeout=500)
     sound.unlink(missing_ok=True)
     assert done.returncode == 0, done.stderr.decode()
     return path
@@ -78,7 +78,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg on finished movies, for cases that a single pass cannot produce."""
     command = [bundled_path("ffmpeg"), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr.decode()
 
 

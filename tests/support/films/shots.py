@@ -26,7 +26,7 @@ def make_shots(path: Path) -> Path:
     command += ["-s", "192x112", "-r", str(FPS), "-i", "pipe:0", "-f", "lavfi", "-i", "sine"]
     command += ["-shortest", "-c:v", "libx264", "-g", "30", "-bf", "2", "-c:a", "aac", str(path)]
     frames = b"".join(_frame(number).tobytes() for number in range(int(SECONDS * FPS)))
-    subprocess.run(command, input=frames, check=True, timeout=120)
+    subprocess.run(command, input=frames, check=True, timeout=500)
     return path
 
 

@@ -131,7 +131,7 @@ def test_a_signal_to_one_rank_stops_all_at_the_same_step(
 ) -> None:
     config = dataclasses.replace(tiny_config, log_every=100, checkpoint_every=100)
     words = [__file__, toy_data.storage.uri, str(tmp_path), json.dumps(config_to_json(config))]
-    assert [rank.wait(timeout=120) for rank in start_ranks(words, 2)] == [0, 0]
+    assert [rank.wait(timeout=500) for rank in start_ranks(words, 2)] == [0, 0]
     assert read_metrics(tmp_path) == []
     # Signaled during the third step, agreed on during the fourth.
     assert load_checkpoint(checkpoint_files(tmp_path)[-1]).step == 4

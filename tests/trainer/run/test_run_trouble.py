@@ -84,7 +84,7 @@ def test_a_full_disk_is_named_and_the_run_resumes_later(
         arguments(toy_data, tmp_path, config, MAX_FILE_BYTES),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 2
@@ -104,7 +104,7 @@ def test_unavailable_memory_is_named(
         arguments(toy_data, tmp_path, tiny_config, 50_000),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 2

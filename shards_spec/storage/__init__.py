@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shards_spec.storage.failures import RangesNotSupportedError
 from shards_spec.storage.object_info import ObjectInfo
+from shards_spec.storage.odd_keys import is_odd
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
 
@@ -11,5 +12,6 @@ __all__ = [
     "ObjectInfo",
     "RangesNotSupportedError",
     "Storage",
+    "is_odd",
     "normalize_uri",
 ]

@@ -119,8 +119,8 @@ def redirected(origin: WebAddress, current: WebAddress, url: str) -> WebAddress:
         return replace(target, authorization="")
     if "*" not in allowed:
         raise RedirectRefusedError(
-            f"leads to another host, {target.host}:{target.port}; name that host in the corpus, "
-            "or allow it with REELSHARDS_REDIRECT_HOSTS"
+            f"leads to another host, {target.host}:{target.port}; use its address in the corpus "
+            "instead, or allow it with REELSHARDS_REDIRECT_HOSTS"
         )
     return replace(target, authorization="", must_be_public=True)
 

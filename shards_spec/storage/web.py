@@ -59,7 +59,8 @@ class WebStore:
         if "?" not in key:
             response = self._request("HEAD", key, None)
             response.close()
-            if response.status not in (403, 405, 501):
+            tells_size = response.status != 200 or response.header("Content-Length")
+            if tells_size and response.status not in (403, 405, 501):
                 return response.checked(None).meta
         response = self._request("GET", key, (0, 1))
         response.close()

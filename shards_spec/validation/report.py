@@ -37,7 +37,7 @@ CHECKS = {
     "logmel": "log-mels decode to the recipe's shape, finite values",
     "audio": "optional FLAC: mono, rate and length as in the index",
     "row": "the .json member agrees with the index",
-    "stray": "shards that no commit record lists (warning)",
+    "stray": "objects that readers ignore (warning)",
     "temporary": "leftovers of interrupted writes (warning)",
 }
 WARNINGS = frozenset({"stray", "temporary"})

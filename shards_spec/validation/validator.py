@@ -26,7 +26,7 @@ from shards_spec.schema import (
     MovieRow,
     movie_rows,
 )
-from shards_spec.storage import Storage
+from shards_spec.storage import Storage, is_odd
 from shards_spec.validation import index_checks
 from shards_spec.validation.movie_checks import Subject, movie_problems
 from shards_spec.validation.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
@@ -201,17 +201,19 @@ def _object_problems(data: Subject) -> Iterator[Problem]:
     for key in sorted(set(data.sizes) - listed):
         if not _TEMPORARY.search(key):
             yield Problem("stray", key, "is in no commit record; readers ignore it")
-    yield from (
-        Problem("temporary", key, "left by an interrupted write; can be deleted")
-        for key in _object_names(data.storage)
-        if _TEMPORARY.search(key)
-    )
+    for key in _object_names(data.storage):
+        if is_odd(key):
+            yield Problem("stray", ascii(key), "has a name that cannot be read; readers ignore it")
+        elif _TEMPORARY.search(key):
+            yield Problem("temporary", key, "left by an interrupted write; can be deleted")
 
 
 def _object_names(storage: Storage) -> Iterator[str]:
     """All keys of a dataset; in local folders also files that object listings omit."""
     if not storage.is_local:
-        yield from (info.key for info in storage.list())
+        odd: list[str] = []
+        yield from (info.key for info in storage.list(on_odd=odd.append))
+        yield from odd
         return
     root = storage.local_path()
     for folder, _, names in sorted(os.walk(root)):

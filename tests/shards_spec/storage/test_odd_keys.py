@@ -101,22 +101,25 @@ def test_a_folder_with_odd_names_is_listed_without_them(tmp_path: Path, name: by
 
 
 class _Pages(http.server.BaseHTTPRequestHandler):
-    """An S3 server with one key a page, the second of which is odd; or with a broken page."""
+    """An S3 server with one key a page, the second of which is odd."""
 
     body = ""
+    """What it answers after the page with the odd key."""
+    is_odd_page_sent = False
     keys = ("a.mp4", "b//c.mp4", "d.mp4", "e.mp4")
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         number = int(query.get("continuation-token", ["0"])[0])
         more = number + 1 < len(self.keys)
-        text = self.body or (
+        text = (self.body if type(self).is_odd_page_sent else "") or (
             '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<IsTruncated>{str(more).lower()}</IsTruncated>"
             f"<NextContinuationToken>{number + 1}</NextContinuationToken>"
             f"<Contents><Key>{quote(self.keys[number])}</Key><Size>7</Size>"
             "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>"
         )
+        type(self).is_odd_page_sent |= "//" in self.keys[number]
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

@@ -145,6 +145,17 @@ def test_a_signed_address_is_looked_up_without_head(serve):
         assert Storage(server.url).head(key).size == len(DATA)
 
 
+def test_a_response_to_head_without_a_size_is_not_the_last_word(serve):
+    def answer(handler: Handler) -> None:
+        if handler.command == "HEAD":
+            handler.send_response(200)
+            handler.end_headers()
+        else:
+            handler.reply_part()
+
+    assert Storage(serve(answer).url).head("a.mp4").size == len(DATA)
+
+
 def test_a_server_without_ranges_is_said_to_have_none(serve):
     storage = Storage(serve(lambda handler: handler.reply(200, DATA)).url)
     assert bytes(storage.get_range("a", 0, 9)) == DATA[:9]

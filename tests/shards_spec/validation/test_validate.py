@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import tarfile
 
 import google_crc32c
@@ -165,3 +166,18 @@ def test_examples_are_few_and_the_count_is_complete(data):
     check = validate(data.storage).check("recipe")
     assert check.num_problems == 20
     assert len(check.examples) == 5
+
+
+@pytest.mark.parametrize("name", [b"commits/\xff.parquet", b"a\x1b[2J.txt", b"shards/x\n/y.tar"])
+def test_names_that_cannot_be_read_are_named_and_ignored(data, name):
+    path = os.path.join(os.fsencode(data.storage.local_path()), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        with open(path, "wb") as file:
+            file.write(b"x")
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    report = validate(data.storage)
+    assert report.ok
+    assert [check.name for check in report.checks if check.state == "warning"] == ["stray"]
+    assert ascii(os.fsdecode(name)) in json.dumps(report.to_json()).replace("\\\\", "\\")

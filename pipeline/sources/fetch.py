@@ -30,8 +30,7 @@ class SlowStoreError(StorageError):
 class _Pace:
     """How much has arrived in the time that was spent waiting for a store."""
 
-    def __init__(self, info: ObjectInfo, limits: Limits) -> None:
-        self._key = info.key
+    def __init__(self, limits: Limits) -> None:
         self._window_seconds = limits.no_progress_seconds
         self._min_bytes = 1024 * limits.min_source_kib_per_second * limits.no_progress_seconds
         self._num_bytes, self._waited = 0, 0.0
@@ -44,8 +43,8 @@ class _Pace:
             return
         if self._num_bytes < max(1, self._min_bytes):
             raise SlowStoreError(
-                f"{self._key.partition('?')[0]}: only {self._num_bytes} bytes arrived in "
-                f"{self._waited:.0f} s; see --no-progress-seconds and --min-source-kib-per-second"
+                f"only {self._num_bytes} bytes arrived in {self._waited:.0f} s; see "
+                "--no-progress-seconds and --min-source-kib-per-second"
             )
         self._num_bytes, self._waited = 0, 0.0
 
@@ -71,7 +70,7 @@ def arriving(
 
     Raises `StorageError`.
     """
-    pace = _Pace(info, limits)
+    pace = _Pace(limits)
     end, attempts = start + length, 0
     while start < end:
         began = time.monotonic()

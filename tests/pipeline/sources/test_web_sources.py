@@ -227,9 +227,9 @@ SLOW = Limits(no_progress_seconds=0.5, min_source_kib_per_second=1.0)
 def test_a_server_that_sends_too_little_is_given_up(
     site: Site, read: Callable[[Movie, Limits], bytes], num_bytes: int, monkeypatch: Any
 ) -> None:
+    (movie,) = find_movies(f"{site.url}/a.mp4")
     monkeypatch.setattr(connection, "SLOW_WINDOW_SECONDS", 1.0)
     monkeypatch.setattr("pipeline.sources.fetch._RETRY_SECONDS", 0.01)
-    (movie,) = find_movies(f"{site.url}/a.mp4")
     is_over = threading.Event()
 
     def drip(handler: Any) -> None:

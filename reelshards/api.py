@@ -185,9 +185,8 @@ def train(
         InputError: the dataset is unusable, or the folder holds a run with other settings.
         NonFiniteStepError: training diverged; the last checkpoint is from before.
     """
-    folder = Path(run)
-    settings = _train_config(config, folder) if isinstance(config, str) else config
-    outcome: TrainOutcome = attribute("trainer.train", "train")(_uri(data), folder, settings)
+    settings = _train_config(config, run) if isinstance(config, str) else config
+    outcome: TrainOutcome = attribute("trainer.train", "train")(_uri(data), run, settings)
     return outcome
 
 
@@ -209,18 +208,27 @@ def evaluate(
         InputError: the run, the dataset or the labels cannot be used.
     """
     evaluation: Evaluation = attribute("trainer.evaluate", "judge")(
-        _uri(data), Path(run), None if labels is None else Path(labels), label_column
+        _uri(data), run, None if labels is None else Path(labels), label_column
     ).evaluation
     return evaluation
 
 
-def load(path: str | Path) -> Encoder:
-    """The encoders of a run folder (newest checkpoint) or of an exported folder.
+def load(
+    path: str | Path, *, best: bool = False, average: bool = False, device: str = ""
+) -> Encoder:
+    """The encoders of a run folder (newest checkpoint), also in a bucket, or of an exported folder.
+
+    Args:
+        path: the folder.
+        best: of a run, the checkpoint whose evaluation was best instead of the newest.
+        average: of a run with `ema_decay`, the moving average of the weights.
+        device: such as `cpu` or `cuda:1`; by default this process's GPU if it has one.
 
     Raises:
         InputError: the folder holds neither, or a run without a checkpoint.
     """
-    encoder: Encoder = attribute("reelshards.encoder", "load_encoder")(Path(path))
+    load_encoder = attribute("reelshards.encoder", "load_encoder")
+    encoder: Encoder = load_encoder(path, best=best, average=average, device=device)
     return encoder
 
 
@@ -255,7 +263,7 @@ def _rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _train_config(name: str, run: Path) -> TrainConfig:
+def _train_config(name: str, run: str | Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
     saved: TrainConfig | None = None
     if name == "auto":

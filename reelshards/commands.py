@@ -18,9 +18,14 @@ class Command:
     """Where a command is implemented, and what it does."""
 
     package: str
-    """Package whose `__main__` has it."""
+    """Package whose `__main__` runs it, or the module that does."""
     summary: str
     """One line for the overview."""
+
+    @property
+    def module(self) -> str:
+        """Module whose `main` runs it."""
+        return self.package if "." in self.package else f"{self.package}.__main__"
 
 
 COMMANDS = {
@@ -37,7 +42,9 @@ COMMANDS = {
     "plan": Command("trainer", "show the batches of a policy before training on them"),
     "train": Command("trainer", "train a model from shards, or resume training it"),
     "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),
+    "embed": Command("reelshards.embed", "embed movies with a run: times, video and audio vectors"),
     "export": Command("trainer", "write a run's encoders as safetensors"),
+    "plot": Command("trainer", "draw the curves of runs over each other"),
     "study": Command("trainer", "compare runs with more and fewer within-movie negatives"),
 }
 
@@ -61,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {words[0]!r} is not a command; {advice}\n")
         return ExitCode.UNUSABLE
     try:
-        run = attribute(f"{command.package}.__main__", "main")
+        run = attribute(command.module, "main")
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.UNUSABLE

@@ -1,8 +1,11 @@
-"""Embeddings from a trained run: of frames and waveforms in memory, or of a dataset's clips."""
+"""Embeddings from a trained run: of movies, of frames and waveforms, or of a dataset's clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +15,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reelshards.packages import attribute
-from shards_spec.errors import InputError
-from shards_spec.reader import Dataset
+from shards_spec.errors import InputError, ReelshardsError
+from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
 
 if TYPE_CHECKING:
+    from pipeline.sources import Movie
     from trainer.evaluate import ClipEncoder
+    from trainer.models import TwoTowers
 
 #: Columns of the clips table that tables of embeddings begin with.
 _COLUMNS = ("clip_id", "movie_id", "start_ns", "end_ns")
+
+#: Settings of a recipe that drops no clip for what it shows or sounds like.
+_KEEP_ALL: dict[str, Any] = {"black_luma": -1.0, "silent_dbfs": -1000.0, "frozen_motion": -1.0}
+
+#: Parts of a movie that are decoded concurrently, by default at most.
+_MAX_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,11 @@ class Encoder:
     def recipe(self) -> Recipe:
         """How the clips were made that the encoders were trained on."""
         return self.clips.recipe
+
+    @property
+    def model(self) -> TwoTowers:
+        """The networks, a `torch.nn.Module` in evaluation mode."""
+        return self.clips.model
 
     @property
     def embedding_size(self) -> int:
@@ -61,6 +78,57 @@ class Encoder:
         if len(frames) != len(waveform):
             raise InputError(f"{len(frames)} clips of frames, but {len(waveform)} of audio")
         return self.clips.embed(frames, self._logmel(waveform, sample_rate_hz))
+
+    def embed_movie(
+        self, movie: str | Path, *, every_clip: bool = False, num_threads: int | None = None
+    ) -> pa.Table:
+        """Embed a movie from start to end, decoded and cut as the training's clips were.
+
+        The clips are made in a temporary folder, in this process. `embed_clips` yields the same
+        embeddings for a dataset of this movie.
+
+        Args:
+            movie: a file, or its URI (s3://, gs://, az://, https://).
+            every_clip: also embed clips that the recipe drops as black, silent or frozen.
+            num_threads: parts of the movie that are decoded concurrently; by default one for each
+                core, at most 8.
+
+        Returns:
+            A table in order of time with the columns start_ns and end_ns (on the movie's
+            timeline, nanoseconds), and video and audio as lists of D float32.
+
+        Raises:
+            InputError: there is no such movie, or there are several.
+            MovieError: it cannot be decoded, or has no usable clip.
+        """
+        (found,) = _movies_at(str(movie), "one movie")
+        return self._embed_found(found, every_clip=every_clip, num_threads=num_threads)
+
+    #: Another name of `embed_movie`.
+    embed_film = embed_movie
+
+    def embed_movies(
+        self, corpus: str | Path, *, every_clip: bool = False, num_threads: int | None = None
+    ) -> Iterator[tuple[str, pa.Table | ReelshardsError]]:
+        """Embed each movie of a corpus: (URI, table of `embed_movie`, or why there is none)."""
+        for movie in _movies_at(str(corpus)):
+            table: pa.Table | ReelshardsError
+            try:
+                table = self._embed_found(movie, every_clip=every_clip, num_threads=num_threads)
+            except attribute("pipeline.errors", "MovieError") as error:
+                table = error
+            yield movie.uri, table
+
+    def _embed_found(self, movie: Movie, *, every_clip: bool, num_threads: int | None) -> pa.Table:
+        recipe = dataclasses.replace(self.recipe, **_KEEP_ALL) if every_clip else self.recipe
+        if num_threads is None:
+            num_threads = min(_MAX_THREADS, os.cpu_count() or 1)
+        with tempfile.TemporaryDirectory(prefix="reelshards-embed-") as folder:
+            attribute("pipeline.movie", "shard_movie")(
+                movie, recipe, Storage(folder, create=True), num_threads=max(1, num_threads)
+            )
+            table = self.embed_clips(open_dataset(folder))
+        return table.sort_by("start_ns").select(["start_ns", "end_ns", "video", "audio"])
 
     def embed_clips(self, dataset: Dataset, clip_ids: Sequence[str] | None = None) -> pa.Table:
         """Embed a dataset's clips, all of them by default.
@@ -116,9 +184,20 @@ class Encoder:
         return np.pad(samples[:expected], (0, max(0, expected - len(samples))))
 
 
-def load_encoder(folder: Path) -> Encoder:
-    """The encoders of a run folder or an exported folder. Raises `InputError`."""
-    return Encoder(attribute("trainer.evaluate", "load_encoder")(folder))
+def _movies_at(corpus: str, expected: str = "") -> list[Movie]:
+    """The movies of a corpus. Raises `InputError` if there is none, or not the expected one."""
+    movies: list[Movie] = attribute("pipeline.sources", "find_movies")(corpus)
+    if expected and len(movies) != 1:
+        raise InputError(f"{corpus} is {len(movies)} movies, expected {expected}")
+    return movies
+
+
+def load_encoder(
+    folder: str | Path, *, best: bool = False, average: bool = False, device: str = ""
+) -> Encoder:
+    """The encoders of a run folder or an exported folder; see `reelshards.load`."""
+    load = attribute("trainer.evaluate", "load_encoder")
+    return Encoder(load(folder, best=best, average=average, device=device))
 
 
 def _lists(values_ND: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -96,6 +96,16 @@ def parse(
 
     `defaults` has, by the name of a subcommand, an instance whose values are its defaults.
     """
+    if len(commands) == 1:
+        # One subcommand is not a choice; the parser would expect its arguments without its name.
+        [(name, kind)] = commands.items()
+        only: Command = tyro.cli(
+            kind,
+            prog=f"{prog} {name}",
+            args=current_flags(arguments[1:], former_flags),
+            registry=_reflowing(),
+        )
+        return only
     kinds: list[Any] = []
     for name, kind in commands.items():
         default = defaults.get(name, tyro.MISSING_NONPROP)

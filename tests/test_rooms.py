@@ -68,9 +68,11 @@ ORDER = {
         randomness fetch console settings
         plan loader ranks
         config stream
-        recipes models plan_report
-        learning
+        own_recipe models plan_report
+        recipes
+        learning trackers
         run
+        launch plot_curves
         evaluate initial_weights
         train
         study
@@ -79,6 +81,7 @@ ORDER = {
     "reelshards": """
         packages
         encoder
+        embed
         api commands
         __main__
     """,

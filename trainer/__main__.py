@@ -1,4 +1,4 @@
-"""`python -m trainer train | plan | evaluate | export | study`: shards to models.
+"""`python -m trainer train | plan | evaluate | export | study | plot`: shards to models.
 
 Exit codes: 0 done; 1 training diverged, or a check such as `--min-lift` failed; 2 bad arguments or
 unusable input; 130 interrupted by Ctrl-C; 143 stopped by SIGTERM with a checkpoint, before the last
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -23,11 +23,7 @@ from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
 from trainer.study import StudyConfig, StudyCorpus
 
-if TYPE_CHECKING:
-    RecipeName = str
-else:
-    RecipeName = Literal[("auto", *RECIPES)]
-
+RecipeName = Annotated[str, tyro.conf.arg(metavar=f"{{auto,{','.join(RECIPES)},MODULE:FUNCTION}}")]
 PROGRAM = "python -m trainer"
 DESCRIPTION = "Train audio-visual models on clip shards, grouped by movie."
 
@@ -47,11 +43,21 @@ class Train:
 
     data: str
     """URI of the dataset."""
-    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
-    """Run folder: metrics.jsonl, config.json, checkpoints/."""
+    run_folder: Annotated[str, tyro.conf.arg(name="run")]
+    """Run folder: metrics.jsonl, config.json, checkpoints/; may be in a bucket (s3://, ...)."""
     config: RecipeName = "auto"
     """Recipe that provides the defaults of the settings below; auto is r2plus1d18 with a GPU, else
-    small, or the settings of the run in that folder."""
+    small, or the settings of the run in that folder. Or a function that returns a TrainConfig."""
+    settings_file: Annotated[
+        str, tyro.conf.arg(name="settings", aliases=["--config-file"], metavar="FILE")
+    ] = ""
+    """TOML file with settings that replace those of the recipe; its key `config` may name one."""
+    from_run: Annotated[str, tyro.conf.arg(name="from", metavar="RUN")] = ""
+    """Run folder whose settings to start from, instead of a recipe."""
+    set: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")
+    ] = ()
+    """A single setting to replace, as in the file: `optimizer.lr=3e-4`; may be repeated."""
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
 
     def run(self) -> int:
@@ -93,12 +99,16 @@ class Evaluate:
 
     data: str
     """URI of the dataset."""
-    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
-    """Run folder."""
+    run_folder: Annotated[str, tyro.conf.arg(name="run")]
+    """Run folder; may be in a bucket."""
     labels: Path | None = None
     """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
     label_column: str = ""
     """Column of the clip index to use as the class, instead of a table."""
+    best: bool = False
+    """Use the checkpoint whose evaluation during training was best instead of the newest."""
+    average: bool = False
+    """Use the moving average of the weights, for runs with `--ema-decay`."""
     min_lift: float = 0.0
     """Exit with 1 unless within-movie R@1 is at least this many times chance, both ways."""
     json: bool = False
@@ -108,7 +118,14 @@ class Evaluate:
         """Print all metrics; 1 if `min_lift` is missed."""
         from trainer.evaluate import evaluate
 
-        evaluation = evaluate(self.data, self.run_folder, self.labels, self.label_column)
+        evaluation = evaluate(
+            self.data,
+            self.run_folder,
+            self.labels,
+            self.label_column,
+            best=self.best,
+            average=self.average,
+        )
         if self.json:
             print_json(evaluation.to_json())
         else:
@@ -122,18 +139,37 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a run's encoders as safetensors, with their preprocessing and a model card."""
+    """Write a run's encoders in the layout of models on the Hugging Face hub: weights
+    (safetensors), settings, preprocessing and a model card."""
 
-    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
-    """Run folder."""
+    run_folder: Annotated[str, tyro.conf.arg(name="run")]
+    """Run folder; may be in a bucket."""
     out: Path
     """Folder for the files; created if missing."""
+    data: str = ""
+    """URI of a dataset to evaluate the run on for the model card; by default the card has the
+    figures of the run's own last evaluation."""
+    labels: Path | None = None
+    """With `--data`: CSV with the columns source, start_seconds, end_seconds, label."""
+    onnx: bool = False
+    """Also write each tower as ONNX, if it computes the same (needs `reelshards[onnx]`)."""
+
+    best: bool = False
+    """Use the checkpoint whose evaluation during training was best instead of the newest."""
+    average: bool = False
+    """Use the moving average of the weights, for runs with `--ema-decay`."""
 
     def run(self) -> int:
         """Write the files and print their paths."""
-        from trainer.evaluate import export
+        from trainer.evaluate import evaluate, export
 
-        paths = export(self.run_folder, self.out)
+        run, best, average = self.run_folder, self.best, self.average
+        evaluation = None
+        if self.data:
+            evaluation = evaluate(self.data, run, self.labels, best=best, average=average)
+        paths = export(
+            run, self.out, evaluation=evaluation, onnx=self.onnx, best=best, average=average
+        )
         sys.stdout.write("".join(f"{path}\n" for path in paths))
         return ExitCode.DONE
 
@@ -175,6 +211,24 @@ class Study:
         return ExitCode.DONE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw the curves of runs over each other."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
+    """Run folders; may be in a bucket."""
+    out: Path = Path("curves.html")
+    """File to write: .html (with a table of the last values), .png or .svg."""
+
+    def run(self) -> int:
+        """Write the file and print its path."""
+        from trainer.plot_curves import plot
+
+        plot(self.runs, self.out)
+        sys.stdout.write(f"{self.out}\n")
+        return ExitCode.DONE
+
+
 #: Every command by name.
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
@@ -182,6 +236,7 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "export": Export,
     "study": Study,
+    "plot": Plot,
 }
 
 
@@ -214,7 +269,10 @@ class _Basis:
     """The flags that determine the defaults of others."""
 
     config: str = ""
-    run: Path | None = None
+    run: str = ""
+    settings_file: Annotated[str, tyro.conf.arg(name="settings", aliases=["--config-file"])] = ""
+    from_run: Annotated[str, tyro.conf.arg(name="from")] = ""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
 
 
 def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
@@ -232,16 +290,24 @@ def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
     if name == "plan":
         settings = recipe(basis.config or "auto")
         return {name: Plan(data=tyro.MISSING, policy=settings.policy, seed=settings.seed)}
-    settings = _train_settings(basis.config, basis.run)
+    settings = _train_settings(basis)
+    if not {"-h", "--help"}.isdisjoint(words):
+        from trainer.launch import first_settings
+
+        sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
     return {name: Train(data=tyro.MISSING, run_folder=tyro.MISSING, settings=settings)}
 
 
-def _train_settings(config: str, run: Path | None) -> TrainConfig:
-    if run is None or config:
-        return recipe(config or "auto")
-    from trainer.run import resumed_config
+def _train_settings(basis: _Basis) -> TrainConfig:
+    from trainer.launch import chosen_settings
 
-    return resumed_config(run) or recipe("auto")
+    return chosen_settings(
+        config=basis.config,
+        from_run=basis.from_run,
+        run=basis.run,
+        file=basis.settings_file,
+        changes=basis.set,
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ MAX_WARMUP_STEPS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay."""
+    """AdamW with linear warm-up and a schedule of the learning rate."""
 
     lr: float = 1e-3
     """Peak learning rate."""
@@ -55,6 +55,11 @@ class OptimizerConfig:
     layer_decay: float = 1.0
     """Learning rate of each layer of a tower as a share of the next layer's, (0, 1]; the heads have
     the full rate. For towers with loaded weights; transformers are commonly trained with 0.75."""
+    schedule: Literal["cosine", "constant", "wsd"] = "cosine"
+    """Of the rate after the warm-up: half a cosine, constant, or warm-up-stable-decay, which falls
+    along a line at the end. With constant and wsd a run can be made longer without regret."""
+    decay_fraction: float = 0.2
+    """For `wsd`: share of the run's steps in which the rate falls, [0, 1]."""
     max_grad_norm: float = 1.0
     """Gradients with a larger norm are scaled down to this; 0 disables clipping."""
 
@@ -78,6 +83,14 @@ class OptimizerConfig:
             f"optimizer.layer-decay = {self.layer_decay:g}: must be in (0, 1]",
         )
         require(
+            self.schedule in ("cosine", "constant", "wsd"),
+            f"optimizer.schedule = {self.schedule}: must be cosine, constant or wsd",
+        )
+        require(
+            0 <= self.decay_fraction <= 1,
+            f"optimizer.decay-fraction = {self.decay_fraction:g}: must be in [0, 1]",
+        )
+        require(
             0 <= self.max_grad_norm < math.inf,
             f"optimizer.max-grad-norm = {self.max_grad_norm:g}: must be at least 0 and finite",
         )
@@ -94,7 +107,8 @@ class TrainConfig:
     """All settings of a run."""
 
     steps: int = 1000
-    """Optimizer steps of the whole run; the learning rate schedule spans them."""
+    """Optimizer steps of the whole run; the learning rate schedule spans them. May be raised when
+    the run is resumed: then the schedule spans the new number."""
     seed: int = 0
     """Determines initial weights, batches and augmentation."""
     init_from: str = ""
@@ -124,12 +138,30 @@ class TrainConfig:
     """Steps between checkpoints; the last step always has one."""
     keep_checkpoints: int = 2
     """Newest checkpoints kept; at least 2, so that one is complete while the next is written."""
+    milestone_every: int = 0
+    """Steps between checkpoints that are kept for good; 0 for none. A multiple of
+    `--checkpoint-every`."""
+    background_checkpoints: bool = True
+    """Write checkpoints while training continues, which takes their size in host memory."""
+    ema_decay: float = 0.0
+    """Decay of a moving average of the weights, such as 0.999; 0 for none. Evaluations during
+    training use the average, and `evaluate`, `export` and `embed` with `--average`."""
     eval_every: int = 0
     """Steps between retrieval evaluations on held-out movies; 0 for only the last step."""
     eval_clips: int = 2048
     """Upper bound on held-out clips, of whole movies, in evaluations during training."""
+    eval_probes: bool = False
+    """Also measure in these evaluations how well features tell which movie a clip is from."""
+    eval_labels: str = ""
+    """CSV with the columns source, start_seconds, end_seconds, label: also fit a class probe in
+    these evaluations, on at most as many training clips; empty for none."""
     tensorboard: bool = True
-    """Also write TensorBoard events into the run folder."""
+    """Also write TensorBoard events into the run folder: curves, and at each evaluation frames,
+    spectrograms and histograms of the weights."""
+    trackers: tuple[Literal["wandb", "trackio"], ...] = ()
+    """Services that also get the metrics; each has to be installed."""
+    project: str = "reelshards"
+    """Name of the project in these services."""
     stop_at_step: int = 0
     """End this launch after that step with a checkpoint, as if preempted; 0 runs to the end."""
     allow_appended_data: bool = False
@@ -145,7 +177,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "log_every", "checkpoint_every", "accumulate"):
             at_least(flag("", name), getattr(self, name), 1)
-        for name in ("eval_every", "stop_at_step"):
+        for name in ("eval_every", "stop_at_step", "milestone_every"):
             at_least(flag("", name), getattr(self, name), 0)
         at_least("eval-clips", self.eval_clips, 1)
         require(
@@ -157,6 +189,12 @@ class TrainConfig:
             self.memory_gib == "auto" or float(self.memory_gib) > 0,
             f"memory-gib = {self.memory_gib}: must be auto or above 0",
         )
+        require(
+            self.milestone_every % self.checkpoint_every == 0,
+            f"milestone-every = {self.milestone_every}: must be a multiple of checkpoint-every = "
+            f"{self.checkpoint_every}",
+        )
+        require(0 <= self.ema_decay < 1, f"ema-decay = {self.ema_decay:g}: must be in [0, 1)")
         self._check_negatives()
         self._check_initial_weights()
         warmup = self.optimizer.warmup(self.steps)

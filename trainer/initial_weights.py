@@ -67,8 +67,6 @@ def read_weights(path: Path) -> InitialWeights:
 
     Raises `InputError` if there are none.
     """
-    if saved_config(path) is not None:
-        return _ours(load_run(path).model.state_dict())
     files = {modality: path / f"{modality}.safetensors" for modality in MODALITIES}
     if any(file.exists() for file in files.values()):
         named = {modality: _read_file(file) for modality, file in files.items() if file.exists()}
@@ -77,6 +75,8 @@ def read_weights(path: Path) -> InitialWeights:
             {modality: _below(values, "head.") for modality, values in named.items()},
             None,
         )
+    if saved_config(path) is not None:
+        return _ours(load_run(path).model.state_dict())
     if not path.is_file():
         raise InputError(
             f"--init-from {path} is not a file with weights, an exported folder or a run folder"

@@ -10,6 +10,7 @@ import dataclasses
 from shards_spec.errors import InputError
 from trainer.config import InputConfig, LossConfig, ModelConfig, OptimizerConfig, TrainConfig
 from trainer.loader import StreamConfig
+from trainer.own_recipe import own_recipe
 from trainer.plan import BatchPolicy
 
 
@@ -102,12 +103,18 @@ RECIPES = {
 def recipe(name: str) -> TrainConfig:
     """A recipe by name; `auto` is `r2plus1d18` with a GPU, else `small`.
 
+    `module:function` or `file.py:function` is a function of your own that returns a `TrainConfig`.
+
     Raises `InputError` for an unknown name.
     """
+    if ":" in name:
+        return own_recipe(name)
     if name == "auto":
         import torch
 
         name = "r2plus1d18" if torch.cuda.is_available() else "small"
     if name not in RECIPES:
-        raise InputError(f"there is no recipe {name!r}; choose auto, {', '.join(RECIPES)}")
+        raise InputError(
+            f"there is no recipe {name!r}; choose auto, {', '.join(RECIPES)}, or module:function"
+        )
     return RECIPES[name]()

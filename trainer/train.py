@@ -18,30 +18,30 @@ from torch import nn
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.console import say
-from trainer.evaluate import HeldoutRetrieval, heldout_retrieval
+from trainer.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
 from trainer.initial_weights import initialize
+from trainer.launch import Start, banner, checkpoint_after, restore
 from trainer.learning import (
     ClipOrigins,
     Learner,
-    describe_model,
+    WeightAverage,
     forward_and_backward,
     learning_rate,
     on_device,
     set_learning_rate,
     training_inputs,
 )
-from trainer.plan import PlanState
 from trainer.ranks import Readback, StopConsensus, StopSignal, World, join_world
 from trainer.run import (
-    Checkpoint,
+    CheckpointWriter,
     Journal,
     Load,
+    RunFolder,
     StepResult,
-    config_to_json,
     describe_run,
     lock_run,
     open_run,
-    save_checkpoint,
+    open_run_folder,
     say_unreached,
     writing_run,
 )
@@ -54,10 +54,15 @@ class TrainOutcome:
 
     steps_done: int
     """Of the run, over all launches."""
-    retrieval: HeldoutRetrieval | None
+    evaluation: OnlineEvaluation | None
     """On the first rank of a finished run that has movies to evaluate on."""
     stopped_by_signal: bool = False
     """Whether SIGTERM ended the launch before the last step."""
+
+    @property
+    def retrieval(self) -> HeldoutRetrieval | None:
+        """Of the evaluation."""
+        return self.evaluation.retrieval if self.evaluation else None
 
     def lines(self, num_steps: int) -> list[str]:
         """The closing message."""
@@ -70,8 +75,10 @@ class TrainOutcome:
         return self.retrieval.lines() if self.retrieval else no_clips
 
 
-def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
+def train(data: str, run: str | Path, config: TrainConfig) -> TrainOutcome:
     """Train on the dataset at `data` in the folder `run`, or resume there.
+
+    `run` may be a prefix in a bucket; see `trainer/run/bucket.py`.
 
     Raises:
         InputError: the dataset is unusable, or `run` cannot be written or contains a run with other
@@ -79,10 +86,15 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
         NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
     config = dataclasses.replace(config, stream=config.stream.on_this_machine())
-    with join_world() as world, lock_run(run, world):
+    with (
+        join_world() as world,
+        open_run_folder(run, world) as folder,
+        lock_run(folder.path, world),
+    ):
+        folder.keep = config.keep_checkpoints
         dataset = open_for_training(data, config.policy)
         # First: a run with another policy is refused as such, even if that policy is impossible.
-        checkpoint = open_run(run, dataset, config)
+        checkpoint = open_run(folder.path, dataset, config)
         if world.is_first:
             say_unreached(config)
         learner = Learner.build(config, world, dataset.recipe)
@@ -90,8 +102,9 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
             origin = initialize(learner.model, config)
             if world.is_first:
                 say(origin)
-        start = restore(learner, dataset.fingerprint, config, checkpoint)
-        job = Job(run, dataset, config, world, learner, start)
+        average = WeightAverage(learner.model, config.ema_decay) if config.ema_decay else None
+        start = restore(learner, average, dataset.fingerprint, config, checkpoint)
+        job = Job(folder, dataset, config, world, learner, average, start)
         if start.steps_done < config.steps:
             outcome = run_loop(job)
         else:
@@ -110,12 +123,19 @@ def train(data: str, run: Path, config: TrainConfig) -> TrainOutcome:
 class Job:
     """Everything that a launch works with; nothing is global."""
 
-    run: Path
+    folder: RunFolder
     dataset: Dataset
     config: TrainConfig
     world: World
     learner: Learner
+    average: WeightAverage | None
+    """The averaged weights, where the settings ask for them."""
     start: Start
+
+    @property
+    def run(self) -> Path:
+        """The run folder on this machine."""
+        return self.folder.path
 
     def stream(self) -> ClipStream:
         """This rank's batches from the start position on, without end.
@@ -144,6 +164,27 @@ class Job:
             )
         return stream
 
+    def banner(self, stream: ClipStream) -> list[str]:
+        """What the launch says before its first step."""
+        return banner(
+            run=self.folder.uri or str(self.run),
+            dataset=self.dataset,
+            config=self.config,
+            world=self.world,
+            start=self.start,
+            num_steps_per_epoch=stream.num_steps_per_epoch,
+        )
+
+    def writer(self) -> CheckpointWriter:
+        """Writes the checkpoints of this launch."""
+        return CheckpointWriter(
+            self.run,
+            keep=self.config.keep_checkpoints,
+            milestone_every=self.config.milestone_every,
+            in_background=self.config.background_checkpoints and self.world.is_first,
+            publish=self.folder.publish,
+        )
+
     def journal(self) -> Journal:
         """Write the settings into the run folder and open its metrics."""
         done = self.start.steps_done
@@ -153,36 +194,7 @@ class Job:
             load = Load.of(self.config, self.dataset.recipe, self.world.device)
             if self.world.is_first:
                 describe_run(self.run, self.dataset, self.config)
-                say(describe_model(self.config.model, load.flops_per_clip))
             return Journal(self.run, self.config, done, load, writes=self.world.is_first)
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a launch begins."""
-
-    steps_done: int
-    plan: PlanState
-
-
-def restore(
-    learner: Learner, index_fingerprint: str, config: TrainConfig, checkpoint: Checkpoint | None
-) -> Start:
-    """Load a checkpoint's state into `learner`; without one, start at the beginning."""
-    plan = PlanState(
-        epoch=0, step=0, seed=config.seed, index_fingerprint=index_fingerprint, policy=config.policy
-    )
-    if checkpoint is None:
-        return Start(0, plan)
-    saved = PlanState.from_json(checkpoint.plan)
-    if config.allow_appended_data:
-        saved = saved.on_appended(index_fingerprint)
-    saved.check(plan)
-    learner.model.load_state_dict(checkpoint.model)
-    learner.criterion.load_state_dict(checkpoint.loss)
-    learner.optimizer.load_state_dict(checkpoint.optimizer)
-    torch.set_rng_state(checkpoint.rng)
-    return Start(checkpoint.step, saved)
 
 
 # -- one step --------------------------------------------------------------------------------------
@@ -229,11 +241,21 @@ def run_loop(job: Job) -> TrainOutcome:
     """Train to the end or until stopped; either way a checkpoint is written."""
     config, done = job.config, job.start.steps_done
     previous: StepResult | None = None
-    retrieval: HeldoutRetrieval | None = None
-    with job.stream() as stream, StopSignal() as signal, job.journal() as journal:
+    evaluation: OnlineEvaluation | None = None
+    best = job.start.best_retrieval
+    with (
+        job.stream() as stream,
+        StopSignal() as signal,
+        job.journal() as journal,
+        job.writer() as writer,
+    ):
+        if job.world.is_first:
+            say("\n".join(job.banner(stream)))
         consensus = StopConsensus(job.world, signal)
         for batch in on_device(journal.timed(stream), job.world.device):
             result = learn(job.learner, batch, done)
+            if job.average is not None:
+                job.average.update(job.learner.model, done + 1)
             # One step late, so that the host never waits for the step that it has just queued.
             if previous is not None:
                 previous.require_finite(done)
@@ -242,52 +264,40 @@ def run_loop(job: Job) -> TrainOutcome:
             signalled = consensus.reached()
             stops = signalled or ends or done == config.stop_at_step
             values: dict[str, float] = {}
+            is_best = False
             if ends or done % config.log_every == 0:
                 values |= journal.train_values(done, job.world, stream, result)
             if ends or (config.eval_every and done % config.eval_every == 0):
                 result.require_finite(done)
-                retrieval = evaluate_heldout(job)
-                values |= retrieval.metrics() if retrieval else {}
+                evaluation = evaluate_heldout(job)
+                if evaluation is not None:
+                    values |= evaluation.metrics()
+                    is_best = evaluation.retrieval.score > best
+                    best = max(best, evaluation.retrieval.score)
+                with writing_run(job.run):
+                    journal.show(done, batch, job.learner.model)
                 journal.restart_clock(stream)
             # The line comes first: every step that has a checkpoint has its line.
             with writing_run(job.run):
                 journal.write(done, batch.epoch, values)
-            if stops or done % config.checkpoint_every == 0:
+            if stops or is_best or done % config.checkpoint_every == 0:
                 result.require_finite(done)
-                save(job, done, batch)
+                if job.world.is_first:
+                    writer.save(
+                        checkpoint_after(batch, done, job.learner, job.average, job.start, best),
+                        is_best=is_best,
+                    )
             if stops:
                 asked = signalled and not ends
-                return TrainOutcome(done, retrieval if ends else None, stopped_by_signal=asked)
+                return TrainOutcome(done, evaluation if ends else None, stopped_by_signal=asked)
     raise AssertionError("the stream is endless")
 
 
-def evaluate_heldout(job: Job) -> HeldoutRetrieval | None:
-    """Retrieval on held-out movies, computed by the first rank while the others wait."""
-    retrieval = None
+def evaluate_heldout(job: Job) -> OnlineEvaluation | None:
+    """Evaluation on held-out movies, computed by the first rank while the others wait."""
+    evaluation = None
     if job.world.is_first:
-        limit = job.config.eval_clips
-        retrieval = heldout_retrieval(
-            job.learner.model, job.dataset, job.config, job.world.device, max_clips=limit
-        )
+        model = job.average.model if job.average else job.learner.model
+        evaluation = online_evaluation(model, job.dataset, job.config, job.world.device)
     job.world.wait()
-    return retrieval
-
-
-def save(job: Job, steps_done: int, batch: Batch) -> None:
-    """Write the checkpoint from which the step after `batch` resumes."""
-    if job.world.is_first:
-        plan = dataclasses.replace(
-            job.start.plan, epoch=batch.epoch, step=batch.step + 1, steps_done=steps_done
-        )
-        checkpoint = Checkpoint(
-            step=steps_done,
-            model=job.learner.model.state_dict(),
-            optimizer=job.learner.optimizer.state_dict(),
-            loss=job.learner.criterion.state_dict(),
-            plan=plan.to_json(),
-            config=config_to_json(job.config),
-            rng=torch.get_rng_state(),
-        )
-        with writing_run(job.run):
-            save_checkpoint(job.run, checkpoint, job.config.keep_checkpoints)
-    job.world.wait()
+    return evaluation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.movie import steps
+from pipeline.movie.alone import shard_movie
 from pipeline.movie.rows import Cost, bare_row, failed_row
 from pipeline.movie.spool import AUDIO_PART, PartKey, Spool
 from pipeline.movie.steps import prepare
@@ -16,6 +17,7 @@ __all__ = [
     "bare_row",
     "failed_row",
     "prepare",
+    "shard_movie",
     "steps",
     "write_movie",
 ]

@@ -128,6 +128,15 @@ def test_embed_rejects_what_does_not_fit(
         encoder.embed(**arguments)  # type: ignore[arg-type]
 
 
+def test_the_device_can_be_chosen(trained_run: Path) -> None:
+    encoder = rs.load(trained_run, device="cpu")
+    assert {weight.device.type for weight in encoder.model.parameters()} == {"cpu"}
+    assert not encoder.model.training
+    for device in ("cuda:99", "abacus"):
+        with pytest.raises(rs.InputError, match=f"device '{device}' cannot be used"):
+            rs.load(trained_run, device=device)
+
+
 def test_load_rejects_other_folders(trained_run: Path, tmp_path: Path) -> None:
     with pytest.raises(rs.InputError, match=r"config\.json"):
         rs.load(tmp_path)

@@ -66,6 +66,13 @@ def test_embed(toy_data: rs.Dataset, trained_run: Path) -> None:
     assert lines[0].startswith("video of movie-000_")
 
 
+def test_embed_movie(trained_run: Path, tmp_path: Path) -> None:
+    movie = make_film(tmp_path / "one.mp4", Film(seconds=4.0))
+    lines = run("embed_movie.py", movie, trained_run).splitlines()
+    assert len(lines) >= 3
+    assert lines[0].startswith("   0.0 s looks most like ")
+
+
 def test_plan_report(toy_data: rs.Dataset) -> None:
     out = run("plan_report.py", toy_data.storage.uri)
     assert "4 movies x 2 clips: rho 0.143, " in out

@@ -6,17 +6,19 @@ from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.encoder import ClipEncoder, load_encoder
 from trainer.evaluate.evaluation import Evaluation, evaluate, judge
 from trainer.evaluate.exported_files import export
-from trainer.evaluate.heldout import HeldoutRetrieval, heldout_retrieval
+from trainer.evaluate.heldout import HeldoutRetrieval
+from trainer.evaluate.online import OnlineEvaluation, online_evaluation
 
 __all__ = [
     "ClipEncoder",
     "EmbeddedClips",
     "Evaluation",
     "HeldoutRetrieval",
+    "OnlineEvaluation",
     "embed_clips",
     "evaluate",
     "export",
-    "heldout_retrieval",
     "judge",
     "load_encoder",
+    "online_evaluation",
 ]

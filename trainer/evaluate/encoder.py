@@ -6,7 +6,6 @@ D embedding size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
-from trainer.config import InputConfig, ModelConfig, TransformerConfig
-from trainer.evaluate.exported_files import MODALITIES, PREPROCESSING_JSON
+from trainer.evaluate.exported import is_export, read_export
+from trainer.learning import autocast
 from trainer.loader import StreamConfig
-from trainer.models import TwoTowers, audio_from_logmel, build_model, video_from_frames
+from trainer.models import TwoTowers, audio_from_logmel, video_from_frames
 from trainer.ranks import default_device
-from trainer.run import load_run
+from trainer.run import is_bucket, load_run, local_copy
 from trainer.stream import read_all
 
 #: Clips that go through the networks together.
@@ -45,6 +42,8 @@ class ClipEncoder:
     crop_pixels: int
     """Side of the square that is cut from the middle of each frame."""
     device: torch.device
+    precision: str = "auto"
+    """Of the towers, as in training and evaluation: `auto`, `fp32` or `bf16`."""
 
     def embed(
         self, frames_NTHWC: NDArray[np.uint8], logmel_NML: NDArray[np.floating[Any]]
@@ -67,10 +66,11 @@ class ClipEncoder:
                 part = slice(first, first + _BATCH_CLIPS)
                 frames_BTHWC = self._square(torch.tensor(frames_NTHWC[part]).to(self.device))
                 logmel_BML = torch.tensor(logmel_NML[part]).to(self.device)
-                embedded = self.model(
-                    video_from_frames(frames_BTHWC, self.model.config.inputs),
-                    audio_from_logmel(logmel_BML),
-                )
+                with autocast(self.device, self.precision):
+                    embedded = self.model(
+                        video_from_frames(frames_BTHWC, self.model.config.inputs),
+                        audio_from_logmel(logmel_BML),
+                    )
                 video.append(embedded.video.cpu().numpy())
                 audio.append(embedded.audio.cpu().numpy())
         return np.concatenate(video), np.concatenate(audio)
@@ -133,53 +133,43 @@ class ClipEncoder:
         return frames_BTHWC[:, :, top : top + crop, left : left + crop].contiguous()
 
 
-def load_encoder(folder: Path) -> ClipEncoder:
-    """The encoders in a run folder or an exported folder, on this process's GPU if it has one.
+def load_encoder(
+    folder: str | Path, *, best: bool = False, average: bool = False, device: str = ""
+) -> ClipEncoder:
+    """The encoders in a run folder or an exported folder.
+
+    Args:
+        best: of a run, the weights whose evaluation was best instead of the newest.
+        average: of a run, the moving average of the weights.
+        device: such as `cpu` or `cuda:1`; by default this process's GPU if it has one.
 
     Raises `InputError` when the folder holds neither, or a run without a checkpoint.
     """
-    if not (folder / PREPROCESSING_JSON).exists():
-        trained = load_run(folder)
-        recipe = Recipe.from_json(trained.description["dataset"]["recipe"])
-        return _encoder(trained.model, recipe, trained.config.stream.frame_size)
-    try:
-        return _exported(folder)
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} is not a usable export: {error}; export the run again"
-        ) from error
-
-
-def _encoder(model: TwoTowers, recipe: Recipe, crop_pixels: int) -> ClipEncoder:
-    device = default_device()
-    return ClipEncoder(model.to(device).eval(), recipe, crop_pixels, device)
-
-
-def _exported(folder: Path) -> ClipEncoder:
-    """The inverse of `export`."""
-    values = json.loads((folder / PREPROCESSING_JSON).read_text())
-    weights = {name: load_file(folder / f"{name}.safetensors") for name in MODALITIES}
-    video, audio = values["video"], values["audio"]
-    is_fixed = audio["norm"] == "fixed"
-    config = ModelConfig(
-        video=video["architecture"],
-        audio=audio["architecture"],
-        transformer=TransformerConfig(**values.get("transformer", {})),
-        embedding_size=values["embedding"]["size"],
-        head_hidden=len(weights["video"]["head.0.weight"]),
-        inputs=InputConfig(
-            frame_size=video["resize_pixels"],
-            num_frames=len(video["frames_used"]),
-            audio_norm=audio["norm"],
-            **({"audio_mean": audio["mean"], "audio_std": audio["std"]} if is_fixed else {}),
-        ),
+    if is_bucket(folder):
+        with local_copy(folder) as copy:
+            return load_encoder(copy, best=best, average=average, device=device)
+    folder, target = Path(folder), _device(device)
+    if not is_export(folder):
+        trained = load_run(folder, best=best, average=average)
+        crop_pixels, precision = trained.config.stream.frame_size, trained.config.precision
+        return _encoder(trained.model, trained.recipe, crop_pixels, precision, target)
+    exported = read_export(folder)
+    return _encoder(
+        exported.model, exported.recipe, exported.crop_pixels, exported.precision, target
     )
-    model = build_model(config, seed=0)
-    state = {"log_scale": torch.tensor(values["embedding"]["logit_scale"]).log()}
-    for modality, tensors in weights.items():
-        for name, tensor in tensors.items():
-            tower, _, rest = name.partition(".")
-            key = f"{modality}_head.{rest}" if tower == "head" else f"{modality}.{name}"
-            state[key] = tensor
-    model.load_state_dict(state)
-    return _encoder(model, Recipe.from_json(values["recipe"]), video["crop_pixels"])
+
+
+def _device(name: str) -> torch.device:
+    if not name:
+        return default_device()
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"device {name!r} cannot be used: {reason}") from error
+
+
+def _encoder(
+    model: TwoTowers, recipe: Recipe, crop_pixels: int, precision: str, device: torch.device
+) -> ClipEncoder:
+    return ClipEncoder(model.to(device).eval(), recipe, crop_pixels, device, precision)

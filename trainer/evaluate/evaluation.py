@@ -26,7 +26,7 @@ from trainer.evaluate.labels import labeller
 from trainer.evaluate.probes import ProbeResult, linear_probe
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
-from trainer.run import TrainedRun, load_run
+from trainer.run import TrainedRun, load_run, local_copy
 
 MODALITIES = ("video", "audio")
 
@@ -102,25 +102,43 @@ class Judgement:
 
 
 def evaluate(
-    data: str, run: Path, labels: Path | None = None, label_column: str = ""
+    data: str,
+    run: str | Path,
+    labels: Path | None = None,
+    label_column: str = "",
+    *,
+    best: bool = False,
+    average: bool = False,
 ) -> Evaluation:
     """Evaluate the newest checkpoint of a run.
 
     Args:
         data: URI of the dataset.
-        run: run folder.
+        run: run folder; may be in a bucket.
         labels: table of labelled time ranges for the class probe; see `trainer/evaluate/labels.py`.
         label_column: column of the clip index to use as the class instead.
+        best: the weights whose evaluation during training was best instead of the newest.
+        average: the moving average of the weights, for runs with `ema_decay`.
 
     Raises `InputError` when the run, the dataset or the labels cannot be used, or when the model
     computes NaN.
     """
-    return judge(data, run, labels, label_column).evaluation
+    return judge(data, run, labels, label_column, best=best, average=average).evaluation
 
 
-def judge(data: str, run: Path, labels: Path | None = None, label_column: str = "") -> Judgement:
+def judge(
+    data: str,
+    run: str | Path,
+    labels: Path | None = None,
+    label_column: str = "",
+    *,
+    best: bool = False,
+    average: bool = False,
+) -> Judgement:
     """As `evaluate`; also returns what the numbers were computed from."""
-    trained, dataset, device = load_run(run), open_dataset(data), default_device()
+    with local_copy(run) as folder:
+        trained = load_run(folder, best=best, average=average)
+    dataset, device = open_dataset(data), default_device()
     # Unusable labels are reported before clips are embedded, not after.
     label = labeller(dataset, labels, label_column)
     trained.model.to(device)

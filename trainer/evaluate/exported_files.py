@@ -1,7 +1,16 @@
-"""Exported encoders: weights as safetensors, a description of their input, and a model card.
+"""Exported encoders, in the layout of models on the Hugging Face hub.
 
-No training code is needed to load them: parameter names are those of tower and head. For R(2+1)D-18
-the tower's names are torchvision's, so its weights load there once those under `head.` are removed.
+    config.json               the networks' settings
+    model.safetensors         all weights, under the names of `TwoTowers`
+    preprocessor_config.json  how a movie becomes the encoders' input, as numbers
+    README.md                 the model card: data, batches, results
+    video.safetensors         one tower and its head each, for use without our code
+    audio.safetensors
+    video.onnx, audio.onnx    optional, see `onnx_files`
+
+No training code is needed to load a tower: parameter names are those of tower and head. For
+R(2+1)D-18 the tower's names are torchvision's, so its weights load there once those under `head.`
+are removed.
 """
 
 from __future__ import annotations
@@ -13,34 +22,68 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from trainer.evaluate.evaluation import Evaluation
+from trainer.evaluate.model_card import model_card
+from trainer.evaluate.onnx_files import write_onnx
 from trainer.models import TwoTowers, describe_inputs
-from trainer.run import TrainedRun, atomic_file, load_run, write_text
+from trainer.run import TrainedRun, atomic_file, config_to_json, load_run, local_copy, write_text
 
 MODALITIES = ("video", "audio")
-PREPROCESSING_JSON = "preprocessing.json"
+CONFIG_JSON = "config.json"
+MODEL = "model.safetensors"
+PREPROCESSOR_JSON = "preprocessor_config.json"
 CARD = "README.md"
 
+#: `model_type` in `config.json`, by which an exported folder is recognized.
+MODEL_TYPE = "reelshards"
 
-def export(run: Path, out: Path) -> list[Path]:
+
+def export(
+    run: str | Path,
+    out: Path,
+    *,
+    evaluation: Evaluation | None = None,
+    onnx: bool = False,
+    best: bool = False,
+    average: bool = False,
+) -> list[Path]:
     """Write the newest weights of a run into the folder `out`; returns the paths.
+
+    Args:
+        evaluation: what the model card reports; by default the retrieval on held-out movies that
+            training has logged last.
+        onnx: also write each tower as ONNX, and compare its output with ours.
+        best: the weights whose evaluation during training was best instead of the newest.
+        average: the moving average of the weights, for runs with `ema_decay`.
 
     Raises `InputError` if the run cannot be used or its weights are NaN or infinite.
     """
-    trained = load_run(run)
-    weights = [out / f"{modality}.safetensors" for modality in MODALITIES]
-    for path, modality in zip(weights, MODALITIES, strict=True):
-        with atomic_file(path) as file:
-            file.write(save(encoder_weights(trained.model, modality)))
-    write_text(out / PREPROCESSING_JSON, json.dumps(preprocessing(trained), indent=2) + "\n")
-    write_text(out / CARD, model_card(trained))
-    return [*weights, out / PREPROCESSING_JSON, out / CARD]
+    with local_copy(run) as folder:
+        trained = load_run(folder, best=best, average=average)
+        card = model_card(trained, folder, evaluation)
+    weights = {f"{name}.safetensors": encoder_weights(trained.model, name) for name in MODALITIES}
+    weights[MODEL] = _on_host(trained.model.state_dict())
+    for name, tensors in weights.items():
+        with atomic_file(out / name) as file:
+            # Other libraries refuse weights that do not name their framework.
+            file.write(save(tensors, metadata={"format": "pt"}))
+    texts = {
+        PREPROCESSOR_JSON: json.dumps(preprocessing(trained), indent=2) + "\n",
+        CARD: card,
+        CONFIG_JSON: json.dumps(_config(trained), indent=2) + "\n",
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    paths = [out / name for name in (*weights, *texts)]
+    return [*paths, *(write_onnx(trained, out) if onnx else [])]
 
 
 def encoder_weights(model: TwoTowers, modality: str) -> dict[str, torch.Tensor]:
     """A tower's weights under their own names, and its head's under `head.`."""
     tower, head = getattr(model, modality), getattr(model, f"{modality}_head")
-    named = {**tower.state_dict(), **{f"head.{k}": v for k, v in head.state_dict().items()}}
-    return {name: value.cpu().contiguous() for name, value in named.items()}
+    return _on_host(
+        {**tower.state_dict(), **{f"head.{k}": v for k, v in head.state_dict().items()}}
+    )
 
 
 def preprocessing(trained: TrainedRun) -> dict[str, Any]:
@@ -51,6 +94,7 @@ def preprocessing(trained: TrainedRun) -> dict[str, Any]:
     )
     return {
         "recipe": recipe,
+        "precision": config.precision,
         **inputs,
         "embedding": {
             "size": config.model.embedding_size,
@@ -60,34 +104,15 @@ def preprocessing(trained: TrainedRun) -> dict[str, Any]:
     }
 
 
-def model_card(trained: TrainedRun) -> str:
-    """A short description for readers who find only the weights."""
-    config, policy = trained.config, trained.config.policy
-    versions = trained.description["versions"]
-    recipe = trained.description["dataset"]["recipe"]
-    seconds = recipe["num_frames"] / recipe["fps"]
-    return f"""# Audio-visual encoders
+def _config(trained: TrainedRun) -> dict[str, Any]:
+    return {
+        "model_type": MODEL_TYPE,
+        "architectures": ["TwoTowers"],
+        "library_version": trained.description["versions"]["reelshards"],
+        "steps": trained.steps_done,
+        "model": config_to_json(trained.config.model),
+    }
 
-Two encoders whose embeddings agree when video and audio belong to the same clip, trained
-contrastively with reelshards {versions["reelshards"]} (torch {versions["torch"]}).
 
-| | video | audio |
-|-|-|-|
-| file | `video.safetensors` | `audio.safetensors` |
-| network | {config.model.video} | {config.model.audio} |
-| input | {recipe["num_frames"]} frames at {recipe["fps"]:g} fps, {seconds:g} s | \
-{recipe["n_mels"]} mel bands at {recipe["sample_rate_hz"]} Hz, {seconds:g} s |
-| embedding | {config.model.embedding_size} numbers, unit length | the same |
-
-- **Batches**: {policy.movies_per_batch} movies x {policy.clips_per_movie} clips; \
-{policy.rho:.3f} of the negatives were within-movie, with weight {config.loss.within_weight:g}.
-- **Training**: {trained.steps_done} of {config.steps} steps, seed {config.seed}, \
-dataset fingerprint `{trained.description["dataset"]["fingerprint"]}`.
-- **Input**: exactly as in `{PREPROCESSING_JSON}`; any other input gives different embeddings.
-- **Loading**: `safetensors.torch.load_file`; names under `head.` are the projection
-  head, the others the tower. Linear probes use the tower's features, retrieval the projections.
-
-The settings are this project's own; no result of any publication is claimed. The encoders reflect
-the movies they were trained on, including their biases and gaps: evaluate before use
-(`python -m trainer evaluate`).
-"""
+def _on_host(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.cpu().contiguous() for name, value in tensors.items()}

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from shards_spec.errors import PolicyError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
+from trainer.evaluate.embeddings import EmbeddedClips
 from trainer.evaluate.retrieval import Retrieval, Scores, retrieval
-from trainer.models import TwoTowers
 from trainer.plan import ClipIndex
 
 #: Short names of directions, for metrics and tables.
@@ -31,6 +28,14 @@ class HeldoutRetrieval:
     num_movies: int
     is_heldout: bool
     """False if the run held no movies out: then these are movies it trained on."""
+
+    @property
+    def score(self) -> float:
+        """Mean R@1 within movies over both directions, or among all clips where no movie has two;
+        by this, evaluations of one run are compared."""
+        within = [item for item in self.results if item.gallery == "within_movie"]
+        recalls = [item.over_clips.r1 for item in within or self.results]
+        return sum(recalls) / len(recalls) if recalls else float("-inf")
 
     def metrics(self) -> dict[str, float]:
         """Means over clips by metric name, with chance: `eval/v2a_within_movie_r1`."""
@@ -61,27 +66,6 @@ def evaluation_index(dataset: Dataset, config: TrainConfig) -> tuple[ClipIndex, 
         policy = dataclasses.replace(policy, split="heldout")
         return ClipIndex.from_dataset(dataset, policy), True
     return ClipIndex.from_dataset(dataset, policy), False
-
-
-def heldout_retrieval(
-    model: TwoTowers,
-    dataset: Dataset,
-    config: TrainConfig,
-    device: torch.device,
-    *,
-    max_clips: int,
-) -> HeldoutRetrieval | None:
-    """Embed whole held-out movies, up to `max_clips` clips in total, and run retrieval.
-
-    None if there is nothing to evaluate on: no held-out movie has an eligible clip.
-    """
-    try:
-        index, is_heldout = evaluation_index(dataset, config)
-    except PolicyError:
-        return None
-    rows = whole_movies(index, max_clips)
-    embedded = embed_clips(model, dataset, rows, config, device)
-    return retrieve(embedded, is_heldout=is_heldout)
 
 
 def retrieve(embedded: EmbeddedClips, *, is_heldout: bool) -> HeldoutRetrieval:

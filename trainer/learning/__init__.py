@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trainer.learning.accumulate import forward_and_backward
+from trainer.learning.average import WeightAverage
 from trainer.learning.copy_ahead import on_device
-from trainer.learning.device_inputs import autocast, device_inputs, training_inputs
+from trainer.learning.device_inputs import autocast, device_inputs, training_inputs, uses_bf16
 from trainer.learning.flops import describe_model, flops_per_clip, peak_flops
 from trainer.learning.learner import Learner
 from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
@@ -16,6 +17,7 @@ __all__ = [
     "Criterion",
     "Diagnostics",
     "Learner",
+    "WeightAverage",
     "WindowSize",
     "autocast",
     "contrastive_loss",
@@ -28,4 +30,5 @@ __all__ = [
     "peak_flops",
     "set_learning_rate",
     "training_inputs",
+    "uses_bf16",
 ]

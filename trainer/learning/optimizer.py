@@ -74,19 +74,25 @@ def _layer(name: str) -> int | None:
 
 
 def learning_rate(step: int, num_steps: int, config: OptimizerConfig) -> float:
-    """The rate of the step after `step` completed ones: linear warm-up, then half a cosine.
+    """The rate of the step after `step` completed ones: linear warm-up, then the schedule.
 
-    lr    ___
-         /   \\_
-        /      \\__
-    0  /          \\___  lr * final_lr_fraction
+    lr    ___                         _________              ________
+         /   \\_                      /                      /        \\
+        /      \\__    cosine        /           constant   /          \\  wsd
+    0  /          \\___             /                      /            \\_  lr * final_lr_fraction
        0   warmup     num_steps
     """
     warmup = config.warmup(num_steps)
     if step < warmup:
         return config.lr * (step + 1) / warmup
-    progress = (step - warmup) / max(1, num_steps - warmup)
     floor = config.final_lr_fraction
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "wsd":
+        num_decay = max(1, min(num_steps - warmup, round(config.decay_fraction * num_steps)))
+        fallen = min(1.0, max(0.0, (step - (num_steps - num_decay)) / num_decay))
+        return config.lr * (1 - (1 - floor) * fallen)
+    progress = (step - warmup) / max(1, num_steps - warmup)
     return config.lr * (floor + (1 - floor) * (1 + math.cos(math.pi * min(1.0, progress))) / 2)
 
 

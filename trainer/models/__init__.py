@@ -9,6 +9,8 @@ from trainer.models.inputs import (
     audio_from_logmel,
     constant,
     describe_inputs,
+    normalise_audio,
+    normalise_video,
     video_from_frames,
 )
 from trainer.models.pretrained import load_tower
@@ -27,6 +29,8 @@ __all__ = [
     "constant",
     "describe_inputs",
     "load_tower",
+    "normalise_audio",
+    "normalise_video",
     "signed",
     "splitmix64",
     "splitmix64_int",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
+from trainer.run.bucket import RunFolder, is_bucket, local_copy, open_run_folder
 from trainer.run.checkpoint import Checkpoint, save_checkpoint
+from trainer.run.checkpoint_writer import CheckpointWriter
 from trainer.run.config_file import (
     binding_settings,
+    config_from_json,
     config_to_json,
     differences,
     resumed_config,
@@ -15,23 +18,31 @@ from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
 from trainer.run.journal import Journal, say_unreached
 from trainer.run.load import Load
 from trainer.run.lock import lock_run
+from trainer.run.metric_log import read_metrics
 from trainer.run.step_result import NonFiniteStepError, StepResult
 
 __all__ = [
     "Checkpoint",
+    "CheckpointWriter",
     "Journal",
     "Load",
     "NonFiniteStepError",
+    "RunFolder",
     "StepResult",
     "TrainedRun",
     "atomic_file",
     "binding_settings",
+    "config_from_json",
     "config_to_json",
     "describe_run",
     "differences",
+    "is_bucket",
     "load_run",
+    "local_copy",
     "lock_run",
     "open_run",
+    "open_run_folder",
+    "read_metrics",
     "resumed_config",
     "save_checkpoint",
     "saved_config",

@@ -20,6 +20,8 @@ from shards_spec.errors import InputError
 from trainer.run.atomic_files import atomic_file
 
 CHECKPOINTS = "checkpoints"
+#: The checkpoint whose evaluation was best.
+BEST = "best.pt"
 VERSION = 1
 
 _PATTERN = "step-*.pt"
@@ -44,6 +46,10 @@ class Checkpoint:
     """State of torch's global CPU generator."""
     loss: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
     """State of the loss: weight, queue and bias, where the settings use them."""
+    average: dict[str, torch.Tensor] | None = None
+    """Moving average of the weights, where the settings ask for one."""
+    best_retrieval: float = float("-inf")
+    """Held-out recall of the best evaluation so far."""
     version: int = VERSION
 
 
@@ -67,6 +73,12 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
 def checkpoint_files(run: Path) -> list[Path]:
     """All checkpoints of a run, oldest first."""
     return sorted((run / CHECKPOINTS).glob(_PATTERN))
+
+
+def best_checkpoint(run: Path) -> Checkpoint | None:
+    """The checkpoint whose evaluation was best; None if there was no evaluation."""
+    path = run / CHECKPOINTS / BEST
+    return load_checkpoint(path) if path.exists() else None
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:

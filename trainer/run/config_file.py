@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.console import say
+from trainer.run.bucket import run_text
 
 CONFIG_JSON = "config.json"
 
@@ -20,9 +21,15 @@ FREE_ON_RESUME = frozenset(
         "log_every",
         "checkpoint_every",
         "keep_checkpoints",
+        "milestone_every",
+        "background_checkpoints",
         "eval_every",
         "eval_clips",
+        "eval_probes",
+        "eval_labels",
         "tensorboard",
+        "trackers",
+        "project",
         "stop_at_step",
         "allow_appended_data",
         "compile",
@@ -73,19 +80,20 @@ def config_from_json(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     return kind(**settings)
 
 
-def saved_config(run: Path) -> TrainConfig | None:
+def saved_config(run: str | Path) -> TrainConfig | None:
     """The settings that a run folder was started with; None for a new folder."""
-    path = run / CONFIG_JSON
-    if not path.exists():
+    path = f"{run}/{CONFIG_JSON}"
+    text = run_text(run, CONFIG_JSON)
+    if text is None:
         return None
     try:
-        values = json.loads(path.read_text())["config"]
+        values = json.loads(text)["config"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error
     return config_from_json(TrainConfig, values, str(path))
 
 
-def resumed_config(run: Path) -> TrainConfig | None:
+def resumed_config(run: str | Path) -> TrainConfig | None:
     """The settings with which a launch resumes a run by default; None for a new folder.
 
     Without what concerns one launch: the step to stop at and the permission to add data would stop
@@ -97,7 +105,7 @@ def resumed_config(run: Path) -> TrainConfig | None:
         return None
     if saved.stream.cache_dir:
         say(
-            f"{run / CONFIG_JSON} names the cache folder {saved.stream.cache_dir!r}, which is not "
+            f"{run}/{CONFIG_JSON} names the cache folder {saved.stream.cache_dir!r}, which is not "
             "used unless it is given again with --stream.cache-dir"
         )
     return dataclasses.replace(without_cache(saved), stop_at_step=0, allow_appended_data=False)
@@ -114,6 +122,16 @@ def binding_settings(config: TrainConfig) -> dict[str, Any]:
     # A warm-up that follows the number of steps is the same as that number written out.
     settings["optimizer.warmup_steps"] = config.optimizer.warmup(config.steps)
     return {name: value for name, value in settings.items() if _binds(name)}
+
+
+def binding_differences(before: TrainConfig, after: TrainConfig) -> list[str]:
+    """What differs between two launches of a run that must not; steps may grow."""
+    old, new = binding_settings(before), binding_settings(after)
+    if after.steps > before.steps:
+        old["steps"] = new["steps"]
+        if after.optimizer.warmup_steps == before.optimizer.warmup_steps:
+            old["optimizer.warmup_steps"] = new["optimizer.warmup_steps"]
+    return differences(old, new)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

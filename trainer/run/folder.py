@@ -18,15 +18,15 @@ import torch
 from shards_spec.cli import version
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
+from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.models import TwoTowers, build_model
 from trainer.run.atomic_files import write_text
-from trainer.run.checkpoint import Checkpoint, newest_checkpoint
+from trainer.run.checkpoint import Checkpoint, best_checkpoint, newest_checkpoint
 from trainer.run.config_file import (
     CONFIG_JSON,
-    binding_settings,
+    binding_differences,
     config_to_json,
-    differences,
     saved_config,
     without_cache,
 )
@@ -46,7 +46,7 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
     old = saved_config(run)
     if old is None:
         return None
-    problems = differences(binding_settings(old), binding_settings(config))
+    problems = binding_differences(old, config)
     described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
     problems += _dataset_problems(run, described, dataset, config)
     if problems:
@@ -113,20 +113,33 @@ class TrainedRun:
     description: dict[str, Any]
     """The contents of `config.json`."""
 
+    @property
+    def recipe(self) -> Recipe:
+        """How the clips were made that the run was trained on."""
+        return Recipe.from_json(self.description["dataset"]["recipe"])
 
-def load_run(run: Path) -> TrainedRun:
+
+def load_run(run: Path, *, best: bool = False, average: bool = False) -> TrainedRun:
     """Load the newest weights of a run.
 
-    Raises `InputError` when the folder contains no run, or a run without a checkpoint.
+    Args:
+        best: the weights whose evaluation during training was best, instead.
+        average: the moving average of the weights, for runs with `ema_decay`.
+
+    Raises `InputError` when the folder contains no run, or a run without what is asked for.
     """
     config = saved_config(run)
     if config is None:
         raise InputError(f"{run} is not a run folder: it has no {CONFIG_JSON}; train a run first")
-    checkpoint = newest_checkpoint(run)
+    checkpoint = best_checkpoint(run) if best else newest_checkpoint(run)
     if checkpoint is None:
-        raise InputError(f"{run} has no checkpoint yet; let the run reach its first one")
+        kind = "best checkpoint: it was never evaluated" if best else "checkpoint yet"
+        raise InputError(f"{run} has no {kind}; let the run reach its first one")
+    weights = checkpoint.average if average else checkpoint.model
+    if weights is None:
+        raise InputError(f"{run} has no averaged weights: it was trained without --ema-decay")
     model = build_model(config.model, config.seed)
-    model.load_state_dict(checkpoint.model)
+    model.load_state_dict(weights)
     description = json.loads((run / CONFIG_JSON).read_text())
     return TrainedRun(without_cache(config), model.eval(), checkpoint.step, description)
 

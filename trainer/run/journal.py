@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
 from trainer.config import TrainConfig
-from trainer.console import say
+from trainer.console import StepBar, duration_text, say
 from trainer.fetch import StreamStats
 from trainer.learning import Diagnostics
+from trainer.models import TwoTowers
 from trainer.ranks import DataSupply, World
+from trainer.run.config_file import config_to_json
 from trainer.run.load import Load, load_text
 from trainer.run.metric_log import MetricLog
 from trainer.run.step_result import StepResult
 from trainer.stream import Batch, ClipStream
+from trainer.trackers import open_trackers
+
+#: Clips of a batch that are shown as images.
+SHOWN_CLIPS = 4
 
 
 class Journal:
@@ -32,7 +38,14 @@ class Journal:
         self, run: Path, config: TrainConfig, first_step: int, load: Load, *, writes: bool
     ) -> None:
         self._config, self._load = config, load
-        self._log = MetricLog(run, first_step, tensorboard=config.tensorboard) if writes else None
+        self._stack = ExitStack()
+        self._log: MetricLog | None = None
+        if writes:
+            names, values = config.trackers, config_to_json(config)
+            trackers = self._stack.enter_context(open_trackers(names, config.project, run, values))
+            log = MetricLog(run, first_step, tensorboard=config.tensorboard, trackers=trackers)
+            self._log = self._stack.enter_context(log)
+        self._bar = StepBar(first_step, config.steps, is_shown=writes)
         self._since = time.perf_counter()
         self._wait_seconds = 0.0
         self._num_steps = self._num_clips = 0
@@ -49,6 +62,7 @@ class Journal:
             self._num_steps += 1
             self._num_clips += len(batch.clip)
             yield batch
+            self._bar.advance()
 
     def train_values(
         self, steps_done: int, world: World, stream: ClipStream, result: StepResult
@@ -100,7 +114,15 @@ class Journal:
         if self._log is not None and values:
             self._log.write(steps_done, epoch, values)
 
+    def show(self, steps_done: int, batch: Batch, model: TwoTowers) -> None:
+        """Show what the model sees and how its weights are distributed, in TensorBoard."""
+        if self._log is None or not self._config.tensorboard:
+            return
+        weights = {f"weights/{name}": value for name, value in model.named_parameters()}
+        self._log.show(steps_done, batch_images(batch), weights)
+
     def __enter__(self) -> Journal:
+        self._bar.__enter__()
         return self
 
     def __exit__(
@@ -109,8 +131,8 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._log or nullcontext():
-            pass
+        self._bar.__exit__(kind, error, trace)
+        self._stack.close()
 
 
 def say_unreached(config: TrainConfig) -> None:
@@ -132,5 +154,20 @@ def _line(steps_done: int, num_steps: int, values: dict[str, float], bottleneck:
         f"in batch {values['train/global_r1']:.2f}  "
         f"{values['throughput/clips_per_second']:.0f} clips/s  "
         f"waiting for data {values['data/wait_fraction']:.0%} (bottleneck: {bottleneck}), "
-        f"{values['data/queue_batches']:.0f} batches ready  {load_text(values)}"
+        f"{values['data/queue_batches']:.0f} batches ready  {load_text(values)}  "
+        f"{duration_text(values['time/step_seconds'] * (num_steps - steps_done))} left"
     )
+
+
+def batch_images(batch: Batch) -> dict[str, torch.Tensor]:
+    """Frames and spectrograms of the first clips, (N, 3, H, W) float32 in [0, 1]."""
+    frames_NTHWC = batch.frames[:SHOWN_CLIPS].cpu()
+    num, count, height, width, _ = frames_NTHWC.shape
+    strip_NHWC = frames_NTHWC.permute(0, 2, 1, 3, 4).reshape(num, height, count * width, 3)
+    logmel_NML = batch.logmel[:SHOWN_CLIPS].cpu().float().flip(1)
+    low, high = (getattr(logmel_NML, name)((1, 2), keepdim=True) for name in ("amin", "amax"))
+    gray_NML = (logmel_NML - low) / (high - low).clamp(min=1e-6)
+    return {
+        "input/frames": strip_NHWC.permute(0, 3, 1, 2).float() / 255.0,
+        "input/logmel": gray_NML[:, None].expand(-1, 3, -1, -1),
+    }

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from trainer.run.atomic_files import write_text
+from trainer.trackers import Trackers
+
+_NO_TRACKERS = Trackers()
 
 METRICS_JSONL = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -25,11 +29,14 @@ TIMED_AREAS = ("time/", "throughput/", "data/", "memory/")
 class MetricLog:
     """Appends lines; a context manager."""
 
-    def __init__(self, run: Path, first_step: int, *, tensorboard: bool) -> None:
+    def __init__(
+        self, run: Path, first_step: int, *, tensorboard: bool, trackers: Trackers = _NO_TRACKERS
+    ) -> None:
         """Open the log of a run that has completed `first_step` steps; later lines are removed."""
         run.mkdir(parents=True, exist_ok=True)
         drop_lines_after(run / METRICS_JSONL, first_step)
         self._file = (run / METRICS_JSONL).open("a", encoding="utf-8")
+        self._trackers = trackers
         self._board: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
@@ -41,9 +48,19 @@ class MetricLog:
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         self._file.write(json.dumps({"step": step, "epoch": epoch, **finite}) + "\n")
         self._file.flush()
+        self._trackers.log(step, finite)
         if self._board is not None:
             for name, value in finite.items():
                 self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, images: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+        """Add images, (N, 3, H, W) in [0, 1], and histograms to TensorBoard, if it is in use."""
+        if self._board is None:
+            return
+        for name, image_NCHW in images.items():
+            self._board.add_images(name, image_NCHW, step)
+        for name, values in weights.items():
+            self._board.add_histogram(name, values, step)
 
     def __enter__(self) -> MetricLog:
         return self

@@ -120,7 +120,7 @@ def test_phases_that_are_never_reached_are_reported(
 ) -> None:
     policy = dataclasses.replace(tiny_config.policy, schedule="0:4 2:8 50:16")
     train(toy_data.storage.uri, tmp_path, dataclasses.replace(tiny_config, steps=2, policy=policy))
-    printed = [line for line in capsys.readouterr().out.splitlines() if "never" in line]
+    printed = [line for line in capsys.readouterr().out.splitlines() if "policy.schedule" in line]
     assert printed == [
         "policy.schedule: the phases from step 2, 50 on are never reached in 2 steps"
     ]
@@ -138,7 +138,7 @@ def test_ctrl_c_prints_how_to_resume(
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith("step")
+        assert any(line.startswith("step") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         printed = process.stderr.read()
         assert process.wait(60) == 130
@@ -155,7 +155,7 @@ def test_sigterm_has_its_own_exit_code_so_that_schedulers_requeue(
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("step")
+        assert any(line.startswith("step") for line in process.stdout)
         process.send_signal(signal.SIGTERM)
         last = process.stdout.readlines()[-1]
         assert process.wait(60) == 143

@@ -1,0 +1,17 @@
+"""How a launch begins: its settings, what it resumes, and what it says first."""
+
+from __future__ import annotations
+
+from trainer.launch.banner import banner
+from trainer.launch.chosen_settings import chosen_settings
+from trainer.launch.first_settings import first_settings
+from trainer.launch.resume import Start, checkpoint_after, restore
+
+__all__ = [
+    "Start",
+    "banner",
+    "checkpoint_after",
+    "chosen_settings",
+    "first_settings",
+    "restore",
+]

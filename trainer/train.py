@@ -260,6 +260,7 @@ def run_loop(job: Job) -> TrainOutcome:
             if previous is not None:
                 previous.require_finite(done)
             previous, done = result, done + 1
+            writer.check()
             ends = done == config.steps
             signalled = consensus.reached()
             stops = signalled or ends or done == config.stop_at_step

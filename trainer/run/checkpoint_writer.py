@@ -49,6 +49,11 @@ class CheckpointWriter:
             return
         self._writing = self._pool.submit(self._write, _on_host(checkpoint), is_best)
 
+    def check(self) -> None:
+        """Raise what went wrong with the last checkpoint, if it is done; does not wait."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
     def wait(self) -> None:
         """Return once the checkpoint in progress is written; raises what went wrong with it."""
         writing, self._writing = self._writing, None

@@ -7,6 +7,7 @@ recorded with its polarity reversed).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import ffmpeg
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
-from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe.audio_track import AudioTrack, Downmix
 from pipeline.probe.packets import AudioPackets
 from pipeline.probe.stream_list import InputOptions
 from pipeline.sources import Movie, Readable
@@ -25,6 +26,8 @@ POINT_SECONDS = 1.0
 #: Channels cancel each other out if less than this share of their mean power is left in the mix;
 #: independent channels keep a half, equal ones all of it.
 MAX_CANCELLED = 0.05
+#: Channels of opposite polarity in a part of a movie count from this share of points with audio.
+MIN_CANCELLED_POINTS = 1 / 3
 #: Mean square below which there is nothing to judge: -80 dBFS.
 MIN_POWER = 1e-8
 
@@ -37,16 +40,15 @@ class AudioSample:
 
     num_samples: int
     """Of each channel."""
-    power: tuple[float, float]
+    power: tuple[float, float] = (0.0, 0.0)
     """Mean square of the first two channels; equal for a mono track."""
-    mix_power: float
-    """Mean square of their mean."""
+    cancelled_points: float = 0.0
+    """At which share of the points with audio the two channels cancel each other out."""
 
     @property
     def cancels(self) -> bool:
-        """Whether the two channels cancel each other out."""
-        mean = sum(self.power) / 2
-        return mean > MIN_POWER and self.mix_power < MAX_CANCELLED * mean
+        """Whether the two channels cancel each other out, in the whole movie or a good part."""
+        return self.cancelled_points >= MIN_CANCELLED_POINTS
 
 
 def sample_audio(
@@ -59,12 +61,26 @@ def sample_audio(
     first, last = ((packets.first_pts or 0), (packets.last_pts or 0))
     spread = np.linspace(first, last, NUM_POINTS, endpoint=False) * float(track.time_base)
     points = [_decode(movie, source, track, float(point), options) for point in np.unique(spread)]
-    samples = np.concatenate(points).astype(np.float64)
-    samples[~np.isfinite(samples)] = 0.0
-    if not len(samples):
-        return AudioSample(0, (0.0, 0.0), 0.0)
-    left, right = (float(np.mean(np.square(samples[:, channel]))) for channel in (0, 1))
-    return AudioSample(len(samples), (left, right), float(np.mean(samples.mean(axis=1) ** 2)))
+    return summarize([point.astype(np.float64) for point in points if len(point)])
+
+
+def summarize(points: Sequence[NDArray[np.float64]]) -> AudioSample:
+    """The sample from the first two channels (N, 2) at each point; invalid values are silence."""
+    if not points:
+        return AudioSample(0)
+    valid = [np.where(np.isfinite(point), point, 0.0) for point in points]
+    powers = np.array([np.square(point).mean(axis=0) for point in valid])
+    mixes = np.array([np.square(point.mean(axis=1)).mean() for point in valid])
+    means = powers.mean(axis=1)
+    is_audible = means > MIN_POWER
+    cancelled = is_audible & (mixes < MAX_CANCELLED * means)
+    # Points differ in length at the end of a track only.
+    left, right = powers.mean(axis=0)
+    return AudioSample(
+        num_samples=sum(map(len, points)),
+        power=(float(left), float(right)),
+        cancelled_points=float(cancelled.sum() / max(1, is_audible.sum())),
+    )
 
 
 def without_cancelling(track: AudioTrack, sample: AudioSample) -> AudioTrack:
@@ -72,9 +88,10 @@ def without_cancelling(track: AudioTrack, sample: AudioSample) -> AudioTrack:
     if track.channels != 2 or not sample.cancels:
         return track
     left, right = sample.power
-    channel = "left" if left >= right else "right"
-    choice = f"{track.choice}; {channel} channel alone, as the two cancel each other out"
-    return replace(track, downmix="left" if left >= right else "right", choice=choice)
+    channel: Downmix = "left" if left >= right else "right"
+    where = "" if sample.cancelled_points == 1 else " in parts of it"
+    choice = f"{track.choice}; {channel} channel alone, as the two cancel each other out{where}"
+    return replace(track, downmix=channel, choice=choice)
 
 
 def _decode(

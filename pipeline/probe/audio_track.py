@@ -67,20 +67,24 @@ def tracks_of_program(
 ) -> list[AudioTrack]:
     """The tracks that share a program with the video; all if the container has no programs.
 
-    Raises `NoAudioStreamError` if other programs have audio, but not the video's.
+    Where there are none, tracks that no program claims. A track that the corpus names may belong to
+    any program.
+
+    Raises `NoAudioStreamError` if only other programs have audio.
     """
     programs = listed.programs_of(video_index)
-    if not programs:
+    if not programs or movie.audio_track >= 0:
         return list(tracks)
-    inside = frozenset[int]().union(*(program.streams for program in programs))
-    shared = [track for track in tracks if track.index in inside]
-    if tracks and not shared:
+    shared = [t for t in tracks if any(t.index in program.streams for program in programs)]
+    unclaimed = [t for t in tracks if not listed.programs_of(t.index)]
+    if tracks and not shared and not unclaimed:
         numbers = ", ".join(str(program.number) for program in programs)
         raise NoAudioStreamError(
             f"{movie.name}: program {numbers}, which the video belongs to, has no audio stream; "
-            "choose another one by the `program` column of a corpus manifest"
+            "choose another program by the `program` column of a corpus manifest, or a stream of "
+            f"another program ({', '.join(str(t.index) for t in tracks)}) by `audio_track`"
         )
-    return shared
+    return shared or unclaimed
 
 
 def choose_track(

@@ -10,8 +10,13 @@ import pytest
 
 from pipeline.errors import NoAudioStreamError, NoDecoderError
 from pipeline.movie import steps
-from pipeline.probe.audio_track import AudioTrack, audio_tracks, choose_track
-from pipeline.probe.stream_list import StreamList
+from pipeline.probe.audio_track import (
+    AudioTrack,
+    audio_tracks,
+    choose_track,
+    tracks_of_program,
+)
+from pipeline.probe.stream_list import Program, StreamList
 from pipeline.probe.tracks.languages import language_code
 from pipeline.sources import Movie, find_movies
 from shards_spec.errors import InputError
@@ -91,6 +96,13 @@ def test_the_order_of_preferences() -> None:
         "English (SDH)",
         *("English (HI)", "English HI", "Deutsch [HI]", "English HI 5.1", "Mix for HI viewers"),
         *("English, HI", "Stereo - HI"),
+        *("Commenti del regista", "Komentarz reżysera", "Komentář", "Rendezői kommentár"),
+        *("Комментарий режиссёра", "Ohjaajan kommenttiraita", "Commentaartrack", "Yönetmen yorumu"),
+        *("監督コメンタリー", "导演评论音轨", "코멘터리", "تعليق المخرج", "Коментар режисера"),
+        *("Bildbeschreibung", "Audiodeskrypcja", "Syntolkning", "Kuvailutulkkaus", "画面解説"),
+        *("Тифлокомментарий", "Audio descriptif", "Narração descritiva", "화면해설"),
+        *("Version audiode\u0301crite", "Malentendants", "Hörgeschädigte", "para sordos"),
+        *("Для слабослышащих", "Musique seule", "Isolated music track", "カラオケ"),
     ],
 )
 def test_titles_of_special_tracks(title: str) -> None:
@@ -111,6 +123,8 @@ def test_titles_of_special_tracks(title: str) -> None:
             "HI-8 tape",
         ),
         *("Stereo HI-FI", "HI Def Audio", "Hindi (HI)", "HI-8 tape", "HIFI", "[HI] Hindi"),
+        *("Русский дубляж", "日本語", "Castellano", "Version originale", "Kommissar", "Lektor PL"),
+        *("AD-lib", "AD 1927", "Sordo", "Musical", "The Commentator", "Film score edition"),
     ],
 )
 def test_titles_of_main_tracks(title: str) -> None:
@@ -180,6 +194,26 @@ def test_manifest_column(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("uri,audio_track\na.mkv,-3\n")
     with pytest.raises(InputError, match=r"row 1.*not a valid stream index"):
         find_movies(str(tmp_path / "m.csv"))
+
+
+def listed_programs(*streams: set[int]) -> StreamList:
+    """Programs 1, 2, ... with these streams."""
+    programs = tuple(Program(i, "", frozenset(s)) for i, s in enumerate(streams, start=1))
+    return StreamList((), programs, "mpegts", 0.0, (), "5 s")
+
+
+def test_tracks_that_no_program_claims_are_used_where_there_is_no_other() -> None:
+    tracks = tracks_of([stream(1), stream(2), stream(3)])
+
+    def indexes(listed: StreamList, **wish: Any) -> list[int]:
+        return [track.index for track in tracks_of_program(movie(**wish), listed, tracks, 0)]
+
+    assert indexes(listed_programs()) == [1, 2, 3]
+    assert indexes(listed_programs({0, 2}, {3})) == [2]
+    assert indexes(listed_programs({0}, {3})) == [1, 2]
+    assert indexes(listed_programs({0}, {1, 2, 3}), audio_track=3) == [1, 2, 3]
+    with pytest.raises(NoAudioStreamError, match=r"another program \(1, 2, 3\) by `audio_track`"):
+        indexes(listed_programs({0}, {1, 2, 3}))
 
 
 def test_tracks_of_a_real_file(tmp_path: Path) -> None:

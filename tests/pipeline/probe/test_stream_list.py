@@ -203,6 +203,19 @@ def test_a_program_without_audio_is_not_chosen(folder: Path, sound: Path) -> Non
         probe_of(path, program=1)
 
 
+@pytest.mark.parametrize(("coder", "audio"), [(H264, "mp2"), (MPEG2, "ac3"), (H264, "aac")])
+def test_audio_that_no_program_claims(
+    coder: tuple[str, ...], audio: str, folder: Path, sound: Path
+) -> None:
+    """The program map lists the video only, but there are audio packets as well."""
+    path = folder / f"unclaimed-{audio}.ts"
+    maps = ("-map", "0", "-map", "1", "-c:v", "copy", "-c:a", audio)
+    program = ("-program", "program_num=5:st=0")
+    ffmpeg("-i", picture(folder, *coder), "-i", sound, *maps, *program, path)
+    found = probe_of(path)
+    assert (found.program, found.audio.index, found.audio.codec) == (5, 1, audio)
+
+
 MOVED = {
     "both": ("-streamid", "0:400", "-streamid", "1:401"),
     "video": ("-streamid", "0:400", "-streamid", "1:257"),

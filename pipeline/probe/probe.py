@@ -24,6 +24,7 @@ from pipeline.probe.audio_track import (
     tracks_of_program,
     without_times,
 )
+from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.packets import (
     EMPTY_ORDER,
@@ -48,10 +49,6 @@ from pipeline.probe.video_timing import (
 )
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
-
-#: A file is cut off if it lacks more than this, and more than this fraction of what it declares.
-MIN_MISSING_NS = NANOSECONDS
-MIN_MISSING = 0.01
 
 
 @dataclass(frozen=True)
@@ -220,31 +217,13 @@ def _probe_video(
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,
-        missing_ns=_missing_ns(listed, packets, video, start, duration_ns),
+        missing_ns=missing_ns(
+            *(listed, packets, video, audio_tracks(listed, decodable_codecs()), outliers),
+            start_ns=round(start * tick),
+            end_ns=round(timing.end_pts * tick),
+        ),
         packet_order=order,
     )
-
-
-def _missing_ns(
-    listed: StreamList, packets: Packets, video: VideoStream, start: int, duration_ns: int
-) -> int:
-    """How much of its declared duration a file lacks because it was cut off.
-
-    The stream's own declaration counts; that of the container, which includes the audio, only in
-    its absence. Both are a little off in many whole files.
-    """
-    declared_ns, actual_ns = video.declared_duration_ns, duration_ns
-    if not declared_ns and listed.end_seconds:
-        start_ns = round(start * video.time_base * NANOSECONDS)
-        declared_ns = round(listed.end_seconds * NANOSECONDS) - start_ns
-        for track in audio_tracks(listed, decodable_codecs()):
-            last = packets.audio.get(track.index, AudioPackets()).last_pts
-            if last is not None:
-                last_ns = round(last * track.time_base * NANOSECONDS)
-                actual_ns = max(actual_ns, last_ns - start_ns)
-    missing_ns = declared_ns - actual_ns
-    is_cut_off = missing_ns > max(MIN_MISSING_NS, round(MIN_MISSING * declared_ns))
-    return missing_ns if is_cut_off else 0
 
 
 def _no_frames(movie: Movie, num_packets: int) -> NoFramesError:

@@ -66,11 +66,33 @@ def test_audio_that_is_longer_than_the_video_is_not_missing_video(tmp_path: Path
     long, short = Film(seconds=12), Film(seconds=6)
     make_film(tmp_path / "long.mkv", long)
     make_film(tmp_path / "short.mkv", short)
-    for name in ("joined.mkv", "joined.flv", "joined.mp4"):
+    for name in ("joined.mkv", "joined.flv", "joined.mp4", "joined.wmv"):
         sources = ("-i", tmp_path / "short.mkv", "-i", tmp_path / "long.mkv")
         ffmpeg(*sources, "-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / name)
         (movie,) = find_movies(str(tmp_path / name))
         assert prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe.missing_ns == 0
+
+
+@pytest.mark.parametrize("name", ["wrong.mkv", "wrong.flv", "wrong.mov"])
+def test_a_duration_from_a_wrong_timestamp_is_not_believed(name: str, tmp_path: Path) -> None:
+    """The muxer computes the duration that it declares from the same timestamps."""
+    whole = make_film(tmp_path / "whole.mkv", Film(seconds=4))
+    glitch = "setts=pts='if(eq(N,60),PTS+500/TB,PTS)'"
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", glitch, tmp_path / name)
+    (movie,) = find_movies(str(tmp_path / name))
+    probe = prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe
+    assert (len(probe.outliers), probe.missing_ns) == (1, 0)
+    assert probe.duration_ns == pytest.approx(4 * NANOSECONDS, abs=1e8)
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.nut", "late.ts"])
+def test_movies_whose_times_start_late_are_whole(name: str, tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "whole.mkv", Film(seconds=4))
+    ffmpeg("-i", whole, "-c", "copy", "-output_ts_offset", "100", tmp_path / name)
+    (movie,) = find_movies(str(tmp_path / name))
+    probe = prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe
+    assert probe.missing_ns == 0
+    assert probe.start_ns == pytest.approx(100 * NANOSECONDS, abs=2e9)
 
 
 def test_failures_carry_the_known_properties(tmp_path: Path) -> None:

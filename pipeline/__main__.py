@@ -85,6 +85,7 @@ class Status:
 
     def run(self) -> int:
         """Print the state of the dataset and of its last run."""
+        cli.show_start("reading the dataset")
         from pipeline.console import status
         from pipeline.run import lease, read_progress
         from shards_spec.index import read_committed_movies
@@ -146,6 +147,7 @@ class Prune:
 
     def run(self) -> int:
         """List or remove them."""
+        cli.show_start("comparing the dataset with the corpus")
         from pipeline.run import find_prunable, prune
         from shards_spec.storage import Storage
 
@@ -177,6 +179,7 @@ class Report:
 
     def run(self) -> int:
         """Print the report."""
+        cli.show_start("reading the dataset")
         from pipeline.console import report
         from shards_spec.reader import open_dataset
 

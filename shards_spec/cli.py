@@ -15,12 +15,14 @@ import dataclasses
 import enum
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Protocol, Union
+from urllib.parse import unquote
 
 import tyro
 from rich.console import Console
@@ -32,6 +34,7 @@ from shards_spec.redaction import redacted
 #: Width of tables and lines where the output is a file or a pipe.
 _LOG_WIDTH = 110
 
+_FILE_URI = re.compile(r"file://(/[^\s\"'<>|]*)")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -190,11 +193,29 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
     try:
         return work()
     except ReelshardsError as error:
-        sys.stderr.write(f"{error.prefix}{redacted(str(error))}\n")
+        sys.stderr.write(f"{error.prefix}{with_paths(redacted(str(error)))}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to resume\n")
         return ExitCode.INTERRUPTED
+
+
+def with_paths(text: str) -> str:
+    """A text for people, with `/a b` in place of `file:///a%20b`."""
+
+    def path(match: re.Match[str]) -> str:
+        return "".join(
+            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in unquote(match[1])
+        )
+
+    return _FILE_URI.sub(path, text)
+
+
+def show_start(doing: str) -> None:
+    """Say on a terminal what a command does that prints nothing before its end."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{doing}\n")
+        sys.stderr.flush()
 
 
 def end_process(code: int) -> NoReturn:

@@ -28,7 +28,8 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        first = Text("reading the corpus and what the dataset has already")
+        self._live = Live(first, console=console, refresh_per_second=4, transient=True)
         self._logged = time.monotonic()
 
     def __enter__(self) -> Display:

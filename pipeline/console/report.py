@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
+from shards_spec import cli
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
@@ -26,7 +27,10 @@ def print_report(console: Console, dataset: Dataset) -> None:
     rows = movie_rows(dataset.movies)
     done = [row for row in rows if row.status == "done"]
     size = sum(row.shard_bytes for row in done)
-    console.print(f"dataset {dataset.storage.uri}, recipe {dataset.recipe.fingerprint}")
+    console.print(
+        f"dataset {cli.with_paths(dataset.storage.uri)}, recipe {dataset.recipe.fingerprint}",
+        markup=False,
+    )
     console.print(
         f"{len(done)} movies, {movie_hours(done):.2f} h, {dataset.clips.num_rows} clips, "
         f"{size / 1e6:.1f} MB; decoded in {sum(row.decode_seconds for row in done) / 3600:.3f} "

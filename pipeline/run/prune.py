@@ -28,8 +28,10 @@ class Prunable:
 def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
     """Compare a dataset with its corpus.
 
-    Raises `InputError` when the corpus is empty, because then its path is wrong or not mounted.
+    Raises `InputError` when there is no dataset, and when the corpus is empty: then its path
+    is wrong, or it is not mounted.
     """
+    read_info(storage)
     movies = find_movies(corpus, follow_links=follow_links)
     return _prunable(storage, read_committed_movies(storage), movies)
 

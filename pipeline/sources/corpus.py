@@ -61,6 +61,8 @@ def find_corpus(corpus: str, *, follow_links: bool = False, group_depth: int = 0
     Raises `InputError` if it does not exist, contains no movie, or its manifest is not valid; and
     `StorageError` if the store cannot be read.
     """
+    if not corpus.strip():
+        raise InputError("the corpus is empty; give a folder, glob, prefix or manifest")
     if "://" in corpus and urlsplit(corpus).scheme != "file":
         movies, found = _remote_movies(normalize_uri(corpus))
     else:

@@ -45,8 +45,10 @@ MAX_RETRIES, RETRY_SECONDS = 6, 60
 def normalize_uri(uri: str) -> str:
     """`uri` with an explicit scheme and no trailing slash; local paths become `file:///...`.
 
-    Raises `InputError` for an unknown scheme.
+    Raises `InputError` for an unknown scheme, and for a URI that names nothing.
     """
+    if not uri.strip():
+        raise InputError("the address is empty; give a folder, or s3://, gs://, az://")
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if scheme == "":
         return Path(os.path.abspath(os.path.expanduser(uri))).as_uri()
@@ -55,8 +57,13 @@ def normalize_uri(uri: str) -> str:
             f"unknown scheme {scheme!r} in {uri!r}; "
             f"use a local path or one of {', '.join(('file', *REMOTE_SCHEMES))}"
         )
-    if scheme != "file" and not urlsplit(uri).netloc:
+    parts = urlsplit(uri)
+    if scheme != "file" and not parts.netloc:
         raise InputError(f"{uri!r} names no bucket or host")
+    if scheme == "file" and (not parts.path or parts.netloc not in ("", "localhost")):
+        raise InputError(f"{uri!r} names no folder of this machine; write file:///folder")
+    if scheme == "file" and not parts.path.strip("/"):
+        return "file:///"
     # The end of a query may be that of a signature.
     return uri if scheme in WEB_SCHEMES and "?" in uri else uri.rstrip("/")
 
@@ -68,16 +75,7 @@ def open_store(uri: str, create: bool, max_retries: int) -> Any:
     """
     parts = urlsplit(uri)
     if parts.scheme == "file":
-        path = Path(unquote(parts.path))
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file, not a folder")
-        if not path.exists() and not create:
-            raise InputError(f"{path} does not exist")
-        try:
-            return LocalStore(path, mkdir=True)
-        except OSError as error:
-            reason = str(error).partition(" (os error")[0]
-            raise InputError(f"cannot create the folder {path}: {reason}") from error
+        return _open_folder(Path(unquote(parts.path)), create)
     if parts.scheme in WEB_SCHEMES:
         return WebStore(uri, max_retries, RETRY_SECONDS)
     endpoint = endpoint_of(parts.scheme)
@@ -95,3 +93,18 @@ def endpoint_of(scheme: str) -> str:
     """The address that replaces the cloud's own endpoint; empty for none."""
     named = [os.environ.get(name, "") for name in _ENDPOINTS.get(scheme, ())]
     return next(filter(None, named), "")
+
+
+def _open_folder(path: Path, create: bool) -> LocalStore:
+    try:
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, not a folder")
+        if not path.exists() and not create:
+            raise InputError(f"{path} does not exist")
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist")
+        return LocalStore(path, mkdir=True)
+    except OSError as error:
+        reason = error.strerror or str(error).partition(" (os error")[0]
+        shown = str(path).replace("\0", "\\0")
+        raise InputError(f"cannot create the folder {shown}: {reason}") from error

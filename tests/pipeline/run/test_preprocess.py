@@ -256,17 +256,19 @@ def test_a_run_with_an_infrastructure_failure_stops_and_quarantines_nothing(
         (["preprocess", "{film}", "--out", "{tmp}/o", "--short-side", "100"], "multiple of 16"),
         (["status", "{tmp}"], "no dataset and no run"),
         (["report", "{tmp}"], "is not a dataset"),
-        (["retry", "{tmp}"], "is not a dataset"),
+        (["retry", "{tmp}"], "/empty ä 5% is not a dataset"),
+        (["prune", "{tmp}", "{film}"], "/empty ä 5% is not a dataset"),
+        (["preprocess", "", "--out", "{tmp}/o"], "the corpus is empty"),
     ],
 )
 def test_bad_input_prints_one_message_and_exits_with_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty ä 5%").mkdir()
     film = tmp_path / "film" / "a.mp4"
     film.parent.mkdir()
     film.write_bytes(b"x")
-    places = {"{tmp}": str(tmp_path / "empty"), "{film}": str(film)}
+    places = {"{tmp}": str(tmp_path / "empty ä 5%"), "{film}": str(film)}
     for mark, place in places.items():
         arguments = [word.replace(mark, place) for word in arguments]
     assert main(arguments) == 2
@@ -276,15 +278,22 @@ def test_bad_input_prints_one_message_and_exits_with_2(
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("out", ["{file}/out", "/proc/out", "/sys/kernel"])
+@pytest.mark.parametrize(
+    "out",
+    [
+        *("{file}", "{file}/out", "/proc/out", "/sys/kernel", "/dev/null", "{file}-link/out"),
+        *("", " ", "file://", "file://host/out", "s3://", "ftp://host/out", "x" * 300),
+    ],
+)
 def test_an_impossible_output_prints_one_message_and_exits_with_2(
     out: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "file"
     file.touch()
+    Path(f"{file}-link").symlink_to(tmp_path / "nowhere")
     assert preprocess(corpus, out.replace("{file}", str(file))) == 2
     err = capsys.readouterr().err
-    assert err.startswith("error: c")
+    assert err.startswith("error: ")
     assert len(err.strip().splitlines()) == 1
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.probe.audio_track import AudioTrack
+from pipeline.ffmpeg import decodable_codecs
+from pipeline.probe.audio_track import AudioTrack, audio_tracks
 from pipeline.probe.packets import AudioPackets, Packets
 from pipeline.probe.stream_list import StreamList
 from pipeline.probe.video_stream import VideoStream
@@ -23,10 +24,8 @@ def missing_ns(
     listed: StreamList,
     packets: Packets,
     video: VideoStream,
-    tracks: Sequence[AudioTrack],
     outliers: Sequence[Outlier],
-    start_ns: int,
-    end_ns: int,
+    span_ns: tuple[int, int],
 ) -> int:
     """How much is missing at the end; 0 if the file is whole.
 
@@ -34,16 +33,18 @@ def missing_ns(
     its absence. Both are a little off in many whole files.
 
     Args:
-        tracks: all audio tracks of the file.
-        outliers: wrong timestamps of the video.
-        start_ns: container time of the first frame.
-        end_ns: container time of the end of the last frame.
+        listed: the streams of the file.
+        packets: of these streams.
+        video: the chosen one.
+        outliers: its wrong timestamps.
+        span_ns: container times of its first frame and of the end of its last one.
     """
+    start_ns, end_ns = span_ns
     declared_end_ns, actual_end_ns = start_ns + _declared_ns(listed, video), end_ns
     if declared_end_ns == start_ns and listed.end_seconds:
         declared_end_ns = round(listed.end_seconds * NANOSECONDS)
-        ends = [_last_ns(track, packets) for track in tracks]
-        actual_end_ns = max([end_ns, *ends])
+        tracks = audio_tracks(listed, decodable_codecs())
+        actual_end_ns = max([end_ns, *(_last_ns(track, packets) for track in tracks)])
     elif "matroska" in listed.container:
         # Some programs write the end there, which is the duration only if times start at 0.
         declared_end_ns -= max(0, start_ns)

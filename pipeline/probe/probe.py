@@ -198,6 +198,7 @@ def _probe_video(
     order = packets.order.get(video.index, EMPTY_ORDER)
     # Where the clock jumps back, two packets may have one time, and a seek may end up at either.
     entries = timing.keyframes[order.is_configured_at(timing.keyframes) & (lost_ns == 0)]
+    span_ns = (round(start * tick), round(timing.end_pts * tick))
     duration_ns = round((timing.end_pts - start) * tick)
     if duration_ns <= 0:
         raise TooShortError(f"{movie.name}: the video has no duration")
@@ -217,11 +218,7 @@ def _probe_video(
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,
-        missing_ns=missing_ns(
-            *(listed, packets, video, audio_tracks(listed, decodable_codecs()), outliers),
-            start_ns=round(start * tick),
-            end_ns=round(timing.end_pts * tick),
-        ),
+        missing_ns=missing_ns(listed, packets, video, outliers, span_ns),
         packet_order=order,
     )
 

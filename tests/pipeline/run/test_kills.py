@@ -190,9 +190,7 @@ def test_a_rerun_with_failures_is_killed(setup: Setup, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("prefix", "with_driver"), [("shards/", True), ("commits/", False), ("commits/", True)]
-)
+@pytest.mark.parametrize(("prefix", "with_driver"), [("shards/", False), ("commits/", True)])
 def test_a_worker_is_killed(prefix: str, with_driver: bool, setup: Setup, tmp_path: Path) -> None:
     """Before it writes the shard, or the commit record, of a movie that has changed."""
     copy = setup.copy(tmp_path / "copy")

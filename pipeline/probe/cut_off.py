@@ -40,6 +40,8 @@ def missing_ns(
         span_ns: container times of its first frame and of the end of its last one.
     """
     start_ns, end_ns = span_ns
+    # The declared duration includes frames before the first keyframe, which cannot be decoded.
+    start_ns = min(start_ns, _first_ns(video, packets))
     declared_end_ns, actual_end_ns = start_ns + _declared_ns(listed, video), end_ns
     if declared_end_ns == start_ns and listed.end_seconds:
         declared_end_ns = round(listed.end_seconds * NANOSECONDS)
@@ -60,6 +62,12 @@ def _declared_ns(listed: StreamList, video: VideoStream) -> int:
     """Duration of the video by its stream's header; 0 if it has none of its own."""
     # ASF declares one duration for all streams.
     return 0 if listed.container == "asf" else video.declared_duration_ns
+
+
+def _first_ns(video: VideoStream, packets: Packets) -> int:
+    """Container time of the first packet of the video."""
+    first = int(packets.video[video.index].pts.min())
+    return round(first * video.time_base * NANOSECONDS)
 
 
 def _last_ns(track: AudioTrack, packets: Packets) -> int:

@@ -119,6 +119,7 @@ def test_a_recording_that_starts_in_a_long_group_of_pictures(folder: Path, sound
     path.write_bytes(data[:564] + data[starts[50] :])
     found = probe_of(path)
     assert found.start_ns == pytest.approx((8.0 + 1.4) * NANOSECONDS, abs=1e8)
+    assert found.missing_ns == 0
     plan = plan_of(path)
     assert wrong_frames(plan, source_frames(path)) == 0
 

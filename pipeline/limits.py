@@ -33,7 +33,7 @@ class Limits:
     """Time without output after which ffmpeg is stopped and its task retried, seconds."""
     min_source_kib_per_second: float = 1.0
     """What a store must send at least while a task waits for it, on average over
-    `no_progress_seconds`, KiB/s."""
+    `--no-progress-seconds`, KiB/s."""
     ffmpeg_hours: float = 24.0
     """Wall time of one ffmpeg process (a segment, the audio, a probe), hours."""
 

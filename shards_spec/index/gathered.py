@@ -1,4 +1,4 @@
-"""What an index update keeps for the next one: parts of clips, and the commits that they came from."""
+"""What an index update keeps for the next one: parts of clips, and the commits of each."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+from pipeline.ffmpeg.inputs import environment
 from shards_spec.errors import InputError
 
 
@@ -85,6 +86,7 @@ def _version(binary: str) -> str:
         timeout=30,
         check=True,
         stdin=subprocess.DEVNULL,
+        env=environment(),
     )
     # "ffmpeg version n8.1.2 Copyright (c) ..."
     return run.stdout.split()[2]
@@ -99,6 +101,7 @@ def _decodable(binary: str) -> frozenset[str]:
         timeout=30,
         check=True,
         stdin=subprocess.DEVNULL,
+        env=environment(),
     )
     # " DEV.LS h264                 H.264 / AVC / MPEG-4 AVC ..."
     lines = (line.split() for line in run.stdout.splitlines())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -41,6 +42,27 @@ def listed_with_odd_keys(
         f"{uri} contains keys with empty segments, `.`, `..` or control characters, which cannot "
         "be read; rename or delete these objects"
     )
+
+
+def readable(
+    found: Iterable[ObjectInfo],
+    head: Callable[[str], ObjectInfo],
+    on_odd: Callable[[str], None],
+) -> Iterator[ObjectInfo]:
+    """The objects that can be read, sorted by key; `on_odd` gets the keys of all others."""
+    ordered = sorted(found, key=lambda info: info.key)
+    for key, twins in itertools.groupby(ordered, key=lambda info: info.key):
+        first, *others = twins
+        if is_odd(key):
+            on_odd(key)
+        elif not others:
+            yield first
+        else:
+            # obstore's listing drops slashes at both ends: `a`, `a/` and `/a` all look like `a`.
+            for _ in others:
+                on_odd(f"{key}/")
+            with contextlib.suppress(ObjectNotFoundError):
+                yield head(key)
 
 
 def _local(folder: Path, prefix: str, head: Callable[[str], ObjectInfo]) -> Iterator[ObjectInfo]:

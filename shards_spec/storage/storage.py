@@ -30,7 +30,7 @@ from shards_spec.errors import (
 )
 from shards_spec.storage.connection import RedirectRefusedError
 from shards_spec.storage.failures import DENIED, CutShortError, explained
-from shards_spec.storage.lenient_listing import listed_with_odd_keys
+from shards_spec.storage.lenient_listing import listed_with_odd_keys, readable
 from shards_spec.storage.local_file import (
     is_plain_key,
     read_into,
@@ -38,7 +38,7 @@ from shards_spec.storage.local_file import (
     require_regular,
 )
 from shards_spec.storage.object_info import ObjectInfo
-from shards_spec.storage.odd_keys import OddKeyError, is_odd
+from shards_spec.storage.odd_keys import OddKeyError
 from shards_spec.storage.stores import MAX_RETRIES, normalize_uri, open_store
 
 _T = TypeVar("_T")
@@ -217,11 +217,7 @@ class Storage:
         except OddKeyError:
             with self._errors("list", prefix):
                 found = listed_with_odd_keys(self.uri, prefix, self.head)
-        for info in sorted(found, key=lambda info: info.key):
-            if is_odd(info.key):
-                on_odd(info.key)
-            else:
-                yield info
+        yield from readable(found, self.head, on_odd)
 
     def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
         def read() -> builtins.list[ObjectInfo]:

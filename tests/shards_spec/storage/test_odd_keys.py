@@ -72,6 +72,18 @@ def test_a_corpus_with_odd_keys_says_which_it_leaves_out(s3_bucket: str, s3_clie
         assert shown in named
 
 
+@pytest.mark.parametrize("twin", ["a.mp4/", "/a.mp4"])
+def test_a_key_that_only_looks_like_another_hides_nothing(
+    s3_bucket: str, s3_client: Any, twin: str
+) -> None:
+    bucket = s3_bucket.removeprefix("s3://")
+    for key, data in {"a.mp4": b"movie", twin: b"", "b.mp4": b"x"}.items():
+        s3_client.put_object(Bucket=bucket, Key=key, Body=data)
+    corpus = find_corpus(s3_bucket)
+    assert [(movie.movie_id, movie.num_bytes) for movie in corpus.movies] == [("a", 5), ("b", 1)]
+    assert [count for _, count in corpus.passed_over] == [1]
+
+
 def test_a_corpus_of_odd_keys_alone_is_refused_with_their_names(
     s3_bucket: str, s3_client: Any
 ) -> None:

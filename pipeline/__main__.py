@@ -29,6 +29,7 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
+from shards_spec.redaction import plain
 
 if TYPE_CHECKING:
     from pipeline.run import OnProgress, Summary
@@ -158,7 +159,8 @@ class Prune:
             return ExitCode.DONE
         console, verb = cli.new_console(), "removed" if self.yes else "would remove"
         for row in prunable.movies:
-            console.print(f"{verb} {row.movie_id}: {row.num_clips} clips, {row.num_shards} shards")
+            counts = f"{row.num_clips} clips, {row.num_shards} shards"
+            console.print(plain(f"{verb} {row.movie_id}: {counts}"))
         console.print(
             f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards"
             f"{'' if self.yes else '; add --yes to remove them'}"
@@ -190,7 +192,7 @@ class Report:
             report.print_report(console, dataset)
         if self.html:
             report.write_page(dataset, self.html)
-            sys.stderr.write(f"wrote {self.html}\n")
+            sys.stderr.write(f"wrote {plain(self.html)}\n")
         statuses = set(dataset.movies["status"].to_pylist())
         return ExitCode.SOME_FAILED if statuses & {"failed", "quarantined"} else ExitCode.DONE
 
@@ -240,9 +242,9 @@ class DemoCorpus:
         paths = make_demo_corpus(
             Path(self.directory),
             self.config,
-            on_movie=lambda name: console.print(f"made {name}", highlight=False),
+            on_movie=lambda name: console.print(f"made {name}"),
         )
-        console.print(f"{len(paths)} movies and labels.csv in {self.directory}", highlight=False)
+        console.print(f"{len(paths)} movies and labels.csv in {self.directory}")
         return ExitCode.DONE
 
 
@@ -291,12 +293,10 @@ def _show_life(as_json: bool) -> None:
 
 def _run(work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
     """Do the work under a live display, then print the summary."""
-    from rich.console import Console
-
     from pipeline.console import Display, print_summary
 
     console = cli.new_console()
-    with Display(Console(stderr=True) if as_json else console) as display:
+    with Display(cli.PlainConsole(stderr=True) if as_json else console) as display:
         summary = work(display.show)
     if as_json:
         cli.print_json(

@@ -14,6 +14,10 @@ from shards_spec.recipe import NANOSECONDS
 
 GIB = 1 << 30
 
+#: Audio that ffmpeg and the resampler can handle at a reasonable cost: DSD512 is below this rate.
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 6_000_000
+MAX_CHANNELS = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -27,6 +31,8 @@ class Limits:
     """Width or height of a coded frame, pixels; a movie with larger ones is `too_large`."""
     max_streams: int = 256
     """Streams in a source; one with more is `too_large`."""
+    max_packets: int = 10_000_000
+    """Video packets (frames) in a source; one with more is `too_large`. 48 hours at 57 frames/s."""
     ffmpeg_memory_gib: float = 4.0
     """Address space of one ffmpeg process, GiB; 0 for no limit. Doubled when memory ran out."""
     no_progress_seconds: float = 120.0
@@ -38,7 +44,8 @@ class Limits:
     """Wall time of one ffmpeg process (a segment, the audio, a probe), hours."""
 
     def __post_init__(self) -> None:
-        if min(self.max_source_gib, self.max_movie_hours, self.max_side, self.max_streams) <= 0:
+        sizes = (self.max_source_gib, self.max_movie_hours, self.max_side, self.max_streams)
+        if min(*sizes, self.max_packets) <= 0:
             raise InputError(f"limits must be positive; found {self}")
         if self.ffmpeg_memory_gib < 0:
             raise InputError(f"{self.ffmpeg_memory_gib = } must be positive, or 0 for no limit")
@@ -74,4 +81,14 @@ class Limits:
             raise TooLargeError(
                 f"{name}: frames of {width}x{height}; "
                 f"--max-side allows {self.max_side}: raise it if the movie is genuine"
+            )
+
+    def check_audio(self, name: str, sample_rate_hz: int, channels: int) -> None:
+        """Raise `TooLargeError` for an audio track that no genuine movie has."""
+        is_usual = MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ and channels <= MAX_CHANNELS
+        if not is_usual:
+            raise TooLargeError(
+                f"{name}: audio of {channels:,} channels at {sample_rate_hz:,} Hz; accepted are up "
+                f"to {MAX_CHANNELS} channels at {MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz: replace the "
+                "file, or name another track in a corpus manifest"
             )

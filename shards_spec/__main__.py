@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,7 @@ from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.inspection import Summary, find_clip, summarize, write_images
 from shards_spec.reader import open_dataset, read_clips
+from shards_spec.redaction import plain
 from shards_spec.schema import row_values
 from shards_spec.validation import Report, validate
 
@@ -44,7 +44,7 @@ class Validate:
         if self.threads < 1:
             raise InputError(f"--threads {self.threads}: at least 1")
         # Progress is drawn on stderr, and only on a terminal.
-        errors = Console(stderr=True)
+        errors = cli.PlainConsole(stderr=True)
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task("movies", total=None)
             report = validate(
@@ -95,7 +95,7 @@ class Inspect:
         console = cli.new_console()
         console.print(_two_columns(row.clip_id, row_values(row)))
         for path in paths:
-            console.print(str(path), markup=False, soft_wrap=True)
+            console.print(plain(str(path)), soft_wrap=True)
         return ExitCode.DONE
 
 
@@ -117,7 +117,7 @@ def _print_report(report: Report) -> None:
     console.print(report.to_table())
     for check in report.checks:
         for problem in check.examples:
-            console.print(f"{check.name}: {problem}", markup=False, soft_wrap=True)
+            console.print(plain(f"{check.name}: {problem}"), soft_wrap=True)
         if check.num_problems > len(check.examples):
             console.print(f"{check.name}: and {check.num_problems - len(check.examples):,} more")
     if report.spread is not None:
@@ -154,17 +154,14 @@ def _print_summary(summary: Summary) -> None:
     console.print(_two_columns(summary.uri, facts))
     console.print(_two_columns("recipe", summary.recipe))
     for failure in summary.failures:
-        console.print(
-            f"{failure.movie_id}: {failure.status}: {failure.error_class}: {failure.error}",
-            markup=False,
-            soft_wrap=True,
-        )
+        line = f"{failure.movie_id}: {failure.status}: {failure.error_class}: {failure.error}"
+        console.print(plain(line), soft_wrap=True)
 
 
 def _two_columns(title: str, values: dict[str, Any]) -> Table:
-    table = Table(title=Text(title), title_justify="left", show_header=False)
+    table = Table(title=Text(plain(title)), title_justify="left", show_header=False)
     for name, value in values.items():
-        table.add_row(name, Text(str(value)))
+        table.add_row(plain(name), plain(str(value)))
     return table
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from types import MappingProxyType
@@ -25,11 +25,13 @@ from typing import Annotated, Any, NoReturn, Protocol, Union
 from urllib.parse import unquote
 
 import tyro
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from shards_spec.errors import ReelshardsError
-from shards_spec.redaction import redacted
+from shards_spec.redaction import plain, plain_lines, redacted
 
 #: Width of tables and lines where the output is a file or a pipe.
 _LOG_WIDTH = 110
@@ -193,7 +195,8 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
     try:
         return work()
     except ReelshardsError as error:
-        sys.stderr.write(f"{error.prefix}{with_paths(redacted(str(error)))}\n")
+        message = plain_lines(with_paths(redacted(str(error))))
+        sys.stderr.write(f"{error.prefix}{message}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to resume\n")
@@ -239,10 +242,42 @@ def print_json(values: Any) -> None:
     sys.stdout.write(json.dumps(values, indent=2) + "\n")
 
 
-def new_console() -> Console:
+class PlainConsole(Console):
+    """A console on which no text is markup, a link, an emoji code, or control of the terminal.
+
+    Styles come from `Text` objects only. Every text is shown as it is, except for its control
+    characters, see `redaction.plain_lines`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of rich's console."""
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A `Text` of exactly this content; `options` are those of rich's console."""
+        options |= {"markup": False, "emoji": False}
+        return super().render_str(plain_lines(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of anything, without control characters in their texts."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(plain_lines(segment.text), segment.style)
+
+
+def new_console() -> PlainConsole:
     """A console on stdout, wide enough for whole lines where that is a file or a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_LOG_WIDTH)
+    console = PlainConsole()
+    return console if console.is_terminal else PlainConsole(width=_LOG_WIDTH)
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines to stdout, whatever texts are in them."""
+    sys.stdout.write("".join(f"{plain(line)}\n" for line in lines))
 
 
 def version() -> str:

@@ -1,7 +1,10 @@
-"""Keeps secrets out of everything that is written: logs, index, reports, messages.
+"""Keeps secrets and control characters out of everything that is shown: logs, reports, messages.
 
 An address may contain a secret: `https://user:password@host/x`, or a signed query. Both parts are
 replaced by `***` wherever an address leaves the process that uses it.
+
+Names, tags and messages come from files of strangers. What would steer a terminal, start a new line
+of a log, or turn the direction of the text around is replaced by a character that shows it.
 """
 
 from __future__ import annotations
@@ -27,6 +30,36 @@ _NAMED = re.compile(
 )
 _HIDDEN = "***"
 
+#: Characters that control a terminal (C0, DEL, C1), break lines, reorder text, hide in it, or are
+#: no characters at all (halves of surrogate pairs). The two joiners stay: words of Persian and Hindi
+#: need them, and emoji of families.
+_CONTROLS = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0xAD,
+    0x061C,
+    0x200B,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+    *range(0xFFF9, 0xFFFC),
+    *range(0xD800, 0xE000),
+    *range(0xE0000, 0xE0080),
+)
+#: One character for each, so that columns stay aligned: Unicode's control pictures if there is one.
+_SHOWN = dict.fromkeys(_CONTROLS, "\N{REPLACEMENT CHARACTER}")
+_SHOWN |= {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\N{SYMBOL FOR DELETE}"}
+_SHOWN_IN_LINES = {code: shown for code, shown in _SHOWN.items() if code != 0x0A}
+#: The same as escapes of JSON, in whose strings alone these characters can occur.
+_AS_JSON = {code: f"\\u{code:04x}" for code in _CONTROLS if 0x20 <= code <= 0xFFFF}
+_AS_JSON |= {
+    code: f"\\u{0xD800 + (code - 0x10000 >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    for code in _CONTROLS
+    if code > 0xFFFF
+}
+
 
 def redacted(text: str) -> str:
     """`text` without the logins, queries and session parameters of addresses in it."""
@@ -40,3 +73,18 @@ def _without_parameters(address: str) -> str:
     for pattern in _IN_WEB:
         address = pattern.sub(rf"\g<before>{_HIDDEN}", address)
     return address
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with every control character replaced by one that shows it."""
+    return text.translate(_SHOWN)
+
+
+def plain_lines(text: str) -> str:
+    """The same for a text of several lines: their ends stay."""
+    return text.translate(_SHOWN_IN_LINES)
+
+
+def plain_json(text: str) -> str:
+    """JSON text with control characters in its strings escaped, so that it may be shown."""
+    return text.translate(_AS_JSON)

@@ -17,7 +17,14 @@ from typing import Annotated, Any
 import tyro
 
 from shards_spec import cli
-from shards_spec.cli import Command, ExitCode, print_json, run_reporting_errors, version
+from shards_spec.cli import (
+    Command,
+    ExitCode,
+    print_json,
+    run_reporting_errors,
+    version,
+    write_lines,
+)
 from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
@@ -129,7 +136,7 @@ class Evaluate:
         if self.json:
             print_json(evaluation.to_json())
         else:
-            sys.stdout.write("\n".join(evaluation.lines()) + "\n")
+            write_lines(evaluation.lines())
         # Without a movie of two clips there is no within-movie figure, hence nothing is shown.
         if self.min_lift and not min(evaluation.lifts().values(), default=0.0) >= self.min_lift:
             sys.stderr.write(f"error: within-movie R@1 is below {self.min_lift:g} times chance\n")
@@ -170,7 +177,7 @@ class Export:
         paths = export(
             run, self.out, evaluation=evaluation, onnx=self.onnx, best=best, average=average
         )
-        sys.stdout.write("".join(f"{path}\n" for path in paths))
+        write_lines(map(str, paths))
         return ExitCode.DONE
 
 
@@ -207,7 +214,7 @@ class Study:
         if self.json:
             print_json(outcome.to_json())
         else:
-            sys.stdout.write("\n".join(outcome.lines()) + "\n")
+            write_lines(outcome.lines())
         return ExitCode.DONE
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,11 +14,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from shards_spec.cli import PlainConsole
+
 
 @functools.cache
-def _console() -> Console:
+def _console() -> PlainConsole:
     # One for all lines, so that they appear above the bar.
-    return Console(soft_wrap=True, highlight=False, markup=False)
+    return PlainConsole(soft_wrap=True)
 
 
 def say(text: str) -> None:

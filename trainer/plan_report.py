@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
+from shards_spec.cli import PlainConsole, print_json
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 from trainer.fetch import merged_totals
@@ -152,9 +152,9 @@ def plan_command(
     if dump:
         dump_epochs(index, seed, epochs, Path(dump))
     if json:
-        Console().print_json(data=report.to_json())
+        print_json(report.to_json())
     else:
-        Console().print(render(report))
+        PlainConsole().print(render(report))
     return 0
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from pipeline.console.notes import partial_movies_table, summary_notes
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished
 from pipeline.run import Progress, Summary, movie_hours
+from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow
 
 _LOG_EVERY_SECONDS = 10.0
@@ -51,13 +52,13 @@ class Display:
             case MovieFinished():
                 self._print_finished(event.row, progress)
             case AttemptFailed():
-                line = Text(f"retry    {event.movie_id}: {event.message}", "yellow")
+                line = Text(plain(f"retry    {event.movie_id}: {event.message}"), "yellow")
                 self._console.print(line, soft_wrap=True)
         if self._console.is_terminal:
             self._live.update(Text(progress_line(progress)))
         elif time.monotonic() - self._logged > _LOG_EVERY_SECONDS:
             self._logged = time.monotonic()
-            self._console.print(progress_line(progress), highlight=False)
+            self._console.print(progress_line(progress))
 
     def _print_finished(self, row: MovieRow, progress: Progress) -> None:
         count = f"[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
@@ -67,8 +68,8 @@ class Display:
                 f"{row.shard_bytes / 1e6:.1f} MB  {count}"
             )
         else:
-            line = Text(f"{row.status}  {row.movie_id}: {row.error}  {count}", "red")
-        self._console.print(line, highlight=False, soft_wrap=True)
+            line = Text(plain(f"{row.status}  {row.movie_id}: {row.error}  {count}"), "red")
+        self._console.print(line, soft_wrap=True)
 
 
 def progress_line(progress: Progress) -> str:
@@ -98,7 +99,7 @@ def print_summary(console: Console, summary: Summary, out: str) -> None:
     speed = summary.progress.movie_hours_per_hour
     wall = f"{summary.wall_seconds:.0f} s"
     table.add_row("time", f"{wall}, {speed:.1f} movie-hours/hour" if speed else wall)
-    table.add_row("dataset", out)
+    table.add_row("dataset", plain(redacted(out)))
     console.print(table)
     for title, missing in (("failed", summary.failed), ("without usable clips", summary.skipped)):
         if missing:
@@ -107,13 +108,12 @@ def print_summary(console: Console, summary: Summary, out: str) -> None:
     if partial is not None:
         console.print(partial)
     for note in summary_notes(summary):
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.print(plain(note), soft_wrap=True)
     if summary.work.removed:
         names = ", ".join(summary.work.removed[:5])
         console.print(
             f"{len(summary.work.removed)} movies of the dataset are not in this corpus "
-            f"and were kept: {names}",
-            highlight=False,
+            f"and were kept: {plain(names)}"
         )
 
 
@@ -124,7 +124,8 @@ def movies_table(title: str, rows: Sequence[MovieRow]) -> Table:
         table.add_column(name)
     table.add_column("reason", overflow="fold")
     for row in rows:
-        table.add_row(row.movie_id, row.status, row.error_class, str(row.attempts), Text(row.error))
+        words = (row.movie_id, row.status, row.error_class, str(row.attempts), row.error)
+        table.add_row(*map(plain, words))
     return table
 
 

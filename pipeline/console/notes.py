@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
-from rich.text import Text
 
 from pipeline.run import Summary
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.redaction import plain
 from shards_spec.schema import MovieRow
 
 #: Movies that a line names; the others are counted.
@@ -47,7 +47,7 @@ def partial_movies_table(rows: Sequence[MovieRow]) -> Table | None:
     table.add_column("movie")
     table.add_column("reason", overflow="fold")
     for row, reasons in partial:
-        table.add_row(row.movie_id, Text("; ".join(reasons)))
+        table.add_row(plain(row.movie_id), plain("; ".join(reasons)))
     return table
 
 

@@ -14,12 +14,26 @@ from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
 from shards_spec import cli
+from shards_spec.cli import PlainConsole
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow, movie_rows
 
 _PAGE_WIDTH = 150
+#: The page in which rich puts the report. It can neither run anything nor load anything.
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="UTF-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Dataset report</title>
+<style>body {{ color: {foreground}; background-color: {background}; }} {stylesheet}</style>
+</head>
+<body><pre style="font-family: Menlo, Consolas, monospace"><code>{code}</code></pre></body>
+</html>
+"""
 
 
 def print_report(console: Console, dataset: Dataset) -> None:
@@ -28,8 +42,8 @@ def print_report(console: Console, dataset: Dataset) -> None:
     done = [row for row in rows if row.status == "done"]
     size = sum(row.shard_bytes for row in done)
     console.print(
-        f"dataset {cli.with_paths(dataset.storage.uri)}, recipe {dataset.recipe.fingerprint}",
-        markup=False,
+        plain(f"dataset {cli.with_paths(redacted(dataset.storage.uri))}, ")
+        + f"recipe {dataset.recipe.fingerprint}"
     )
     console.print(
         f"{len(done)} movies, {movie_hours(done):.2f} h, {dataset.clips.num_rows} clips, "
@@ -47,10 +61,10 @@ def print_report(console: Console, dataset: Dataset) -> None:
 
 def write_page(dataset: Dataset, path: str) -> None:
     """Write the same as an HTML page. Raises `InputError` when the file cannot be written."""
-    page = Console(record=True, width=_PAGE_WIDTH, file=io.StringIO())
+    page = PlainConsole(record=True, width=_PAGE_WIDTH, file=io.StringIO())
     print_report(page, dataset)
     try:
-        Path(path).write_text(page.export_html(inline_styles=True), "utf-8")
+        Path(path).write_text(page.export_html(inline_styles=True, code_format=_PAGE), "utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
@@ -70,7 +84,7 @@ def _done_table(rows: list[MovieRow]) -> Table:
     for name in ("movie", "length", "clips", "dropped", "MB", "video", "applied", "audio"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(
+        cells = (
             row.movie_id,
             f"{row.duration_ns / NANOSECONDS:.1f} s",
             str(row.num_clips),
@@ -80,6 +94,7 @@ def _done_table(rows: list[MovieRow]) -> Table:
             _applied(row),
             _audio(row),
         )
+        table.add_row(*map(plain, cells))
     return table
 
 

@@ -12,6 +12,7 @@ from pipeline.console.notes import partial_movies_table
 from pipeline.run import Progress, lease, read_progress
 from pipeline.run.lease import Holder
 from shards_spec.errors import InputError
+from shards_spec.redaction import plain
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
@@ -26,9 +27,9 @@ def print_status(
 ) -> None:
     """How far the last run is, which run works now, what is committed and what is missing."""
     if progress is not None:
-        console.print(status_line(progress, holder), highlight=False)
+        console.print(plain(status_line(progress, holder)))
     counts = f"{len(rows)} movies committed, {sum(row.num_clips for row in rows)} clips"
-    console.print(counts, highlight=False)
+    console.print(counts)
     missing = [row for row in rows if row.status != "done"]
     if missing:
         console.print(movies_table("not done", missing))
@@ -57,7 +58,7 @@ def watch(storage: Storage, console: Console, sleep: Callable[[float], None] = t
             raise InputError(f"{storage.uri} has no run; check the path")
         line = status_line(progress, holder) if progress else "starting"
         if line != last:
-            console.print(line, highlight=False)
+            console.print(plain(line))
             last = line
         if holder is None:
             return

@@ -6,10 +6,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.console.sync_check import SyncCheck
 from pipeline.probe import AudioTrack
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.redaction import plain
 
 _MAX_GAPS = 8
 
@@ -17,16 +19,16 @@ _MAX_GAPS = 8
 def print_check(console: Console, check: SyncCheck) -> None:
     """Tables: video, audio with its corrections, all audio tracks."""
     probe = check.probe
-    table = Table("", "", title=check.movie, show_header=False, title_justify="left")
+    table = Table("", "", title=Text(plain(check.movie)), show_header=False, title_justify="left")
     for name, value in _video_rows(check):
-        table.add_row(name, value)
+        table.add_row(name, plain(value))
     table.add_section()
     for name, value in _audio_rows(check):
-        table.add_row(name, value)
+        table.add_row(name, plain(value))
     console.print(table)
     tracks = Table("stream", "codec", "channels", "language", "title", "", title_justify="left")
     for track in sorted((probe.audio, *probe.other_audio), key=lambda track: track.index):
-        tracks.add_row(*_track_cells(track))
+        tracks.add_row(*map(plain, _track_cells(track)))
     tracks.title = "audio tracks"
     console.print(tracks)
 

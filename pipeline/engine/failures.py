@@ -152,7 +152,8 @@ _TABLE = (
         "never",
         "quarantined",
         "movie",
-        "beyond `--max-source-gib`, `--max-movie-hours`, `--max-side` or `--max-streams`",
+        "beyond `--max-source-gib`, `--max-movie-hours`, `--max-side`, `--max-streams` or "
+        "`--max-packets`, or tables that no genuine movie has",
         "raise the limit if the movie is genuine, then `retry`; remux it if its header or "
         "timestamps are wrong",
     ),

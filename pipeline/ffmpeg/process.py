@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from pipeline.errors import KilledError, MovieError, TimedOutError
+from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
 from pipeline.ffmpeg.inputs import environment, with_allocation_limit
 from pipeline.ffmpeg.stderr import StderrReader
@@ -28,6 +28,8 @@ from pipeline.sources import Readable
 
 #: How often the time limits are checked.
 _CHECK_SECONDS = 0.5
+#: A line of stdout describes one packet or frame, and is not longer than this.
+MAX_LINE_BYTES = 1 << 16
 
 
 class FfmpegProcess:
@@ -43,6 +45,7 @@ class FfmpegProcess:
         *,
         what: str,
         on_line: Callable[[str], None] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Start `command`, which reads `source` and is bound by its limits.
 
@@ -51,8 +54,10 @@ class FfmpegProcess:
             source: the open movie.
             what: movie and part, for error messages.
             on_line: called with each line of stderr, by another thread.
+            limits: tighter ones than those of the source.
         """
         self.what = what
+        self._limits = limits or source.limits
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
         self._source = source
@@ -62,7 +67,7 @@ class FfmpegProcess:
         self._timed_out = ""
         self._has_ended = threading.Event()
         self._process = subprocess.Popen(
-            with_allocation_limit(command, source.limits),
+            with_allocation_limit(command, self._limits),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,7 +75,7 @@ class FfmpegProcess:
             env=environment(),
         )
         reaper.watch(self._process.pid)
-        _limit_memory(self._process.pid, source.limits)
+        _limit_memory(self._process.pid, self._limits)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._stdout = self._process.stdout
@@ -102,11 +107,30 @@ class FfmpegProcess:
         self._raise_if_stopped()
         return data
 
-    def lines(self) -> Iterator[bytes]:
-        """The lines of stdout, without their ends."""
+    def read_all(self, max_bytes: int) -> bytes:
+        """All of stdout. Raises `TooLargeError` if that is more than `max_bytes`."""
+        data = bytearray()
         self._waiting_since = self._clock()
-        for line in self._stdout:
+        while block := self._stdout.read1(1 << 16):
             self._waiting_since = None
+            data += block
+            if len(data) > max_bytes:
+                raise self._too_much(f"more than {max_bytes >> 20} MiB")
+            self._waiting_since = self._clock()
+        self._waiting_since = None
+        self._raise_if_stopped()
+        return bytes(data)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of stdout, without their ends.
+
+        Raises `TooLargeError` for a line of more than `MAX_LINE_BYTES`.
+        """
+        self._waiting_since = self._clock()
+        while line := self._stdout.readline(MAX_LINE_BYTES):
+            self._waiting_since = None
+            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                raise self._too_much(f"a line of more than {MAX_LINE_BYTES >> 10} KiB")
             yield line.rstrip(b"\r\n")
             self._waiting_since = self._clock()
         self._raise_if_stopped()
@@ -142,6 +166,12 @@ class FfmpegProcess:
             return self._source.failure
         self._stderr.join(timeout=5)
         return self._stderr.error(f"{self.what}: {problem}")
+
+    def _too_much(self, output: str) -> TooLargeError:
+        return TooLargeError(
+            f"{self.what}: ffprobe printed {output} about it, so it is damaged or made to exhaust "
+            "memory; remux it (ffmpeg -i IN -c copy OUT.mkv) if it is genuine"
+        )
 
     @property
     def lacks_decoder(self) -> bool:
@@ -189,7 +219,7 @@ class FfmpegProcess:
         return 0.0 if since is None else self._clock() - since
 
     def _watch_clock(self) -> None:
-        limits = self._source.limits
+        limits = self._limits
         most_seconds = 3600 * limits.ffmpeg_hours
         while not self._has_ended.wait(_CHECK_SECONDS):
             if time.monotonic() - self._began > most_seconds:

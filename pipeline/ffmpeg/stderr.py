@@ -16,8 +16,10 @@ from pipeline.errors import (
     TooLargeError,
     UnreadableError,
 )
+from shards_spec.redaction import plain
 
 _TAIL_LINES = 30
+_LINE_BYTES = 1 << 14
 _NO_DECODER = re.compile(
     r"decoder .* not found|no decoder|Decoding requested, but no decoder|"
     r"doesn't support hardware accelerated .* decoding",
@@ -105,7 +107,8 @@ class StderrReader:
 
     def _read(self) -> None:
         try:
-            for raw in self._stream:
+            # The rest of a longer line counts as a line of its own.
+            while raw := self._stream.readline(_LINE_BYTES):
                 self._note(raw.decode("utf-8", "replace").strip()[:1000])
         finally:
             with self._changed:
@@ -123,5 +126,5 @@ class StderrReader:
 
     def _without_noise(self, line: str) -> str:
         """A line without memory addresses and the address that the movie is read at."""
-        line = _ADDRESS.sub("", line)
+        line = plain(_ADDRESS.sub("", line))
         return line.replace(f"{self._url}: ", "").replace(self._url, "the source")

@@ -32,6 +32,7 @@ MIN_CANCELLED_POINTS = 1 / 3
 MIN_POWER = 1e-8
 
 _RATE_HZ = 8_000
+_POINT_BYTES = round(4 * POINT_SECONDS * _RATE_HZ) * 2 * 4
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def _decode(
     what = f"{movie.name}, audio stream {track.index}"
     data = bytearray()
     with FfmpegProcess(command, source, what=what) as process:
-        while block := process.read_some(1 << 16):
+        # By its timestamps, a track may be a second long without an end to its samples.
+        while len(data) < _POINT_BYTES and (block := process.read_some(1 << 16)):
             data += block
-    return np.frombuffer(bytes(data), "<f4").reshape(-1, 2)
+    return np.frombuffer(bytes(data[:_POINT_BYTES]), "<f4").reshape(-1, 2)

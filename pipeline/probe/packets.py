@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe.first_look import PacketCount, listing
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
@@ -103,8 +103,8 @@ class Packets:
 
 
 def _table(values: array[int]) -> PacketTable:
-    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 7).T
-    flags = [column == 1 for column in columns[3:]]
+    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 4).T
+    flags = [(columns[3] >> bit & 1).astype(bool) for bit in range(4)]
     return PacketTable(columns[0], columns[1], columns[2], *flags)
 
 
@@ -117,14 +117,15 @@ def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packe
     Raises `MediaError` if ffprobe fails or is stopped.
     """
     arguments = ("-v", "error", *as_arguments(options), "-show_entries", _ENTRIES, "-of", "csv=p=0")
-    command = [ffprobe_path(), *arguments, *input_arguments(source)]
     # A long movie has a million packets: flat arrays of integers keep them small.
     rows: dict[int, array[int]] = {}
+    count = PacketCount(movie, source)
     audio: dict[int, AudioPackets] = {}
     orders: dict[int, _Order] = {}
-    with FfmpegProcess(command, source, what=movie.name) as process:
+    with listing(movie, source, arguments) as process:
         for line in process.lines():
             words = line.split(b",")
+            count.add(words[0] == b"video")
             if len(words) < 6:
                 continue
             if words[0] == b"video":
@@ -162,7 +163,7 @@ class _Order:
 
 
 def _row(words: list[bytes]) -> tuple[int, ...]:
-    """The seven numbers of a packet; none if it is never shown or has no timestamp."""
+    """A packet's times and, as bits, its flags; nothing if it is never shown or has no timestamp."""
     _, _, pts, dts, duration, flags = words[:6]
     has_pts, has_dts = pts != b"N/A", dts != b"N/A"
     # `D` marks packets before the start of an edit list: decoded, never shown.
@@ -172,10 +173,7 @@ def _row(words: list[bytes]) -> tuple[int, ...]:
         int(pts if has_pts else dts),
         int(dts if has_dts else pts),
         0 if duration == b"N/A" else int(duration),
-        b"K" in flags,
-        has_pts,
-        has_dts,
-        b"C" in flags,
+        (b"K" in flags) | has_pts << 1 | has_dts << 2 | (b"C" in flags) << 3,
     )
 
 

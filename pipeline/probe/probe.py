@@ -25,6 +25,7 @@ from pipeline.probe.audio_track import (
     without_times,
 )
 from pipeline.probe.cut_off import missing_ns
+from pipeline.probe.first_look import require_usual_rate
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.packets import (
     EMPTY_ORDER,
@@ -158,6 +159,7 @@ def _choose_audio(
     """The first track by preference of which something can be decoded."""
     while True:
         track = choose_track(movie, tracks, language, listed.searched)
+        source.limits.check_audio(movie.name, track.sample_rate_hz, track.channels)
         is_named = movie.audio_track >= 0
         if not is_named:
             track = join_mono_tracks(track, tracks, packets.audio)
@@ -186,6 +188,8 @@ def _probe_video(
     table = packets.video.get(video.index, EMPTY_TABLE)
     if not len(table):
         raise _no_frames(movie, 0)
+    span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
+    require_usual_rate(movie, len(table), span)
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     sample = sample_frames(movie, source, video, good, listed.options)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe.first_look import MAX_OUTPUT_BYTES
 from pipeline.probe.packets import PacketTable
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.probe.video_stream import VideoStream, orientation
@@ -26,6 +27,12 @@ from pipeline.sources import Movie, Readable
 NUM_POINTS = 6
 START_SECONDS = 2.0
 POINT_PACKETS = 12
+
+_ENTRIES = (
+    "packet=stream_index:packet_side_data=side_data_type:"
+    "frame=best_effort_timestamp,interlaced_frame,top_field_first:"
+    "frame_side_data=side_data_type,displaymatrix,max_content,max_luminance"
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +99,10 @@ def sample_frames(
     """
     intervals, start_end = _intervals(packets, video.time_base)
     arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(video.index))
-    shown = ("-read_intervals", intervals, "-show_packets", "-show_frames", "-of", "json")
+    shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
     with FfmpegProcess(command, source, what=movie.name) as process:
-        text = b"".join(process.lines())
+        text = process.read_all(MAX_OUTPUT_BYTES)
         process.finish(tolerate_errors=True)
         if process.lacks_decoder:
             raise NoDecoderError(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from pipeline.errors import UnreadableError
-from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.probe.first_look import MAX_OUTPUT_BYTES, clipped, listing
 from pipeline.sources import Movie, Readable
 
 #: Options of the demuxer that every later ffmpeg and ffprobe of the movie needs as well, so that
@@ -125,13 +125,14 @@ def _is_complete(found: StreamList) -> bool:
 
 def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) -> StreamList:
     arguments = ("-v", "error", *as_arguments(options))
-    shown = ("-show_streams", "-show_programs", "-show_format", "-of", "json")
-    command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
-    with FfmpegProcess(command, source, what=movie.name) as process:
-        text = b"".join(process.lines())
+    # Neither the container's tags nor its chapters matter here, and both may be megabytes.
+    container = "format=format_name,start_time,duration"
+    shown = ("-show_streams", "-show_programs", "-show_entries", container, "-of", "json")
+    with listing(movie, source, (*arguments, *shown)) as process:
+        text = process.read_all(MAX_OUTPUT_BYTES)
         process.finish()
     try:
-        found: dict[str, Any] = json.loads(text)
+        found = cast(dict[str, Any], clipped(json.loads(text)))
     except ValueError as error:
         raise UnreadableError(f"{movie.name}: ffprobe printed invalid JSON: {error}") from error
     container = found.get("format", {})

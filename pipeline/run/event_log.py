@@ -23,6 +23,7 @@ from pipeline.engine.events import (
     TaskCost,
 )
 from shards_spec.errors import InputError
+from shards_spec.redaction import plain_json
 from shards_spec.schema import MovieRow
 
 #: `event` in the log, by type.
@@ -62,7 +63,7 @@ class EventLog:
         """Append one event; the line is in the file when this returns."""
         if self._file is not None:
             line = {"time": round(self._clock(), 3), **event_record(event)}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.write(plain_json(json.dumps(line, ensure_ascii=False)) + "\n")
             self._file.flush()
 
 

@@ -12,6 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 #: `;jsessionid=1A2B` in the path of a web address.
 _PARAMETER = re.compile(r";[^/;=]+=[^/;]*")
 
+from shards_spec.redaction import plain
+
 
 @dataclass(frozen=True, kw_only=True)
 class Movie:
@@ -50,8 +52,8 @@ class Movie:
 
     @property
     def name(self) -> str:
-        """The file's name, without escapes, for messages."""
-        return shown_name(self.uri)
+        """The file's name, without escapes and control characters, for messages."""
+        return plain(shown_name(self.uri))
 
 
 def shown_name(uri: str) -> str:

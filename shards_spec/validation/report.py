@@ -121,7 +121,7 @@ class Report:
         for check in self.checks:
             count = f" {check.num_problems:,}" if check.num_problems else ""
             color = colors[check.state]
-            result = f"[{color}]{check.state}{count}[/{color}]"
+            result = Text(f"{check.state}{count}", color)
             table.add_row(check.name, result, CHECKS[check.name])
         return table
 

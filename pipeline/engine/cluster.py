@@ -1,20 +1,41 @@
-"""The Ray cluster of a run: connecting, starting, stopping, and its resources."""
+"""The Ray cluster of a run: connecting, starting, stopping, and its resources.
+
+Anyone who can talk to Ray's ports can run code as its user. A Ray that is started here listens on
+loopback only, and requires a token that nobody else knows, because other users of the machine share
+its loopback. A cluster that somebody else started is checked for whether it requires a token.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
 import socket
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import ray
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader
 
 from pipeline.config import RunConfig
 from shards_spec.errors import InputError
 
 _START_ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
+
+_LOOPBACK = "127.0.0.1"
+#: Set while Ray runs here: Ray's own switch that keeps all of its ports on loopback, as it does by
+#: default on other systems than Linux.
+_ONLY_LOOPBACK = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
+_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
+#: A request that every control store answers, unless it requires a token.
+_HARMLESS = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+_PROBE_SECONDS = 10.0
 
 
 def start_ray(config: RunConfig) -> bool:
@@ -32,10 +53,14 @@ def start_ray(config: RunConfig) -> bool:
     else:
         # "local": never join a cluster that happens to run on this machine.
         options |= {"address": "local", "num_cpus": config.workers or None}
-        options["include_dashboard"] = False
+        options |= {"include_dashboard": False, "_node_ip_address": _LOOPBACK}
+        _private.enter()
     try:
         init_ray(**options)
+        if config.address:
+            _warn_if_open(config.address)
     except Exception as error:
+        _private.leave()
         where = f"at {config.address!r}" if config.address else "on this machine"
         raise InputError(f"cannot start Ray {where}: {first_line(error)}") from error
     return True
@@ -62,6 +87,73 @@ def stop_ray() -> None:
     """Disconnect, and stop a local Ray with all its processes."""
     if ray.is_initialized():
         ray.shutdown(wait_for_processes=True)
+        _private.leave()
+
+
+class _Private:
+    """Settings of this process under which a Ray that it starts is closed to everybody else."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, str | None] | None = None
+        self._is_cluster = ray_constants.ENABLE_RAY_CLUSTER
+
+    def enter(self) -> None:
+        """Make the settings; Ray's processes inherit them."""
+        # A new token for every run, in the environment, which other users cannot read; Ray itself
+        # would write one to a file. Without a mode Ray requires tokens.
+        wanted = {_MODE: None, _TOKEN: secrets.token_hex(32), **_ONLY_LOOPBACK}
+        self._before = _set_environment(wanted)
+        self._is_cluster, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+        AuthenticationTokenLoader.instance().reset_cache()
+
+    def leave(self) -> None:
+        """Undo the settings, if they were made."""
+        if self._before is None:
+            return
+        _set_environment(self._before)
+        self._before, ray_constants.ENABLE_RAY_CLUSTER = None, self._is_cluster
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+_private = _Private()
+
+
+def _set_environment(values: dict[str, str | None]) -> dict[str, str | None]:
+    """Set variables, or remove those that are None; returns what they were before."""
+    before = {name: os.environ.get(name) for name in values}
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return before
+
+
+def _warn_if_open(address: str) -> None:
+    """Warn when the cluster that was joined accepts requests without a token."""
+    if address.startswith("ray://"):
+        return
+    if is_open(str(ray.get_runtime_context().gcs_address)):
+        _log.warning(
+            "the Ray cluster at %s requires no token: anyone who reaches its ports can run code on "
+            "it and read movies and credentials; start it with RAY_AUTH_MODE=token "
+            "(docs/operations.md)",
+            address,
+        )
+
+
+def is_open(control_store: str) -> bool:
+    """Whether the control store at host:port answers a request that carries no token.
+
+    One that cannot be asked in this way, for example because it uses TLS, counts as closed.
+    """
+    with grpc.insecure_channel(control_store) as channel:
+        ask = channel.unary_unary(_HARMLESS)
+        try:
+            ask(b"", timeout=_PROBE_SECONDS)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def num_cpus() -> int:

@@ -62,7 +62,9 @@ class Submission:
             task.remote(job.movie)
 
     def _ray_options(self, unit: Unit) -> dict[str, Any]:
-        options: dict[str, Any] = {"name": f"{unit.job.movie.movie_id} {unit.name}"}
+        # Ray's metrics list the names of tasks, on a port that every user of the machine can read.
+        name = f"{unit.job.movie.movie_id} {unit.name}" if self._config.address else unit.kind
+        options: dict[str, Any] = {"name": name}
         memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
         if memory:
             options["memory"] = min(memory, cluster.largest_memory())

@@ -82,8 +82,8 @@ def require_usual_rate(movie: Movie, num_frames: int, seconds: float) -> None:
     """Raise `TooLargeError` for far more frames than a movie of this length can show."""
     if num_frames > ANY_SIZE_PACKETS and num_frames > MAX_FRAMES_PER_SECOND * seconds:
         raise TooLargeError(
-            f"{movie.name}: {num_frames:,} frames in {seconds:.1f} s; its timestamps are damaged or "
-            "made to exhaust memory: remux it with right ones if it is genuine"
+            f"{movie.name}: {num_frames:,} frames in {seconds:.1f} s, so its timestamps are "
+            "damaged or made to exhaust memory; remux it with right ones if it is genuine"
         )
 
 

@@ -163,7 +163,7 @@ class _Order:
 
 
 def _row(words: list[bytes]) -> tuple[int, ...]:
-    """A packet's times and, as bits, its flags; nothing if it is never shown or has no timestamp."""
+    """A packet's times, and its flags as bits; nothing if it is not shown or has no timestamp."""
     _, _, pts, dts, duration, flags = words[:6]
     has_pts, has_dts = pts != b"N/A", dts != b"N/A"
     # `D` marks packets before the start of an edit list: decoded, never shown.

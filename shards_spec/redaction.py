@@ -31,8 +31,8 @@ _NAMED = re.compile(
 _HIDDEN = "***"
 
 #: Characters that control a terminal (C0, DEL, C1), break lines, reorder text, hide in it, or are
-#: no characters at all (halves of surrogate pairs). The two joiners stay: words of Persian and Hindi
-#: need them, and emoji of families.
+#: no characters at all (halves of surrogate pairs). The two joiners stay: Persian and Hindi words
+#: need them.
 _CONTROLS = (
     *range(0x20),
     *range(0x7F, 0xA0),

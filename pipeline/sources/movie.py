@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
+from shards_spec.redaction import plain
+
 #: `;jsessionid=1A2B` in the path of a web address.
 _PARAMETER = re.compile(r";[^/;=]+=[^/;]*")
-
-from shards_spec.redaction import plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-media test-gpu bench lint format clean
+.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -122,6 +122,19 @@ format: $(VENV)/.dev  ## apply ruff's automatic fixes
 
 docs: $(VENV)/.trainer $(VENV)/.pipeline $(VENV)/.docs  ## build the documentation site in docs/_build
 	@$(PY) -m sphinx --fail-on-warning --keep-going -q docs docs/_build
+
+# Hashes of every file of every package, for any platform. 3.11.5: the oldest Python of all of them.
+LOCK := $(VENV)/bin/uv pip compile pyproject.toml -c constraints.txt --universal \
+  --python-version 3.11.5 --generate-hashes --no-header --no-annotate --quiet
+
+lock: $(VENV)/.dev  ## renew locks/*.txt after a change of pyproject.toml or constraints.txt
+	@$(PIP) uv
+	@$(LOCK) --extra pipeline -o locks/pipeline.txt
+	@$(LOCK) --all-extras -o locks/all.txt
+
+sbom: setup  ## software bill of materials of the environment: sbom.json (CycloneDX)
+	@$(PIP) cyclonedx-bom
+	@$(VENV)/bin/cyclonedx-py environment $(PY) --pyproject pyproject.toml -o sbom.json
 
 clean:  ## remove the virtual environment and caches; data and runs stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

@@ -19,7 +19,7 @@ from typing import Any, cast
 import grpc
 import ray
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader
+from ray._raylet import AuthenticationTokenLoader, Config
 
 from pipeline.config import RunConfig
 from shards_spec.errors import InputError
@@ -112,6 +112,8 @@ class _Private:
             return
         _set_environment(self._before)
         self._before, ray_constants.ENABLE_RAY_CLUSTER = None, self._is_cluster
+        # Ray has cached that tokens are required; it reads the environment again here.
+        Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()
 
 

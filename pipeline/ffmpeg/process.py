@@ -10,6 +10,7 @@ not trusted.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import cast
 
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
@@ -78,7 +80,8 @@ class FfmpegProcess:
         _limit_memory(self._process.pid, self._limits)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._stdout = self._process.stdout
+        # Buffered, as `Popen` makes its pipes by default.
+        self._stdout = cast(io.BufferedReader, self._process.stdout)
         self._stderr = StderrReader(self._process.stderr, source.url, on_line)
         self._watch = threading.Thread(target=self._watch_clock, daemon=True)
         self._watch.start()

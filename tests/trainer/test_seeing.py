@@ -119,8 +119,8 @@ def test_wandb_offline_gets_every_line(tmp_path: Path, monkeypatch: pytest.Monke
     with open_trackers(["wandb"], "tests", tmp_path, {"steps": 3}) as trackers:
         for step in (1, 2):
             trackers.log(step, {"train/loss": 1.0 / step})
-        assert trackers.runs[0].summary["train/loss"] == 0.5
-    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    [log] = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert log.read_bytes().count(b"train/loss") >= 2
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from trainer.learning import autocast
 from trainer.loader import StreamConfig
 from trainer.models import TwoTowers, audio_from_logmel, video_from_frames
 from trainer.ranks import default_device
-from trainer.run import is_bucket, load_run, local_copy
+from trainer.run import is_bucket, load_run, local_copy, local_path
 from trainer.stream import read_all
 
 #: Clips that go through the networks together.
@@ -148,7 +148,7 @@ def load_encoder(
     if is_bucket(folder):
         with local_copy(folder) as copy:
             return load_encoder(copy, best=best, average=average, device=device)
-    folder, target = Path(folder), _device(device)
+    folder, target = local_path(folder), _device(device)
     if not is_export(folder):
         trained = load_run(folder, best=best, average=average)
         crop_pixels, precision = trained.config.stream.frame_size, trained.config.precision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
-from trainer.run.bucket import RunFolder, is_bucket, local_copy, open_run_folder
+from trainer.run.bucket import RunFolder, is_bucket, local_copy, local_path, open_run_folder
 from trainer.run.checkpoint import Checkpoint, save_checkpoint
 from trainer.run.checkpoint_writer import CheckpointWriter
 from trainer.run.config_file import (
@@ -39,6 +39,7 @@ __all__ = [
     "is_bucket",
     "load_run",
     "local_copy",
+    "local_path",
     "lock_run",
     "open_run",
     "open_run_folder",

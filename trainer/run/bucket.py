@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from shards_spec.errors import InputError, ObjectNotFoundError, ReelshardsError
 from shards_spec.storage import Storage
@@ -38,6 +39,9 @@ RENEWAL_SECONDS = 30.0
 #: What a launch reads of the run; missing files are those of a new run.
 _TEXTS = ("config.json", "movies.json", "metrics.jsonl")
 
+#: What is read of an export, besides its settings; see `trainer/evaluate/exported_files.py`.
+_EXPORT = ("preprocessor_config.json", "model.safetensors")
+
 _STEPS = f"{CHECKPOINTS}/step-"
 
 
@@ -46,10 +50,16 @@ def is_bucket(run: str | Path) -> bool:
     return "://" in str(run) and not str(run).startswith("file://")
 
 
+def local_path(run: str | Path) -> Path:
+    """The path of a run folder on this machine, which may be a `file://` URI."""
+    text = str(run)
+    return Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(run)
+
+
 def run_text(run: str | Path, name: str) -> str | None:
     """A text file of a run folder, wherever that is; None if it does not exist."""
     if not is_bucket(run):
-        path = Path(run) / name
+        path = local_path(run) / name
         return path.read_text(encoding="utf-8") if path.exists() else None
     try:
         return Storage(str(run)).get(name).decode("utf-8")
@@ -59,12 +69,16 @@ def run_text(run: str | Path, name: str) -> str | None:
 
 @contextlib.contextmanager
 def local_copy(run: str | Path) -> Iterator[Path]:
-    """A run folder on this machine; of one in a bucket, what evaluation and export read."""
+    """A run folder or export on this machine; of one in a bucket, what is read of it."""
     if not is_bucket(run):
-        yield Path(run)
+        yield local_path(run)
         return
     with tempfile.TemporaryDirectory(prefix="reelshards-run-") as folder:
-        _download(Storage(str(run)), Path(folder))
+        storage = Storage(str(run))
+        _download(storage, Path(folder))
+        if storage.exists(_EXPORT[0]):
+            for name in _EXPORT:
+                storage.download(name, Path(folder) / name)
         yield Path(folder)
 
 
@@ -121,7 +135,7 @@ def open_run_folder(run: str | Path, world: World) -> Iterator[RunFolder]:
     Raises `InputError` while another launch trains in the bucket.
     """
     if not is_bucket(run):
-        yield RunFolder(Path(run))
+        yield RunFolder(local_path(run))
         return
     storage = Storage(str(run))
     with contextlib.ExitStack() as stack:

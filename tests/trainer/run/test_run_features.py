@@ -19,7 +19,7 @@ from shards_spec.errors import InputError, StorageError
 from shards_spec.reader import Dataset
 from shards_spec.storage import Storage
 from trainer.config import OptimizerConfig, TrainConfig
-from trainer.evaluate import evaluate, load_encoder
+from trainer.evaluate import evaluate, export, load_encoder
 from trainer.learning import learning_rate
 from trainer.ranks import World
 from trainer.run import bucket, load_run, open_run_folder
@@ -246,6 +246,14 @@ def test_a_run_in_a_bucket_resumes(
     assert load_encoder(run).recipe == toy_data.recipe
     with pytest.raises(InputError, match="seed: 0 became 5"):
         train(toy_data.storage.uri, run, dataclasses.replace(config, seed=5))
+
+
+def test_an_export_in_a_bucket_is_loaded(straight: Path, tmp_path: Path, s3_bucket: str) -> None:
+    uri = f"{s3_bucket}/exported"
+    for path in export(straight, tmp_path):
+        Storage(uri).put(path.name, path)
+    found, own = (load_encoder(place).model.state_dict() for place in (uri, f"file://{straight}"))
+    assert_same(found, own)
 
 
 def lock(**values: Any) -> bytes:

@@ -108,8 +108,9 @@ def describe(
         unused=dataclasses.asdict(plan.unused),
         capped_groups=plan.capped_groups,
         copies=index.copies,
-        reads_per_step=num_reads / plan.num_steps,
-        bytes_per_step=num_bytes / plan.num_steps,
+        # The clips that follow a joined one lie elsewhere in the shard.
+        reads_per_step=num_reads * policy.joined_clips / plan.num_steps,
+        bytes_per_step=num_bytes * policy.joined_clips / plan.num_steps,
         gap_seconds_least=float(gaps.min()) if gaps.size else 0.0,
         gap_seconds_median=float(np.median(gaps)) if gaps.size else 0.0,
         within=within,

@@ -11,7 +11,7 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import LossConfig, TrainConfig
-from trainer.evaluate import export
+from trainer.evaluate import export, load_encoder
 from trainer.initial_weights import initialize, read_weights
 from trainer.models import build_model, load_tower
 from trainer.models.audio import AudioResNet18
@@ -185,3 +185,6 @@ def test_transformers_train_and_resume(
     train(uri, tmp_path / "resumed", config)
     found, resumed = state(tmp_path / "straight"), state(tmp_path / "resumed")
     assert all(torch.equal(value, resumed[name]) for name, value in found.items())
+    export(tmp_path / "straight", tmp_path / "out")
+    exported = load_encoder(tmp_path / "out").model.state_dict()
+    assert all(torch.allclose(value, exported[name]) for name, value in found.items())

@@ -140,6 +140,25 @@ def test_queued_clips_are_negatives_except_the_clip_itself() -> None:
     assert found == pytest.approx(total / 12, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        LossConfig(positives="movie"),
+        LossConfig(objective="siglip"),
+        LossConfig(objective="hard", positive_prior=0.2),
+        LossConfig(objective="debiased", within_weight=3.0),
+    ],
+)
+def test_empty_slots_of_the_queue_change_nothing(config: LossConfig) -> None:
+    embeddings, origins = clips(3, 2)
+    queued = dataclasses.replace(config, queue_clips=50)
+    found, plain = (Criterion(one, SIZE)(embeddings, origins) for one in (queued, config))
+    torch.testing.assert_close(found.loss, plain.loss)
+    torch.testing.assert_close(
+        found.diagnostics.stacked(), plain.diagnostics.stacked(), equal_nan=True
+    )
+
+
 def test_guards_act_on_queued_clips() -> None:
     embeddings, origins = clips(3, 2)
     shared = {"queue_clips": 6}

@@ -130,7 +130,9 @@ def other_clips(cosine_BM: torch.Tensor, scale: torch.Tensor, pairs: Pairs) -> R
     The mass is that of `info_nce`, to be compared with it; nothing here is a within-movie negative.
     """
     scaled_BM = scale * cosine_BM
-    others_B1 = scaled_BM.masked_fill(pairs.same, -math.inf).logsumexp(dim=1, keepdim=True)
+    # Empty slots of the queue are of no movie.
+    is_no_other_BM = pairs.same | pairs.log_weight.isneginf()
+    others_B1 = scaled_BM.masked_fill(is_no_other_BM, -math.inf).logsumexp(dim=1, keepdim=True)
     pair_loss_BM = functional.softplus(others_B1 - scaled_BM)
     num_positives_B = pairs.within.sum(dim=1)
     loss_B = (pair_loss_BM * pairs.within).sum(dim=1) / num_positives_B

@@ -54,7 +54,8 @@ class Criterion(nn.Module):
     ) -> LossOutput:
         """The loss of this rank's clips against the clips of all ranks and of the queue.
 
-        Every rank must call it, with equally many clips, once per step: weight and queue move on.
+        Every rank must call it, with equally many clips, and once per step, because it updates
+        weight and queue.
         With `positives = "movie"` the loss is NaN unless every movie has at least two clips.
 
         Args:
@@ -78,7 +79,7 @@ class Criterion(nn.Module):
                 terms = self._within_modal(gathered, rows, embeddings.scale, origins)
                 total = total + self.config.within_modal * terms
         diagnostics = Diagnostics(*torch.stack(statistics).mean(dim=0))
-        self._move_on(gathered, origins, diagnostics)
+        self._update_state(gathered, origins, diagnostics)
         return LossOutput(total, diagnostics)
 
     def average_gradients(self) -> None:
@@ -132,7 +133,7 @@ class Criterion(nn.Module):
         losses = [self._direction(cosine_BN, scale, pairs)[0] for cosine_BN in cosines_BN]
         return torch.stack(losses).mean()
 
-    def _move_on(
+    def _update_state(
         self, gathered: list[torch.Tensor], origins: ClipOrigins, diagnostics: Diagnostics
     ) -> None:
         if self.within:

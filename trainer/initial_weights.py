@@ -84,9 +84,20 @@ def read_weights(path: Path) -> InitialWeights:
     weights = _read_file(path)
     if any(name.startswith("video.") for name in weights):
         return _ours(weights)
+    modality = _modality(path, weights)
+    heads = _below(weights, "head.")
+    return InitialWeights(
+        {modality: _without(weights, "head.")}, {modality: heads} if heads else {}, None
+    )
+
+
+def _modality(path: Path, weights: Weights) -> Modality:
+    """What a file with one network is for: by its name, as exported, or by its convolutions."""
+    for modality in MODALITIES:
+        if path.stem == modality:
+            return modality
     # Only networks for video have convolutions over time.
-    modality: Modality = "video" if any(w.ndim == 5 for w in weights.values()) else "audio"
-    return InitialWeights({modality: weights}, {}, None)
+    return "video" if any(weight.ndim == 5 for weight in weights.values()) else "audio"
 
 
 def _ours(weights: Weights) -> InitialWeights:

@@ -17,7 +17,7 @@ from trainer.models import build_model, load_tower
 from trainer.models.audio import AudioResNet18
 from trainer.models.r3d import R3d18
 from trainer.run import load_run
-from trainer.run.checkpoint import newest_checkpoint
+from trainer.run.checkpoint import checkpoint_files, newest_checkpoint
 from trainer.train import train
 
 
@@ -50,6 +50,22 @@ def test_a_run_and_its_export_give_its_weights(
         differing = [name for name in expected if not torch.equal(found[name], expected[name])]
         # An export has no logit scale among its weights.
         assert differing == ([] if source == trained_run else ["log_scale"])
+
+
+def test_one_exported_file_gives_one_tower_with_its_head(
+    exported: Path, tiny_config: TrainConfig
+) -> None:
+    for modality in ("video", "audio"):
+        model = build_model(tiny_config.model, seed=5)
+        line = initialize(model, starting(tiny_config, exported / f"{modality}.safetensors"))
+        assert line.startswith(f"initial weights of {modality} tower, {modality} head from")
+
+
+def test_a_checkpoint_file_gives_all_weights(trained_run: Path, tiny_config: TrainConfig) -> None:
+    model = build_model(tiny_config.model, seed=5)
+    initialize(model, starting(tiny_config, checkpoint_files(trained_run)[-1]))
+    expected = load_run(trained_run).model.state_dict()
+    assert all(torch.equal(v, expected[name]) for name, v in model.state_dict().items())
 
 
 @pytest.mark.parametrize("modality", ["video", "audio"])

@@ -2,6 +2,9 @@
 
     python -m benchmarks.mass --data URI --labels CSV --run FOLDER [--seeds 3] [--steps 600]
 
+The result in `results/mass.md` is of 48 movies drawn as those of `make study`, with `--steps 240
+--frame-size 32 --num-frames 2`.
+
 Batches of 64 clips as 16 x 4, 8 x 8 and 4 x 16 movies x clips, once with a constant within-movie
 weight of 1 and once with `--loss.within-mass`, which keeps the mass. Every run is trained and
 evaluated as in `make study`, on its first corpus, and runs that are complete are kept. The report
@@ -214,6 +217,8 @@ def report(values: dict[str, Any]) -> str:
         "`python -m benchmarks.mass`; batches of 64 clips, small networks on "
         f"{values['num_frames']} frames of {values['frame_size']} pixels.",
         "",
+        *(finding(values, mass) for mass in (0.0, values["mass"])),
+        "",
         "Means over seeds with 95 % intervals (Student's t). Mass and weight are means over the "
         "second half of training.",
         "",
@@ -249,6 +254,22 @@ def report(values: dict[str, Any]) -> str:
         ]
         lines.append(table_line([f"{first} to {second}", weighting(row["within_mass"]), *texts]))
     return "\n".join(lines) + "\n"
+
+
+def finding(values: dict[str, Any], mass: float) -> str:
+    """One line: do the features depend on m and k with this weighting?"""
+    rows = [row for row in values["differences"] if row["within_mass"] == mass]
+    texts = []
+    for kind, noun in (("class_probe", "class probes"), ("movie_probe", "movie probes")):
+        figures = [figure for figure in PROBES if figure.kind == kind]
+        intervals = [Interval(**row["figures"][one.key]) for row in rows for one in figures]
+        num_clear = sum(interval.is_clear for interval in intervals)
+        largest = max(abs(interval.mean) for interval in intervals)
+        texts.append(
+            f"{num_clear} of {len(intervals)} differences of {noun} exclude 0, the largest mean is "
+            f"{largest:.3f}"
+        )
+    return f"- {weighting(mass)}: {'; '.join(texts)}."
 
 
 def weighting(mass: float) -> str:

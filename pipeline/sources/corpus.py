@@ -21,6 +21,7 @@ from pipeline.sources.listing import MOVIE_SUFFIXES, Listing
 from pipeline.sources.manifest import ManifestRow, manifest_suffix, read_manifest
 from pipeline.sources.movie import (
     Movie,
+    folder_of,
     path_of_file_uri,
     plain_path,
     prefix_and_key,
@@ -121,7 +122,7 @@ def _remote_movies(uri: str) -> tuple[list[Movie], Listing]:
     if manifest_suffix(name):
         parent, key = prefix_and_key(uri)
         rows = read_manifest(Storage(parent).get(key), name)
-        return _manifest_movies(rows, parent), Listing()
+        return _manifest_movies(rows, folder_of(uri)), Listing()
     if PurePosixPath(name).suffix.lower() in MOVIE_SUFFIXES:
         return [looked_up(_remote_movie(uri, name))], Listing()
     storage = Storage(uri)

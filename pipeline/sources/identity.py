@@ -29,7 +29,7 @@ from pipeline.errors import (
     SourceError,
     UnreadableError,
 )
-from pipeline.sources.movie import Movie, is_web, prefix_and_key
+from pipeline.sources.movie import Movie, is_web, plain_path, prefix_and_key
 from shards_spec.errors import (
     AccessDeniedError,
     NoCredentialsError,
@@ -38,7 +38,7 @@ from shards_spec.errors import (
     StorageError,
 )
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.storage import ObjectInfo, RangesNotSupportedError, Storage
+from shards_spec.storage import ObjectInfo, RangesNotSupportedError, Storage, is_odd
 
 #: Bytes hashed at the start, in the middle and at the end of a local file.
 _PROBE_BYTES = 1 << 20
@@ -191,8 +191,16 @@ def object_info(movie: Movie) -> ObjectInfo:
 
 
 def store_and_key(movie: Movie) -> tuple[Storage, str]:
-    """The prefix that contains a remote movie, opened, and the movie's key below it."""
+    """The prefix that contains a remote movie, opened, and the movie's key below it.
+
+    Raises `StorageError` for a key that would be taken for another.
+    """
     parent, key = prefix_and_key(movie.uri)
+    if not is_web(movie.uri) and is_odd(plain_path(movie.uri)):
+        raise StorageError(
+            f"{movie.uri!a} cannot be read: its key has empty segments, `.`, `..` or control "
+            "characters; rename the object"
+        )
     return Storage(parent), key
 
 

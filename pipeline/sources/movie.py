@@ -80,13 +80,24 @@ def plain_path(uri: str) -> str:
 
 
 def prefix_and_key(uri: str) -> tuple[str, str]:
-    """The prefix that contains a remote source, and the key below it, with a web address's query.
+    """The prefix that contains a remote source, and the key below it.
 
-    A signature may contain slashes.
+    On a web server, these are the server and all of the address that is sent to it: there, `a//b`
+    is not `a/b`.
     """
-    end = uri.find("?") if is_web(uri) and "?" in uri else len(uri)
-    parent, _, name = uri[:end].rpartition("/")
-    return parent, name + uri[end:]
+    if is_web(uri):
+        scheme, _, rest = uri.partition("://")
+        host, _, key = rest.partition("/")
+        return f"{scheme}://{host}", key
+    parent, _, name = uri.rpartition("/")
+    return parent, name
+
+
+def folder_of(uri: str) -> str:
+    """The prefix that addresses in a remote manifest are relative to."""
+    # A signature may contain slashes.
+    path = uri.partition("?")[0] if is_web(uri) else uri
+    return path.rpartition("/")[0]
 
 
 def path_of_file_uri(uri: str) -> str:

@@ -81,8 +81,8 @@ def _stage_root() -> Path:
 def _fetch(movie: Movie, folder: Path, stage_gib: float, limits: Limits) -> None:
     """Download a remote movie into its folder, whose lock the caller holds."""
     _reserve(movie, folder, round(stage_gib * GIB))
-    storage, _ = identity.store_and_key(movie)
     identity.require_unchanged(movie)
+    storage, _ = identity.store_and_key(movie)
     handle, temporary = tempfile.mkstemp(dir=folder)
     try:
         with open(handle, "wb") as file, identity.movie_errors(movie):

@@ -136,6 +136,14 @@ def test_a_signed_address_is_read(site: Site, name: str) -> None:
     assert {unquote(urlsplit(path).path) for path in site.paths} == {f"/{unquote(expected)}"}
 
 
+@pytest.mark.parametrize("path", ["a//b.mp4", "a///b.mp4", "a/./b.mp4", "a/../b.mp4", "a/b.mp4"])
+def test_a_path_is_sent_as_it_is(site: Site, path: str) -> None:
+    (movie,) = find_movies(f"{site.url}/{path}")
+    for read in READS:
+        assert read(movie, Limits()) == DATA
+    assert set(site.paths) == {f"/{path}"}
+
+
 def test_a_new_signature_names_the_same_movie_and_is_never_stored(site: Site) -> None:
     old, new = (
         find_movies(f"{site.url}/films/a.mp4;jsessionid=A{number}?X-Amz-Signature=A{number}")[0]

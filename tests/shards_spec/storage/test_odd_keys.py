@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from pipeline.sources import find_corpus
+from pipeline.errors import MovieError
+from pipeline.sources import find_corpus, open_source
 from shards_spec.errors import InputError, StorageError
 from shards_spec.storage import Storage, s3_listing
 from shards_spec.storage.odd_keys import is_odd
@@ -70,6 +71,20 @@ def test_a_corpus_with_odd_keys_says_which_it_leaves_out(s3_bucket: str, s3_clie
     assert count == 3
     for shown in ("'a//b.mp4'", r"'esc\x1b[31m.mp4'", "'folder.mp4/'"):
         assert shown in named
+
+
+@pytest.mark.parametrize("key", ["a//b.mp4", "a/./b.mp4", "x/../a/b.mp4", "/a/b.mp4"])
+def test_a_manifest_never_reads_another_object_instead(
+    s3_bucket: str, tmp_path: Path, key: str
+) -> None:
+    Storage(s3_bucket).put("a/b.mp4", b"another")
+    manifest = tmp_path / "corpus.csv"
+    manifest.write_text(f"uri,movie_id\n{s3_bucket}/{key},odd\n{s3_bucket}/a/b.mp4,plain\n")
+    odd, plain = find_corpus(str(manifest)).movies
+    assert (odd.movie_id, odd.num_bytes) == ("odd", -1)
+    assert (plain.movie_id, plain.num_bytes) == ("plain", 7)
+    with pytest.raises(MovieError, match="cannot be read"), open_source(odd, "f"):
+        pass
 
 
 @pytest.mark.parametrize("twin", ["a.mp4/", "/a.mp4"])

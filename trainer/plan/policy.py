@@ -18,8 +18,8 @@ _require = partial(require, "batch policy")
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPolicy:
-    """Every global batch holds exactly m movies and exactly k clips of each; or, with
-    `episodes_per_group`, exactly m groups, e movies of each, and k clips of each of these."""
+    """Every global batch holds exactly m movies and exactly k clips of each; or, with a number e of
+    episodes per group, exactly m groups, e movies of each, and k clips of each of these."""
 
     movies_per_batch: int = 8
     """m: distinct movies in a global batch."""
@@ -48,8 +48,8 @@ class BatchPolicy:
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     episodes_per_group: int = 0
-    """e: distinct movies (episodes) of each group (show) in a batch, with `clips_per_movie` clips
-    of each; 0 takes the k clips of a group from whichever of its movies. Needs group_by = group."""
+    """e: distinct movies (episodes) of each group (show) in a batch, with k clips of each; 0 takes
+    the k clips of a group from any of its movies. Needs `--policy.group-by group`."""
     joined_clips: int = 1
     """Neighboring clips of a movie that are joined into one longer clip. A clip is then eligible if
     so many clips follow each other without a gap from it on; in an epoch, each clip begins a joined

@@ -89,7 +89,7 @@ def test_heads_of_other_sizes_start_at_random(trained_run: Path, tiny_config: Tr
     assert all(torch.equal(value, expected[n]) for n, value in model.video.state_dict().items())
 
 
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("nested", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_file_of_torchvision_is_recognized(
     nested: bool, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -182,6 +182,7 @@ def test_a_frozen_tower_stays_and_the_run_resumes(
         assert torch.equal(value, before[name]) == stays, name
 
 
+@pytest.mark.slow
 def test_transformers_train_and_resume(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

@@ -236,7 +236,9 @@ RESUMED = {
 }
 
 
-@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize(
+    "name", [pytest.param("mass", marks=pytest.mark.slow), "siglip with everything"]
+)
 def test_a_resumed_run_equals_an_uninterrupted_run(
     name: str, toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

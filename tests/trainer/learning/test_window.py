@@ -106,6 +106,7 @@ def test_impossible_windows_are_rejected(window: float) -> None:
         AugmentConfig(window=window)
 
 
+@pytest.mark.slow
 def test_a_run_with_windows_resumes_exactly(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

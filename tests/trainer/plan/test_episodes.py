@@ -96,6 +96,7 @@ def test_the_stream_has_shows_episodes_and_clips(shows: Dataset, world_size: int
             assert len(batch.clip.unique()) == len(batch.clip)
 
 
+@pytest.mark.slow
 def test_a_run_with_episodes_resumes_exactly(
     shows: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_all_of_a_joined_clip_is_replaced_if_one_is_bad(
     assert torch.equal(batch.frames.flatten(0, 1), single.frames.flatten(0, 1))
 
 
+@pytest.mark.slow
 def test_a_run_with_joined_clips_resumes_exactly(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from shards_spec.errors import InputError
 
 Incomplete = Literal["keep", "fail"]
 
+STORE_PATIENCE_SECONDS = 300.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -35,6 +37,9 @@ class RunConfig:
     """Stop the run only after this many movies failed with the same infrastructure error."""
     stop_fraction: float = 0.5
     """Stop the run only if more than this fraction of the movies failed with that error."""
+    store_patience_seconds: float = STORE_PATIENCE_SECONDS
+    """How long an operation is repeated while a store is unavailable, of the dataset or of sources,
+    before the run ends or the movie fails, seconds."""
     drain_seconds: float = 60.0
     """After SIGTERM: time for movies in progress to finish; others are left to the next run."""
     sources: Literal["auto", "staged", "ranged"] = "auto"
@@ -80,3 +85,5 @@ class RunConfig:
             )
         if min(self.task_memory_gib, self.drain_seconds, self.group_depth) < 0:
             raise InputError("task_memory_gib, drain_seconds and group_depth must not be negative")
+        if self.store_patience_seconds < 0:
+            raise InputError(f"{self.store_patience_seconds = } must not be negative")

@@ -17,6 +17,7 @@ MovieError                     an unexpected error: a bug
 ├── SourceDeniedError          the store denies access to the source
 ├── SourceChangedError         the source changed while it was read
 ├── SourceError                the source could not be opened or read
+│   └── SourceOutageError      ... because its store is unavailable
 ├── TimedOutError              no progress, or over the wall-clock limit
 ├── LostError                  a node or its data was lost
 ├── KilledError                ffmpeg or its worker was killed
@@ -106,6 +107,10 @@ class SourceChangedError(MovieError):
 
 class SourceError(MovieError):
     error_class = "source_unavailable"
+
+
+class SourceOutageError(SourceError):
+    """The store of the source is unavailable for now; that is not about one movie."""
 
 
 class TimedOutError(MovieError):

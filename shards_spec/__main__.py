@@ -1,4 +1,4 @@
-"""Command line: `python -m shards_spec validate DATASET` and `... inspect DATASET`.
+"""Command line: `python -m shards_spec validate DATASET`, `inspect DATASET`, `check-store URI`.
 
 Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments or unusable input.
 """
@@ -18,11 +18,13 @@ from rich.text import Text
 
 from shards_spec import cli
 from shards_spec.cli import ExitCode
+from shards_spec.conformance import StoreCheck, check_store
 from shards_spec.errors import InputError
 from shards_spec.inspection import Summary, find_clip, summarize, write_images
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.redaction import plain
 from shards_spec.schema import row_values
+from shards_spec.storage import Storage
 from shards_spec.validation import Report, validate
 
 
@@ -99,7 +101,38 @@ class Inspect:
         return ExitCode.DONE
 
 
-COMMANDS: dict[str, type[cli.Command]] = {"validate": Validate, "inspect": Inspect}
+@dataclass(frozen=True)
+class CheckStore:
+    """Try what the commands need of a store, under a temporary prefix that is deleted again."""
+
+    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
+    """Where a dataset would be written: a folder, s3://..., gs://... or az://..."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+    def run(self) -> int:
+        """Print what works; returns 0, or 1 when something that is needed does not."""
+        checks, traits = check_store(Storage(self.uri, create=True))
+        protocol = traits.lease_protocol if traits else "none: the store cannot be written to"
+        missing = [check for check in checks if check.is_required and check.problem]
+        if self.json:
+            cli.print_json(
+                {
+                    "ok": not missing,
+                    "lease_protocol": protocol,
+                    "checks": [dataclasses.asdict(check) for check in checks],
+                }
+            )
+        else:
+            _print_checks(self.uri, checks, protocol)
+        return ExitCode.SOME_FAILED if missing else ExitCode.DONE
+
+
+COMMANDS: dict[str, type[cli.Command]] = {
+    "validate": Validate,
+    "inspect": Inspect,
+    "check-store": CheckStore,
+}
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m shards_spec") -> int:
@@ -107,7 +140,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m shards_s
     return cli.main(
         COMMANDS,
         prog=prog,
-        description="Validate and inspect datasets of movie-grouped clip shards.",
+        description="Validate and inspect datasets of movie-grouped clip shards, and check stores.",
         arguments=arguments,
     )
 
@@ -156,6 +189,18 @@ def _print_summary(summary: Summary) -> None:
     for failure in summary.failures:
         line = f"{failure.movie_id}: {failure.status}: {failure.error_class}: {failure.error}"
         console.print(plain(line), soft_wrap=True)
+
+
+def _print_checks(uri: str, checks: Sequence[StoreCheck], protocol: str) -> None:
+    table = Table(title=Text(uri), title_justify="left")
+    for name in ("check", "result", "found"):
+        table.add_column(name, overflow="fold")
+    for check in checks:
+        failed = "FAILED" if check.is_required else "missing, not required"
+        table.add_row(check.name, failed if check.problem else "works", Text(check.problem))
+    console = cli.new_console()
+    console.print(table)
+    console.print(f"lease: {protocol}", markup=False, soft_wrap=True)
 
 
 def _two_columns(title: str, values: dict[str, Any]) -> Table:

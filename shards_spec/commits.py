@@ -107,7 +107,7 @@ def _commit_errors(movie_id: str) -> Iterator[None]:
     ) as error:
         raise FormatError(
             f"commit record of movie {movie_id} is unreadable: {error}; "
-            "delete it and run preprocess again"
+            "run preprocess again, which processes the movie again"
         ) from error
 
 

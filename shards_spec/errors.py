@@ -8,6 +8,8 @@
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
     │   ├── UnsafeFileError                a local file that is none, or lies outside of its folder
+    │   ├── StoreUnavailableError          no connection, no answer, or the server failed
+    │   │   └── OutageError                ... for longer than the run waits
     │   ├── NoSpaceError                   the local disk is full
     │   └── AccessDeniedError
     │       └── NoCredentialsError         no credentials were found
@@ -64,6 +66,14 @@ class UnsafeFileError(StorageError):
 
     A dataset that somebody handed over may contain anything.
     """
+
+
+class StoreUnavailableError(StorageError):
+    """The store could not be reached or failed; the same request may succeed later."""
+
+
+class OutageError(StoreUnavailableError):
+    """The store stayed unavailable for longer than the caller was willing to wait."""
 
 
 class AccessDeniedError(StorageError):

@@ -41,10 +41,10 @@ LOADER_WORKER = "trainer.loader.worker"
 ORDER = {
     "shards_spec": """
         errors
-        layout recipe redaction
+        layout recipe redaction owned_folder
         cli schema order
         sample storage
-        bounds
+        bounds conformance
         writer commits reader
         index validation inspection
         __main__

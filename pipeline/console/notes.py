@@ -36,6 +36,16 @@ def summary_notes(summary: Summary) -> Iterator[str]:
         kinds = sorted(summary.passed_over, key=lambda item: (-item[1], item[0]))
         described = ", ".join(f"{kind} {count}" for kind, count in kinds)
         yield f"{num_files} files or folders of the corpus were passed over: {described}"
+    unreadable = summary.work.unreadable
+    if unreadable:
+        yield f"{len(unreadable)} commit records could not be read: {_names(unreadable)}"
+    if str(summary.leftovers):
+        yield f"removed what killed runs had left: {summary.leftovers}"
+    if summary.records_failed:
+        yield (
+            f"{summary.records_failed} writes of the progress record or the event log failed; "
+            "the dataset is not affected"
+        )
 
 
 def partial_movies_table(rows: Sequence[MovieRow]) -> Table | None:

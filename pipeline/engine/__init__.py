@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.engine import events, failures
+from pipeline.engine import events, failures, run_processes
 from pipeline.engine.cluster import start_ray, stop_ray
 from pipeline.engine.engine import DrainedError, Engine
 from pipeline.engine.jobs import Assignment, Job, Unit
@@ -17,6 +17,7 @@ __all__ = [
     "Unit",
     "events",
     "failures",
+    "run_processes",
     "start_ray",
     "stop_ray",
 ]

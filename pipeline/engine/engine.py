@@ -32,7 +32,11 @@ from pipeline.engine.events import (
     TaskCost,
 )
 from pipeline.engine.failure_commits import FailureCommits
-from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
+from pipeline.engine.failures import (
+    count_attempt,
+    failure_class,
+    retry_delay_seconds,
+)
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
@@ -190,15 +194,18 @@ class Engine:
         job = unit.job
         if isinstance(error, (AccessDeniedError, InputError)):
             raise error
-        count_attempt(unit, error)
         config = self._config
-        delay = retry_delay_seconds(unit, error, config.max_attempts, config.retry_seconds)
+        attempt = unit.attempts
+        delay = unit.outage_delay_seconds(error, self._clock(), config.store_patience_seconds)
+        if delay is None:
+            count_attempt(unit, error)
+            delay = retry_delay_seconds(unit, error, config.max_attempts, config.retry_seconds)
         if delay is not None:
             self._requeue(unit, error, self._clock() + delay)
             yield AttemptFailed(
                 movie_id=job.movie.movie_id,
                 task=unit.name,
-                attempt=unit.attempts,
+                attempt=attempt,
                 error_class=failure_class(error).name,
                 message=redacted(str(error)),
             )

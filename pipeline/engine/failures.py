@@ -11,12 +11,12 @@ The table in `docs/operations.md` is `markdown_table()`; a test compares the two
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline import errors
 from pipeline.engine.jobs import Unit
-from shards_spec.errors import StorageError
+from shards_spec.errors import OutageError, StorageError
 from shards_spec.schema import Status
 
 Retry = Literal["never", "as it is", "with more memory", "for free"]
@@ -245,17 +245,18 @@ CLASSES = {entry.name: entry for entry in _TABLE}
 
 #: The dataset's own store; it never ends a movie, because the run stops with it.
 _STORAGE = FailureClass(
-    "storage",
-    "as it is",
-    "failed",
-    "infrastructure",
-    "the dataset's store failed",
-    "check the store, then run again",
+    *("storage", "as it is", "failed", "infrastructure"),
+    *("the dataset's store failed", "check the store, then run again"),
 )
+
+#: The same after the store was unavailable for `store_patience_seconds`.
+_OUTAGE = replace(_STORAGE, retry="never")
 
 
 def failure_class(error: Exception) -> FailureClass:
     """The table's entry for an error; errors that are not of the pipeline count as bugs."""
+    if isinstance(error, OutageError):
+        return _OUTAGE
     if isinstance(error, StorageError):
         return _STORAGE
     if isinstance(error, errors.MovieError):

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.audio import MovieAudio
+from pipeline.errors import SourceOutageError
 from pipeline.movie import AUDIO_PART, PartKey
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment
+
+#: Longest delay before a retry while a store is unavailable, seconds.
+_MAX_OUTAGE_DELAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,34 @@ class Unit:
     """So far, without `lost_attempts`."""
     lost_attempts: int = 0
     """Attempts that ended because a node or its data was lost."""
+    outage_began: float | None = None
+    """When the source's store was found to be unavailable, seconds on the engine's clock; None
+    while it is not."""
     memory_factor: int = 1
     """Doubled after each attempt that ran out of memory."""
     result: VideoSegment | MovieAudio | None = None
     """Of a segment or audio unit that has succeeded."""
     payload: list[Any] = field(default_factory=list)
     """Ray references to the parts of the unit's bytes in the object store."""
+
+    def outage_delay_seconds(
+        self, error: Exception, now: float, patience_seconds: float
+    ) -> float | None:
+        """Seconds until the next attempt while the source's store is unavailable; it is for free.
+
+        None if `error` is of another kind, or the store has been unavailable for
+        `patience_seconds`. `now` is in seconds on the engine's clock.
+        """
+        if not isinstance(error, SourceOutageError):
+            self.outage_began = None
+            return None
+        if self.outage_began is None:
+            self.outage_began = now
+        waited = now - self.outage_began
+        if waited >= patience_seconds:
+            return None
+        self.attempts -= 1
+        return min(_MAX_OUTAGE_DELAY_SECONDS, 1.0 + waited / 2)
 
     @property
     def part(self) -> PartKey | None:

@@ -13,8 +13,10 @@ from pipeline.ffmpeg.binaries import (
 )
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.ffmpeg.process import FfmpegProcess
+from pipeline.ffmpeg.reaper import TASK_FOLDERS
 
 __all__ = [
+    "TASK_FOLDERS",
     "FfmpegProcess",
     "bundled_path",
     "decodable_codecs",

@@ -17,9 +17,13 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
+
+from shards_spec.owned_folder import owned_folder
+
+#: Prefix of the folders that tasks use.
+TASK_FOLDERS = "reelshards-task-"
 
 #: Run by the companion. It lives in a session of its own, so that no signal to the worker hits it.
 _COMPANION = """
@@ -55,7 +59,7 @@ def unwatch(group: int) -> None:
 @contextlib.contextmanager
 def own_folder() -> Iterator[str]:
     """A folder for temporary files that is deleted even if this process is killed."""
-    with tempfile.TemporaryDirectory(prefix="reelshards-task-") as folder:
+    with owned_folder(TASK_FOLDERS) as folder:
         _report(f"+{folder}\n")
         try:
             yield folder

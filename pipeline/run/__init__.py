@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pipeline.run import lease
 from pipeline.run.drain import drain_local_runs
-from pipeline.run.preprocess import OnProgress, Summary, movie_hours, preprocess, retry
+from pipeline.run.preprocess import OnProgress, preprocess, retry
 from pipeline.run.progress import Progress, read_progress
 from pipeline.run.prune import find_prunable, prune
+from pipeline.run.summary import Summary, movie_hours
 
 __all__ = [
     "OnProgress",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ class EventLog:
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         """Raises `InputError` when the file cannot be written."""
+        self.num_failed = 0
+        """Events that could not be written; the log only informs and does not end the run."""
         self._clock = clock
         try:
             self._file = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115
@@ -57,14 +60,19 @@ class EventLog:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be flushed before cannot be now.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def write(self, event: Event) -> None:
-        """Append one event; the line is in the file when this returns."""
+        """Append one event; the line is in the file when this returns, or is counted."""
         if self._file is not None:
             line = {"time": round(self._clock(), 3), **event_record(event)}
-            self._file.write(plain_json(json.dumps(line, ensure_ascii=False)) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(plain_json(json.dumps(line, ensure_ascii=False)) + "\n")
+                self._file.flush()
+            except OSError:
+                self.num_failed += 1
 
 
 def event_record(event: Event) -> dict[str, Any]:

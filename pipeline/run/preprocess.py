@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from pipeline.config import RunConfig
-from pipeline.engine import DrainedError, Engine, start_ray, stop_ray
+from pipeline.engine import DrainedError, Engine, run_processes
 from pipeline.engine.events import Event, MovieFinished
 from pipeline.errors import OutsideCorpusError
 from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
@@ -25,22 +24,28 @@ from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
 from pipeline.run.index_keeper import IndexKeeper
 from pipeline.run.lease import Lease, LeaseLostError
+from pipeline.run.leftovers import (
+    Leftovers,
+    delete_temporary_files,
+    delete_temporary_folders,
+    delete_unlisted_shards,
+)
 from pipeline.run.metrics import Metrics
 from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.rows_update import update_rows
+from pipeline.run.summary import Summary
 from pipeline.run.work_list import (
     WorkList,
-    is_of_other_versions,
     plan_retry,
     plan_run,
     require_one_recipe,
 )
 from pipeline.sources import Movie, find_corpus, looked_up
 from shards_spec import layout
-from shards_spec.errors import InputError, ReelshardsError, StorageError
+from shards_spec.errors import InputError, StorageError
 from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
 from shards_spec.reader import read_info, recipe_of
-from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
@@ -49,39 +54,6 @@ OnProgress = Callable[[Progress, Event | None], None]
 
 #: Requests that delete old shards at the same time.
 _DELETE_THREADS = 32
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The outcome of a finished run."""
-
-    progress: Progress
-    rows: tuple[MovieRow, ...]
-    """All movies of the corpus, as committed."""
-    work: WorkList
-    wall_seconds: float
-    passed_over: tuple[tuple[str, int], ...] = ()
-    """(ending, number) of files of the corpus that are not movies; see `Corpus`."""
-
-    @property
-    def of_other_versions(self) -> tuple[MovieRow, ...]:
-        """Movies in the dataset that another version of reelshards or ffmpeg made."""
-        return tuple(row for row in self.rows if row.status == "done" and is_of_other_versions(row))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of movies by status; only statuses that occur."""
-        return dict(sorted(Counter(row.status for row in self.rows).items()))
-
-    @property
-    def failed(self) -> tuple[MovieRow, ...]:
-        """Movies that are missing from the dataset because of a failure."""
-        return tuple(row for row in self.rows if row.status in ("quarantined", "failed"))
-
-    @property
-    def skipped(self) -> tuple[MovieRow, ...]:
-        """Movies without a usable clip."""
-        return tuple(row for row in self.rows if row.status == "skipped")
 
 
 def preprocess(
@@ -101,6 +73,7 @@ def preprocess(
     found = find_corpus(corpus, follow_links=config.follow_links, group_depth=config.group_depth)
     storage = Storage(out, create=True)
     with lease.hold_lease(storage) as held_lease:
+        storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
         work = plan_run(found.movies, storage, recipe, config)
         work = replace(work, keep=update_rows(storage, work.movies, work.keep))
         run = _Run(corpus, storage, recipe, config, on_progress, held_lease)
@@ -118,6 +91,7 @@ def retry(
     """
     recipe = recipe_of(read_info(storage))
     with lease.hold_lease(storage) as held_lease:
+        storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
         rows = read_committed_movies(storage).values()
         require_one_recipe(rows, recipe, storage)
         movies = [
@@ -146,52 +120,72 @@ class _Run:
         version = ffmpeg_version()
         ffprobe_path()
         before = read_indexed_movies(self.storage)
+        leftovers = Leftovers(
+            delete_temporary_files(self.storage),
+            delete_temporary_folders(),
+            run_processes.end_orphans(),
+        )
         started = time.time()
         total, kept = len(work.movies), len(work.keep)
-        progress = Progress(redacted(self.corpus), started, started, "running", total, kept)
-        recorder = Recorder(self.storage)
+        begun = Progress(redacted(self.corpus), started, started, "running", total, kept)
+        progress = begun
         failures: dict[str, MovieRow] = {}
-        started_ray = False
-        try:
-            recorder.write(progress, now=True)
-            self.on_progress(progress, None)
-            started_ray = bool(work.process) and start_ray(self.config)
-            for event in self._events(work, version):
-                progress = replace(advance(progress, event), updated_unix=time.time())
-                if isinstance(event, MovieFinished) and event.row.status != "done":
-                    failures[event.movie_id] = event.row
-                self.on_progress(progress, event)
-                recorder.write(progress)
-        except BaseException as error:
-            self._end(recorder, progress, error)
-            if not work.changes_recipe and isinstance(error, DrainedError):
-                self._write_index(version, before)
-            raise
-        finally:
-            if started_ray:
-                stop_ray()
-        rows = {row.movie_id: row for row in self._write_index(version, before)}
-        progress = replace(progress, state="finished", updated_unix=time.time())
-        recorder.write(progress, now=True)
+        with (
+            EventLog(self.config.log_json) as log,
+            contextlib.closing(Recorder(self.storage.with_patience(0.0))) as recorder,
+        ):
+            try:
+                for progress, event in self._steps(work, begun, recorder, log):  # noqa: B007
+                    if isinstance(event, MovieFinished) and event.row.status != "done":
+                        failures[event.movie_id] = event.row
+            except BaseException as error:
+                self._end(recorder, progress, error)
+                if not work.changes_recipe and isinstance(error, DrainedError):
+                    self._write_index(version, before)
+                raise
+            rows = {row.movie_id: row for row in self._write_index(version, before)}
+            listed = {key for row in rows.values() for key in _shard_keys(row)}
+            leftovers = replace(leftovers, shards=delete_unlisted_shards(self.storage, listed))
+            progress = replace(progress, state="finished", updated_unix=time.time())
+            recorder.write_now(progress)
         # A movie that keeps its previous clips after a failure is still listed as failed.
         own_rows = tuple(
             failures.get(movie.movie_id, rows[movie.movie_id]) for movie in work.movies
         )
-        return Summary(progress, own_rows, work, time.time() - started)
+        return Summary(
+            progress,
+            own_rows,
+            work,
+            time.time() - started,
+            leftovers=leftovers,
+            records_failed=recorder.num_failed + log.num_failed,
+        )
 
-    def _events(self, work: WorkList, version: str) -> Iterator[Event | None]:
+    def _steps(
+        self, work: WorkList, progress: Progress, recorder: Recorder, log: EventLog
+    ) -> Iterator[tuple[Progress, Event | None]]:
+        """Process the movies; yields how far the run is after each event."""
+        recorder.write_now(progress)
+        self.on_progress(progress, None)
+        if not work.process:
+            return
+        with run_processes.running_ray(self.config) as watch:
+            for event in self._events(work, log):
+                watch.check()
+                progress = replace(advance(progress, event), updated_unix=time.time())
+                self.on_progress(progress, event)
+                recorder.write(progress)
+                yield progress, event
+
+    def _events(self, work: WorkList, log: EventLog) -> Iterator[Event | None]:
         engine = Engine(self.storage, self.recipe, self.config)
         metrics = Metrics()
         keeper = IndexKeeper(
-            lambda: self._update_index(version),
+            lambda: self._update_index(ffmpeg_version()),
             self.config.index_minutes * 60,
             self.config.index_movies,
         )
-        with (
-            on_sigterm(engine.drain),
-            EventLog(self.config.log_json) as log,
-            contextlib.closing(keeper),
-        ):
+        with on_sigterm(engine.drain), contextlib.closing(keeper):
             for event in engine.run(work.process):
                 self.lease.check()
                 metrics.note(event, engine.num_queued)
@@ -222,19 +216,12 @@ class _Run:
         if isinstance(error, LeaseLostError):
             return
         state = "drained" if isinstance(error, DrainedError) else "interrupted"
-        # The store may be what failed; the error itself says more than a failed record of it.
-        with contextlib.suppress(ReelshardsError):
-            recorder.write(replace(progress, state=state), now=True)
+        recorder.write_now(replace(progress, state=state))
 
 
 def _shard_keys(row: MovieRow) -> list[str]:
     numbers = range(row.first_shard, row.first_shard + row.num_shards)
     return [layout.shard_key(row.movie_id, number) for number in numbers]
-
-
-def movie_hours(rows: Sequence[MovieRow]) -> float:
-    """Total length of movies, hours."""
-    return sum(row.duration_ns for row in rows) / NANOSECONDS / 3600
 
 
 def _movie_of(row: MovieRow, follow_links: bool) -> Movie:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished, MoviePlanned, PartDecoded
-from shards_spec.errors import ObjectNotFoundError
+from shards_spec.errors import ObjectNotFoundError, ReelshardsError
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
@@ -70,17 +71,42 @@ def read_progress(storage: Storage) -> Progress | None:
 
 
 class Recorder:
-    """Writes the progress record every few seconds."""
+    """Writes the progress record every few seconds, in a thread of its own.
+
+    The record only informs: a store that does not answer must not hold up the run. Failed writes
+    are counted.
+    """
 
     def __init__(self, storage: Storage) -> None:
+        self.num_failed = 0
+        """Writes of the record that failed."""
         self._storage = storage
-        self._written = 0.0
+        self._written = -_RECORD_EVERY_SECONDS
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._running: Future[None] | None = None
 
-    def write(self, progress: Progress, *, now: bool = False) -> None:
-        """Write the record if the last one is old enough, or `now`."""
-        if now or time.monotonic() - self._written > _RECORD_EVERY_SECONDS:
-            self._storage.put(RUN_RECORD, json.dumps(asdict(progress), indent=2).encode())
+    def write(self, progress: Progress) -> None:
+        """Write the record soon if the last one is old enough."""
+        is_due = time.monotonic() - self._written > _RECORD_EVERY_SECONDS
+        if is_due and (self._running is None or self._running.done()):
             self._written = time.monotonic()
+            self._running = self._pool.submit(self._put, progress)
+
+    def write_now(self, progress: Progress) -> None:
+        """Write the record after the one that is being written, and wait for it."""
+        self._written = time.monotonic()
+        self._pool.submit(self._put, progress).result()
+
+    def close(self) -> None:
+        """Wait for the record that is being written."""
+        self._pool.shutdown(wait=True)
+
+    def _put(self, progress: Progress) -> None:
+        try:
+            self._storage.put(RUN_RECORD, json.dumps(asdict(progress), indent=2).encode())
+        except ReelshardsError:
+            # Also a lost lease: what the run does next finds out and says so.
+            self.num_failed += 1
 
 
 def advance(progress: Progress, event: Event | None) -> Progress:

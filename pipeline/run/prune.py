@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.config import STORE_PATIENCE_SECONDS
 from pipeline.run import lease
 from pipeline.run.work_list import require_one_recipe
 from pipeline.sources import Movie, find_movies, keep_ids
@@ -46,6 +47,7 @@ def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Pruna
     recipe = recipe_of(info)
     movies = find_movies(corpus, follow_links=follow_links)
     with lease.hold_lease(storage) as held_lease:
+        storage = held_lease.fenced(storage.with_patience(STORE_PATIENCE_SECONDS))
         committed = read_committed_movies(storage)
         require_one_recipe(committed.values(), recipe, storage)
         prunable = _prunable(storage, committed, movies)
@@ -53,7 +55,6 @@ def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Pruna
         if gone:
             write_index(storage, recipe, str(info["ffmpeg_version"]), without=gone)
         for movie_id in gone:
-            held_lease.check()
             storage.delete(layout.commit_key(movie_id))
         for movie_id in gone:
             for shard in storage.list(layout.shards_prefix(movie_id)):

@@ -12,6 +12,7 @@ from pipeline.engine import Assignment
 from pipeline.errors import IncompleteError, MovieError
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.sources import Movie, fingerprint, former_fingerprint, is_same_source, keep_ids
+from shards_spec import layout
 from shards_spec.cli import version
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.index import read_committed_movies, read_indexed_movies
@@ -35,6 +36,8 @@ class WorkList:
     """Why a committed movie is processed again, by movie id."""
     removed: tuple[str, ...]
     """Committed movies that the corpus no longer contains."""
+    unreadable: tuple[str, ...] = ()
+    """Movies whose commit records could not be read, as after a power failure; these are gone."""
     changes_recipe: bool = False
     """Whether the dataset has movies of another recipe until all of them have been processed."""
 
@@ -44,13 +47,19 @@ def plan_run(
 ) -> WorkList:
     """Compare the corpus with what is committed. Movies that are committed keep their ids.
 
+    Commit records that cannot be read are deleted, so that their movies are processed again.
+
     Raises `InputError` when the dataset has movies of another recipe that are not in the corpus:
     they can neither stay in one dataset with the new ones nor be processed again.
     """
-    committed = read_committed_movies(storage)
+    unreadable: list[str] = []
+    committed = read_committed_movies(storage, unreadable.append)
+    for movie_id in unreadable:
+        storage.delete(layout.commit_key(movie_id))
     movies = keep_ids(corpus, {row.source_uri: row.movie_id for row in committed.values()})
     next_shards = _next_shards(storage, committed.values())
-    process, keep, reasons = [], [], {}
+    process, keep = [], []
+    reasons = dict.fromkeys(unreadable, "the commit record was unreadable")
     changed = _recipe_changes(storage, recipe)
     for movie, current in zip(movies, fingerprints_of(movies), strict=True):
         row = committed.get(movie.movie_id)
@@ -82,7 +91,13 @@ def plan_run(
             f"({', '.join(stale[:3])}...); choose another --out, or add their sources to the corpus"
         )
     return WorkList(
-        tuple(movies), tuple(process), tuple(keep), reasons, removed, changes_recipe=bool(other)
+        tuple(movies),
+        tuple(process),
+        tuple(keep),
+        reasons,
+        removed,
+        unreadable=tuple(unreadable),
+        changes_recipe=bool(other),
     )
 
 

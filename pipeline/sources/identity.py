@@ -27,6 +27,7 @@ from pipeline.errors import (
     SourceChangedError,
     SourceDeniedError,
     SourceError,
+    SourceOutageError,
     UnreadableError,
 )
 from pipeline.sources.movie import Movie, is_web, plain_path, prefix_and_key
@@ -36,6 +37,7 @@ from shards_spec.errors import (
     NoSpaceError,
     ObjectChangedError,
     StorageError,
+    StoreUnavailableError,
 )
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.storage import ObjectInfo, RangesNotSupportedError, Storage, is_odd
@@ -221,6 +223,8 @@ def movie_errors(movie: Movie) -> Iterator[None]:
         raise _changed(movie) from error
     except NoSpaceError as error:
         raise DiskFullError(f"{movie.name}: {error}") from error
+    except StoreUnavailableError as error:
+        raise SourceOutageError(f"{movie.name}: {error}") from error
     except StorageError as error:
         raise SourceError(f"{movie.name}: {error}") from error
 

@@ -15,6 +15,11 @@ it costs what has changed; without them everything is read.
 
 from __future__ import annotations
 
-from shards_spec.index.index import read_committed_movies, read_indexed_movies, write_index
+from shards_spec.index.index import (
+    INDEX_FOLDERS,
+    read_committed_movies,
+    read_indexed_movies,
+    write_index,
+)
 
-__all__ = ["read_committed_movies", "read_indexed_movies", "write_index"]
+__all__ = ["INDEX_FOLDERS", "read_committed_movies", "read_indexed_movies", "write_index"]

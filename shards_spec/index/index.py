@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.commits import commit_movie_id, fetch_commits, movie_of_commit
+from shards_spec.commits import commit_movie_id, fetch_commits, movie_of_commit, parse_commit
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.index.gathered import (
     Gathered,
@@ -24,6 +23,7 @@ from shards_spec.index.gathered import (
     write_gathered,
 )
 from shards_spec.index.update import Update
+from shards_spec.owned_folder import owned_folder
 from shards_spec.recipe import Recipe
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -35,6 +35,9 @@ from shards_spec.schema import (
     movies_table,
 )
 from shards_spec.storage import ObjectInfo, Storage
+
+#: Prefix of the temporary folders in which tables are built.
+INDEX_FOLDERS = "reelshards-index-"
 
 
 def write_index(
@@ -90,15 +93,28 @@ def _updated(
     return rows, parts
 
 
-def read_committed_movies(storage: Storage) -> dict[str, MovieRow]:
-    """Movie rows of all commit records, by movie id; reads only those that the index lacks."""
+def read_committed_movies(
+    storage: Storage, on_unreadable: Callable[[str], None] | None = None
+) -> dict[str, MovieRow]:
+    """Movie rows of all commit records, by movie id; reads only those that the index lacks.
+
+    Records that cannot be read are left out after `on_unreadable(movie_id)`; without it they raise
+    `FormatError`.
+    """
     known = read_gathered(storage).records
     infos = {commit_movie_id(info): info for info in storage.list(layout.COMMITS)}
     current = {name for name in infos if name in known and known[name].is_of(infos[name])}
     rows = {name: MovieRow.from_json(known[name].row) for name in current}
     missing = [info for name, info in infos.items() if name not in current]
     for movie_id, data in fetch_commits(storage, missing):
-        rows[movie_id] = movie_of_commit(data, movie_id)
+        if on_unreadable is None:
+            rows[movie_id] = movie_of_commit(data, movie_id)
+            continue
+        try:
+            # Including the clips, which may be damaged although the row is not.
+            rows[movie_id], _ = parse_commit(data, movie_id)
+        except FormatError:
+            on_unreadable(movie_id)
     return dict(sorted(rows.items()))
 
 
@@ -109,14 +125,15 @@ def read_indexed_movies(storage: Storage) -> list[MovieRow]:
     """
     try:
         table = read_table(storage, layout.MOVIES_PARQUET, MOVIES_SCHEMA)
-    except ObjectNotFoundError:
+    except (ObjectNotFoundError, FormatError):
+        # A damaged index can be used by nobody; it is written again from the commit records.
         return []
     return movie_rows(table)
 
 
 def _write_tables(storage: Storage, parts: Sequence[Part], rows: Sequence[MovieRow]) -> None:
     """Join the parts to `clips.parquet`, one in memory at a time, and write `movies.parquet`."""
-    with tempfile.TemporaryDirectory(prefix="reelshards-index-") as folder:
+    with owned_folder(INDEX_FOLDERS) as folder:
         path = Path(folder) / "clips.parquet"
         with pq.ParquetWriter(path, CLIPS_SCHEMA, compression="zstd") as writer:
             for part in parts:

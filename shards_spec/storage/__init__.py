@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from shards_spec.storage.failures import RangesNotSupportedError
+from shards_spec.storage.local_file import temporary_files
 from shards_spec.storage.object_info import ObjectInfo
 from shards_spec.storage.odd_keys import is_odd
+from shards_spec.storage.reading import Guard
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
 
 __all__ = [
+    "Guard",
     "ObjectInfo",
     "RangesNotSupportedError",
     "Storage",
     "is_odd",
     "normalize_uri",
+    "temporary_files",
 ]

@@ -1,16 +1,23 @@
-"""Maps failures without an exception class in obstore to our errors, by obstore's message."""
+"""Translates obstore's exceptions into ours, those without a class of their own by message."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+
+from obstore import exceptions as obstore_errors
 
 from shards_spec.errors import (
     AccessDeniedError,
     NoCredentialsError,
     NoSpaceError,
+    ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
+    StoreUnavailableError,
 )
+from shards_spec.storage.connection import RedirectRefusedError
 from shards_spec.storage.odd_keys import OddKeyError
 
 DENIED = "access denied; check the credentials in the environment"
@@ -18,14 +25,44 @@ DENIED = "access denied; check the credentials in the environment"
 _METADATA_SERVICES = ("169.254.169.254", "/latest/api/token", "metadata.goog")
 #: ENOSPC and EDQUOT as Python and obstore write them; obstore has no error class for them.
 _DISK_FULL = re.compile(r"\[Errno (28|122|69)\]|\(os error (28|122|69)\)")
+#: The store cannot be reached or is overloaded: no connection, no answer in time, 5xx, 429, 408.
+_UNAVAILABLE = re.compile(
+    r"HTTP error:|status code: (5\d\d|429|408)\b|the server answered (5\d\d|429|408)\b"
+    r"|^(ConnectionError|TimeoutError|RemoteDisconnected|gaierror): "
+)
 
 
-class CutShortError(StorageError):
+class CutShortError(StoreUnavailableError):
     """A response of the store ended early."""
 
 
 class RangesNotSupportedError(StorageError):
     """A web server only sends whole objects."""
+
+
+@contextlib.contextmanager
+def translated(where: str, missing: str) -> Iterator[None]:
+    """Raise our errors instead of obstore's, without their debug dumps.
+
+    Args:
+        where: what was attempted, for the messages.
+        missing: what does not exist if something does not.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectNotFoundError(f"{where}: {missing} does not exist") from error
+    except (obstore_errors.AlreadyExistsError, FileExistsError) as error:
+        raise ObjectExistsError(f"{where}: it already exists") from error
+    except (
+        obstore_errors.PermissionDeniedError,
+        obstore_errors.UnauthenticatedError,
+        PermissionError,
+    ) as error:
+        reason = str(error) if isinstance(error, RedirectRefusedError) else DENIED
+        raise AccessDeniedError(f"{where}: {reason}") from error
+    except (obstore_errors.BaseError, OSError, ValueError, NotImplementedError) as error:
+        raise explained(where, str(error).partition("\n")[0]) from error
 
 
 def explained(where: str, reason: str) -> StorageError:
@@ -51,4 +88,6 @@ def explained(where: str, reason: str) -> StorageError:
         return AccessDeniedError(f"{where}: {DENIED}")
     if "404 Not Found" in reason:
         return ObjectNotFoundError(f"{where}: the bucket does not exist")
+    if _UNAVAILABLE.search(reason):
+        return StoreUnavailableError(f"{where}: {reason}")
     return StorageError(f"{where}: {reason}")

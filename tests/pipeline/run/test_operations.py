@@ -63,7 +63,7 @@ def test_status_distinguishes_running_from_dead_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no run"):
         status.watch(storage, console)
     progress = Progress("films", time.time(), time.time(), "running", 3, 1)
-    Recorder(storage).write(progress, now=True)
+    Recorder(storage).write_now(progress)
     status.watch(storage, console)
     assert "killed (run again to resume): movies 1/3" in console.export_text()
     looks = []

@@ -52,7 +52,9 @@ class FaultProxy:
         self.every_request = every_request
         self.closing = threading.Event()
         self.upstream = urlsplit(upstream)
-        self._rate, self._faults, self._random = rate, tuple(faults), random.Random(seed)
+        self.rate = rate
+        """Share of the reads that fail; may be changed at any time."""
+        self._faults, self._random = tuple(faults), random.Random(seed)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -64,7 +66,7 @@ class FaultProxy:
     def draw(self) -> str:
         """The fault of the next ranged read."""
         with self._lock:
-            bad = self._random.random() < self._rate
+            bad = self._random.random() < self.rate
             kind = self._random.choice(self._faults) if bad else "ok"
             self.counts[kind] += 1
             return kind

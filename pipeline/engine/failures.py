@@ -11,7 +11,7 @@ The table in `docs/operations.md` is `markdown_table()`; a test compares the two
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline import errors
@@ -25,11 +25,8 @@ Fault = Literal["movie", "infrastructure", "pipeline"]
 #: Attempts lost to a node failure do not count, up to this many.
 MAX_LOST_ATTEMPTS = 20
 
-#: The memory of a unit is doubled at most this often.
-_MAX_DOUBLINGS = 4
-
-#: The delay before a retry stops doubling after this many attempts.
-_MAX_DELAY_DOUBLINGS = 8
+#: How often the memory of a unit is doubled at most, and the delay before its retry.
+_MAX_DOUBLINGS, _MAX_DELAY_DOUBLINGS = 4, 8
 
 
 @dataclass(frozen=True)
@@ -245,18 +242,17 @@ CLASSES = {entry.name: entry for entry in _TABLE}
 
 #: The dataset's own store; it never ends a movie, because the run stops with it.
 _STORAGE = FailureClass(
-    *("storage", "as it is", "failed", "infrastructure"),
-    *("the dataset's store failed", "check the store, then run again"),
+    "storage",
+    "as it is",
+    "failed",
+    "infrastructure",
+    "the dataset's store failed",
+    "check the store, then run again",
 )
-
-#: The same after the store was unavailable for `store_patience_seconds`.
-_OUTAGE = replace(_STORAGE, retry="never")
 
 
 def failure_class(error: Exception) -> FailureClass:
     """The table's entry for an error; errors that are not of the pipeline count as bugs."""
-    if isinstance(error, OutageError):
-        return _OUTAGE
     if isinstance(error, StorageError):
         return _STORAGE
     if isinstance(error, errors.MovieError):
@@ -283,6 +279,9 @@ def retry_delay_seconds(
     keeps tasks that failed together from returning together.
     """
     retry = failure_class(error).retry
+    if isinstance(error, OutageError):
+        # The operation has been repeated for minutes already.
+        return None
     if retry == "for free":
         attempts, allowed = unit.lost_attempts, unit.lost_attempts < MAX_LOST_ATTEMPTS
     else:

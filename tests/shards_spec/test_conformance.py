@@ -62,10 +62,20 @@ class Unconditional(Storage):
 
 
 class Late(Storage):
-    """Lists only what was there before the last write."""
+    """Does not list what was written last."""
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        return iter(list(super().list(prefix))[:-1])
+    last = ""
+
+    def put(self, key: str, data: bytes | bytearray | memoryview | Path) -> None:
+        super().put(key, data)
+        self.last = key
+
+    def create(self, key: str, data: bytes) -> bool:
+        self.last = key
+        return super().create(key, data)
+
+    def list(self, prefix: str = "", *_: object) -> Iterator[ObjectInfo]:
+        return (info for info in super().list(prefix) if info.key != self.last)
 
 
 class Whole(Storage):

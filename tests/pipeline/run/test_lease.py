@@ -233,7 +233,7 @@ def test_damaged_records_count_as_dead(storage: Storage, content: bytes) -> None
 
 def test_a_store_that_lists_late_is_refused(tmp_path: Path) -> None:
     class Late(Storage):
-        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        def list(self, prefix: str = "", *_: object) -> Iterator[ObjectInfo]:
             return iter(())
 
     storage = Late(str(tmp_path), create=True)

@@ -164,7 +164,7 @@ def test_a_truncated_listing_is_requested_again(
         for _ in range(5):
             assert [info.key for info in storage.list()] == ["a"]
         assert proxy.num_faults >= 2
-        proxy._rate = 1.0
+        proxy.rate = 1.0
         with pytest.raises(StorageError, match="could not list"):
             list(storage.with_retries(2).list())
 

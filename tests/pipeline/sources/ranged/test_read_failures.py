@@ -40,7 +40,7 @@ def test_a_failed_read_is_not_the_end_of_the_movie(
             half = ts_movie.num_bytes // 2
 
             def until_half(start: int, end: int) -> memoryview:
-                proxy._rate = 1.0 if start >= half else 0.0
+                proxy.rate = 1.0 if start >= half else 0.0
                 return read(start, end)
 
             monkeypatch.setattr(source.blocks, "read", until_half)

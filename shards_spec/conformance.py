@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -224,6 +225,9 @@ def _clean_up(storage: Storage, prefix: str) -> str:
             storage.delete(key)
         except ReelshardsError as error:
             problems.append(str(error))
+    if storage.is_local:
+        # Folders of keys that only the store itself can delete.
+        shutil.rmtree(storage.local_path(prefix), ignore_errors=True)
     return problems[0] if problems else ""
 
 

@@ -66,7 +66,9 @@ def _table(ways: Rounds, versions: dict[str, str], cores: int) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     measured = [one for results in ways.values() for one in results if LIMIT_RATE in one]
-    rate, cpu = (statistics.median(one[name] for one in measured) for name in (LIMIT_RATE, LIMIT_CPU))
+    rate, cpu = (
+        statistics.median(one[name] for one in measured) for name in (LIMIT_RATE, LIMIT_CPU)
+    )
     lines.append(f"| limit | {rate / cores:.0f} | 1.00 | {cpu:.0f} | 1.00 |  |")
     for way, results in ways.items():
         if any(RATE not in one for one in results):

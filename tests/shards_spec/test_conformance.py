@@ -35,6 +35,8 @@ def test_what_works_is_said_and_nothing_is_left(
     assert report["ok"]
     assert [check["name"] for check in report["checks"] if check["problem"]] == []
     assert [info.key for info in storage.list()] == ["shards/a.tar"]
+    if storage.is_local:
+        assert [path.name for path in storage.local_path().iterdir()] == ["shards"]
 
 
 class Overwriting(Storage):

@@ -154,7 +154,8 @@ def cut_during(
     """Copies of the disk: one after each change of the dataset, and one right after the end."""
     last, number = "", 0
     while run.poll() is None:
-        now = " ".join(sorted(str(path) for path in out.rglob("*") if "run.lock" not in str(path)))
+        names = (str(path) for path in out.rglob("*") if path.is_file())
+        now = " ".join(sorted(n for n in names if "run.lock" not in n and "#" not in n))
         if now != last and number < num_cuts:
             last, number = now, number + 1
             num_committed = len(list(out.glob("commits/*.parquet")))

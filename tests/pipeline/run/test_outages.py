@@ -36,7 +36,11 @@ def test_progress_records_that_cannot_be_written_are_counted(tmp_path: Path) -> 
 
 
 def unit() -> Unit:
-    return Unit("prepare", Job(Movie("m", "s3://b/m.mp4", "m"), "f"), attempts=1)
+    return Unit(
+        "prepare",
+        Job(Movie(movie_id="m", uri="s3://b/m.mp4", group="m", num_bytes=1), "f"),
+        attempts=1,
+    )
 
 
 def test_attempts_during_an_outage_of_the_source_do_not_count() -> None:

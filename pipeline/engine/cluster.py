@@ -19,7 +19,6 @@ from typing import Any, cast
 import grpc
 import ray
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config
 
 from pipeline.config import RunConfig
 from shards_spec.errors import InputError
@@ -36,6 +35,8 @@ _MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 #: A request that every control store answers, unless it requires a token.
 _HARMLESS = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _PROBE_SECONDS = 10.0
+#: Ray's native part, which has no stubs.
+_raylet: Any = import_module("ray._raylet")
 
 
 def start_ray(config: RunConfig) -> bool:
@@ -104,7 +105,7 @@ class _Private:
         wanted = {_MODE: None, _TOKEN: secrets.token_hex(32), **_ONLY_LOOPBACK}
         self._before = _set_environment(wanted)
         self._is_cluster, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-        AuthenticationTokenLoader.instance().reset_cache()
+        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
     def leave(self) -> None:
         """Undo the settings, if they were made."""
@@ -113,8 +114,8 @@ class _Private:
         _set_environment(self._before)
         self._before, ray_constants.ENABLE_RAY_CLUSTER = None, self._is_cluster
         # Ray has cached that tokens are required; it reads the environment again here.
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        _raylet.Config.initialize("")
+        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 _private = _Private()

@@ -98,7 +98,7 @@ def test_tensorboard_has_images_and_histograms(shown: tuple[Path, TrainOutcome, 
     events = accumulator.EventAccumulator(str(shown[0] / "tensorboard"))
     events.Reload()
     tags = events.Tags()
-    assert {tag.rpartition("/")[0] for tag in tags["images"]} == {"input/frames", "input/logmel"}
+    assert set(tags["images"]) == {"input/frames", "input/logmel"}
     assert any(tag.startswith("weights/video.") for tag in tags["histograms"])
     assert "train/loss" in tags["scalars"]
 

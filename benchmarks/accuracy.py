@@ -2,7 +2,8 @@
 
     python -m benchmarks.accuracy FOLDER
 
-PyAV decodes each movie of FOLDER from its start, without our filter graphs, seeks and timelines. A
+PyAV decodes each movie of FOLDER from its start, without our filter graphs, seeks and timelines;
+of its audio, frames that follow each other within the rounding of their times are continuous. A
 stored frame is wrong if another frame within half a second resembles it clearly more than the one
 that is on screen at its time. The audio of a clip is compared at all offsets within 20 ms; the one
 with the highest correlation is its offset.
@@ -11,6 +12,7 @@ with the highest correlation is its offset.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import platform
@@ -21,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -54,6 +57,8 @@ CLEARLY = 0.6
 MIN_LEVELS = 0.75
 #: Offsets of the audio that are tried, each way.
 MAX_OFFSET_SECONDS = 0.02
+#: Audio frames this close to the end of those before them continue them: timestamps are rounded.
+ROUNDING_SECONDS = 0.002
 #: Clips with less audio than this (RMS of full scale) have no measurable offset.
 MIN_RMS = 1e-3
 #: Periodic audio correlates as well at other offsets; above this share of the best it is left out.
@@ -106,12 +111,12 @@ def rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     return np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=matrix), np.uint8)
 
 
-def reference(path: Path, movie: MovieRow, rate_hz: int) -> Reference:
-    """Decode a movie from its start."""
+def reference(path: Path, audio_track: int, rate_hz: int) -> Reference:
+    """Decode a movie from its start; `audio_track` is the index of its audio stream."""
     times, frames = [], []
     with av.open(str(path)) as container:
         video = container.streams.video[0]
-        for frame in container.decode(video):
+        for frame in intact(container, video):
             if frame.pts is not None and frame.time_base is not None:
                 times.append(float(frame.pts * frame.time_base))
                 frames.append(small_luma(rgb(frame)))
@@ -119,9 +124,18 @@ def reference(path: Path, movie: MovieRow, rate_hz: int) -> Reference:
     seconds = np.sort(np.array(times))
     start = float(seconds[0])
     with av.open(str(path)) as container:
-        track = [s for s in container.streams.audio if s.index == movie.audio_track]
+        track = [s for s in container.streams.audio if s.index == audio_track]
         audio = mono(container, track[0], start, rate_hz) if track else np.zeros(0, np.float32)
     return Reference(seconds - start, np.array(frames), audio)
+
+
+def intact(
+    container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
+) -> Iterator[Any]:
+    """The frames of a stream, without those of packets that cannot be decoded."""
+    for packet in container.demux(stream):
+        with contextlib.suppress(av.FFmpegError):
+            yield from packet.decode()
 
 
 def mono(
@@ -129,17 +143,25 @@ def mono(
 ) -> NDArray[np.float32]:
     """The mean of a track's channels on the movie timeline, at the recipe's rate."""
     resampler = av.AudioResampler(format="fltp")
-    native = track.rate
-    pieces: list[tuple[int, NDArray[np.float32]]] = []
-    for decoded in container.decode(track):
+    native, slack = track.rate, ROUNDING_SECONDS * track.rate
+    runs: list[tuple[list[float], list[NDArray[np.float32]]]] = []
+    count = 0
+    for decoded in intact(container, track):
         for frame in resampler.resample(decoded):
+            samples = frame.to_ndarray().mean(axis=0)
             if frame.pts is not None and frame.time_base is not None:
-                at = round((float(frame.pts * frame.time_base) - start) * native)
-                pieces.append((at, frame.to_ndarray().mean(axis=0)))
-    end = max((at + len(piece) for at, piece in pieces), default=0)
-    whole = np.zeros(max(0, end), np.float32)
-    for at, piece in pieces:
-        kept = piece[max(0, -at) :]
+                offset = (float(frame.pts * frame.time_base) - start) * native - count
+                if not runs or abs(offset - np.median(runs[-1][0])) > slack:
+                    runs.append(([], []))
+                    count, offset = 0, offset + count
+                runs[-1][0].append(offset)
+            if runs:
+                runs[-1][1].append(samples)
+                count += len(samples)
+    placed = [(round(float(np.median(at))), np.concatenate(samples)) for at, samples in runs]
+    whole = np.zeros(max((at + len(run) for at, run in placed), default=0), np.float32)
+    for at, run in placed:
+        kept = run[max(0, -at) :]
         whole[max(0, at) : max(0, at) + len(kept)] = kept
     return np.asarray(soxr.resample(whole, native, rate_hz, "HQ"), np.float32)
 
@@ -180,7 +202,7 @@ def offset_samples(stored: NDArray[np.float32], first: int, truth: Reference, re
 def compare(path: Path, data: str, movie: MovieRow, rows: list[ClipRow]) -> Accuracy:
     """Compare all clips of one movie."""
     rate_hz = rows[0].sample_rate_hz
-    truth = reference(path, movie, rate_hz)
+    truth = reference(path, movie.audio_track, rate_hz)
     reach = round(MAX_OFFSET_SECONDS * rate_hz)
     num_wrong, offsets = 0, []
     for row, frames, samples in stored_clips(data, rows):
@@ -201,7 +223,7 @@ def compare(path: Path, data: str, movie: MovieRow, rows: list[ClipRow]) -> Accu
         num_frames=sum(row.num_frames for row in rows),
         num_wrong=num_wrong,
         num_audio_clips=len(measured),
-        median_offset_samples=round(float(np.median(measured)), 2) if len(measured) else 0.0,
+        median_offset_samples=0.0 + round(float(np.median(measured)), 2) if len(measured) else 0.0,
         max_offset_samples=round(float(np.abs(measured).max()), 2) if len(measured) else 0.0,
     )
 
@@ -219,7 +241,7 @@ def stored_clips(
         yield row, sample.frames, samples
 
 
-def page(found: list[Accuracy], command: str) -> str:
+def page(found: list[Accuracy], segment_seconds: str) -> str:
     """The result page."""
     compared = [one for one in found if not one.error]
     frames, wrong = sum(o.num_frames for o in compared), sum(o.num_wrong for o in compared)
@@ -227,7 +249,8 @@ def page(found: list[Accuracy], command: str) -> str:
     lines = [
         "# Stored frames and audio of real movies, compared with PyAV",
         "",
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {processor()}, Python "
+        f"`python -m benchmarks.accuracy FOLDER --segment-seconds {segment_seconds}`, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, Python "
         f"{platform.python_version()}, ffmpeg {ffmpeg_version()}, PyAV {av.__version__}.",
         "",
         f"{len(compared)} movies: **{wrong} of {frames} stored frames are wrong**; audio is at "
@@ -269,10 +292,8 @@ def main() -> None:
             own = [row for row in rows if row.movie_id == movie.movie_id]
             found.append(compare(path, data, movie, own))
             print(json.dumps(asdict(found[-1])), flush=True)
-    command_line = f"python -m benchmarks.accuracy FOLDER --segment-seconds {given.segment_seconds}"
-    text = page(found, command_line)
-    given.out.write_text(text)
-    print(text)
+    given.out.write_text(page(found, given.segment_seconds))
+    print(given.out.read_text())
 
 
 if __name__ == "__main__":

@@ -47,8 +47,9 @@ def missing_ns(
         declared_end_ns = round(listed.end_seconds * NANOSECONDS)
         tracks = audio_tracks(listed, decodable_codecs())
         actual_end_ns = max([end_ns, *(_last_ns(track, packets) for track in tracks)])
-    elif "matroska" in listed.container:
-        # Some programs write the end there, which is the duration only if times start at 0.
+    elif "matroska" in listed.container or "mov" in listed.container:
+        # Some programs write the end there, which is the duration only if times start at 0; in MP4
+        # an empty edit at the start counts.
         declared_end_ns -= max(0, start_ns)
     missing = declared_end_ns - actual_end_ns
     is_cut_off = missing > max(MIN_MISSING_NS, round(MIN_MISSING * (declared_end_ns - start_ns)))

@@ -6,6 +6,7 @@ keyframes it can be entered, and whether the frame rate varies.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from array import array
 from collections.abc import Sequence
@@ -14,13 +15,20 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.probe.containers.configurations import changes_of_configuration
 from pipeline.probe.first_look import PacketCount, listing
 from pipeline.probe.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
-_ENTRIES = "packet=codec_type,stream_index,pts,dts,duration,flags:packet_side_data=side_data_type"
+_ENTRIES = (
+    "packet=codec_type,stream_index,pts,dts,duration,size,pos,flags:packet_side_data=side_data_type"
+)
 #: What a demuxer attaches to a packet from which on another decoder configuration is in force.
 _CONFIGURATION = (b"New Extradata", b"Param Change")
+#: Containers whose parts of a file are looked for between packets, and what is too large for the
+#: headers of packets there.
+_WITH_GAPS = "matroska"
+MIN_GAP_BYTES, MAX_GAPS = 100, 10_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class PacketTable:
     has_dts: NDArray[np.bool_]
     is_corrupt: NDArray[np.bool_]
     """(N,) whether the container reports the packet as corrupt."""
+    position: NDArray[np.int64]
+    """(N,) where the packet is in the file, bytes; -1 if unknown."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -100,21 +110,30 @@ class Packets:
     video: dict[int, PacketTable] = field(default_factory=dict)
     audio: dict[int, AudioPackets] = field(default_factory=dict)
     order: dict[int, PacketOrder] = field(default_factory=dict)
+    last_position: int = 0
+    """Highest position of a packet in the file, bytes."""
+    gaps: tuple[tuple[int, int], ...] = ()
+    """Byte ranges [start, end) of the file between packets; only those of Matroska."""
 
 
 def _table(values: array[int]) -> PacketTable:
-    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 4).T
-    flags = [(columns[3] >> bit & 1).astype(bool) for bit in range(4)]
-    return PacketTable(columns[0], columns[1], columns[2], *flags)
+    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 5).T
+    is_key, has_pts, has_dts, is_corrupt = (
+        (columns[3] >> bit & 1).astype(bool) for bit in range(4)
+    )
+    pts, dts, duration, position = (columns[number] for number in (0, 1, 2, 4))
+    return PacketTable(pts, dts, duration, is_key, has_pts, has_dts, is_corrupt, position)
 
 
 EMPTY_TABLE = _table(array("q"))
 
 
-def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packets:
+def read_packets(
+    movie: Movie, source: Readable, options: InputOptions, container: str = ""
+) -> Packets:
     """List the packets of all video and audio streams of a movie.
 
-    Raises `MediaError` if ffprobe fails or is stopped.
+    `container` is ffmpeg's name of the demuxer. Raises `MediaError` if ffprobe fails or is stopped.
     """
     arguments = ("-v", "error", *as_arguments(options), "-show_entries", _ENTRIES, "-of", "csv=p=0")
     # A long movie has a million packets: flat arrays of integers keep them small.
@@ -122,22 +141,30 @@ def read_packets(movie: Movie, source: Readable, options: InputOptions) -> Packe
     count = PacketCount(movie, source)
     audio: dict[int, AudioPackets] = {}
     orders: dict[int, _Order] = {}
+    layout = _Layout(finds_gaps=container.startswith(_WITH_GAPS))
     with listing(movie, source, arguments) as process:
         for line in process.lines():
             words = line.split(b",")
             count.add(words[0] == b"video")
-            if len(words) < 6:
+            if len(words) < 8:
                 continue
+            layout.add(words)
             if words[0] == b"video":
                 rows.setdefault(int(words[1]), array("q")).extend(_row(words))
                 orders.setdefault(int(words[1]), _Order()).add(words)
             elif words[0] == b"audio":
                 _count(audio.setdefault(int(words[1]), AudioPackets()), words)
         process.finish()
+    for stream, order in orders.items():
+        if order.changes:
+            differ = changes_of_configuration(movie, source, options, stream)
+            order.keep_changes(differ)
     return Packets(
         {stream: _table(values) for stream, values in rows.items()},
         audio,
         {stream: order.finish() for stream, order in orders.items()},
+        layout.last_position,
+        tuple(layout.gaps),
     )
 
 
@@ -146,25 +173,51 @@ class _Order:
 
     def __init__(self) -> None:
         self._pts = array("q")
-        self._num_configured: int | None = None
+        self.changes: list[int] = []
+        """Numbers of packets before each one that brings a configuration; never 0."""
 
     def add(self, words: list[bytes]) -> None:
-        is_change = any(word in _CONFIGURATION for word in words[6:])
         # The first packet may bring the configuration that its stream has from the start.
-        if is_change and self._pts and self._num_configured is None:
-            self._num_configured = len(self._pts)
+        if len(words) > 8 and self._pts and any(word in _CONFIGURATION for word in words[8:]):
+            self.changes.append(len(self._pts))
         if words[2] != b"N/A":
             self._pts.append(int(words[2]))
 
+    def keep_changes(self, differ: Sequence[bool]) -> None:
+        """Forget changes that bring what was there before; all are kept if the number is wrong."""
+        if len(differ) == len(self.changes):
+            self.changes = list(itertools.compress(self.changes, differ))
+
     def finish(self) -> PacketOrder:
-        if self._num_configured is None:
-            self._num_configured = len(self._pts)
-        return PacketOrder.of(self._pts, self._num_configured)
+        return PacketOrder.of(self._pts, self.changes[0] if self.changes else len(self._pts))
+
+
+class _Layout:
+    """Where packets are in the file: what is between them may be more than their headers."""
+
+    def __init__(self, *, finds_gaps: bool) -> None:
+        self.last_position = 0
+        self.gaps: list[tuple[int, int]] = []
+        self._finds_gaps = finds_gaps
+        self._position = self._end = 0
+
+    def add(self, words: list[bytes]) -> None:
+        if not words[6].isdigit():
+            return
+        position = int(words[6])
+        self.last_position = max(self.last_position, position)
+        if not self._finds_gaps or len(self.gaps) >= MAX_GAPS or not words[5].isdigit():
+            return
+        # Several packets may share a block, which has one position.
+        if position != self._position and self._end and position - self._end >= MIN_GAP_BYTES:
+            self.gaps.append((self._end, position))
+        begin = self._end if position == self._position else position
+        self._position, self._end = position, max(self._end, begin + int(words[5]))
 
 
 def _row(words: list[bytes]) -> tuple[int, ...]:
-    """A packet's times, and its flags as bits; nothing if it is not shown or has no timestamp."""
-    _, _, pts, dts, duration, flags = words[:6]
+    """A packet's times, flags as bits, position; nothing if it is not shown or has no timestamp."""
+    _, _, pts, dts, duration, _, position, flags = words[:8]
     has_pts, has_dts = pts != b"N/A", dts != b"N/A"
     # `D` marks packets before the start of an edit list: decoded, never shown.
     if b"D" in flags or not (has_pts or has_dts):
@@ -174,13 +227,14 @@ def _row(words: list[bytes]) -> tuple[int, ...]:
         int(dts if has_dts else pts),
         0 if duration == b"N/A" else int(duration),
         (b"K" in flags) | has_pts << 1 | has_dts << 2 | (b"C" in flags) << 3,
+        int(position) if position.isdigit() else -1,
     )
 
 
 def _count(packets: AudioPackets, words: list[bytes]) -> None:
     packets.num_packets += 1
     time = words[2] if words[2] != b"N/A" else words[3]
-    if time == b"N/A" or b"D" in words[5]:
+    if time == b"N/A" or b"D" in words[7]:
         return
     pts = int(time)
     packets.first_pts = pts if packets.first_pts is None else min(packets.first_pts, pts)

@@ -24,6 +24,9 @@ from pipeline.probe.audio_track import (
     tracks_of_program,
     without_times,
 )
+from pipeline.probe.containers import asf_header
+from pipeline.probe.containers.configurations import configured_keyframes, is_in_band
+from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.first_look import require_usual_rate
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
@@ -33,6 +36,7 @@ from pipeline.probe.packets import (
     AudioPackets,
     PacketOrder,
     Packets,
+    PacketTable,
     read_packets,
 )
 from pipeline.probe.sample_frames import Shape, sample_frames
@@ -64,7 +68,7 @@ class Probe:
     """From the first frame to the end of the last one."""
     keyframes_ns: tuple[int, ...]
     """Presentation times of the keyframes at which decoding may start, sorted: those with a
-    presentation time, before the first change of the decoder's configuration."""
+    presentation time at which the decoder has its configuration from the start or the keyframe."""
     is_vfr: bool
     other_audio: tuple[AudioTrack, ...] = ()
     """The tracks that were not chosen."""
@@ -135,7 +139,9 @@ def frame_times_ns(movie: Movie, source: Readable, found: Probe) -> NDArray[np.i
     is_wrong, _ = find_outliers(packets, video.time_base)
     pts = np.sort(packets.where(~is_wrong).pts)
     ticks = (pts[pts >= found.start_pts] - found.start_pts).astype(np.float64)
-    return np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
+    times_ns = np.rint(ticks * float(video.time_base * NANOSECONDS)).astype(np.int64)
+    # Later ones belong to parts of the file that are lost.
+    return times_ns[times_ns < found.duration_ns]
 
 
 def _list(
@@ -145,7 +151,8 @@ def _list(
     # Without a usable stream there is no need to read the whole file.
     known["video"] = choose_video(movie, listed, Packets(), decodable)
     choose_track(movie, audio_tracks(listed, decodable), language, listed.searched)
-    return follow_moved_streams(movie, source, listed, read_packets(movie, source, listed.options))
+    packets = read_packets(movie, source, listed.options, listed.container)
+    return follow_moved_streams(movie, source, listed, packets)
 
 
 def _choose_audio(
@@ -185,7 +192,9 @@ def _probe_video(
     video: VideoStream,
     audio: AudioTrack,
 ) -> Probe:
-    table = packets.video.get(video.index, EMPTY_TABLE)
+    listed_table = packets.video.get(video.index, EMPTY_TABLE)
+    parts = find_following_parts(movie, source, listed, packets)
+    table = parts.packets_of_movie(listed_table)
     if not len(table):
         raise _no_frames(movie, 0)
     span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
@@ -199,9 +208,11 @@ def _probe_video(
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)
     tick, start = video.time_base * NANOSECONDS, int(timing.pts[0])
     lost_ns = lost_to_jumps_ns(good, video.time_base)
+    lost_ns += parts.lost_in_list_ns(listed_table, video.time_base)
     order = packets.order.get(video.index, EMPTY_ORDER)
     # Where the clock jumps back, two packets may have one time, and a seek may end up at either.
-    entries = timing.keyframes[order.is_configured_at(timing.keyframes) & (lost_ns == 0)]
+    entries = _entries(movie, source, listed, video, good, timing.keyframes, order)
+    entries = entries if lost_ns == 0 else entries[:0]
     span_ns = (round(start * tick), round(timing.end_pts * tick))
     duration_ns = round((timing.end_pts - start) * tick)
     if duration_ns <= 0:
@@ -218,13 +229,42 @@ def _probe_video(
         still_ns=still_ns(timing.pts, video.time_base),
         peak_nits=sample.peak_nits,
         corrupt_ns=() if has_marks else corrupt_ranges_ns(good, start, video.time_base),
-        lost_ns=lost_ns + lost_to_other_streams_ns(listed, packets, video, timing),
+        lost_ns=lost_ns
+        + parts.lost_beyond_ns
+        + lost_to_other_streams_ns(listed, packets, video, timing),
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,
-        missing_ns=missing_ns(listed, packets, video, outliers, span_ns),
+        missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
     )
+
+
+def _entries(
+    movie: Movie,
+    source: Readable,
+    listed: StreamList,
+    video: VideoStream,
+    packets: PacketTable,
+    keyframes: NDArray[np.int64],
+    order: PacketOrder,
+) -> NDArray[np.int64]:
+    """(K,) the keyframes, times in ticks, at which the decoder has the configuration it needs."""
+    keyframes = keyframes[order.is_configured_at(keyframes)]
+    if len(keyframes) < 2 or not is_in_band(listed.container, video.codec):
+        return keyframes
+    positions = None
+    if video.codec == "mpeg4":
+        positions = dict(zip(packets.pts.tolist(), packets.position.tolist(), strict=True))
+    configured = configured_keyframes(movie, source, listed.options, video.index, positions)
+    return keyframes[np.isin(keyframes, configured)]
+
+
+def _with_end(source: Readable, listed: StreamList) -> StreamList:
+    """The list with the end that an ASF file declares, which ffmpeg omits if it was cut off."""
+    if listed.container != "asf" or listed.end_seconds:
+        return listed
+    return replace(listed, end_seconds=asf_header.declared_ns(source) / NANOSECONDS)
 
 
 def _no_frames(movie: Movie, num_packets: int) -> NoFramesError:

@@ -19,8 +19,8 @@ from pipeline.sources.ranged import ranged_source
 from pipeline.sources.readable import Readable
 from pipeline.sources.staged import staged_copy
 
-#: How often a movie is read: its packets, its audio, and its video in segments.
-NUM_PASSES = 3
+#: How often a movie is read: its packets, its keyframes, its audio, and its video in segments.
+NUM_PASSES = 4
 
 
 def is_by_range(movie: Movie, mode: str, stage_gib: float, num_nodes: int) -> bool:
@@ -28,7 +28,7 @@ def is_by_range(movie: Movie, mode: str, stage_gib: float, num_nodes: int) -> bo
 
     `mode` is the setting `--sources`: `auto`, `staged` or `ranged`.
 
-    By range, a movie is downloaded about three times, whatever the number of nodes. A copy is
+    By range, a movie is downloaded about four times, whatever the number of nodes. A copy is
     downloaded once per node that works on the movie, and tasks wait for it. So small clusters
     copy, unless the movie does not fit.
     """

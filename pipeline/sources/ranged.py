@@ -76,6 +76,16 @@ class RangedSource(Readable):
                 start += len(piece)
                 yield piece
 
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the movie; fewer only at its end.
+
+        Raises `MovieError` if they cannot be read.
+        """
+        data = b"".join(self.pieces(start, min(end, self.blocks.size)))
+        if self._failure is not None:
+            raise self._failure
+        return data
+
     def close(self) -> None:
         """Stop serving."""
         self.blocks.close()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import MovieError
+from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
 
 
@@ -22,6 +22,18 @@ class Readable:
         """Of the source that was opened."""
         self.limits = limits
         """Bounds of every ffmpeg process that reads this source."""
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the movie; fewer only at its end.
+
+        Raises `MovieError` if they cannot be read.
+        """
+        try:
+            with open(self.url.removeprefix("file:"), "rb") as file:
+                file.seek(start)
+                return file.read(max(0, end - start))
+        except OSError as error:
+            raise SourceError(f"cannot read the movie: {error}") from error
 
     @property
     def failure(self) -> MovieError | None:

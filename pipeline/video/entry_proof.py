@@ -9,7 +9,8 @@ of the run are compared with the sequential listing (`Probe.packet_order`), from
                         ^ entry                      (before K: leading packets, not used)
 
 The decoder's configuration at the entry is compared in advance: keyframes after a change of it are
-not entries at all (`PacketOrder.num_configured`).
+not entries at all, unless they bring their own (`PacketOrder.num_configured`,
+`Probe.keyframes_ns`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Finds out whether a movie's frames change their shape: size, pixel aspect or orientation.
 
-Broadcasts change it between programs, live streams when a phone is turned. A few keyframes, spread
-over the movie, show whether that happens; only if it does, all keyframes are read, because a new
-shape begins at one.
+Broadcasts change it between programs, live streams when a phone is turned. A new shape begins at a
+keyframe, so all of them are decoded: a few percent of the movie's frames. Where nearly every frame
+is a keyframe, some per minute show whether the shape changes; only if it does, all are read.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from pipeline.probe import Probe, Shape, orientation, ratio
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 
-#: Keyframes that are looked at.
-NUM_SAMPLES = 16
+#: Of dense keyframes, one in so many seconds is looked at, and so many at least and at most.
+SAMPLE_SECONDS = 4
+MIN_SAMPLES, MAX_SAMPLES = 16, 240
 #: Without an index, ffmpeg ends up a little after the time of a seek: so it is repeated with a time
 #: this much earlier.
 EARLIER_SECONDS = 0.6
-#: Packets that are read to reach a keyframe; only keyframes are decoded.
-SAMPLE_PACKETS = 80
-#: With keyframes closer than this, as many packets contain too many of them.
-DENSE_SECONDS = 0.5
+#: Packets that are read to reach one of them.
+SAMPLE_PACKETS = 4
+#: Keyframes that are closer than this are dense.
+DENSE_SECONDS = 0.2
 #: Display aspects that differ by less than this share are the same.
 SAME_ASPECT = 0.01
 
@@ -48,10 +49,11 @@ def with_shapes(probe: Probe, source: Readable, what: str) -> Probe:
 
 def _find_shapes(probe: Probe, source: Readable, what: str) -> tuple[Shape, ...]:
     """The shapes of a movie's frames in order; empty if all have the same."""
-    sampled = _read(probe, source, what, _intervals(probe))
-    if all(_is_same(shape, sampled[0]) for shape in sampled):
+    is_dense = len(probe.keyframes_ns) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
+    shapes = _read(probe, source, what, _intervals(probe) if is_dense else "")
+    if all(_is_same(shape, shapes[0]) for shape in shapes):
         return ()
-    return _merged(_read(probe, source, what, ""))
+    return _merged(_read(probe, source, what, "") if is_dense else shapes)
 
 
 def _turned_ns(probe: Probe, shapes: Sequence[Shape]) -> Iterator[tuple[int, int]]:
@@ -63,16 +65,15 @@ def _turned_ns(probe: Probe, shapes: Sequence[Shape]) -> Iterator[tuple[int, int
 
 
 def _intervals(probe: Probe) -> str:
-    """ffprobe's read intervals: keyframes nearest to evenly spread times."""
-    times = np.linspace(0, 1, NUM_SAMPLES) * probe.duration_ns
+    """ffprobe's read intervals: dense keyframes nearest to evenly spread times."""
+    seconds = probe.duration_ns // NANOSECONDS
+    count = min(max(MIN_SAMPLES, seconds // SAMPLE_SECONDS), MAX_SAMPLES)
     keys = np.array(probe.keyframes_ns, np.int64)
-    if len(keys):
-        times = np.unique(keys[np.abs(keys[None, :] - times[:, None]).argmin(axis=1)])
-    is_dense = len(keys) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
-    num_packets = 4 if is_dense else SAMPLE_PACKETS
+    places = np.searchsorted(keys, np.linspace(0, 1, count) * probe.duration_ns)
+    times = keys[np.unique(np.minimum(places, len(keys) - 1))]
     exact = [(int(time) + probe.start_ns) / NANOSECONDS for time in times]
     points = [max(0.0, time - early) for time in exact for early in (EARLIER_SECONDS, 0.0)]
-    return ",".join(f"{point:.6f}%+#{num_packets}" for point in points)
+    return ",".join(f"{point:.6f}%+#{SAMPLE_PACKETS}" for point in points)
 
 
 def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Shape]:

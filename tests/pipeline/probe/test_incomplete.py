@@ -22,6 +22,9 @@ FILMS = {
     "faststart.mp4": Film(seconds=12, extra=("-movflags", "+faststart")),
     "a.flv": Film(seconds=12),
     "a.avi": Film(seconds=12, video=("-c:v", "mpeg4"), audio=MP2),
+    # ffmpeg ignores the header's duration of a truncated file.
+    "a.wmv": Film(seconds=12, video=("-c:v", "wmv2"), audio=("-c:a", "wmav2")),
+    "a.asf": Film(seconds=12, video=("-c:v", "msmpeg4"), audio=MP2),
     "ntsc.avi": Film(seconds=12, fps=Fraction(30000, 1001), audio=MP2),
 }
 
@@ -52,8 +55,6 @@ def test_a_truncated_movie_reports_how_much_is_missing(tmp_path: Path, name: str
     [
         ("no_declaration.ts", Film(seconds=6, audio=MP2)),
         ("no_declaration.mpg", Film(seconds=6, video=("-c:v", "mpeg2video"), audio=MP2)),
-        # ffmpeg ignores the header's duration of a truncated file.
-        ("a.wmv", Film(seconds=6, video=("-c:v", "wmv2"), audio=("-c:a", "wmav2"))),
         ("live.mkv", Film(seconds=6, extra=("-live", "1", "-f", "matroska"))),
     ],
 )
@@ -93,6 +94,18 @@ def test_movies_whose_times_start_late_are_whole(name: str, tmp_path: Path) -> N
     probe = prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe
     assert probe.missing_ns == 0
     assert probe.start_ns == pytest.approx(100 * NANOSECONDS, abs=2e9)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_late_start_is_not_a_missing_end(tmp_path: Path, suffix: str) -> None:
+    """Declared durations of such files include the time before the first frame."""
+    make_film(tmp_path / "film.mp4", Film(seconds=6))
+    late = tmp_path / f"late{suffix}"
+    ffmpeg("-itsoffset", "2.5", "-i", tmp_path / "film.mp4", "-map", "0", "-c", "copy", late)
+    (movie,) = find_movies(str(late))
+    found = prepare(movie, opened(movie), RECIPE, 60.0, "fail").probe
+    assert found.start_ns / NANOSECONDS == pytest.approx(2.5, abs=0.1)
+    assert found.missing_ns == 0
 
 
 def test_failures_carry_the_known_properties(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def table(
         has_pts=np.ones(count, bool),
         has_dts=np.ones(count, bool) if has_dts is None else has_dts,
         is_corrupt=np.zeros(count, bool),
+        position=np.full(count, -1),
     )
 
 

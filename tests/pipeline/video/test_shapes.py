@@ -108,6 +108,41 @@ def test_shapes_that_change_keep_their_proportions(case: str, tmp_path: Path) ->
         assert everything(plan_of(path, seconds=seconds)) == whole
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [H264, HEVC, MPEG2], ids=lambda options: options[1])
+def test_short_changes_are_found(options: tuple[str, ...], tmp_path: Path) -> None:
+    """A spot of two seconds with other pixels, in a movie of which few keyframes are samples."""
+    data, start = b"", 0
+    for seconds, sar in ((23, Fraction(1)), (2, Fraction(4, 3)), (20, Fraction(1))):
+        clock = ("-output_ts_offset", str(start), "-muxdelay", "0", "-muxpreload", "0")
+        part = tmp_path / f"{start}.ts"
+        make_circle(part, *options, *MP2, *clock, size=(192, 112), sar=sar, seconds=seconds)
+        data, start = data + part.read_bytes(), start + seconds
+    path = tmp_path / "film.ts"
+    path.write_bytes(data)
+    shapes = plan_of(path).probe.shapes
+    assert [round(float(shape.sar), 1) for shape in shapes] == [1.0, 1.3, 1.0]
+    assert shapes[1].start_ns / 1e9 == pytest.approx(23, abs=0.2)
+
+
+@pytest.mark.parametrize("degrees", [90, pytest.param(180, marks=pytest.mark.slow)])
+def test_clips_of_turned_frames_are_left_out(degrees: int, tmp_path: Path) -> None:
+    """H.264 may say in the stream how each frame is turned."""
+    start = make_circle(tmp_path / "0.ts", *H264, *MP2, seconds=5)
+    turn = f"h264_metadata=display_orientation=insert:rotate={degrees}"
+    shifted = ("-c", "copy", "-bsf:v", turn, "-output_ts_offset", "5")
+    ffmpeg("-i", start, *shifted, tmp_path / "1.ts")
+    path = tmp_path / "film.ts"
+    path.write_bytes(start.read_bytes() + (tmp_path / "1.ts").read_bytes())
+    plan = plan_of(path)
+    turned = [shape for shape in plan.probe.shapes if shape.rotation]
+    assert turned
+    assert turned[0].start_ns / 1e9 == pytest.approx(5, abs=0.2)
+    clips = clips_of(plan)
+    assert {0, 1, 2} <= set(clips)
+    assert 3 not in clips
+
+
 #: Name -> (ending, options, size): `pad` would round such sizes down and fail.
 SIZES = {
     "vp9 webm, odd": (".webm", (*VP9, *OPUS), (191, 113)),

@@ -25,7 +25,7 @@ def cut(master: Path, path: Path, start: float, end: float, graph: str, *options
     return path
 
 
-def join_flv(first: Path, second: Path, path: Path) -> Path:
+def join_flv(first: Path, second: Path, path: Path, change_seconds: int = CHANGE_SECONDS) -> Path:
     """One live stream made of two: the second keeps its sequence headers; times continue."""
     data, at = second.read_bytes(), 13
     parts = [first.read_bytes()]
@@ -33,7 +33,7 @@ def join_flv(first: Path, second: Path, path: Path) -> Path:
     while at + 11 <= len(data):
         size = int.from_bytes(data[at + 1 : at + 4], "big")
         time = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
-        time += CHANGE_SECONDS * 1000
+        time += change_seconds * 1000
         stamp = (time & 0xFFFFFF).to_bytes(3, "big") + bytes([time >> 24])
         if data[at] != 18:  # not metadata
             parts.append(data[at : at + 4] + stamp + data[at + 8 : at + 15 + size])

@@ -70,8 +70,8 @@ def test_which_movies_are_read_by_range(tmp_path: Path) -> None:
     assert not any(is_by_range(local, mode, 2.0, 9) for mode in ("auto", "ranged", "staged"))
     assert is_by_range(remote, "ranged", 200.0, 1)
     assert not is_by_range(remote, "staged", 200.0, 9)
-    assert not is_by_range(remote, "auto", 200.0, 3)
-    assert is_by_range(remote, "auto", 200.0, 4)
+    assert not is_by_range(remote, "auto", 200.0, 4)
+    assert is_by_range(remote, "auto", 200.0, 5)
     assert is_by_range(remote, "auto", 2.0, 1)
 
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline.errors import NoDecoderError
 from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import Movie, fingerprint, open_source
+from pipeline.sources import Movie, Readable, fingerprint, open_source
 from pipeline.sources import read_ahead as blocks
 from pipeline.sources.ranged import ranged_source
 from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_movie
@@ -46,6 +46,19 @@ def test_missing_network_support_of_ffmpeg_is_not_the_movies_fault(
         pytest.raises(NoDecoderError, match="--sources staged"),
     ):
         steps.prepare(ts_movie, source, RECIPE, 5.0)
+
+
+def test_bytes_are_read_alike_from_a_local_and_a_remote_movie(
+    ts_movie: Movie, films: dict[str, Path]
+) -> None:
+    data = films["film.ts"].read_bytes()
+    local = Readable(f"file:{films['film.ts']}", "", Limits())
+    with ranged_source(ts_movie, fingerprint(ts_movie), Limits()) as remote:
+        for source in (local, remote):
+            assert source.read(0, 5) == data[:5]
+            assert source.read(1000, 300_000) == data[1000:300_000]
+            assert source.read(len(data) - 3, len(data) + 99) == data[-3:]
+            assert source.read(len(data) + 1, len(data) + 99) == b""
 
 
 def response_of(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:

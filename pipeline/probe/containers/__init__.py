@@ -1,0 +1,1 @@
+"""What container formats hold that ffmpeg's lists of streams and packets do not show."""

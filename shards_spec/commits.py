@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.bounds import check_parquet_bounds
+from shards_spec.bounds import check_parquet_bounds, get_bounded
 from shards_spec.errors import FormatError
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -39,7 +39,7 @@ def write_commit(storage: Storage, movie: MovieRow, clips: Iterable[ClipRow]) ->
 
 def read_commit(storage: Storage, movie_id: str) -> tuple[MovieRow, list[ClipRow]]:
     """Read a movie's commit record. Raises `ObjectNotFoundError`, or `FormatError` if damaged."""
-    movie, table = parse_commit(storage.get(layout.commit_key(movie_id)), movie_id)
+    movie, table = parse_commit(get_bounded(storage, layout.commit_key(movie_id)), movie_id)
     return movie, clip_rows(table)
 
 

@@ -18,8 +18,11 @@ from shards_spec import layout
 from shards_spec.bounds import (
     check_clip_bounds,
     check_clips_of_movies,
+    check_links,
     check_movie_bounds,
     check_recipe_bounds,
+    check_shards,
+    get_bounded,
     read_bounded_table,
 )
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
@@ -155,11 +158,11 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
     recipe = recipe_of(info)
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
     clips_name, movies_name = map(storage.uri_of, (layout.CLIPS_PARQUET, layout.MOVIES_PARQUET))
-    clips_bytes = storage.get(layout.CLIPS_PARQUET)
+    clips_bytes = get_bounded(storage, layout.CLIPS_PARQUET)
     clips = read_bounded_table(clips_bytes, clips_name)
     require_columns(clips, CLIPS_SCHEMA, clips_name)
     check_clip_bounds(clips, recipe, clips_name)
-    movies = read_bounded_table(storage.get(layout.MOVIES_PARQUET), movies_name)
+    movies = read_bounded_table(get_bounded(storage, layout.MOVIES_PARQUET), movies_name)
     require_columns(movies, MOVIES_SCHEMA, movies_name)
     check_movie_bounds(movies, movies_name)
     fingerprint = hashlib.sha256(clips_bytes).hexdigest()[:16]
@@ -169,12 +172,17 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
         check_clips_of_movies(clips, movies, movies_name)
     elif not allow_interrupted:
         raise _InconsistentError
+    check_shards(storage, clips, clips_name)
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 
 def read_info(storage: Storage) -> dict[str, Any]:
-    """Read `dataset.json`. Raises `InputError` if it is missing or has another major version."""
+    """Read `dataset.json`, of a local dataset after checking that it is no link out of it.
+
+    Raises `InputError` if it is missing or has another major version, `FormatError` if damaged.
+    """
     uri = storage.uri_of(layout.DATASET_JSON)
+    check_links(storage, (layout.DATASET_JSON, layout.CLIPS_PARQUET, layout.MOVIES_PARQUET))
     try:
         if storage.head(layout.DATASET_JSON).size > MAX_INFO_BYTES:
             raise FormatError(f"{uri} has more than {MAX_INFO_BYTES:,} bytes")

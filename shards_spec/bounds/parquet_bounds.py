@@ -14,12 +14,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec.errors import FormatError
+from shards_spec.storage import Storage
 
 #: Rows that any file may have, and bytes of the file for each further row.
 MIN_ROWS, BYTES_PER_ROW = 20_000, 2
 
 #: Bytes that any table may have in memory, and how much larger than its file a table may be.
 MIN_TABLE_BYTES, TABLE_BYTES_PER_BYTE = 256 * 1024 * 1024, 200
+
+#: Files up to this size are read as they are, bytes.
+MAX_UNCHECKED_BYTES = 64 * 1024 * 1024
+
+#: Bytes of a footer; it has about 100 for each column of each row group.
+MAX_FOOTER_BYTES = 64 * 1024 * 1024
+
+_MAGIC = b"PAR1"
 
 
 def read_bounded_table(data: bytes, name: str) -> pa.Table:
@@ -42,6 +51,27 @@ def read_bounded_table(data: bytes, name: str) -> pa.Table:
         raise FormatError(f"{name} is not readable Parquet: {error}") from error
 
 
+def get_bounded(storage: Storage, key: str) -> bytes:
+    """A Parquet object; a large one is only read if its footer accounts for its size.
+
+    Raises `FormatError`, or `StorageError` as `Storage.get` does.
+    """
+    name = storage.uri_of(key)
+    size = storage.head(key).size
+    if size > MAX_UNCHECKED_BYTES:
+        tail = bytes(storage.get_range(key, size - 8, 8))
+        length = int.from_bytes(tail[:4], "little")
+        if tail[4:] != _MAGIC or length > min(size, MAX_FOOTER_BYTES):
+            raise FormatError(f"{name} is not readable Parquet: it has no valid footer")
+        footer = bytes(storage.get_range(key, size - 8 - length, length + 8))
+        try:
+            metadata = pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+        except (pa.ArrowException, OSError) as error:
+            raise FormatError(f"{name} is not readable Parquet: {error}") from error
+        check_parquet_bounds(metadata, size, name)
+    return storage.get(key)
+
+
 def check_parquet_bounds(metadata: pq.FileMetaData, num_bytes: int, name: str) -> None:
     """Raise `FormatError` for a file of `num_bytes` whose footer describes too large a table."""
     names = metadata.schema.to_arrow_schema().names
@@ -52,8 +82,18 @@ def check_parquet_bounds(metadata: pq.FileMetaData, num_bytes: int, name: str) -
             f"{name} has {num_bytes:,} bytes, but describes {metadata.num_rows:,} rows; "
             "it is corrupt or was not written by reelshards"
         )
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     _require_size(sum(group.total_byte_size for group in groups), num_bytes, name)
+    stored = metadata.serialized_size + sum(
+        group.column(number).total_compressed_size
+        for group in groups
+        for number in range(group.num_columns)
+    )
+    if num_bytes > MAX_UNCHECKED_BYTES + 2 * stored:
+        raise FormatError(
+            f"{name} has {num_bytes:,} bytes, but its footer describes {stored:,}; "
+            "it is corrupt or was not written by reelshards"
+        )
 
 
 def _check_texts(table: pa.Table, num_bytes: int, name: str) -> None:

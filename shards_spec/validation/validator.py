@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shards_spec import layout
-from shards_spec.bounds import read_bounded_table
+from shards_spec.bounds import get_bounded, outside_links, read_bounded_table
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError, StorageError
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import (
@@ -60,7 +60,10 @@ def validate(
     """
     storage = uri if isinstance(uri, Storage) else Storage(uri)
     problems = Collector()
-    data = _open(storage, problems)
+    links = list(_link_problems(storage))
+    problems.add(links)
+    # With such a link, nothing else is checked: reading and listing would follow it.
+    data = None if links else _open(storage, problems)
     if data is None:
         problems.skip(CHECKS)
         return Report(storage.uri, 0, 0, 0, 0, problems.results(), None)
@@ -78,6 +81,12 @@ def validate(
         for number, _ in enumerate(pool.map(check, data.movies), 1):
             on_movie(number, len(data.movies))
     return _report(data, problems)
+
+
+def _link_problems(storage: Storage) -> Iterator[Problem]:
+    """Links of a local dataset that lead out of it: they are not followed."""
+    for key in outside_links(storage) if storage.is_local else ():
+        yield Problem("structure", key, "is a link out of the dataset, which is not followed")
 
 
 def _collect(
@@ -143,7 +152,7 @@ def _read_table(
     storage: Storage, key: str, schema: pa.Schema, problems: Collector
 ) -> pa.Table | None:
     try:
-        table = read_bounded_table(storage.get(key), key)
+        table = read_bounded_table(get_bounded(storage, key), key)
     except (FormatError, StorageError) as error:
         if not isinstance(error, FormatError | ObjectNotFoundError) and not storage.is_local:
             raise

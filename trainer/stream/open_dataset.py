@@ -18,6 +18,8 @@ from shards_spec.bounds import (
     check_movie_bounds,
     check_parquet_bounds,
     check_recipe_bounds,
+    check_shards,
+    get_bounded,
     read_bounded_table,
 )
 from shards_spec.errors import FormatError
@@ -47,9 +49,10 @@ def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     check_recipe_bounds(recipe, storage.uri_of(layout.DATASET_JSON))
     check_clip_bounds(clips, recipe, storage.uri_of(layout.CLIPS_PARQUET))
     name = storage.uri_of(layout.MOVIES_PARQUET)
-    movies = read_bounded_table(storage.get(layout.MOVIES_PARQUET), name)
+    movies = read_bounded_table(get_bounded(storage, layout.MOVIES_PARQUET), name)
     require_columns(movies, MOVIES_SCHEMA, name)
     check_movie_bounds(movies, name)
+    check_shards(storage, clips, storage.uri_of(layout.CLIPS_PARQUET))
     return Dataset(storage, recipe, info, movies, clips, fingerprint)
 
 

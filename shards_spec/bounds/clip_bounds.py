@@ -1,4 +1,4 @@
-"""Bounds on the index of a dataset, checked when it is opened.
+"""Bounds on the recipe and the table of clips of a dataset, checked when it is opened.
 
 A dataset may come from anyone. Before its numbers are used to allocate memory, to request bytes or
 to build object keys, this module checks them against the recipe and against fixed limits: columns
@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
+from shards_spec.bounds.movie_bounds import MAX_TIME_NS
+from shards_spec.bounds.refusal import ADVICE, refuse_row, require_rows
 from shards_spec.errors import FormatError
-from shards_spec.recipe import MAX_JPEG_SIDE, Recipe
+from shards_spec.recipe import MAX_JPEG_SIDE, NANOSECONDS, Recipe
 from shards_spec.sample import TAR_BLOCK
-from shards_spec.schema import MOVIES_SCHEMA, STATUSES
 
 #: Bytes of a decoded clip: its frames plus its spectrogram.
 MAX_DECODED_BYTES = 1 << 30
@@ -33,18 +34,22 @@ MAX_OTHER_BYTES = 1 << 26
 #: Rows checked at a time, which bounds the memory that this takes.
 _BLOCK = 1 << 20
 
-#: Length of a movie, nanoseconds: 30 days.
-MAX_TIME_NS = 30 * 24 * 3600 * 10**9
-
-_MOVIE_ID = r"^[a-z0-9_-]{1,64}$"
 _CLIP_ID = r"^[a-z0-9_-]{1,64}_[0-9]{6,10}$"
 
-#: Highest possible values of columns of movies; the lowest is 0.
-_MOVIE_LIMITS = {
-    "num_clips": 1 << 31,
-    "num_shards": 1 << 31,
-    "shard_bytes": 1 << 54,
-    "duration_ns": MAX_TIME_NS,
+#: Lowest and highest possible values of columns that no other rule bounds. Measured values are far
+#: inside of them, but need not be exact.
+_LIMITS = {
+    "clip_number": (0, (1 << 31) - 1),
+    "first_frame_pts_ns": (-MAX_TIME_NS, MAX_TIME_NS),
+    "shot_id": (0, (1 << 31) - 1),
+    "num_cuts": (0, MAX_JPEG_SIDE),
+    "av_skew_ns": (-NANOSECONDS, NANOSECONDS),
+    "filled_audio_ns": (0, MAX_TIME_NS),
+    "luma_mean": (0, 256),
+    "luma_std": (0, 256),
+    "motion": (0, 256),
+    "audio_rms_dbfs": (-1000, 1000),
+    "audio_peak_dbfs": (-1000, 1000),
 }
 
 
@@ -80,46 +85,9 @@ def check_clip_bounds(clips: pa.Table, recipe: Recipe, name: str) -> None:
         }
         for column, is_good, expected in _conditions(values, recipe):
             if not is_good.all():
-                _refuse(clips, column, first + int(np.argmin(is_good)), expected, name)
+                refuse_row(clips, column, first + int(np.argmin(is_good)), expected, name)
     _check_shards(clips, name)
     _check_clip_ids(clips, name)
-
-
-def check_movie_bounds(movies: pa.Table, name: str) -> None:
-    """Raise `FormatError` for the first row of a table of movies with an impossible value.
-
-    Columns that the table does not have are not checked. The message names `name`, row and column.
-    """
-    # Columns that a manifest added may have nulls.
-    for column in {*movies.schema.names} & {*MOVIES_SCHEMA.names}:
-        if movies[column].null_count:
-            raise FormatError(f"{name}: column {column} has {movies[column].null_count} nulls")
-    is_id = pc.match_substring_regex(movies["movie_id"], _MOVIE_ID)
-    _require(movies, "movie_id", is_id, "1 to 64 characters of a-z, 0-9, _ and -", name)
-    is_status = pc.is_in(movies["status"], pa.array(STATUSES))
-    _require(movies, "status", is_status, f"one of {', '.join(STATUSES)}", name)
-    if pc.count_distinct(movies["movie_id"]).as_py() != movies.num_rows:
-        raise FormatError(f"{name}: a movie_id occurs more than once")
-    for column, most in _MOVIE_LIMITS.items():
-        values = movies[column]
-        is_good = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, most))
-        _require(movies, column, is_good, f"0 to {most}", name)
-
-
-def check_clips_of_movies(clips: pa.Table, movies: pa.Table, name: str) -> None:
-    """Raise `FormatError` unless every movie has as many clips as its row in `movies` says."""
-    counted = clips.group_by("movie_id").aggregate([([], "count_all")])
-    joined = movies.select(["movie_id", "num_clips"]).join(
-        counted, "movie_id", join_type="full outer", use_threads=False
-    )
-    counts = pc.fill_null(joined["count_all"], 0)
-    differs = joined.filter(pc.not_equal(counts, pc.fill_null(joined["num_clips"], -1)))
-    if differs.num_rows:
-        row = differs.slice(0, 1).to_pylist()[0]
-        raise FormatError(
-            f"{name}: movie {row['movie_id']!r} has {row['count_all'] or 0} clips, but "
-            f"num_clips is {row['num_clips']}; check the dataset with `validate`"
-        )
 
 
 def _conditions(
@@ -145,9 +113,17 @@ def _conditions(
             + MAX_OTHER_BYTES
         )
         yield from _range_conditions(values, largest)
-    if "num_frames" in values:
-        is_good = values["num_frames"] == recipe.num_frames
-        yield "num_frames", is_good, f"{recipe.num_frames} as in the recipe"
+    for column, expected in (
+        ("num_frames", recipe.num_frames),
+        ("fps", recipe.fps),
+        ("sample_rate_hz", recipe.sample_rate_hz),
+        ("num_audio_samples", recipe.clip_samples),
+    ):
+        if column in values:
+            yield column, values[column] == expected, f"{expected} as in the recipe"
+    for column, (low, high) in _LIMITS.items():
+        if column in values:
+            yield column, (values[column] >= low) & (values[column] <= high), f"{low} to {high}"
     if {"start_ns", "end_ns"} <= set(values):
         start, end = (values[side].astype(np.int64) for side in ("start_ns", "end_ns"))
         yield "start_ns", (start >= 0) & (start < MAX_TIME_NS), f"0 to {MAX_TIME_NS}"
@@ -182,7 +158,7 @@ def _check_shards(clips: pa.Table, name: str) -> None:
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks()
         codes.append(np.asarray(encoded.indices))
-    # Rows are sorted, so only those where a movie or a shard begins need to be looked at.
+    # In sorted rows, only those where a movie or a shard begins need to be looked at.
     is_first = np.ones(clips.num_rows, dtype=bool)
     is_first[1:] = np.diff(codes[0]).astype(bool) | np.diff(codes[1]).astype(bool)
     rows = np.flatnonzero(is_first)
@@ -191,12 +167,16 @@ def _check_shards(clips: pa.Table, name: str) -> None:
         rows.tolist(), firsts["movie_id"].to_pylist(), firsts["shard"].to_pylist(), strict=True
     ):
         if not layout.is_movie_id(movie_id):
-            _refuse(clips, "movie_id", row, "1 to 64 characters of a-z, 0-9, _ and -", name)
+            refuse_row(clips, "movie_id", row, "1 to 64 characters of a-z, 0-9, _ and -", name)
         prefix, _, number = shard.removesuffix(".tar").rpartition("-")
         is_good = prefix == layout.shard_key(movie_id, 0)[: -len("-00000.tar")]
         if not (is_good and shard.endswith(".tar") and number.isascii() and number.isdigit()):
-            _refuse(clips, "shard", row, f"such as {layout.shard_key(movie_id, 0)}", name)
-
+            refuse_row(clips, "shard", row, f"such as {layout.shard_key(movie_id, 0)}", name)
+    # Numbers are given by first appearance, so those of sorted rows never decrease.
+    for column, numbers in zip(("movie_id", "shard"), codes, strict=True):
+        if (np.diff(numbers) < 0).any():
+            row = int(np.argmax(np.diff(numbers) < 0)) + 1
+            refuse_row(clips, column, row, "rows sorted by movie and shard", name)
     _check_adjacent(clips, is_first, name)
 
 
@@ -209,29 +189,20 @@ def _check_adjacent(clips: pa.Table, is_first: NDArray[np.bool_], name: str) -> 
     expected[1:] = np.where(is_first[1:], 0, offset[:-1] + length[:-1])
     if not (is_good := offset == expected).all():
         row = int(np.argmin(is_good))
-        _refuse(clips, "tar_offset", row, f"{expected[row]}, the end of the previous clip", name)
+        refuse_row(clips, "tar_offset", row, f"{expected[row]}, the end of the previous clip", name)
 
 
 def _check_clip_ids(clips: pa.Table, name: str) -> None:
-    if "clip_id" in clips.schema.names:
-        is_id = pc.match_substring_regex(clips["clip_id"], _CLIP_ID)
-        _require(clips, "clip_id", is_id, "a movie id, _ and at least six digits", name)
-
-
-def _require(
-    table: pa.Table, column: str, is_good: pa.ChunkedArray, expected: str, name: str
-) -> None:
-    """Raise `FormatError` for the first row that is not good."""
-    row = pc.index(is_good, False).as_py()
-    if row >= 0:
-        _refuse(table, column, row, expected, name)
-
-
-def _refuse(clips: pa.Table, column: str, row: int, expected: str, name: str) -> None:
-    names = clips.schema.names
-    clip = f" (clip {clips['clip_id'][row].as_py()!r})" if "clip_id" in names else ""
-    raise FormatError(
-        f"{name}: row {row}{clip}: {column} is {clips[column][row].as_py()!r}, expected "
-        f"{expected}; the index is corrupt or was not written by reelshards: check the dataset "
-        "with `validate`, and do not use it if you do not trust its source"
-    )
+    """Raise `FormatError` for a malformed clip id, and with clip numbers also for a wrong one."""
+    if "clip_id" not in clips.schema.names:
+        return
+    is_id = pc.match_substring_regex(clips["clip_id"], _CLIP_ID)
+    require_rows(clips, "clip_id", is_id, "a movie id, _ and at least six digits", name)
+    if not {"clip_number", "movie_id"} <= set(clips.schema.names):
+        return
+    number = pc.utf8_lpad(pc.cast(clips["clip_number"], pa.string()), 6, "0")
+    ids = pc.binary_join_element_wise(clips["movie_id"].cast(pa.string()), number, "_")
+    is_own = pc.equal(ids, clips["clip_id"])
+    require_rows(clips, "clip_id", is_own, "the id of its movie, _ and its clip_number", name)
+    if pc.count_distinct(clips["clip_id"]).as_py() != clips.num_rows:
+        raise FormatError(f"{name}: a clip_id occurs more than once; {ADVICE}")

@@ -1,0 +1,100 @@
+"""Bounds on the table of movies, and on what it says of the table of clips."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shards_spec.bounds.refusal import require_range, require_rows
+from shards_spec.errors import FormatError
+from shards_spec.sample import TAR_BLOCK
+from shards_spec.schema import MOVIES_SCHEMA, STATUSES
+
+#: Length of a movie, nanoseconds: 30 days.
+MAX_TIME_NS = 30 * 24 * 3600 * 10**9
+
+_MOVIE_ID = r"^[a-z0-9_-]{1,64}$"
+
+#: Lowest and highest possible values of columns of movies.
+_LIMITS = {
+    "num_clips": (0, 1 << 31),
+    "num_shards": (0, 1 << 31),
+    "first_shard": (0, 1 << 30),
+    "shard_bytes": (0, 1 << 54),
+    "source_bytes": (0, 1 << 60),
+    "duration_ns": (0, MAX_TIME_NS),
+    "audio_track": (-1, 1 << 20),
+}
+
+#: Zero blocks that end a shard.
+_END_BYTES = 2 * TAR_BLOCK
+
+
+def check_movie_bounds(movies: pa.Table, name: str) -> None:
+    """Raise `FormatError` for the first row of a table of movies with an impossible value.
+
+    Columns that the table does not have are not checked. The message names `name`, row and column.
+    """
+    # Columns that a manifest added may have nulls.
+    for column in MOVIES_SCHEMA.names:
+        if column not in movies.schema.names:
+            continue
+        if movies[column].null_count:
+            raise FormatError(f"{name}: column {column} has {movies[column].null_count} nulls")
+        if pa.types.is_floating(movies[column].type):
+            require_rows(movies, column, pc.is_finite(movies[column]), "a finite number", name)
+    is_id = pc.match_substring_regex(movies["movie_id"], _MOVIE_ID)
+    require_rows(movies, "movie_id", is_id, "1 to 64 characters of a-z, 0-9, _ and -", name)
+    is_status = pc.is_in(movies["status"], pa.array(STATUSES))
+    require_rows(movies, "status", is_status, f"one of {', '.join(STATUSES)}", name)
+    if pc.count_distinct(movies["movie_id"]).as_py() != movies.num_rows:
+        raise FormatError(f"{name}: a movie_id occurs more than once")
+    for column, (low, high) in _LIMITS.items():
+        if column in movies.schema.names:
+            require_range(movies, column, low, high, name)
+
+
+def check_clips_of_movies(clips: pa.Table, movies: pa.Table, name: str) -> None:
+    """Raise `FormatError` unless every movie's clips and shards are those that its row counts."""
+    counted = _counted(clips)
+    claimed = ["num_clips", "num_shards", "shard_bytes"]
+    joined = movies.select(["movie_id", *claimed]).join(
+        counted, "movie_id", join_type="full outer", use_threads=False
+    )
+    for column in claimed:
+        actual = pc.fill_null(joined[f"of_clips_{column}"], 0)
+        differs = joined.filter(pc.not_equal(actual, pc.fill_null(joined[column], -1)))
+        if differs.num_rows:
+            row = differs.slice(0, 1).to_pylist()[0]
+            raise FormatError(
+                f"{name}: movie {row['movie_id']!r} has {_described(row)}, but {column} is "
+                f"{row[column]}; check the dataset with `validate`"
+            )
+
+
+def _counted(clips: pa.Table) -> pa.Table:
+    """Clips, shards and bytes of each movie's shards, by `movie_id`."""
+    by_shard = clips.group_by(["movie_id", "shard"], use_threads=False).aggregate(
+        [([], "count_all"), ("tar_bytes", "sum")]
+    )
+    by_movie = by_shard.group_by("movie_id", use_threads=False).aggregate(
+        [("count_all", "sum"), ([], "count_all"), ("tar_bytes_sum", "sum")]
+    )
+    num_bytes = pc.add(
+        by_movie["tar_bytes_sum_sum"], pc.multiply(by_movie["count_all"], _END_BYTES)
+    )
+    return pa.table(
+        {
+            "movie_id": pc.cast(by_movie["movie_id"], pa.string()),
+            "of_clips_num_clips": by_movie["count_all_sum"],
+            "of_clips_num_shards": by_movie["count_all"],
+            "of_clips_shard_bytes": num_bytes,
+        }
+    )
+
+
+def _described(row: dict[str, int]) -> str:
+    num_clips, num_shards, num_bytes = (
+        row[f"of_clips_{column}"] or 0 for column in ("num_clips", "num_shards", "shard_bytes")
+    )
+    return f"{num_clips:,} clips in {num_shards:,} shards of {num_bytes:,} bytes in the index"

@@ -180,8 +180,9 @@ def page(
     lines += [
         "",
         f"The most in each {minutes / NUM_PARTS:g} minutes, of `RssAnon` read every "
-        f"{SAMPLE_SECONDS:g} s. The worker's pool of reused buffers fills up to its bound of "
-        f"{MAX_FREE_BYTES // MIB} MiB. A batch is requested every {PAUSE_SECONDS:g} s at most, so "
+        f"{SAMPLE_SECONDS:g} s. The worker keeps up to "
+        f"{MAX_FREE_BYTES // MIB} MiB of buffers for reuse, which its growth is consistent with; "
+        f"nothing else was measured. A batch is requested every {PAUSE_SECONDS:g} s at most, so "
         "the rate of batches is no measure of speed.",
         "",
     ]

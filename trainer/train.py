@@ -42,6 +42,7 @@ from trainer.run import (
     lock_run,
     open_run,
     open_run_folder,
+    restoring,
     say_unreached,
     writing_run,
 )
@@ -103,7 +104,8 @@ def train(data: str, run: str | Path, config: TrainConfig) -> TrainOutcome:
             if world.is_first:
                 say(origin)
         average = WeightAverage(learner.model, config.ema_decay) if config.ema_decay else None
-        start = restore(learner, average, dataset.fingerprint, config, checkpoint)
+        with restoring(folder):
+            start = restore(learner, average, dataset.fingerprint, config, checkpoint)
         job = Job(folder, dataset, config, world, learner, average, start)
         if start.steps_done < config.steps:
             outcome = run_loop(job)

@@ -66,10 +66,15 @@ def _members(data: memoryview, row: ClipRow, recipe: Recipe) -> Members:
 
 
 def check_frames(members: Members, row: ClipRow, recipe: Recipe) -> None:
-    """The film strip is a baseline JPEG with the shape in the index."""
+    """The film strip is a baseline JPEG, 8 bits of YCbCr, with the shape in the index."""
     data = bytes(members[FRAMES])
-    if _frame_marker(data) != 0xC0:
+    marker, num_bits, num_components = _frame_header(data)
+    if marker != 0xC0:
         raise FormatError("film strip is not a baseline JPEG")
+    if (num_bits, num_components) != (8, 3):
+        raise FormatError(
+            f"film strip has {num_components} components of {num_bits} bits, not 3 of 8"
+        )
     shape = decode_strip(data, row.num_frames, (row.height, row.width)).shape
     expected = (row.num_frames, row.height, row.width, 3)
     if shape != expected:
@@ -127,12 +132,16 @@ _CHECKS = {
 }
 
 
-def _frame_marker(data: bytes) -> int:
-    """Second byte of a JPEG's start-of-frame marker: 0xC0 for baseline, 0 if there is none."""
+def _frame_header(data: bytes) -> tuple[int, int, int]:
+    """A JPEG's start of frame: second byte of its marker (0xC0: baseline), bits, components.
+
+    Zeros if there is none.
+    """
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return marker
+            header = data[position + 4 : position + 10].ljust(6, b"\0")
+            return marker, header[0], header[5]
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return 0
+    return 0, 0, 0

@@ -14,7 +14,7 @@ from trainer.run.config_file import (
     resumed_config,
     saved_config,
 )
-from trainer.run.folder import TrainedRun, describe_run, load_run, open_run
+from trainer.run.folder import TrainedRun, describe_run, load_run, open_run, restoring
 from trainer.run.journal import Journal, say_unreached
 from trainer.run.load import Load
 from trainer.run.lock import lock_run
@@ -44,6 +44,7 @@ __all__ = [
     "open_run",
     "open_run_folder",
     "read_metrics",
+    "restoring",
     "resumed_config",
     "save_checkpoint",
     "saved_config",

@@ -1,14 +1,54 @@
-"""Atomic writes: a file appears under its name only when it is complete."""
+"""Files of a run folder: written atomically, and read with care.
+
+A written file appears under its name only when it is complete. A run folder may come from anyone:
+its files may be links to other files, pipes, endless, or any text.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from shards_spec.errors import InputError
+
+#: Bytes of a JSON file of a run folder; the largest has a line for each movie.
+MAX_JSON_BYTES = 256 * 1024 * 1024
+
+
+def require_own_files(run: Path) -> None:
+    """Raise `InputError` if something in a run folder is a link out of it, a pipe or a device.
+
+    Otherwise a run folder of somebody else could have other files read, overwritten or deleted.
+    """
+    if not run.is_dir():
+        return
+    root = os.path.realpath(run)
+    for path in (*run.iterdir(), *(run / "checkpoints").glob("*")):
+        if path.is_symlink() and not f"{os.path.realpath(path)}/".startswith(f"{root}/"):
+            raise InputError(
+                f"{path} is a link out of the run folder, which is not followed; move what it "
+                "leads to into the folder if you trust it"
+            )
+        kind = path.lstat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
+            raise InputError(f"{path} is not a regular file; use another --run folder")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run folder. Raises `InputError`, naming the file."""
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is not a regular file; use another --run folder")
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path} has more than {MAX_JSON_BYTES:,} bytes")
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error
 
 
 @contextmanager

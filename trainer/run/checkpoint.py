@@ -10,6 +10,8 @@ checkpoint from an untrusted source cannot execute code.
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ BEST = "best.pt"
 VERSION = 1
 
 _PATTERN = "step-*.pt"
+
+#: Shape of the state of torch's CPU generator.
+_RNG_SHAPE = torch.get_rng_state().shape
 
 #: Former names of fields, still accepted in files.
 _FORMER_NAMES = {"optimiser": "optimizer"}
@@ -96,6 +101,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises `InputError` if it cannot be read, or if a weight is NaN or infinite.
     """
     try:
+        _require_stored(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
         version = values["version"]
     except Exception as error:  # torch.load has no common base class for damaged files
@@ -106,8 +112,48 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if version != VERSION:
         raise InputError(f"{path} has version {version}; this reelshards reads version {VERSION}")
     values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+    if reason := _wrong_fields(values):
+        raise InputError(f"{path} is not a checkpoint: {reason}; delete it to use the previous one")
     _require_finite(values["model"], str(path), "delete it to use the previous checkpoint")
     return Checkpoint(**values)
+
+
+def _require_stored(path: Path) -> None:
+    """Raise `ValueError` for a file that is not one of ours, such as one that would be unpacked.
+
+    A checkpoint is an archive of uncompressed members, so loading it takes no more than its size.
+    """
+    if not path.is_file():
+        raise ValueError("not a regular file")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(item.compress_type != zipfile.ZIP_STORED for item in members):
+        raise ValueError("compressed")
+    if sum(item.file_size for item in members) > path.stat().st_size:
+        raise ValueError("its members overlap")
+
+
+def _wrong_fields(values: Mapping[str, Any]) -> str:
+    """What makes values no `Checkpoint`; empty if nothing does."""
+    fields = {item.name: item for item in dataclasses.fields(Checkpoint)}
+    required = {name for name, item in fields.items() if _has_no_default(item)}
+    if wrong := sorted(required - set(values)) + sorted(set(map(str, values)) - set(fields)):
+        return f"{', '.join(wrong)} missing or unknown"
+    tensors = values["model"]
+    if not isinstance(tensors, dict) or not all(map(torch.is_tensor, tensors.values())):
+        return "model is not a table of weights"
+    for name, kind in (("step", int), ("optimizer", dict), ("plan", dict), ("config", dict)):
+        if not isinstance(values[name], kind):
+            return f"{name} is not of type {kind.__name__}"
+    rng = values["rng"]
+    if not torch.is_tensor(rng) or rng.dtype != torch.uint8 or rng.shape != _RNG_SHAPE:
+        return "rng is not a state of torch's generator"
+    return "" if values["step"] >= 0 else f"step is {values['step']}"
+
+
+def _has_no_default(item: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return item.default is missing and item.default_factory is missing
 
 
 def _require_finite(model: dict[str, torch.Tensor], where: str, advice: str) -> None:

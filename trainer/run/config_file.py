@@ -6,11 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.console import say
+from trainer.run.atomic_files import require_own_files
 from trainer.run.bucket import run_text
 
 CONFIG_JSON = "config.json"
@@ -59,9 +61,12 @@ def config_to_json(config: Any) -> dict[str, Any]:
 def config_from_json(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     """Inverse of `config_to_json`; accepts former names.
 
-    Raises `InputError`, naming the file `where`, for settings that this version does not know.
+    Raises `InputError`, naming the file `where`, for settings that this version does not know, and
+    for values of another type or out of range.
     """
     hints = get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise InputError(f"{where} is corrupt: {values!r:.80} is not an object of settings")
     values = {
         name if name in hints else FORMER_NAMES.get(name, name): value
         for name, value in values.items()
@@ -76,19 +81,48 @@ def config_from_json(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     for name, value in values.items():
         if dataclasses.is_dataclass(hints[name]):
             value = config_from_json(hints[name], value, where)
+        elif not _fits(value, hints[name]):
+            raise InputError(f"{where} is corrupt: {name} = {value!r:.80} has another type")
         settings[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{where} is corrupt: {error}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value can be that of a setting with this type."""
+    kind, arguments = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in arguments
+    if kind in (Union, UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if kind is tuple:
+        return isinstance(value, list | tuple) and (
+            arguments[-1] is not Ellipsis or all(_fits(one, arguments[0]) for one in value)
+        )
+    if hint in (int, float):
+        # In Python, bool is a subclass of int; infinity is how some settings say "no limit".
+        return isinstance(value, int if hint is int else int | float) and not isinstance(
+            value, bool
+        )
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    return True
 
 
 def saved_config(run: str | Path) -> TrainConfig | None:
     """The settings that a run folder was started with; None for a new folder."""
+    require_own_files(Path(run))
     path = f"{run}/{CONFIG_JSON}"
     text = run_text(run, CONFIG_JSON)
     if text is None:
         return None
     try:
         values = json.loads(text)["config"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error
     return config_from_json(TrainConfig, values, str(path))
 

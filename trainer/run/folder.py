@@ -7,8 +7,10 @@ metrics.jsonl  see metric_log.py
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.models import TwoTowers, build_model
-from trainer.run.atomic_files import write_text
+from trainer.run.atomic_files import read_json, write_text
 from trainer.run.checkpoint import Checkpoint, best_checkpoint, newest_checkpoint
 from trainer.run.config_file import (
     CONFIG_JSON,
@@ -47,7 +49,7 @@ def open_run(run: Path, dataset: Dataset, config: TrainConfig) -> Checkpoint | N
     if old is None:
         return None
     problems = binding_differences(old, config)
-    described = json.loads((run / CONFIG_JSON).read_text())["dataset"]
+    described = read_description(run)["dataset"]
     problems += _dataset_problems(run, described, dataset, config)
     if problems:
         raise InputError(
@@ -72,7 +74,9 @@ def _dataset_problems(
     problems = []
     if described["recipe"] != dataset.recipe.to_json():
         problems.append("dataset recipe: it has changed, so this is a different dataset")
-    digests = json.loads((run / MOVIES_JSON).read_text()) if (run / MOVIES_JSON).exists() else {}
+    digests = read_json(run / MOVIES_JSON) if (run / MOVIES_JSON).exists() else {}
+    if not isinstance(digests, dict):
+        raise InputError(f"{run / MOVIES_JSON} is corrupt; use another --run folder")
     if not digests:
         problems.append(
             f"dataset: {run / MOVIES_JSON} is missing, so the original dataset cannot be identified"
@@ -139,9 +143,38 @@ def load_run(run: Path, *, best: bool = False, average: bool = False) -> Trained
     if weights is None:
         raise InputError(f"{run} has no averaged weights: it was trained without --ema-decay")
     model = build_model(config.model, config.seed)
-    model.load_state_dict(weights)
-    description = json.loads((run / CONFIG_JSON).read_text())
+    with restoring(run):
+        model.load_state_dict(weights)
+    description = read_description(run)
     return TrainedRun(without_cache(config), model.eval(), checkpoint.step, description)
+
+
+def read_description(run: Path) -> dict[str, Any]:
+    """The contents of `config.json`. Raises `InputError` if something that is read is missing."""
+    values = read_json(run / CONFIG_JSON)
+    parts = ("dataset", "fingerprint", str), ("dataset", "recipe", dict), ("versions", "torch", str)
+    for part, name, kind in parts:
+        value = values.get(part) if isinstance(values, dict) else None
+        if not isinstance(value, dict) or not isinstance(value.get(name), kind):
+            raise InputError(
+                f"{run / CONFIG_JSON} is corrupt: {part}.{name} is missing or not a "
+                f"{kind.__name__}; use another --run folder"
+            )
+    described: dict[str, Any] = values
+    return described
+
+
+@contextlib.contextmanager
+def restoring(run: Path) -> Iterator[None]:
+    """Turn the errors of a state that does not fit into an `InputError` that names the folder."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"the newest checkpoint in {run} does not fit the run's settings ({reason}); it is "
+            "corrupt or of another run: delete it to use the previous one"
+        ) from error
 
 
 def _git_revision() -> str:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from shards_spec.errors import InputError
 from trainer.ranks import World
-from trainer.run.atomic_files import writing_run
+from trainer.run.atomic_files import require_own_files, writing_run
 
 LOCK = ".lock"
 
@@ -48,6 +48,7 @@ def _locked(run: Path) -> Iterator[None]:
         raise InputError(f"--run {run} is a file, not a folder")
     with writing_run(run):
         run.mkdir(parents=True, exist_ok=True)
+        require_own_files(run)
         file = (run / LOCK).open("a+b")
     with file:
         _acquire(file, run)

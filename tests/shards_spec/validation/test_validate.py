@@ -6,8 +6,10 @@ import os
 import tarfile
 
 import google_crc32c
+import numpy as np
 import pyarrow as pa
 import pytest
+import simplejpeg
 
 from shards_spec import layout
 from shards_spec.commits import read_commit
@@ -113,10 +115,15 @@ def test_wrong_offset(data):
     assert failed(data) >= {"ranges", "checksum", "members"}
 
 
+#: Of the shape in the index, but without colors.
+GRAY_STRIP = simplejpeg.encode_jpeg(np.zeros((4 * 32, 48, 1), np.uint8), 90, "GRAY", "Gray")
+
+
 @pytest.mark.parametrize(
     ("members", "check"),
     [
         ({"frames_jpg": b"no jpeg"}, "frames"),
+        ({"frames_jpg": GRAY_STRIP}, "frames"),
         ({"logmel_npy": b"no npy"}, "logmel"),
         ({"logmel_npy": b""}, "members"),
         ({"json": b"{}"}, "row"),

@@ -33,7 +33,9 @@ class PrivateFolder:
 
         Raises `OSError` when that fails, and `InputError` when it is not the user's own.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            # Parents get the usual mode: only the folder itself is private.
+            path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             path.mkdir(0o700)
         # The user may have chosen a link; what it leads to is checked.

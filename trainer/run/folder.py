@@ -169,6 +169,8 @@ def restoring(run: Path) -> Iterator[None]:
     """Turn the errors of a state that does not fit into an `InputError` that names the folder."""
     try:
         yield
+    except InputError as error:
+        raise InputError(f"{run}: {error}") from error
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(

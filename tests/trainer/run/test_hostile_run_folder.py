@@ -137,7 +137,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a list as model": (change(model=[1]), "model is not a table of weights"),
     "step of text": (change(step="many"), "step is not of type int"),
     "step below zero": (change(step=-5), "step is -5"),
-    "unknown field": (change(version=1, more=lambda _: 1), "more missing or unknown"),
+    "unknown field": (change(more=3), "more missing or unknown"),
     "no generator": (change(rng=torch.zeros(3)), "rng is not a state"),
     "optimizer of another run": (
         change(optimizer={"state": {}, "param_groups": []}),

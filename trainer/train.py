@@ -104,7 +104,7 @@ def train(data: str, run: str | Path, config: TrainConfig) -> TrainOutcome:
             if world.is_first:
                 say(origin)
         average = WeightAverage(learner.model, config.ema_decay) if config.ema_decay else None
-        with restoring(folder):
+        with restoring(folder.path):
             start = restore(learner, average, dataset.fingerprint, config, checkpoint)
         job = Job(folder, dataset, config, world, learner, average, start)
         if start.steps_done < config.steps:

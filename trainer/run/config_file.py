@@ -13,7 +13,7 @@ from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.run.atomic_files import require_own_files
-from trainer.run.bucket import run_text
+from trainer.run.bucket import local_path, run_text
 
 CONFIG_JSON = "config.json"
 
@@ -115,12 +115,12 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def saved_config(run: str | Path) -> TrainConfig | None:
     """The settings that a run folder was started with; None for a new folder."""
-    require_own_files(Path(run))
+    require_own_files(local_path(run))
     path = f"{run}/{CONFIG_JSON}"
-    text = run_text(run, CONFIG_JSON)
-    if text is None:
-        return None
     try:
+        text = run_text(run, CONFIG_JSON)
+        if text is None:
+            return None
         values = json.loads(text)["config"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is corrupt ({error}); use another --run folder") from error

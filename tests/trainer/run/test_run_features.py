@@ -294,9 +294,10 @@ def test_a_launch_that_lost_its_lock_writes_nothing(
     storage = Storage(f"{s3_bucket}/lost")
     with open_run_folder(storage.uri, ALONE) as folder:
         (folder.path / "config.json").write_text("{}")
-        storage.put(LOCK_KEY, lock())
         until = time.monotonic() + 60
         while not folder._lost and time.monotonic() < until:
+            # Again and again: a renewal that is under way may replace it.
+            storage.put(LOCK_KEY, lock())
             time.sleep(0.01)
         with pytest.raises(InputError, match="another launch has taken over"):
             folder.publish()

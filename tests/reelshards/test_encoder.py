@@ -141,7 +141,7 @@ def test_load_rejects_other_folders(trained_run: Path, tmp_path: Path) -> None:
     with pytest.raises(rs.InputError, match=r"config\.json"):
         rs.load(tmp_path)
     export(trained_run, tmp_path)
-    (tmp_path / "audio.safetensors").write_bytes(b"nothing")
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(rs.InputError, match="is not a usable export"):
         rs.load(tmp_path)
 

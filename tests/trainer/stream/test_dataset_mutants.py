@@ -40,7 +40,8 @@ def clean(tmp_path_factory: pytest.TempPathFactory, tiny_config: TrainConfig) ->
     policy = BatchPolicy(
         movies_per_batch=2, clips_per_movie=2, heldout_fraction=0.25, split="train"
     )
-    config = dataclasses.replace(tiny_config, steps=1, policy=policy)
+    optimizer = dataclasses.replace(tiny_config.optimizer, warmup_steps=1)
+    config = dataclasses.replace(tiny_config, steps=1, policy=policy, optimizer=optimizer)
     train(data.storage.uri, folder / "run", config)
     return folder / "data", folder / "run"
 

@@ -24,7 +24,7 @@ from trainer.stream.stream import ClipStream
 from trainer.train import train
 
 #: Less than a checkpoint of `tiny_config`, but more than a batch: its memory counts as a file.
-MAX_FILE_BYTES = 300_000
+MAX_FILE_BYTES = 2_000_000
 
 
 @pytest.mark.parametrize("num_processes", [0, 1])

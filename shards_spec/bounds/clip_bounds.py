@@ -9,6 +9,7 @@ every rule of the format.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -123,7 +124,8 @@ def _conditions(
             yield column, values[column] == expected, f"{expected} as in the recipe"
     for column, (low, high) in _LIMITS.items():
         if column in values:
-            yield column, (values[column] >= low) & (values[column] <= high), f"{low} to {high}"
+            numbers: Any = values[column]
+            yield column, (numbers >= low) & (numbers <= high), f"{low} to {high}"
     if {"start_ns", "end_ns"} <= set(values):
         start, end = (values[side].astype(np.int64) for side in ("start_ns", "end_ns"))
         yield "start_ns", (start >= 0) & (start < MAX_TIME_NS), f"0 to {MAX_TIME_NS}"

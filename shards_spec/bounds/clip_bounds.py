@@ -124,8 +124,8 @@ def _conditions(
             yield column, values[column] == expected, f"{expected} as in the recipe"
     for column, (low, high) in _LIMITS.items():
         if column in values:
-            numbers: Any = values[column]
-            yield column, (numbers >= low) & (numbers <= high), f"{low} to {high}"
+            limited: Any = values[column]
+            yield column, (limited >= low) & (limited <= high), f"{low} to {high}"
     if {"start_ns", "end_ns"} <= set(values):
         start, end = (values[side].astype(np.int64) for side in ("start_ns", "end_ns"))
         yield "start_ns", (start >= 0) & (start < MAX_TIME_NS), f"0 to {MAX_TIME_NS}"

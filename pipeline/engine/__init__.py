@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.engine import events, failures, run_processes
-from pipeline.engine.cluster import start_ray, stop_ray
+from pipeline.engine import events, failures
 from pipeline.engine.engine import DrainedError, Engine
 from pipeline.engine.jobs import Assignment, Job, Unit
+from pipeline.engine.on_ray import run_processes
+from pipeline.engine.on_ray.cluster import start_ray, stop_ray
 from pipeline.engine.scheduler import Scheduler
 
 __all__ = [

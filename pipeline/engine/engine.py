@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.config import RunConfig
-from pipeline.engine import cluster, tasks
+from pipeline.engine import tasks
 from pipeline.engine.events import (
     AttemptFailed,
     Event,
@@ -39,7 +39,8 @@ from pipeline.engine.failures import (
 )
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Assignment, Job, Unit
-from pipeline.engine.ray_failures import shortened, task_error, unexpected_error
+from pipeline.engine.on_ray import cluster
+from pipeline.engine.on_ray.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError

@@ -9,8 +9,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
-from pipeline.engine import cluster, tasks
+from pipeline.engine import tasks
 from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.on_ray import cluster
 from pipeline.limits import GIB
 from pipeline.movie import AUDIO_PART, Cost
 from pipeline.sources import is_by_range, is_local

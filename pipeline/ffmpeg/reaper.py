@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from shards_spec.owned_folder import owned_folder
+from shards_spec.storage import owned_folder
 
 #: Prefix of the folders that tasks use.
 TASK_FOLDERS = "reelshards-task-"

@@ -3,7 +3,7 @@
 <dataset>/**/*#<digits>          files that were being written to a local dataset
 <dataset>/shards/...             shards that neither a commit record nor the index lists
 <temporary folder>/reelshards-*  folders of tasks and of index updates
-processes                        Ray's processes and ffmpeg, see `pipeline.engine.run_processes`
+processes                        Ray's processes and ffmpeg, see `engine.on_ray.run_processes`
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from pipeline.ffmpeg import TASK_FOLDERS
 from pipeline.run.lease import LOCKS
 from shards_spec import layout
 from shards_spec.index import INDEX_FOLDERS
-from shards_spec.owned_folder import delete_abandoned_folders
-from shards_spec.storage import Storage, temporary_files
+from shards_spec.storage import Storage, delete_abandoned_folders, temporary_files
 
 #: Requests that delete shards at the same time.
 _DELETE_THREADS = 32

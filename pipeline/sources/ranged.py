@@ -3,8 +3,8 @@
     ffmpeg --GET, Range--> 127.0.0.1:<port>/<secret> --ranged reads--> store
 
 The server listens on loopback only and serves nothing but this movie, under a random path, and on
-Linux only to processes of the same user, see `peer`: other users can read the path in the list of
-processes. For such an input, ffmpeg may use the protocols `http` and `tcp`, and no proxy.
+Linux only to processes of the same user, see `other_users`: other users can read the path in the
+list of processes. For such an input, ffmpeg may use the protocols `http` and `tcp`, and no proxy.
 
 ffmpeg may mistake a broken connection for the end of the movie. So its exit status is not trusted:
 a failed read is kept in `failure`, which `FfmpegProcess` checks in any case.
@@ -24,9 +24,9 @@ from typing import Any
 
 from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
+from pipeline.other_users import is_same_user, require_peers_known
 from pipeline.sources import identity
 from pipeline.sources.movie import Movie
-from pipeline.sources.peer import is_same_user, require_peers_known
 from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.readable import Readable
 

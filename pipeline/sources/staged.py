@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pipeline.errors import DiskFullError, SourceError
 from pipeline.limits import GIB, Limits
-from pipeline.private_folder import is_own_file, open_private, private_folder
+from pipeline.other_users import is_own_file, open_private, private_folder
 from pipeline.sources import identity
 from pipeline.sources.fetch import arriving
 from pipeline.sources.movie import Movie

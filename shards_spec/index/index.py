@@ -23,7 +23,6 @@ from shards_spec.index.gathered import (
     write_gathered,
 )
 from shards_spec.index.update import Update
-from shards_spec.owned_folder import owned_folder
 from shards_spec.recipe import Recipe
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -34,7 +33,7 @@ from shards_spec.schema import (
     movie_rows,
     movies_table,
 )
-from shards_spec.storage import ObjectInfo, Storage
+from shards_spec.storage import ObjectInfo, Storage, owned_folder
 
 #: Prefix of the temporary folders in which tables are built.
 INDEX_FOLDERS = "reelshards-index-"

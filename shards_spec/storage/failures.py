@@ -17,8 +17,8 @@ from shards_spec.errors import (
     StorageError,
     StoreUnavailableError,
 )
-from shards_spec.storage.connection import RedirectRefusedError
 from shards_spec.storage.odd_keys import OddKeyError
+from shards_spec.storage.web.connection import RedirectRefusedError
 
 DENIED = "access denied; check the credentials in the environment"
 #: Without keys in the environment, obstore asks the cloud's metadata service for some.

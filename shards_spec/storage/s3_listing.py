@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from shards_spec.storage.connection import WebAddress, open_connection
+from shards_spec.storage.web.connection import WebAddress, open_connection
 
 #: A page of 1,000 keys of 1,024 characters each, all of them escaped.
 _MAX_PAGE_BYTES = 16 << 20

@@ -23,7 +23,7 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, from_url
 
 from shards_spec.errors import InputError
-from shards_spec.storage.web import WebStore
+from shards_spec.storage.web.client import WebStore
 
 LOCAL_SCHEMES = ("", "file")
 WEB_SCHEMES = ("http", "https")

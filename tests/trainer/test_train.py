@@ -24,8 +24,8 @@ from trainer.learning import Criterion
 from trainer.learning.optimizer import build_optimizer, learning_rate
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
 from trainer.run.config_file import config_to_json, saved_config
+from trainer.run.journal import NonFiniteStepError
 from trainer.run.metric_log import TIMED_AREAS, read_metrics
-from trainer.run.step_result import NonFiniteStepError
 from trainer.train import train
 
 

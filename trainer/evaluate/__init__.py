@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.encoder import ClipEncoder, load_encoder
 from trainer.evaluate.evaluation import Evaluation, evaluate, judge
-from trainer.evaluate.exported_files import export
+from trainer.evaluate.export.exported_files import export
 from trainer.evaluate.heldout import HeldoutRetrieval
 from trainer.evaluate.online import OnlineEvaluation, online_evaluation
 

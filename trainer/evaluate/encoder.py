@@ -19,7 +19,7 @@ from torch.nn import functional
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
-from trainer.evaluate.exported import is_export, read_export
+from trainer.evaluate.export.exported import is_export, read_export
 from trainer.learning import autocast
 from trainer.loader import StreamConfig
 from trainer.models import TwoTowers, audio_from_logmel, video_from_frames

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from trainer.learning.accumulate import forward_and_backward
-from trainer.learning.average import WeightAverage
 from trainer.learning.copy_ahead import on_device
 from trainer.learning.device_inputs import autocast, device_inputs, training_inputs, uses_bf16
 from trainer.learning.flops import describe_model, flops_per_clip, peak_flops
-from trainer.learning.learner import Learner
+from trainer.learning.learner import Learner, WeightAverage
 from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
 from trainer.learning.optimizer import learning_rate, set_learning_rate
 from trainer.learning.window import WindowSize

@@ -1,7 +1,8 @@
-"""Model and optimizer of a run, on this process's device."""
+"""Model, averaged model and optimizer of a run, on this process's device."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,3 +79,27 @@ class Learner:
 
 def _say_nothing(_: str) -> None:
     """On ranks whose lines would repeat the first rank's."""
+
+
+class WeightAverage:
+    """The exponential moving average of the weights, often better than the last ones.
+
+    It is a second model; the statistics of its norms are the newest ones.
+    """
+
+    def __init__(self, model: TwoTowers, decay: float) -> None:
+        self.decay = decay
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: TwoTowers, steps_done: int) -> None:
+        """Add the weights after `steps_done` steps.
+
+        The first steps count for more, so that the average soon forgets the initial weights.
+        """
+        decay = min(self.decay, (1 + steps_done) / (10 + steps_done))
+        own = [weight.data for weight in self.model.parameters()]
+        new = [weight.data for weight in model.parameters()]
+        torch._foreach_lerp_(own, new, 1 - decay)
+        for buffer, newest in zip(self.model.buffers(), model.buffers(), strict=True):
+            buffer.copy_(newest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
 from trainer.models.inputs import (
     VIDEO_MEAN,
     VIDEO_STD,
@@ -14,6 +13,7 @@ from trainer.models.inputs import (
     video_from_frames,
 )
 from trainer.models.pretrained import load_tower
+from trainer.models.transformer.hashing import signed, splitmix64, splitmix64_int, uniform
 from trainer.models.two_towers import Embeddings, TwoTowers, build_model
 from trainer.models.video import R2Plus1d, Recompute
 

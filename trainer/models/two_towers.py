@@ -22,7 +22,7 @@ from trainer.models.fused_norm import replaying
 from trainer.models.inputs import normalise_audio, normalise_video
 from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
-from trainer.models.transformer import AudioTransformer, VideoTransformer
+from trainer.models.transformer.towers import AudioTransformer, VideoTransformer
 from trainer.models.video import LANES, R2Plus1d, Recompute
 
 #: Initial value of 1 / temperature, which is learned.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
-from trainer.plan.guards import guarded_share
+from trainer.plan.forecast.guards import guarded_share
+from trainer.plan.forecast.meet_again import MeetAgain, meet_again
 from trainer.plan.lookahead import PlanLookahead
-from trainer.plan.meet_again import MeetAgain, meet_again
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
 from trainer.plan.split import MovieCopy

@@ -15,11 +15,10 @@ from trainer.run.config_file import (
     saved_config,
 )
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run, restoring
-from trainer.run.journal import Journal, say_unreached
+from trainer.run.journal import Journal, NonFiniteStepError, StepResult, say_unreached
 from trainer.run.load import Load
 from trainer.run.lock import lock_run
 from trainer.run.metric_log import read_metrics
-from trainer.run.step_result import NonFiniteStepError, StepResult
 
 __all__ = [
     "Checkpoint",

@@ -39,7 +39,7 @@ RENEWAL_SECONDS = 30.0
 #: What a launch reads of the run; missing files are those of a new run.
 _TEXTS = ("config.json", "movies.json", "metrics.jsonl")
 
-#: What is read of an export, besides its settings; see `trainer/evaluate/exported_files.py`.
+#: What is read of an export, besides its settings; see `trainer/evaluate/export/exported_files.py`.
 _EXPORT = ("preprocessor_config.json", "model.safetensors")
 
 _STEPS = f"{CHECKPOINTS}/step-"

@@ -6,26 +6,65 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
+from shards_spec.errors import ReelshardsError
 from trainer.config import TrainConfig
 from trainer.console import StepBar, duration_text, say
 from trainer.fetch import StreamStats
 from trainer.learning import Diagnostics
 from trainer.models import TwoTowers
-from trainer.ranks import DataSupply, World
+from trainer.ranks import DataSupply, Readback, World
 from trainer.run.config_file import config_to_json
 from trainer.run.load import Load, load_text
 from trainer.run.metric_log import MetricLog
-from trainer.run.step_result import StepResult
 from trainer.stream import Batch, ClipStream
 from trainer.trackers import open_trackers
 
 #: Clips of a batch that are shown as images.
 SHOWN_CLIPS = 4
+
+
+class NonFiniteStepError(ReelshardsError):
+    """A loss or gradient became NaN or infinite; the message names the step and its clips."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The outcome of a step; tensors stay on the device until a number is needed."""
+
+    loss: torch.Tensor
+    """() float32 over this rank's rows."""
+    diagnostics: Diagnostics
+    grad_norm: torch.Tensor
+    """() float32, before clipping."""
+    logit_scale: torch.Tensor
+    """() float32."""
+    learning_rate: float
+    batch: Batch
+    is_finite: Readback
+    """1 if loss and gradient norm are finite, else 0; on its way to the host."""
+
+    def require_finite(self, step: int) -> None:
+        """Raise `NonFiniteStepError` if loss or gradient norm of this step is NaN or infinite.
+
+        A finite loss is not enough: clipping turns a gradient with one NaN into NaN weights.
+        """
+        if self.is_finite.item():
+            return
+        batch = self.batch
+        raise NonFiniteStepError(
+            f"step {step} has loss {float(self.loss)} and gradient norm {float(self.grad_norm)} "
+            f"(epoch {batch.epoch}, batch {batch.step}, clips in index rows "
+            f"{batch.clip.tolist()}); no checkpoint was written after it; inspect these clips, or "
+            "lower optimizer.lr in a new run"
+        )
 
 
 class Journal:

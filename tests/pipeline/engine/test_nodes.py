@@ -24,7 +24,7 @@ from ray.exceptions import RayTaskError
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
 from pipeline.engine import tasks
-from pipeline.engine.ray_failures import task_error
+from pipeline.engine.on_ray.ray_failures import task_error
 from pipeline.errors import LostError
 from pipeline.movie import AUDIO_PART, Cost, steps
 from pipeline.plan.movie_plan import Segment

@@ -16,7 +16,7 @@ from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 from pipeline.config import RunConfig
-from pipeline.engine import cluster
+from pipeline.engine.on_ray import cluster
 from tests.support.datasets.outcome import children
 
 pytestmark = [

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import run_processes
-from pipeline.engine.run_processes import ClusterLostError, ClusterWatch
+from pipeline.engine.on_ray import run_processes
+from pipeline.engine.on_ray.run_processes import ClusterLostError, ClusterWatch
 from shards_spec.cli import ExitCode
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 _DRIVER = """
 import subprocess, sys
-from pipeline.engine import run_processes
+from pipeline.engine.on_ray import run_processes
 with run_processes.tied_to_driver():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"],
                              start_new_session=True, stdout=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def test_dead_processes_of_ray_end_the_run_with_its_own_code(
 def test_a_main_thread_that_waits_inside_of_ray_does_not_decide_the_code() -> None:
     code = """
 import time
-from pipeline.engine import run_processes
+from pipeline.engine.on_ray import run_processes
 class Node:
     gcs_address = ""
     def dead_processes(self): return [("gcs_server", None)]

@@ -24,7 +24,7 @@ from pipeline.engine.failures import (
 )
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Assignment, Job, Unit
-from pipeline.engine.ray_failures import task_error
+from pipeline.engine.on_ray.ray_failures import task_error
 from pipeline.engine.scheduler import Scheduler
 from pipeline.sources import Movie
 from shards_spec.errors import StorageError

@@ -12,7 +12,7 @@ SCRIPT = """
 import sys
 import ray
 from ray._private import services
-from pipeline.engine.cluster import init_ray, stop_ray
+from pipeline.engine.on_ray.cluster import init_ray, stop_ray
 from shards_spec.cli import end_process
 
 failures, get_node = int(sys.argv[1]), services.get_node

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bombs import look_apart
+from benchmarks.faults.bombs import look_apart
 from pipeline.engine.failures import failure_class
 from pipeline.errors import MovieError, TooLargeError
 from pipeline.limits import Limits

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import lease, leftovers
-from shards_spec.owned_folder import delete_abandoned_folders, owned_folder
 from shards_spec.storage import Storage
+from shards_spec.storage.owned_folder import delete_abandoned_folders, owned_folder
 
 
 def test_temporary_files_of_a_local_dataset(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_folders_of_processes_that_were_killed(temporary: Path) -> None:
     code = (
-        "import sys\nfrom shards_spec.owned_folder import owned_folder\n"
+        "import sys\nfrom shards_spec.storage.owned_folder import owned_folder\n"
         "with owned_folder('mine-') as folder:\n"
         "    print(folder, flush=True)\n    sys.stdin.read()"
     )

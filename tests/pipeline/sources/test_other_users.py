@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.limits import Limits
-from pipeline.private_folder import is_own_file, open_private, private_folder
+from pipeline.other_users import is_own_file, open_private, private_folder
+from pipeline.other_users.peer import is_same_user
 from pipeline.sources import Movie, find_movies, staged
-from pipeline.sources.peer import is_same_user
 from pipeline.sources.ranged import ranged_source
 from shards_spec.storage import Storage
 
@@ -111,7 +111,7 @@ def test_a_connection_that_is_gone_belongs_to_nobody(family: socket.AddressFamil
 def test_without_tables_of_sockets_reading_by_range_is_refused(
     movie: Movie, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pipeline.sources.peer._TABLES", {tmp_path / "tcp": socket.AF_INET})
+    monkeypatch.setattr("pipeline.other_users.peer._TABLES", {tmp_path / "tcp": socket.AF_INET})
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(SourceError, match="--sources staged"):
         ranged_source(movie, "f", Limits()).__enter__()

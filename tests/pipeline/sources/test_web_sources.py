@@ -22,7 +22,7 @@ from pipeline.sources.staged import staged_copy
 from shards_spec.errors import AccessDeniedError, InputError, StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
-from shards_spec.storage import connection
+from shards_spec.storage.web import connection
 
 DATA = bytes(range(256)) * 2000
 QUERY = "X-Amz-Signature=ab%2Fc/d+e==&X-Amz-Credential=AK/2026/s3/aws4_request&x=1/"

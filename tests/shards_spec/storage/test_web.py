@@ -16,7 +16,8 @@ from shards_spec.errors import (
     ObjectNotFoundError,
     StorageError,
 )
-from shards_spec.storage import ObjectInfo, Storage, connection
+from shards_spec.storage import ObjectInfo, Storage
+from shards_spec.storage.web import connection
 
 DATA = bytes(range(256)) * 40
 

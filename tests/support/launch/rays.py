@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from pipeline.engine.cluster import init_ray
+from pipeline.engine.on_ray.cluster import init_ray
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import ModelConfig
 from trainer.evaluate import evaluate, load_encoder
-from trainer.evaluate.exported_files import export
-from trainer.evaluate.onnx_files import write_onnx
+from trainer.evaluate.export.exported_files import export
+from trainer.evaluate.export.onnx_files import write_onnx
 from trainer.models import build_model
 from trainer.models.small_video import SmallVideoNet
 from trainer.run.folder import load_run

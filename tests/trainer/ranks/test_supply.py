@@ -22,10 +22,9 @@ from trainer.ranks.data_supply import DataSupply
 from trainer.ranks.readback import Readback
 from trainer.ranks.world import World
 from trainer.run.config_file import config_from_json, config_to_json
-from trainer.run.journal import Journal
+from trainer.run.journal import Journal, StepResult
 from trainer.run.load import Load
 from trainer.run.metric_log import read_metrics
-from trainer.run.step_result import StepResult
 from trainer.stream.stream import ClipStream
 from trainer.train import train
 

@@ -1,6 +1,6 @@
 """How long a run on a large dataset takes to start, and to bring its index up to date.
 
-    python -m benchmarks.index
+    python -m benchmarks.scale.index
 
 makes the commit records of 100,000 movies with 100 clips each (rows without shards) in a store that
 answers every request after 30 ms, and measures in fresh processes: the first start, which has to
@@ -164,7 +164,8 @@ STEPS: dict[str, Callable[[Storage], int]] = {"start": start, "update": update}
 
 def measure(name: str, step: str, folder: Path) -> Step:
     """Run one step in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.index", "--step", step, "--folder", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.scale.index", "--step", step]
+    command += ["--folder", str(folder)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Step(name=name, **json.loads(output.splitlines()[-1]))
 
@@ -212,7 +213,7 @@ def main() -> None:
 def report(movies: int, clips_per_movie: int, steps: list[Step], sizes: dict[str, int]) -> None:
     """Write the results as JSON and as a page."""
     record = {
-        "command": f"python -m benchmarks.index --movies {movies}",
+        "command": f"python -m benchmarks.scale.index --movies {movies}",
         "date": date.today().isoformat(),
         "machine": platform.machine(),
         "latency_seconds": LATENCY_SECONDS,

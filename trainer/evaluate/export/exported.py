@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from trainer.config import InputConfig, ModelConfig, TransformerConfig
-from trainer.evaluate.exported_files import (
+from trainer.evaluate.export.exported_files import (
     CONFIG_JSON,
     MODALITIES,
     MODEL,

@@ -29,7 +29,7 @@ import ray
 from ray._private import worker as ray_worker
 
 from pipeline.config import RunConfig
-from pipeline.engine import cluster
+from pipeline.engine.on_ray import cluster
 from shards_spec.cli import ExitCode
 from shards_spec.errors import ReelshardsError
 

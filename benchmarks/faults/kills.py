@@ -1,6 +1,6 @@
 """Random kills during `preprocess`, `retry` and `prune`: is the result that of an undisturbed run?
 
-    python -m benchmarks.kills [--kills 30] [--seed 1] [--minutes 60]
+    python -m benchmarks.faults.kills [--kills 30] [--seed 1] [--minutes 60]
 
 In each trial one process is killed with SIGKILL at a random moment: the driver, a worker, the
 raylet, the control store or an ffmpeg. Then the same command is run again until it has ended. The
@@ -217,7 +217,7 @@ def report(trials: list[Trial], options: argparse.Namespace) -> str:
     good = sum(not trial.outcome for trial in trials)
     lines = [
         "# Random kills\n",
-        f"`python -m benchmarks.kills --seed {options.seed}`, on {machine.processor()}. "
+        f"`python -m benchmarks.faults.kills --seed {options.seed}`, on {machine.processor()}. "
         f"{len(trials)} trials, of which {good} ended with the bytes and the files of an "
         "undisturbed run and without processes left after a minute. -9 is the end by SIGKILL.\n",
         "| command | killed | after, s | its exit code | runs until the end | problem |",

@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from shards_spec.storage.connection import BROKEN, WebAddress, open_connection, redirected
+from shards_spec.storage.web.connection import BROKEN, WebAddress, open_connection, redirected
 
 #: Characters that addresses may contain. A `%` is kept only before two hex digits.
 _ALLOWED = "/:?#[]@!$&'()*+,;=-._~%"

@@ -1,6 +1,7 @@
 """Do two runs ever write to one dataset at the same time? Two takers, and a holder that was paused.
 
-    python -m benchmarks.split_brain [--trials 50] [--stores folder moto seaweedfs rclone s3rver]
+    python -m benchmarks.faults.split_brain [--trials 50]
+        [--stores folder moto seaweedfs rclone s3rver]
 
 **Two takers**: two processes take the lease of one dataset at the same moment and keep it for a
 while. **Paused holder**: a process holds the lease and writes objects without a break; at a random
@@ -219,8 +220,8 @@ def report(outcomes: dict[str, Outcome | str], trials: int) -> str:
     """The result file."""
     lines = [
         "# Two runs on one dataset\n",
-        f"`python -m benchmarks.split_brain`, on {machine.processor()}. {trials} trials of each "
-        "kind and store. Intervals, in seconds: "
+        f"`python -m benchmarks.faults.split_brain`, on {machine.processor()}. {trials} trials of "
+        "each kind and store. Intervals, in seconds: "
         f"heartbeat {TIMING.beat:g}, dead {TIMING.dead:g}, stale {TIMING.stale:g}, "
         f"watch {TIMING.watch:g}, settling {TIMING.settle:g} (in a run 10, 120, 90, 15 and 2).\n",
         "| store | protocol | two takers: one got it | none | two writers "

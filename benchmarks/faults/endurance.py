@@ -1,6 +1,6 @@
 """Does the memory of a stream stay flat, and are its batches right, when its store fails for long?
 
-    python -m benchmarks.endurance [--minutes 30] [--rate 0.05] [--out FILE.md]
+    python -m benchmarks.faults.endurance [--minutes 30] [--rate 0.05] [--out FILE.md]
 
 Movies of the tests' toy dataset are read from a server on loopback through
 `tests.support.stores.fault_proxy`, which makes a share of all ranged reads fail: errors 500 and
@@ -73,7 +73,13 @@ def main() -> None:
 
 def _rows(url: str, minutes: float) -> Iterator[dict[str, Any]]:
     """What the consuming process reports, one line after the other."""
-    command = [sys.executable, "-m", "benchmarks.endurance", "--consume", "s3://bucket/data"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.faults.endurance",
+        "--consume",
+        "s3://bucket/data",
+    ]
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": url,
@@ -161,7 +167,7 @@ def page(
     lines = [
         "# A failing store for a long time",
         "",
-        f"`python -m benchmarks.endurance --minutes {minutes:g}`, {datetime.date.today()}, "
+        f"`python -m benchmarks.faults.endurance --minutes {minutes:g}`, {datetime.date.today()}, "
         f"{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}.",
         "",
         f"{last['num_batches']:,} batches of {POLICY.batch_size} clips in {last['minutes']:.1f} "

@@ -1,6 +1,6 @@
 """What small files that describe gigabytes cost a worker: memory and time of the first look.
 
-    python -m benchmarks.bombs [--scale 12] [--out benchmarks/results/bombs.md]
+    python -m benchmarks.faults.bombs [--scale 12] [--out benchmarks/results/bombs.md]
 
 Each file of `tests.support.films.bombs` is prepared as `preprocess` does it, in a process of its
 own. Peaks are resident sizes: of the worker beyond its modules, and of the largest ffprobe or
@@ -78,7 +78,7 @@ def measure(paths: Sequence[Path]) -> Iterator[Outcome]:
 
 def look_apart(path: Path) -> Outcome:
     """The first look at a file, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.bombs", "--one", str(path)]
+    command = [sys.executable, "-m", "benchmarks.faults.bombs", "--one", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{path.name}: {done.stderr}")
@@ -126,7 +126,7 @@ def page(outcomes: Sequence[Outcome], scale: int) -> str:
     lines = [
         "# Files that describe more than they hold",
         "",
-        f"`python -m benchmarks.bombs --scale {scale}` on {today}, {processor()}, ffmpeg "
+        f"`python -m benchmarks.faults.bombs --scale {scale}` on {today}, {processor()}, ffmpeg "
         f"{ffmpeg_version()}. Peaks of resident memory in MiB: of the worker beyond its modules,",
         "and of the largest program that it ran (a program counts about 300 MiB of the worker",
         "from which it was forked). None of these files is tried again.",

@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import save
 
 from trainer.evaluate.evaluation import Evaluation
-from trainer.evaluate.model_card import model_card
-from trainer.evaluate.onnx_files import write_onnx
+from trainer.evaluate.export.model_card import model_card
+from trainer.evaluate.export.onnx_files import write_onnx
 from trainer.models import TwoTowers, describe_inputs
 from trainer.run import TrainedRun, atomic_file, config_to_json, load_run, local_copy, write_text
 

@@ -1,6 +1,6 @@
 """What is left of a local dataset when the power fails during a run, or right after it?
 
-    sudo python -m benchmarks.power_cuts [--cuts 20]
+    sudo python -m benchmarks.faults.power_cuts [--cuts 20]
 
 The dataset is on an ext4 file system in a file, mounted through a loop device. A copy of that file
 is what a disk has at that moment: only what was flushed. Copies are taken during a run, and right
@@ -176,8 +176,8 @@ def report(cuts: list[Cut], flushed: float, plain: float) -> str:
     """The result file."""
     lines = [
         "# Power failures\n",
-        f"`python -m benchmarks.power_cuts`, on {machine.processor()}. {NUM_MOVIES} movies; the "
-        "dataset is on ext4 in a file, of which a copy has only what was flushed.\n",
+        f"`python -m benchmarks.faults.power_cuts`, on {machine.processor()}. {NUM_MOVIES} movies; "
+        "the dataset is on ext4 in a file, of which a copy has only what was flushed.\n",
         f"A file of 300 kB takes {flushed * 1000:.1f} ms to write when it is flushed and "
         f"{plain * 1000:.1f} ms when it is not ({flushed / plain:.0f} times as long); a movie has "
         "one such write per shard and one for its commit record.\n",

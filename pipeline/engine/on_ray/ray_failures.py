@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray import exceptions as ray_errors
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline.engine.cluster import first_line
+from pipeline.engine.on_ray.cluster import first_line
 from pipeline.errors import KilledError, LostError, MovieError, OutOfMemoryError
 from pipeline.sources import Movie
 

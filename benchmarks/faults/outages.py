@@ -1,6 +1,6 @@
 """Does a run survive outages of its object store with the same bytes?
 
-    python -m benchmarks.outages [--seconds 5 60 180]
+    python -m benchmarks.faults.outages [--seconds 5 60 180]
 
 Corpus and dataset are in buckets of one S3 server (moto), behind a proxy. When the first movie has
 been committed, every request fails for a while: connections are reset, or the answer is 500 or 503.
@@ -114,9 +114,9 @@ def report(trials: list[Trial]) -> str:
     """The result file."""
     lines = [
         "# Outages of the object store\n",
-        f"`python -m benchmarks.outages`, on {machine.processor()}, a busy machine: only the last "
-        f"columns matter. {NUM_MOVIES} movies, corpus and dataset on one S3 server (moto); after "
-        "the first commit every request fails (500, 503, or a reset connection).\n",
+        f"`python -m benchmarks.faults.outages`, on {machine.processor()}, a busy machine: "
+        f"only the last columns matter. {NUM_MOVIES} movies, corpus and dataset on one S3 server "
+        "(moto); after the first commit every request fails (500, 503, or a reset connection).\n",
         "| outage, s | failed requests | run, s | exit code | same shards and index |",
         "|---|---|---|---|---|",
     ]

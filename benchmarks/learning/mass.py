@@ -1,6 +1,7 @@
 """Does one softmax mass on within-movie negatives give the same features, whatever m and k are?
 
-    python -m benchmarks.mass --data URI --labels CSV --run FOLDER [--seeds 3] [--steps 600]
+    python -m benchmarks.learning.mass --data URI --labels CSV --run FOLDER
+        [--seeds 3] [--steps 600]
 
 The result in `results/mass.md` is of 48 movies drawn as those of `make study`, with `--steps 240
 --frame-size 32 --num-frames 2`.
@@ -214,7 +215,7 @@ def report(values: dict[str, Any]) -> str:
         "",
         f"{values['date']}; {values['hardware']}; {values['num_runs']} runs of {values['steps']} "
         f"steps, {values['num_seeds']} seeds, {values['cpu_seconds'] / 3600:.2f} CPU hours. "
-        "`python -m benchmarks.mass`; batches of 64 clips, small networks on "
+        "`python -m benchmarks.learning.mass`; batches of 64 clips, small networks on "
         f"{values['num_frames']} frames of {values['frame_size']} pixels.",
         "",
         *(finding(values, mass) for mass in (0.0, values["mass"])),

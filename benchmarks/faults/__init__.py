@@ -1,0 +1,1 @@
+"""What kills, outages, power cuts and hostile inputs do."""

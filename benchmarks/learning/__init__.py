@@ -1,0 +1,1 @@
+"""What settings of the loss do."""

@@ -1,0 +1,1 @@
+"""Ray itself: its cluster, its processes, and its errors."""

@@ -1,0 +1,1 @@
+"""Web servers: requests whose redirects and slowness are bounded."""

@@ -1,0 +1,1 @@
+"""What a plan will do to training, known before it starts."""

@@ -272,6 +272,7 @@ def lock(**values: Any) -> bytes:
         (b"\xff", False),
         (lock(pid="x"), False),
     ],
+    ids=["live", "own host", "expired", "dead process", "list", "binary", "no process id"],
 )
 def test_a_lock_holds_until_it_expires(s3_bucket: str, content: bytes, refused: bool) -> None:
     storage = Storage(f"{s3_bucket}/locked")

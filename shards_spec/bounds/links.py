@@ -43,4 +43,9 @@ def refusal(path: str) -> str:
 
 
 def _is_inside(path: str, root: str) -> bool:
-    return (os.path.realpath(path) + "/").startswith(root.rstrip("/") + "/")
+    try:
+        target = os.path.realpath(path)
+    except OSError:
+        # A link that this user may not read leads nowhere that we know.
+        return False
+    return (target + "/").startswith(root.rstrip("/") + "/")

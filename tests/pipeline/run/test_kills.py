@@ -154,12 +154,12 @@ def test_prune_is_killed(setup: Setup, tmp_path: Path) -> None:
     kill_prune(setup, tmp_path, (signal.SIGKILL,))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_prune_is_interrupted(setup: Setup, tmp_path: Path) -> None:
     kill_prune(setup, tmp_path, (signal.SIGINT, signal.SIGTERM))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_retry_is_killed(setup: Setup, tmp_path: Path) -> None:
     """Twelve times in a row on one dataset, so that the remains of all kills add up."""
     copy = setup.copy(tmp_path / "copy")
@@ -171,7 +171,7 @@ def test_retry_is_killed(setup: Setup, tmp_path: Path) -> None:
     assert validate(str(copy.out)).ok
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_rerun_with_failures_is_killed(setup: Setup, tmp_path: Path) -> None:
     """The failures are committed by the first runs; the others bring the index up to date."""
     copy = setup.copy(tmp_path / "copy")
@@ -189,7 +189,7 @@ def test_a_rerun_with_failures_is_killed(setup: Setup, tmp_path: Path) -> None:
     assert validate(str(copy.out)).ok
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("prefix", "with_driver"), [("shards/", False), ("commits/", True)])
 def test_a_worker_is_killed(prefix: str, with_driver: bool, setup: Setup, tmp_path: Path) -> None:
     """Before it writes the shard, or the commit record, of a movie that has changed."""

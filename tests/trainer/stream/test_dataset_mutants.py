@@ -78,7 +78,7 @@ def test_a_few_mutants(clean: tuple[Path, Path]) -> None:
     check(clean, 1000, 1004)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_many_mutants(clean: tuple[Path, Path]) -> None:
     first, _, last = os.environ.get("REELSHARDS_MUTANTS", "2000-2030").partition("-")
     check(clean, int(first), int(last))

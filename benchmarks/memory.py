@@ -135,9 +135,10 @@ class _Watch:
 def _kind(pid: int) -> str:
     """The kind of task that a process runs; empty for none. Ray names workers after their task."""
     title = _read(f"/proc/{pid}/cmdline").rstrip(b"\0 ").decode(errors="replace")
+    # "prepare" in a Ray of the run's own, "<movie> prepare" in a cluster.
     words = title.removeprefix("ray::").split()
-    is_task = title.startswith("ray::") and len(words) > 1 and words[1] in KINDS
-    return words[1] if is_task else ""
+    is_task = title.startswith("ray::") and bool(words) and words[-1] in KINDS
+    return words[-1] if is_task else ""
 
 
 def _below(pid: int) -> list[int]:

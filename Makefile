@@ -91,7 +91,7 @@ QUICK := tests/test_docs.py tests/test_rooms.py tests/reelshards tests/shards_sp
   tests/pipeline/plan tests/pipeline/audio/test_timeline.py tests/trainer/plan tests/trainer/fetch \
   tests/trainer/learning/test_loss.py tests/trainer/evaluate/test_retrieval.py
 
-test-quick: setup  ## the fast tests, in under 90 seconds, for a change in progress
+test-quick: setup  ## the fast tests, for a change in progress
 	@$(PY) -m pytest -q $(PARALLEL) $(QUICK) $(ARGS)
 
 test-slow: setup  ## the tests that take minutes

@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.support import processor
 from shards_spec import layout
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import CLIPS_SCHEMA, SPEC_VERSION, movies_table
 
@@ -123,7 +123,7 @@ def measure(folder: str, reads: int) -> dict[str, float]:
     from trainer.stream import open_for_training
 
     policy = BatchPolicy(movies_per_batch=16, clips_per_movie=16, reads_per_movie=reads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_rss_bytes()
     times = [time.perf_counter()]
     cpu = time.process_time()
     dataset = open_for_training(folder, policy)
@@ -139,7 +139,7 @@ def measure(folder: str, reads: int) -> dict[str, float]:
         plan.for_rank(step, 0, 1)
     lookup = (time.perf_counter() - begin) / len(steps)
     opened, indexed, planned = np.diff(times).tolist()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_rss_bytes()
     num_steps = plan.num_steps
     del plan
     begin = time.perf_counter()
@@ -156,7 +156,7 @@ def measure(folder: str, reads: int) -> dict[str, float]:
         "cpu_seconds": cpu,
         "batch_microseconds": lookup * 1e6,
         "start_mib": before / 1024,
-        "peak_mib": peak / 1024,
+        "peak_mib": peak / 1024**2,
         "report_seconds": reported,
     }
 

@@ -18,7 +18,6 @@ import json
 import math
 import platform
 import random
-import resource
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -38,6 +37,7 @@ from pipeline.engine import Assignment, Job, Scheduler, Unit
 from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.plan import Segment
 from pipeline.sources import Movie
+from shards_spec.memory import peak_rss_bytes
 
 NUM_FILMS = 10_000
 MAX_ATTEMPTS = 4
@@ -191,7 +191,7 @@ def simulate(workers: int, costs: Costs, seed: int = 1, num_films: int = NUM_FIL
         over_lower_bound=round(makespan / bound - 1, 4),
         most_open_films=simulation.most_open,
         driver_cpu_seconds=round(time.process_time() - started, 1),
-        driver_peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        driver_peak_mib=round(peak_rss_bytes() / 1024**2, 1),
     )
 
 

@@ -41,12 +41,13 @@ LOADER_WORKER = "trainer.loader.worker"
 ORDER = {
     "shards_spec": """
         errors
-        layout recipe redaction
+        layout memory recipe redaction
         cli schema order
         sample storage
         bounds conformance
-        writer commits reader
-        index validation inspection
+        writer reader
+        index
+        validation inspection
         __main__
     """,
     "pipeline": """

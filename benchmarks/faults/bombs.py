@@ -28,10 +28,11 @@ from pipeline.ffmpeg import ffmpeg_version
 from pipeline.limits import Limits
 from pipeline.movie import prepare
 from pipeline.sources import find_movies, fingerprint, open_source
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from tests.support.films.bombs import long_movie, make_bombs
 
-_KIB_PER_MIB = 1024
+_MIB = 1024**2
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def look_apart(path: Path) -> Outcome:
 def look(path: Path) -> Outcome:
     """Prepare one movie in this process."""
     (movie,) = find_movies(str(path))
-    size, before = path.stat().st_size, _own_peak_mib()
+    size, before = path.stat().st_size, peak_rss_bytes()
     began, error_class, message, is_final = time.monotonic(), "", "", True
     try:
         with open_source(movie, fingerprint(movie), limits=Limits()) as source:
@@ -105,19 +106,11 @@ def look(path: Path) -> Outcome:
         error_class=error_class,
         message=message,
         is_final=is_final,
-        worker_mib=round(_own_peak_mib() - before, 1),
-        program_mib=round(programs.ru_maxrss / _KIB_PER_MIB, 1),
+        worker_mib=round((peak_rss_bytes() - before) / _MIB, 1),
+        program_mib=round(programs.ru_maxrss * 1024 / _MIB, 1),
         seconds=round(time.monotonic() - began, 1),
         cpu_seconds=round(ours.ru_utime + programs.ru_utime + programs.ru_stime, 1),
     )
-
-
-def _own_peak_mib() -> float:
-    """Peak resident size of this process. `ru_maxrss` would begin with that of its parent."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / _KIB_PER_MIB
-    raise RuntimeError("/proc/self/status has no VmHWM: this benchmark needs Linux")
 
 
 def page(outcomes: Sequence[Outcome], scale: int) -> str:

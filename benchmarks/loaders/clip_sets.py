@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.commits import write_commit
-from shards_spec.index import write_index
+from shards_spec.index import write_commit, write_index
 from shards_spec.layout import clip_id
 from shards_spec.recipe import Recipe
 from shards_spec.sample import (

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import pyarrow.parquet as pq
 
 from shards_spec import layout
 from shards_spec.index import read_committed_movies, write_index
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow, clips_table
 from shards_spec.storage import ObjectInfo, Storage
@@ -178,7 +178,7 @@ def run_step(step: str, folder: Path) -> dict[str, Any]:
     return {
         "seconds": round(time.perf_counter() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
-        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_rss_mib": round(peak_rss_bytes() / 1024**2),
         "movies": movies,
     }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import resource
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,14 +25,13 @@ from pipeline.movie import Cost, PartKey, Spool, steps, write_movie
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie, Readable, delete_copy, open_source, require_unchanged
 from pipeline.video import VideoSegment
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 #: How long a part may take to arrive from another node or from disk; Ray's own limit is 10 minutes.
 _FETCH_SECONDS = 60.0
-#: Bytes per unit of `ru_maxrss`.
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class CostMeter:
@@ -46,11 +44,6 @@ class CostMeter:
     def cpu_seconds(self) -> float:
         """Since the meter was created."""
         return _cpu_seconds() - self._before
-
-    @property
-    def peak_rss_bytes(self) -> int:
-        """Largest resident size of this process since it started."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 TaskValue = MoviePlan | MovieAudio | VideoSegment | MovieRow
@@ -189,7 +182,7 @@ def _result(
     value: MoviePlan | MovieAudio | VideoSegment | MovieRow, meter: CostMeter
 ) -> TaskResult:
     node: str = cast(Any, ray).get_runtime_context().get_node_id()
-    return TaskResult(value, node, meter.peak_rss_bytes, meter.cpu_seconds)
+    return TaskResult(value, node, peak_rss_bytes(), meter.cpu_seconds)
 
 
 def _cpu_seconds() -> float:

@@ -15,7 +15,7 @@ from pipeline.movie.steps import with_clips
 from pipeline.plan import MoviePlan
 from pipeline.sources import fingerprint
 from pipeline.video import VideoSegment
-from shards_spec.commits import write_commit
+from shards_spec.index import write_commit
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage

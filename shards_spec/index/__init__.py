@@ -1,4 +1,4 @@
-"""The index, gathered from the commit records: incrementally, in parts, in bounded memory.
+"""Commit records, and the index gathered from them: incrementally, in parts, in bounded memory.
 
     commits/<movie_id>.parquet            one per movie; the only source of the index
     index/parts/<digest>.parquet          clips of a range of movies in index order, never changed
@@ -15,6 +15,7 @@ it costs what has changed; without them everything is read.
 
 from __future__ import annotations
 
+from shards_spec.index.commits import read_commit, write_commit
 from shards_spec.index.index import (
     INDEX_FOLDERS,
     read_committed_movies,
@@ -22,4 +23,11 @@ from shards_spec.index.index import (
     write_index,
 )
 
-__all__ = ["INDEX_FOLDERS", "read_committed_movies", "read_indexed_movies", "write_index"]
+__all__ = [
+    "INDEX_FOLDERS",
+    "read_commit",
+    "read_committed_movies",
+    "read_indexed_movies",
+    "write_commit",
+    "write_index",
+]

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.commits import commit_movie_id, fetch_commits, movie_of_commit, parse_commit
 from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.index.commits import commit_movie_id, fetch_commits, movie_of_commit, parse_commit
 from shards_spec.index.gathered import (
     Gathered,
     Part,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shards_spec.commits import fetch_commits, parse_commit
+from shards_spec.index.commits import fetch_commits, parse_commit
 from shards_spec.index.gathered import PARTS, Gathered, Part, Record, parquet_bytes, read_table
 from shards_spec.schema import CLIPS_SCHEMA
 from shards_spec.storage import ObjectInfo, Storage

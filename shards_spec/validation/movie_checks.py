@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec import layout
-from shards_spec.commits import read_commit
 from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.index import read_commit
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
 from shards_spec.storage import Storage

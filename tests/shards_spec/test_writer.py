@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
-from shards_spec.commits import read_commit, write_commit
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.index import read_committed_movies, write_index
+from shards_spec.index import read_commit, read_committed_movies, write_commit, write_index
 from shards_spec.schema import MovieRow, clip_rows
 from shards_spec.storage.storage import Storage
 from shards_spec.writer import MovieWriter

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from dataclasses import dataclass
 
 import torch
 
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.learning import WindowSize, flops_per_clip, peak_flops
@@ -49,8 +48,7 @@ class Load:
         """The most memory that was in use so far: of the GPU, or of the process on the CPU."""
         if self.device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self.device))
-        unit = 1 if sys.platform == "darwin" else 1024
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+        return float(peak_rss_bytes())
 
 
 def load_text(values: dict[str, float]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from shards_spec.commits import read_commit, write_commit
+from shards_spec.index import read_commit, write_commit
 from shards_spec.reader import open_dataset
 from shards_spec.storage import Storage
 from shards_spec.validation.validator import validate

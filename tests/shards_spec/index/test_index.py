@@ -14,8 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
-from shards_spec.commits import read_commit, write_commit
-from shards_spec.index import read_committed_movies, read_indexed_movies, update, write_index
+from shards_spec.index import (
+    read_commit,
+    read_committed_movies,
+    read_indexed_movies,
+    update,
+    write_commit,
+    write_index,
+)
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage import Storage
 

@@ -30,9 +30,10 @@ MAX_MEMORY_BYTES, SECONDS = 1_500_000_000, 60
 
 #: Prints the outcome of three ways to open each dataset, and the process's memory so far.
 OPEN_ALL = """
-import contextlib, io, json, resource, signal, sys
+import contextlib, io, json, signal, sys
 from shards_spec.__main__ import main
 from shards_spec.errors import ReelshardsError
+from shards_spec.memory import peak_rss_bytes
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.schema import clip_rows
 
@@ -50,7 +51,7 @@ for uri in sys.argv[1:]:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
         codes = [main(["validate", uri]), main(["inspect", uri])]
     error = opened(uri)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = peak_rss_bytes()
     print(json.dumps([codes, error, memory, out.getvalue()]), flush=True)
 """.replace("SECONDS", str(SECONDS))
 

@@ -12,7 +12,7 @@ import pytest
 import simplejpeg
 
 from shards_spec import layout
-from shards_spec.commits import read_commit
+from shards_spec.index import read_commit
 from shards_spec.schema import clip_rows
 from shards_spec.validation.validator import validate
 from tests.support.datasets.flawed import (

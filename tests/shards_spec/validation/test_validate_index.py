@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 
 from shards_spec import layout
-from shards_spec.commits import read_commit, write_commit
-from shards_spec.index import write_index
+from shards_spec.index import read_commit, write_commit, write_index
 from shards_spec.schema import clip_rows, clips_table, movie_rows, movies_table
 from shards_spec.validation.validator import validate
 from tests.support.datasets.flawed import edit_row, failed, put_table, recommit

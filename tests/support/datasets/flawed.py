@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.commits import read_commit, write_commit
-from shards_spec.index import write_index
+from shards_spec.index import read_commit, write_commit, write_index
 from shards_spec.reader import Dataset
 from shards_spec.schema import ClipRow
 from shards_spec.validation.validator import validate

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.commits import write_commit
-from shards_spec.index import write_index
+from shards_spec.index import write_commit, write_index
 from shards_spec.layout import clip_id
 from shards_spec.order import stratified_order
 from shards_spec.reader import Dataset, open_dataset

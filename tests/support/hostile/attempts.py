@@ -15,7 +15,6 @@ import faulthandler
 import io
 import json
 import logging
-import re
 import shutil
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import torch
 
 from shards_spec import cli
 from shards_spec.__main__ import Inspect, Validate
+from shards_spec.memory import peak_rss_bytes
 from tests.support.hostile.mutants import make_mutant
 from tests.support.hostile.outside import OpenedFiles
 from trainer.config import TrainConfig
@@ -87,13 +87,7 @@ def attempt(command: str, work: Callable[[], int]) -> Attempt:
             code = -1
             output.write(traceback.format_exc())
     logging.getLogger().removeHandler(handler)
-    return Attempt(command, code, time.monotonic() - begin, _peak_bytes(), output.getvalue())
-
-
-def _peak_bytes() -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) * 1024
+    return Attempt(command, code, time.monotonic() - begin, peak_rss_bytes(), output.getvalue())
 
 
 def main(clean: str, run: str, seconds: str, first: str, last: str) -> int:

@@ -176,6 +176,7 @@ class Idle:
         return True
 
 
+@pytest.mark.slow
 def test_an_added_node_is_used(corpus: Path, cluster: Cluster, whole: Path, tmp_path: Path) -> None:
     """Its CPU is the only free one: a run that ends has used it."""
     with every_cpu_taken(cluster), ThreadPoolExecutor(1) as pool:

@@ -34,6 +34,7 @@ from tests.support.films.oracle import (
     source_frames,
     wrong_frames,
 )
+from tests.support.samples import mostly_slow
 
 LENGTHS = (1000.0, 4.0, 2.0)
 
@@ -74,7 +75,7 @@ LATE_AUDIO = {
 }
 
 
-@pytest.mark.parametrize("name", LATE_AUDIO)
+@pytest.mark.parametrize("name", mostly_slow(LATE_AUDIO, ("mp2.mpg", "aac.flv")))
 def test_audio_that_starts_after_seven_seconds(name: str, folder: Path, sound: Path) -> None:
     video, coder = LATE_AUDIO[name]
     path = folder / f"late-{name}"
@@ -139,7 +140,7 @@ STILLS = {
 }
 
 
-@pytest.mark.parametrize("name", STILLS)
+@pytest.mark.parametrize("name", mostly_slow(STILLS, ("first.mkv", "last.ts")))
 def test_a_large_still_is_not_the_video(name: str, folder: Path, sound: Path) -> None:
     order, codec, options = STILLS[name]
     cover = folder / "cover.jpg"
@@ -224,7 +225,7 @@ MOVED = {
 }
 
 
-@pytest.mark.parametrize("case", MOVED)
+@pytest.mark.parametrize("case", mostly_slow(MOVED, ("both",)))
 @pytest.mark.parametrize("coder", [FILM.video, MPEG2], ids=["h264", "mpeg2"])
 def test_streams_that_change_their_identifier_are_followed(
     case: str, coder: tuple[str, ...], folder: Path, sound: Path

@@ -169,6 +169,7 @@ def test_a_rerun_with_failures_and_changed_movies(
     )
 
 
+@pytest.mark.slow
 def test_a_rerun_with_another_recipe(before: Path, tmp_path: Path, writes: Writes) -> None:
     kill_at_each_point(
         before,

@@ -150,6 +150,7 @@ def kill_prune(setup: Setup, folder: Path, numbers: tuple[signal.Signals, ...]) 
             shutil.rmtree(copy.folder)
 
 
+@pytest.mark.slow
 def test_prune_is_killed(setup: Setup, tmp_path: Path) -> None:
     kill_prune(setup, tmp_path, (signal.SIGKILL,))
 

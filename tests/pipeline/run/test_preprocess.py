@@ -65,6 +65,7 @@ def test_a_bucket_gets_the_same_bytes(corpus: Path, whole: Path, s3_bucket: str)
     assert not any("stage" in info.key for info in Storage(s3_bucket).list())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_killed_in_the_middle_and_restarted(tmp_path: Path) -> None:
     films, out = tmp_path / "films", tmp_path / "out"

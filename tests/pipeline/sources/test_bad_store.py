@@ -218,7 +218,7 @@ def test_movies_from_a_web_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "stall_seconds", "seed", "bound_seconds"),
     [
-        pytest.param("staged", 2.0, 1, 280.0, id="short stalls"),
+        pytest.param("staged", 2.0, 1, 280.0, id="short stalls", marks=pytest.mark.slow),
         pytest.param("staged", 30.0, 22, 400.0, id="long stalls", marks=pytest.mark.slow),
         pytest.param("ranged", 30.0, 15, 400.0, id="by range, long", marks=pytest.mark.slow),
     ],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import plan_of
+from tests.support.samples import mostly_slow
 
 WIDTH, HEIGHT, NUM_FRAMES = 320, 180, 120
 TOP, BOTTOM = 24, 156
@@ -140,7 +141,9 @@ def write(path: Path, draw: Callable[[int], Frame]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", mostly_slow(CASES, ("letterbox", "noise in the bars", "two aspects", "night"))
+)
 def test_bars(case: str, tmp_path: Path) -> None:
     draw, expected = CASES[case]
     plan = plan_of(write(tmp_path / "film.mp4", draw), RECIPE)

@@ -238,11 +238,13 @@ def test_a_hostile_dataset_is_rejected(outcomes: dict[str, Outcome], name: str) 
     assert "\n" not in outcome.error
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(outcomes: dict[str, Outcome]) -> None:
     memory = {name: outcome.memory_bytes for name, outcome in outcomes.items()}
     assert max(memory.values()) < MAX_MEMORY_BYTES, memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clip id that is a path", "path out of the dataset"])
 def test_inspect_rejects_paths(outcomes: dict[str, Outcome], name: str) -> None:
     assert outcomes[name].codes[1] == 2

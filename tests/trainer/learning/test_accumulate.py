@@ -70,7 +70,9 @@ def in_one_graph(model: TwoTowers, num_parts: int) -> tuple[torch.Tensor, torch.
     return loss.detach(), gradient(model)
 
 
-@pytest.mark.parametrize("config", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "config", [SMALL, pytest.param(LARGE, marks=pytest.mark.slow)], ids=["small", "large"]
+)
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
 def test_gradients_are_those_of_one_graph(config: ModelConfig, num_parts: int) -> None:
     model = build_model(config, 0)

@@ -67,7 +67,7 @@ def expected(net: R2Plus1d) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("recompute", get_args(Recompute))
-@pytest.mark.parametrize("ops", [None, TorchOps()])
+@pytest.mark.parametrize("ops", [pytest.param(None, marks=pytest.mark.slow), TorchOps()])
 def test_it_is_the_three_dimensional_network(
     net: R2Plus1d, expected: list[torch.Tensor], ops: NormOps | None, recompute: Recompute
 ) -> None:

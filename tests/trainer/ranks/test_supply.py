@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -79,6 +80,7 @@ def test_bad_clips_are_logged_by_reason(
     assert set(metrics) <= set(line)
 
 
+@pytest.mark.slow
 def test_the_rank_that_waits_longest_is_shown(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_readback_returns_the_value_at_its_request(device: str) -> None:
     assert Readback(torch.isfinite(number)).item()
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_stops_all_at_the_same_step(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:

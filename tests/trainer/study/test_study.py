@@ -116,6 +116,7 @@ def test_a_study_compares_reports_and_resumes(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
+@pytest.mark.slow
 def test_results_of_another_study_are_rejected_naming_each_difference(
     corpora: list[StudyCorpus],
     recipe: TrainConfig,
@@ -146,6 +147,7 @@ def test_results_of_another_study_are_rejected_naming_each_difference(
         study(corpora[:1], run, recipe, small)
 
 
+@pytest.mark.slow
 def test_one_comparison_alone_gives_its_effect_and_a_page(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from benchmarks.support import RESULTS
 from benchmarks.support.machine import processor
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from shards_spec.reader import open_dataset, read_clips
@@ -39,7 +40,6 @@ from shards_spec.sample import AUDIO, split_members
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, movie_rows
 from shards_spec.storage import Storage
 
-RESULTS = Path(__file__).parent / "results"
 RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "128", "--store-audio")
 #: Drop rules off: all clips are compared.
 RECIPE += ("--black-luma", "0", "--frozen-motion", "0", "--silent-dbfs", "-200", "--no-crop-bars")

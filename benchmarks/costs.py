@@ -30,7 +30,7 @@ from typing import Any
 import ray
 
 from benchmarks.films import KINDS, Kind, KindCosts, make_films, make_repeated
-from benchmarks.support import tree_cpu_seconds
+from benchmarks.support import RESULTS, tree_cpu_seconds
 from pipeline.config import RunConfig
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.movie import prepare
@@ -38,7 +38,6 @@ from pipeline.run import preprocess
 from pipeline.sources import find_movies, fingerprint, open_source
 from shards_spec.recipe import Recipe
 
-RESULTS = Path(__file__).parent / "results"
 TASKS = ("prepare", "segment", "audio", "write")
 
 

@@ -22,7 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.support import RESULTS
+
 RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "64")
 TRAINING = (
     *("--config", "small", "--log-every", "50"),

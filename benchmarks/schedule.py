@@ -24,7 +24,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.costs import RESULTS
 from benchmarks.films import (
     PASSING,
     PERMANENT,
@@ -33,6 +32,7 @@ from benchmarks.films import (
     make_film,
     read_costs,
 )
+from benchmarks.support import RESULTS
 from pipeline.engine import Assignment, Job, Scheduler, Unit
 from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
 from pipeline.plan import Segment

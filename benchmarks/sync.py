@@ -29,7 +29,7 @@ import av
 import numpy as np
 import soundfile
 
-from benchmarks.support import processor
+from benchmarks.support import RESULTS, processor
 from pipeline.ffmpeg import ffmpeg_version
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.beeps import (
@@ -45,7 +45,6 @@ from tests.support.films.beeps import (
 from tests.support.films.media import Film, ffmpeg, read_number, shown_at
 from tests.support.films.oracle import clips_of, decoded_audio
 
-RESULTS = Path(__file__).parent / "results"
 FILM = Film(seconds=40.0, fps=Fraction(24_000, 1_001), audio=(), gop=240)
 RECIPE = Recipe(num_frames=16, short_side=112, store_audio=True, crop_bars=False)
 FPS = RECIPE.fps

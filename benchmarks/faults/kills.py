@@ -25,11 +25,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.support import machine
+from benchmarks.support import RESULTS, processor
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film
 
-RESULT = Path(__file__).parent / "results" / "kills.md"
+RESULT = RESULTS / "kills.md"
 OPTIONS = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--workers", "2"]
 #: Parts of command lines by which processes are found.
 VICTIMS = {
@@ -217,7 +217,7 @@ def report(trials: list[Trial], options: argparse.Namespace) -> str:
     good = sum(not trial.outcome for trial in trials)
     lines = [
         "# Random kills\n",
-        f"`python -m benchmarks.faults.kills --seed {options.seed}`, on {machine.processor()}. "
+        f"`python -m benchmarks.faults.kills --seed {options.seed}`, on {processor()}. "
         f"{len(trials)} trials, of which {good} ended with the bytes and the files of an "
         "undisturbed run and without processes left after a minute. -9 is the end by SIGKILL.\n",
         "| command | killed | after, s | its exit code | runs until the end | problem |",

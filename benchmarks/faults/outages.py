@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.support import machine
+from benchmarks.support import RESULTS, processor
 from shards_spec.reader import open_dataset
 from shards_spec.schema import MEASURED_COLUMNS
 from shards_spec.storage import Storage
@@ -26,7 +26,7 @@ from tests.support.films.media import Film, make_film
 from tests.support.stores.fault_proxy import FaultProxy
 from tests.support.stores.s3_servers import server
 
-RESULT = Path(__file__).parent / "results" / "outages.md"
+RESULT = RESULTS / "outages.md"
 NUM_MOVIES = 5
 OPTIONS = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--workers", "1"]
 
@@ -114,7 +114,7 @@ def report(trials: list[Trial]) -> str:
     """The result file."""
     lines = [
         "# Outages of the object store\n",
-        f"`python -m benchmarks.faults.outages`, on {machine.processor()}, a busy machine: "
+        f"`python -m benchmarks.faults.outages`, on {processor()}, a busy machine: "
         f"only the last columns matter. {NUM_MOVIES} movies, corpus and dataset on one S3 server "
         "(moto); after the first commit every request fails (500, 503, or a reset connection).\n",
         "| outage, s | failed requests | run, s | exit code | same shards and index |",

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from benchmarks.support import machine
+from benchmarks.support import RESULTS, processor
 from shards_spec.errors import ReelshardsError
 from shards_spec.index import read_commit
 from shards_spec.storage import Storage
@@ -32,7 +32,7 @@ from shards_spec.storage.local_file import write_file
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film
 
-RESULT = Path(__file__).parent / "results" / "power_cuts.md"
+RESULT = RESULTS / "power_cuts.md"
 NUM_MOVIES = 5
 IMAGE_BYTES = 256 << 20
 OPTIONS = ["--short-side", "32", "--num-frames", "8", "--seed", "3", "--workers", "1"]
@@ -176,7 +176,7 @@ def report(cuts: list[Cut], flushed: float, plain: float) -> str:
     """The result file."""
     lines = [
         "# Power failures\n",
-        f"`python -m benchmarks.faults.power_cuts`, on {machine.processor()}. {NUM_MOVIES} movies; "
+        f"`python -m benchmarks.faults.power_cuts`, on {processor()}. {NUM_MOVIES} movies; "
         "the dataset is on ext4 in a file, of which a copy has only what was flushed.\n",
         f"A file of 300 kB takes {flushed * 1000:.1f} ms to write when it is flushed and "
         f"{plain * 1000:.1f} ms when it is not ({flushed / plain:.0f} times as long); a movie has "

@@ -34,14 +34,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.support import machine
+from benchmarks.support import RESULTS, processor
 from pipeline.run import lease
 from shards_spec.conformance import probe_store
 from shards_spec.errors import ReelshardsError
 from shards_spec.storage import Storage
 from tests.support.stores.s3_servers import KINDS, server
 
-RESULT = Path(__file__).parent / "results" / "split_brain.md"
+RESULT = RESULTS / "split_brain.md"
 TIMING = lease.Timing(beat=0.5, dead=8.0, stale=5.0, watch=1.0, valid=0.2, settle=1.0)
 #: Trials at the same time, each on a dataset of its own.
 PARALLEL = 10
@@ -220,7 +220,7 @@ def report(outcomes: dict[str, Outcome | str], trials: int) -> str:
     """The result file."""
     lines = [
         "# Two runs on one dataset\n",
-        f"`python -m benchmarks.faults.split_brain`, on {machine.processor()}. {trials} trials of "
+        f"`python -m benchmarks.faults.split_brain`, on {processor()}. {trials} trials of "
         "each kind and store. Intervals, in seconds: "
         f"heartbeat {TIMING.beat:g}, dead {TIMING.dead:g}, stale {TIMING.stale:g}, "
         f"watch {TIMING.watch:g}, settling {TIMING.settle:g} (in a run 10, 120, 90, 15 and 2).\n",

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.support import RESULTS
 from shards_spec import layout
 from shards_spec.index import read_committed_movies, write_index
 from shards_spec.memory import peak_rss_bytes
@@ -33,7 +34,6 @@ from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow, clips_table
 from shards_spec.storage import ObjectInfo, Storage
 
-RESULTS = Path(__file__).parent / "results"
 LATENCY_SECONDS = 0.030
 _TEMPLATE_ID, _NUM_TEMPLATES = "movie-999999", 50
 #: Keys per answer of a listing.

@@ -8,6 +8,9 @@ import platform
 from collections import defaultdict
 from pathlib import Path
 
+#: Where result files are written by default.
+RESULTS = Path(__file__).parents[1] / "results"
+
 
 def processor() -> str:
     """The name of the processor, or its architecture where the system gives no name."""

@@ -102,6 +102,7 @@ def test_a_wandering_clock_is_followed() -> None:
     assert worst_error_seconds(pieces, times, count, rate) <= 1e-3
 
 
+@pytest.mark.slow
 def test_two_hours_with_gaps_drift_and_rounding() -> None:
     count, rate = 1_024, 48_000
     times = steady(7_200, count, rate) * (1 - 3e-4)

@@ -23,6 +23,7 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_same_bytes_for_any_workers_and_segments(corpus: Path, whole: Path, tmp_path: Path) -> None:
     """Run twice, the second time with other numbers of workers and other segments."""
     assert preprocess(corpus, tmp_path, "--workers", "2", "--segment-seconds", "2") == 0

@@ -34,7 +34,8 @@ from benchmarks.films import (
 )
 from benchmarks.support import RESULTS
 from pipeline.engine import Assignment, Job, Scheduler, Unit
-from pipeline.engine.failures import count_attempt, failure_class, retry_delay_seconds
+from pipeline.engine.failure_classes import failure_class
+from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.plan import Segment
 from pipeline.sources import Movie
 from shards_spec.memory import peak_rss_bytes

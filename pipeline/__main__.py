@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 # so that `--help` and mistyped arguments answer at once.
 
 #: Former flags, still accepted.
-FORMER_FLAGS = {
-    "--max-film-hours": "--max-movie-hours",
-    "--stop-share": "--stop-fraction",
-}
+FORMER_FLAGS = {"--max-film-hours": "--max-movie-hours", "--stop-share": "--stop-fraction"}
 
 #: The settings of a run, under the title "run options" in the help.
 RunSettings = Annotated[RunConfig, OmitArgPrefixes, arg(name="run")]
@@ -124,11 +121,8 @@ class Retry:
         from pipeline.run import retry
         from shards_spec.storage import Storage
 
-        return _run(
-            lambda show: retry(Storage(self.uri), self.run_config, show),
-            self.uri,
-            self.json,
-        )
+        storage = Storage(self.uri)
+        return _run(lambda show: retry(storage, self.run_config, show), self.uri, self.json)
 
 
 @dataclass(frozen=True)
@@ -149,6 +143,7 @@ class Prune:
     def run(self) -> int:
         """List or remove them."""
         cli.show_start("comparing the dataset with the corpus")
+        from pipeline.console import print_prunable
         from pipeline.run import find_prunable, prune
         from shards_spec.storage import Storage
 
@@ -157,14 +152,7 @@ class Prune:
         if self.json:
             cli.print_json({"removed": self.yes, **asdict(prunable)})
             return ExitCode.DONE
-        console, verb = cli.new_console(), "removed" if self.yes else "would remove"
-        for row in prunable.movies:
-            counts = f"{row.num_clips} clips, {row.num_shards} shards"
-            console.print(plain(f"{verb} {row.movie_id}: {counts}"))
-        console.print(
-            f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards"
-            f"{'' if self.yes else '; add --yes to remove them'}"
-        )
+        print_prunable(cli.new_console(), prunable, removed=self.yes)
         return ExitCode.DONE
 
 
@@ -256,7 +244,7 @@ class Drain:
     """Only runs that write to this dataset, spelled as on their command lines."""
 
     def run(self) -> int:
-        """Drain; 1 if a run is still there after the waiting time."""
+        """Drain; 1 if a run is still active after the waiting time."""
         from pipeline.run import drain_local_runs
 
         return ExitCode.SOME_FAILED if drain_local_runs(self.out) else ExitCode.DONE
@@ -293,19 +281,13 @@ def _show_life(as_json: bool) -> None:
 
 def _run(work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
     """Do the work under a live display, then print the summary."""
-    from pipeline.console import Display, print_summary
+    from pipeline.console import Display, print_summary, summary_json
 
     console = cli.new_console()
     with Display(cli.PlainConsole(stderr=True) if as_json else console) as display:
         summary = work(display.show)
     if as_json:
-        cli.print_json(
-            {
-                "run": asdict(summary.progress),
-                "movies": [asdict(row) for row in summary.rows],
-                "removed": list(summary.work.removed),
-            }
-        )
+        cli.print_json(summary_json(summary))
     else:
         print_summary(console, summary, out)
     return ExitCode.SOME_FAILED if summary.failed else ExitCode.DONE

@@ -6,7 +6,7 @@ MovieError                     an unexpected error: a bug
 ├── NoAudioStreamError         no audio stream
 ├── NoDecoderError             this ffmpeg cannot decode the codec
 ├── EncryptedError             the streams are encrypted
-├── DolbyVisionError           only a Dolby Vision decoder can show the colours
+├── DolbyVisionError           only a Dolby Vision decoder can show the colors
 ├── NoFramesError              no frame can be decoded
 ├── TooShortError              shorter than one clip
 ├── AllDroppedError            every clip was dropped by a rule
@@ -24,7 +24,7 @@ MovieError                     an unexpected error: a bug
 ├── OutOfMemoryError           ffmpeg needs more memory than it may use
 └── DiskFullError              no space left for sources or shards on a node
 
-What follows from each (retries, final status, advice) is the table in `engine/failures.py`.
+What follows from each (retries, final status, advice) is the table in `engine/failure_classes.py`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from shards_spec.errors import ReelshardsError
 
 
 class MovieError(ReelshardsError):
-    """Base. `error_class` is what the index stores; `engine.failures` says what follows from it."""
+    """Base. `error_class` is stored in the index; see `engine.failure_classes` for its effects."""
 
     error_class: ClassVar[str] = "media"
     known: Mapping[str, Any] = MappingProxyType({})

@@ -74,7 +74,7 @@ def open_dataset(uri: str | Path) -> Dataset:
     Raises:
         InputError: there is no dataset, or it has another major version of the format.
         FormatError: its index cannot be read.
-        StorageError: the store refuses.
+        StorageError: the store cannot be read.
     """
     return _open_dataset(str(uri))
 
@@ -89,7 +89,7 @@ def validate(uri: str | Path | Dataset, *, quick: bool = False, num_threads: int
 
     Raises:
         InputError: there is no dataset, or it has another major version of the format.
-        StorageError: the store refuses.
+        StorageError: the store cannot be read.
     """
     storage = uri.storage if isinstance(uri, Dataset) else str(uri)
     check = attribute("shards_spec.validation", "validate")
@@ -121,8 +121,7 @@ def stream(
         clips_per_movie: clips of each movie in a batch.
         seed: of the batch plan.
         policy: all settings of the batch plan; replaces the two numbers above.
-        config: how clips are loaded; by default crops as large as the stored frames allow, at
-            most those of `StreamConfig`.
+        config: how clips are loaded; by default with crops no larger than the stored frames.
         epoch: epoch to begin in.
         step: step of that epoch to begin with.
         steps_done: steps of the run so far, by which a schedule in `policy` counts.
@@ -136,15 +135,11 @@ def stream(
         policy = attribute("trainer.plan", "BatchPolicy")(
             movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie
         )
-    if config is None:
-        default = attribute("trainer.loader", "StreamConfig")()
-        frame_size = min(default.frame_size, opened.recipe.short_side)
-        config = dataclasses.replace(default, frame_size=frame_size)
     rank, world_size = _rank_and_world_size()
     clips: ClipStream = attribute("trainer.stream", "ClipStream")(
         opened,
         policy,
-        config,
+        config or _stream_config(opened.recipe),
         seed=seed,
         rank=rank,
         world_size=world_size,
@@ -158,7 +153,7 @@ def stream(
 def plan_report(
     dataset: Dataset | str | Path, policy: BatchPolicy, *, seed: int = 0, epoch: int = 0
 ) -> PlanReport:
-    """What a batch policy gives on a dataset: steps, clips used and unused, reads, repeats.
+    """What a batch policy yields on a dataset: steps, clips used and unused, reads, repeats.
 
     Raises:
         PolicyError: the dataset cannot provide such batches.
@@ -183,7 +178,7 @@ def train(
 
     Raises:
         InputError: the dataset is unusable, or the folder holds a run with other settings.
-        NonFiniteStepError: training diverged; the last checkpoint is from before.
+        NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
     settings = _train_config(config, run) if isinstance(config, str) else config
     outcome: TrainOutcome = attribute("trainer.train", "train")(_uri(data), run, settings)
@@ -250,6 +245,13 @@ def _sorted_settings(
         {name: value for name, value in settings.items() if name in of_recipe},
         {name: value for name, value in settings.items() if name in of_run},
     )
+
+
+def _stream_config(recipe: Recipe) -> StreamConfig:
+    """The default settings, with crops no larger than the stored frames."""
+    default: StreamConfig = attribute("trainer.loader", "StreamConfig")()
+    frame_size = min(default.frame_size, recipe.short_side)
+    return dataclasses.replace(default, frame_size=frame_size)
 
 
 def _rank_and_world_size() -> tuple[int, int]:

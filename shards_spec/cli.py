@@ -76,16 +76,24 @@ def main(
     `former_flags` are accepted but not listed in the help; see `current_flags`. Exits with status 2
     when the arguments do not parse.
     """
+    return run_parsed(
+        arguments,
+        lambda words: parse(
+            commands, words, prog=prog, description=description, former_flags=former_flags
+        ),
+    )
+
+
+def run_parsed(
+    arguments: Sequence[str] | None, parse_words: Callable[[Sequence[str]], Command]
+) -> int:
+    """Run the command that the arguments parse to, by default those of the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
         sys.stdout.write(f"reelshards {version()}\n")
         return ExitCode.DONE
     # Settings check themselves when they are built, so parsing may raise our errors too.
-    return run_reporting_errors(
-        lambda: parse(
-            commands, words, prog=prog, description=description, former_flags=former_flags
-        ).run()
-    )
+    return run_reporting_errors(lambda: parse_words(words).run())
 
 
 def parse(
@@ -222,7 +230,7 @@ def show_start(doing: str) -> None:
 
 
 def end_process(code: int) -> NoReturn:
-    """End this process with an exit code, without finalising the interpreter if Ray was used.
+    """End this process with an exit code, without finalizing the interpreter if Ray was used.
 
     Ray keeps native threads after its shutdown. If one of them still runs while the interpreter and
     the C++ libraries destroy their globals, a process that has done all of its work ends with a
@@ -276,7 +284,7 @@ def new_console() -> PlainConsole:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Write lines to stdout, whatever texts are in them."""
+    """Write lines to stdout, with control characters in them shown as symbols."""
     sys.stdout.write("".join(f"{plain(line)}\n" for line in lines))
 
 

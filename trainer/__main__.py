@@ -17,14 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from shards_spec import cli
-from shards_spec.cli import (
-    Command,
-    ExitCode,
-    print_json,
-    run_reporting_errors,
-    version,
-    write_lines,
-)
+from shards_spec.cli import Command, ExitCode, print_json, write_lines
 from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
@@ -137,7 +130,7 @@ class Evaluate:
             print_json(evaluation.to_json())
         else:
             write_lines(evaluation.lines())
-        # Without a movie of two clips there is no within-movie figure, hence nothing is shown.
+        # Without a movie with two clips there is no within-movie R@1, so the check fails.
         if self.min_lift and not min(evaluation.lifts().values(), default=0.0) >= self.min_lift:
             sys.stderr.write(f"error: within-movie R@1 is below {self.min_lift:g} times chance\n")
             return ExitCode.SOME_FAILED
@@ -160,7 +153,6 @@ class Export:
     """With `--data`: CSV with the columns source, start_seconds, end_seconds, label."""
     onnx: bool = False
     """Also write each tower as ONNX, if it computes the same (needs `reelshards[onnx]`)."""
-
     best: bool = False
     """Use the checkpoint whose evaluation during training was best instead of the newest."""
     average: bool = False
@@ -252,11 +244,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:
     # Idle OpenMP threads spin by default; together with the threads that decode clips, that made
     # steps on a busy 2-core machine ten times slower. OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
-        sys.stdout.write(f"reelshards {version()}\n")
-        return ExitCode.DONE
-    return run_reporting_errors(lambda: parse(words, prog).run())
+    return cli.run_parsed(arguments, lambda words: parse(words, prog))
 
 
 def parse(arguments: Sequence[str], prog: str = PROGRAM) -> Command:

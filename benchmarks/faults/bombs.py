@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.support import processor
-from pipeline.engine.failures import failure_class
+from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.limits import Limits
@@ -37,7 +37,7 @@ _MIB = 1024**2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the first look at one file ended in, and what it cost."""
+    """The outcome of the first look at one file, and what it cost."""
 
     name: str
     num_bytes: int
@@ -122,7 +122,7 @@ def page(outcomes: Sequence[Outcome], scale: int) -> str:
         f"`python -m benchmarks.faults.bombs --scale {scale}` on {today}, {processor()}, ffmpeg "
         f"{ffmpeg_version()}. Peaks of resident memory in MiB: of the worker beyond its modules,",
         "and of the largest program that it ran (a program counts about 300 MiB of the worker",
-        "from which it was forked). None of these files is tried again.",
+        "from which it was forked). None of these files is retried.",
         "",
         "| file | bytes | ends as | worker | program | wall s | CPU s |",
         "|---|---:|---|---:|---:|---:|---:|",

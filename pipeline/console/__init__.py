@@ -1,4 +1,4 @@
-"""What people see: progress, summaries, reports, and the check of one movie's synchronisation.
+"""What people see: progress, summaries, reports, and the check of one movie's synchronization.
 
 `report`, `status`, `sync_check`, `sync_table` and `sync_chart` are imported on demand, so that
 `status` does not wait for the libraries that decode audio.
@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from pipeline.console.display import Display, print_summary
+from pipeline.console.display import Display, print_prunable, print_summary, summary_json
 
-__all__ = ["Display", "print_summary"]
+__all__ = ["Display", "print_prunable", "print_summary", "summary_json"]

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the progress line, a line per event, and the summary.
+"""What people see of a run: the progress line, a line per event, and the summary.
 
 On a terminal one line is redrawn in place; in a log file there is one line per event.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,7 +19,7 @@ from rich.text import Text
 
 from pipeline.console.notes import partial_movies_table, summary_notes
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished
-from pipeline.run import Progress, Summary, movie_hours
+from pipeline.run import Progress, Prunable, Summary, movie_hours
 from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow
 
@@ -29,7 +31,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        first = Text("reading the corpus and what the dataset has already")
+        first = Text("comparing the corpus with the dataset")
         self._live = Live(first, console=console, refresh_per_second=4, transient=True)
         self._logged = time.monotonic()
 
@@ -115,6 +117,27 @@ def print_summary(console: Console, summary: Summary, out: str) -> None:
             f"{len(summary.work.removed)} movies of the dataset are not in this corpus "
             f"and were kept: {plain(names)}"
         )
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """The summary as plain values."""
+    return {
+        "run": asdict(summary.progress),
+        "movies": [asdict(row) for row in summary.rows],
+        "removed": list(summary.work.removed),
+    }
+
+
+def print_prunable(console: Console, prunable: Prunable, *, removed: bool) -> None:
+    """A line per movie that was or would be removed, then the totals."""
+    verb = "removed" if removed else "would remove"
+    for row in prunable.movies:
+        counts = f"{row.num_clips} clips, {row.num_shards} shards"
+        console.print(plain(f"{verb} {row.movie_id}: {counts}"))
+    console.print(
+        f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards"
+        f"{'' if removed else '; add --yes to remove them'}"
+    )
 
 
 def movies_table(title: str, rows: Sequence[MovieRow]) -> Table:

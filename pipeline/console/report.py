@@ -22,7 +22,7 @@ from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow, movie_rows
 
 _PAGE_WIDTH = 150
-#: The page in which rich puts the report. It can neither run anything nor load anything.
+#: The page in which rich puts the report. It runs no scripts and loads nothing.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -71,12 +71,12 @@ def _draw_strip(image: NDArray[np.uint8], check: SyncCheck, seconds: float) -> N
     )
     top, bottom = _STRIP
     cv2.rectangle(image, (_LEFT, top), (WIDTH - _RIGHT, bottom), _ALIGNED, -1)
-    for ranges, colour in ((check.audio.fills_ns, _GAP), (check.overlaps_ns, _OVERLAP)):
+    for ranges, color in ((check.audio.fills_ns, _GAP), (check.overlaps_ns, _OVERLAP)):
         for interval in ranges:
             ends = _x(np.array(interval) / NANOSECONDS, seconds)
             # A gap is visible however short it is.
             left, right = int(ends[0]), max(int(ends[1]), int(ends[0]) + 1)
-            cv2.rectangle(image, (left, top), (right, bottom), colour, -1)
+            cv2.rectangle(image, (left, top), (right, bottom), color, -1)
 
 
 def _draw_frames(image: NDArray[np.uint8], check: SyncCheck, seconds: float) -> None:
@@ -131,23 +131,23 @@ def _title(
     image: NDArray[np.uint8],
     panel: tuple[int, int],
     text: str,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     key: str,
 ) -> None:
     _text(image, text, (_LEFT, panel[0] - 12), 0.5)
     if key:
-        _key(image, panel, 500, colour, key)
+        _key(image, panel, 500, color, key)
 
 
 def _key(
     image: NDArray[np.uint8],
     panel: tuple[int, int],
     x: int,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     text: str,
 ) -> None:
     y = panel[0] - 16
-    cv2.rectangle(image, (x, y - 5), (x + 12, y + 4), colour, -1)
+    cv2.rectangle(image, (x, y - 5), (x + 12, y + 4), color, -1)
     _text(image, text, (x + 20, y + 4), _FONT_SIZE)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.engine import events, failures
+from pipeline.engine import events
 from pipeline.engine.engine import DrainedError, Engine
 from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.on_ray import run_processes
@@ -17,7 +17,6 @@ __all__ = [
     "Scheduler",
     "Unit",
     "events",
-    "failures",
     "run_processes",
     "start_ray",
     "stop_ray",

@@ -7,8 +7,8 @@
       -> write                         shards, then the commit record
 
 Tasks may run more than once; the result is the same bytes, and only the commit record makes it
-count. `scheduler` decides what runs next, `failures` what follows from a failure, `health` when to
-stop the run, and `tasks` what each task does.
+count. `scheduler` decides what runs next, `retries` what is attempted again, `failure_classes` the
+status of a movie that failed, `health` when to stop the run, and `tasks` what each task does.
 """
 
 from __future__ import annotations
@@ -31,16 +31,13 @@ from pipeline.engine.events import (
     PartDecoded,
     TaskCost,
 )
+from pipeline.engine.failure_classes import failure_class
 from pipeline.engine.failure_commits import FailureCommits
-from pipeline.engine.failures import (
-    count_attempt,
-    failure_class,
-    retry_delay_seconds,
-)
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.on_ray import cluster
 from pipeline.engine.on_ray.ray_failures import shortened, task_error, unexpected_error
+from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
@@ -104,7 +101,7 @@ class Engine:
         """Process movies; yields None while nothing happens.
 
         Raises:
-            StorageError: the output cannot be written, whatever the movie.
+            StorageError: the output cannot be written; this concerns all movies.
             RunStoppedError: most movies fail for one reason outside of them.
             DrainedError: `drain` was called and some movies are left.
         """

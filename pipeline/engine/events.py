@@ -56,7 +56,7 @@ class PartDecoded:
 
 @dataclass(frozen=True)
 class AttemptFailed:
-    """An attempt failed and will be repeated."""
+    """An attempt failed and will be retried."""
 
     movie_id: str
     task: str

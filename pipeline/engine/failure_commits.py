@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from pipeline.engine.failures import Fault
+from pipeline.engine.failure_classes import Fault
 from shards_spec import layout
 from shards_spec.errors import ObjectNotFoundError
 from shards_spec.index import write_commit

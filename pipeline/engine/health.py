@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline.engine.failures import CLASSES, failure_class
+from pipeline.engine.failure_classes import CLASSES, failure_class
 from pipeline.errors import MovieError
 from shards_spec.errors import InputError
 

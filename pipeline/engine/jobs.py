@@ -61,7 +61,8 @@ class Unit:
     def outage_delay_seconds(
         self, error: Exception, now: float, patience_seconds: float
     ) -> float | None:
-        """Seconds until the next attempt while the source's store is unavailable; it is for free.
+        """Seconds until the next attempt while the source's store is unavailable; it does not
+        count.
 
         None if `error` is of another kind, or the store has been unavailable for
         `patience_seconds`. `now` is in seconds on the engine's clock.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.audio import AudioClip, MovieAudio
+from pipeline.audio import AudioClip, AudioReport, MovieAudio
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.rows import Cost, movie_row
-from pipeline.movie.selection import select_clips
+from pipeline.movie.selection import DropReason, select_clips
 from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
 from pipeline.movie.steps import with_clips
-from pipeline.plan import MoviePlan
+from pipeline.plan import MoviePlan, PlacedPlan
 from pipeline.sources import fingerprint
 from pipeline.video import VideoSegment
 from shards_spec.index import write_commit
@@ -52,12 +53,7 @@ def write_movie(
     frames = MovieFrames(placed, [(video, spool.part(video.number)) for video in segments])
     clips, dropped = select_clips(placed, frames, audio.clips)
     if not clips:
-        why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
-        error = AllDroppedError(
-            f"{plan.movie.name}: all {placed.num_clips} clips were dropped: {why}"
-        )
-        error.known = {"dropped": dropped, "audio_report": audio.report}
-        raise error
+        raise _all_dropped(placed, dropped, audio.report)
     with MovieWriter(
         storage,
         plan.movie.movie_id,
@@ -77,6 +73,17 @@ def write_movie(
     )
     write_commit(storage, row, writer.rows)
     return row
+
+
+def _all_dropped(
+    placed: PlacedPlan, dropped: Counter[DropReason], audio_report: AudioReport
+) -> AllDroppedError:
+    why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+    error = AllDroppedError(
+        f"{placed.movie.name}: all {placed.num_clips} clips were dropped: {why}"
+    )
+    error.known = {"dropped": dropped, "audio_report": audio_report}
+    return error
 
 
 def _members(strip: bytes, audio: AudioClip, part: SpoolPart) -> dict[str, bytes]:

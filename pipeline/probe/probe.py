@@ -195,10 +195,7 @@ def _probe_video(
     listed_table = packets.video.get(video.index, EMPTY_TABLE)
     parts = find_following_parts(movie, source, listed, packets)
     table = parts.packets_of_movie(listed_table)
-    if not len(table):
-        raise _no_frames(movie, 0)
-    span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
-    require_usual_rate(movie, len(table), span)
+    _require_usual(movie, table, video)
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     sample = sample_frames(movie, source, video, good, listed.options)
@@ -238,6 +235,14 @@ def _probe_video(
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
     )
+
+
+def _require_usual(movie: Movie, table: PacketTable, video: VideoStream) -> None:
+    """Refuse a video without packets, or with more per second than any genuine movie has."""
+    if not len(table):
+        raise _no_frames(movie, 0)
+    span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
+    require_usual_rate(movie, len(table), span)
 
 
 def _entries(

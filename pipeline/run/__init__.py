@@ -6,12 +6,13 @@ from pipeline.run import lease
 from pipeline.run.drain import drain_local_runs
 from pipeline.run.preprocess import OnProgress, preprocess, retry
 from pipeline.run.progress import Progress, read_progress
-from pipeline.run.prune import find_prunable, prune
+from pipeline.run.prune import Prunable, find_prunable, prune
 from pipeline.run.summary import Summary, movie_hours
 
 __all__ = [
     "OnProgress",
     "Progress",
+    "Prunable",
     "Summary",
     "drain_local_runs",
     "find_prunable",

@@ -60,13 +60,12 @@ def plan_run(
     next_shards = _next_shards(storage, committed.values())
     process, keep = [], []
     reasons = dict.fromkeys(unreadable, "the commit record was unreadable")
-    changed = _recipe_changes(storage, recipe)
+    changes = _recipe_changes(storage, recipe)
     for movie, current in zip(movies, fingerprints_of(movies), strict=True):
         row = committed.get(movie.movie_id)
         reason = ""
         if row is not None:
-            reason = _redo_reason(row, movie, current, recipe, changed)
-            reason = reason or _config_reason(row, config)
+            reason = _redo_reason(row, movie, current, recipe, config, changes)
         if row is not None and not reason:
             keep.append(row)
             continue
@@ -84,12 +83,7 @@ def plan_run(
         )
     removed = tuple(sorted(set(committed) - {movie.movie_id for movie in movies}))
     other = [i for i in committed if committed[i].recipe_fingerprint != recipe.fingerprint]
-    stale = sorted(set(removed) & set(other))
-    if stale:
-        raise InputError(
-            f"{storage.uri} has {len(stale)} movies of another recipe that are not in this corpus "
-            f"({', '.join(stale[:3])}...); choose another --out, or add their sources to the corpus"
-        )
+    _require_in_corpus(sorted(set(removed) & set(other)), storage)
     return WorkList(
         tuple(movies),
         tuple(process),
@@ -154,17 +148,28 @@ def _next_shards(storage: Storage, committed: Iterable[MovieRow]) -> dict[str, i
     return numbers
 
 
-def _redo_reason(row: MovieRow, movie: Movie, current: str, recipe: Recipe, changed: str) -> str:
+def _require_in_corpus(stale: Sequence[str], storage: Storage) -> None:
+    """Refuse a change of the recipe that cannot reach the movies `stale`: not in the corpus."""
+    if stale:
+        raise InputError(
+            f"{storage.uri} has {len(stale)} movies of another recipe that are not in this corpus "
+            f"({', '.join(stale[:3])}...); choose another --out, or add their sources to the corpus"
+        )
+
+
+def _redo_reason(
+    row: MovieRow, movie: Movie, current: str, recipe: Recipe, config: RunConfig, changes: str
+) -> str:
     """Why a committed movie must be processed again; empty when it can be kept."""
     if not current or row.source_fingerprint not in (current, former_fingerprint(movie)):
         return "the source changed"
     if not is_same_source(movie, replace(movie, modified_ns=row.source_modified_ns)):
-        return "the source was written since"
+        return "the source was modified since"
     if row.recipe_fingerprint != recipe.fingerprint:
-        return f"the recipe changed{changed}"
+        return f"the recipe changed{changes}"
     if row.status == "failed":
         return f"it failed for a transient reason ({row.error_class})"
-    return ""
+    return _config_reason(row, config)
 
 
 def _config_reason(row: MovieRow, config: RunConfig) -> str:

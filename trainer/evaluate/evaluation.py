@@ -5,7 +5,7 @@
     movie probe    do features encode which movie it is? That is look and score, not meaning
 
 Every number is reported together with chance. Probes read the towers' features, before the heads.
-Memory is bounded by `MAX_CLIPS` and `MAX_PROBE_CLIPS`, whatever the size of the dataset.
+Memory is bounded by `MAX_CLIPS` and `MAX_PROBE_CLIPS`, however large the dataset is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from shards_spec.reader import Dataset, open_dataset
 from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
-from trainer.evaluate.labels import labeller
+from trainer.evaluate.labels import labeler
 from trainer.evaluate.probes import ProbeResult, linear_probe
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
@@ -115,7 +115,7 @@ def evaluate(
     Args:
         data: URI of the dataset.
         run: run folder; may be in a bucket.
-        labels: table of labelled time ranges for the class probe; see `trainer/evaluate/labels.py`.
+        labels: table of labeled time ranges for the class probe; see `trainer/evaluate/labels.py`.
         label_column: column of the clip index to use as the class instead.
         best: the weights whose evaluation during training was best instead of the newest.
         average: the moving average of the weights, for runs with `ema_decay`.
@@ -140,7 +140,7 @@ def judge(
         trained = load_run(folder, best=best, average=average)
     dataset, device = open_dataset(data), default_device()
     # Unusable labels are reported before clips are embedded, not after.
-    label = labeller(dataset, labels, label_column)
+    label = labeler(dataset, labels, label_column)
     trained.model.to(device)
     index, is_heldout = evaluation_index(dataset, trained.config)
     notes = _notes(trained, dataset, is_heldout)
@@ -149,18 +149,14 @@ def judge(
     eval_labels = label(embedded.clip.tolist()) if label else None
     class_probe: dict[str, ProbeResult] = {}
     if label and eval_labels is not None and is_heldout:
-        # Whole stored clips, also of runs that joined them.
-        policy = dataclasses.replace(trained.config.policy, joined_clips=1)
-        train_index = ClipIndex.from_dataset(dataset, policy)
-        rows = _capped(train_index, MAX_PROBE_CLIPS, "training clips of the class probe", notes)
-        train_clips = embed_clips(trained.model, dataset, rows, trained.config, device)
+        train_clips = _training_clips(trained, dataset, notes)
         train_labels = label(train_clips.clip.tolist())
         class_probe = class_probes(train_clips, train_labels, embedded, eval_labels)
-        num_unlabelled = [*train_labels, *eval_labels].count(None)
-        if num_unlabelled:
-            notes.append(f"{num_unlabelled} clips have no label and are not in the class probe")
+        num_unlabeled = [*train_labels, *eval_labels].count(None)
+        if num_unlabeled:
+            notes.append(f"{num_unlabeled} clips have no label and are not in the class probe")
         if not class_probe:
-            notes.append("no class probe: no labelled clips in training or in held-out movies")
+            notes.append("no class probe: no labeled clips in training or in held-out movies")
     elif label:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     evaluation = Evaluation(
@@ -187,7 +183,7 @@ def class_probes(
     evaluated: EmbeddedClips,
     eval_labels: list[str | None],
 ) -> dict[str, ProbeResult]:
-    """A probe of each modality on the labelled clips; none if either side has no labelled clip."""
+    """A probe of each modality on the labeled clips; none if either side has no labeled clip."""
     names = sorted({label for label in (*train_labels, *eval_labels) if label is not None})
     number = {name: index for index, name in enumerate(names)}
     train_rows, eval_rows = (
@@ -241,6 +237,15 @@ def movie_probes(dataset: Dataset, embedded: EmbeddedClips) -> dict[str, ProbeRe
         )
         for name in MODALITIES
     }
+
+
+def _training_clips(trained: TrainedRun, dataset: Dataset, notes: list[str]) -> EmbeddedClips:
+    """Embeddings of the clips that train the class probe."""
+    # Whole stored clips, also of runs that joined them.
+    policy = dataclasses.replace(trained.config.policy, joined_clips=1)
+    index = ClipIndex.from_dataset(dataset, policy)
+    rows = _capped(index, MAX_PROBE_CLIPS, "training clips of the class probe", notes)
+    return embed_clips(trained.model, dataset, rows, trained.config, default_device())
 
 
 def _capped(index: ClipIndex, max_clips: int, what: str, notes: list[str]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ MIN_COVER = 0.5
 
 
 @dataclass(frozen=True)
-class LabelledRange:
+class LabeledRange:
     """One row of the table, on one movie."""
 
     start_ns: int
@@ -37,11 +37,11 @@ class LabelledRange:
     label: str
 
 
-#: Rows of the clip index -> their labels; None for an unlabelled clip.
-Labeller = Callable[[Sequence[int]], list[str | None]]
+#: Rows of the clip index -> their labels; None for an unlabeled clip.
+Labeler = Callable[[Sequence[int]], list[str | None]]
 
 
-def labeller(dataset: Dataset, path: Path | None, column: str) -> Labeller | None:
+def labeler(dataset: Dataset, path: Path | None, column: str) -> Labeler | None:
     """The source of labels: a table of ranges, or a column of the clip index; None for neither.
 
     Raises `InputError` if both are given, if the column does not exist, and as `read_labels`.
@@ -64,8 +64,8 @@ def labeller(dataset: Dataset, path: Path | None, column: str) -> Labeller | Non
     ]
 
 
-def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabelledRange]]:
-    """Labelled ranges by movie_id; rows of movies that are not in the dataset are left out.
+def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabeledRange]]:
+    """Labeled ranges by movie_id; rows of movies that are not in the dataset are left out.
 
     Raises `InputError` for a missing file, missing columns, invalid numbers, sources that match
     several movies, or a table without any row about this dataset.
@@ -81,7 +81,7 @@ def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabelledRange]]:
             f"{path} has no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}"
         )
     movies_of = _movies_by_source(dataset)
-    ranges: dict[str, list[LabelledRange]] = defaultdict(list)
+    ranges: dict[str, list[LabeledRange]] = defaultdict(list)
     for number, row in enumerate(reader, start=2):
         movie_ids = movies_of.get(row["source"], [])
         if len(movie_ids) > 1:
@@ -90,7 +90,7 @@ def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabelledRange]]:
                 f"({', '.join(movie_ids)}); name the movie_id instead"
             )
         if movie_ids:
-            ranges[movie_ids[0]].append(_labelled_range(row, f"{path} line {number}"))
+            ranges[movie_ids[0]].append(_labeled_range(row, f"{path} line {number}"))
     if not ranges:
         raise InputError(
             f"no row of {path} names a movie of {dataset.storage.uri}; "
@@ -100,7 +100,7 @@ def read_labels(path: Path, dataset: Dataset) -> dict[str, list[LabelledRange]]:
 
 
 def label_clips(
-    clips: pa.Table, rows: Sequence[int], ranges: dict[str, list[LabelledRange]]
+    clips: pa.Table, rows: Sequence[int], ranges: dict[str, list[LabeledRange]]
 ) -> list[str | None]:
     """The label of each of the given rows of the clip index; None if no label covers it."""
     chosen = clips.select(["movie_id", "start_ns", "end_ns"]).take(pa.array(rows, pa.int64()))
@@ -110,11 +110,11 @@ def label_clips(
     ]
 
 
-def _label(start_ns: int, end_ns: int, ranges: Sequence[LabelledRange]) -> str | None:
+def _label(start_ns: int, end_ns: int, ranges: Sequence[LabeledRange]) -> str | None:
     covered: dict[str, int] = defaultdict(int)
-    for labelled in ranges:
-        shared = min(end_ns, labelled.end_ns) - max(start_ns, labelled.start_ns)
-        covered[labelled.label] += max(0, shared)
+    for labeled in ranges:
+        shared = min(end_ns, labeled.end_ns) - max(start_ns, labeled.start_ns)
+        covered[labeled.label] += max(0, shared)
     best = max(covered, key=lambda label: covered[label], default=None)
     if best is None or covered[best] < MIN_COVER * (end_ns - start_ns):
         return None
@@ -130,9 +130,9 @@ def _movies_by_source(dataset: Dataset) -> dict[str, list[str]]:
     return movies_of
 
 
-def _labelled_range(row: dict[str, str], where: str) -> LabelledRange:
+def _labeled_range(row: dict[str, str], where: str) -> LabeledRange:
     try:
         start, end = float(row["start_seconds"]), float(row["end_seconds"])
-        return LabelledRange(round(start * NANOSECONDS), round(end * NANOSECONDS), row["label"])
+        return LabeledRange(round(start * NANOSECONDS), round(end * NANOSECONDS), row["label"])
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: start_seconds and end_seconds must be numbers") from error

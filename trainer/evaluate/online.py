@@ -14,7 +14,7 @@ from trainer.config import TrainConfig
 from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.evaluation import class_probes, movie_probes
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
-from trainer.evaluate.labels import labeller
+from trainer.evaluate.labels import labeler
 from trainer.evaluate.probes import ProbeResult
 from trainer.models import TwoTowers
 from trainer.plan import ClipIndex
@@ -67,7 +67,7 @@ def _class_probes(
     evaluated: EmbeddedClips,
 ) -> dict[str, ProbeResult]:
     """Fitted on as many training clips at most as are evaluated."""
-    label = labeller(dataset, Path(config.eval_labels), "")
+    label = labeler(dataset, Path(config.eval_labels), "")
     assert label is not None
     # Whole stored clips, also of runs that joined them.
     policy = dataclasses.replace(config.policy, joined_clips=1)

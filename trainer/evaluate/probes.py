@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 
-#: Weight of the squared norm of the (standardised) coefficients, relative to the mean log-loss.
+#: Weight of the squared norm of the (standardized) coefficients, relative to the mean log-loss.
 L2 = 1e-3
 
 MAX_ITERATIONS = 500

@@ -111,7 +111,7 @@ def retrieval(
     results = []
     for direction, query_ND, gallery_ND in views:
         for gallery, rank in galleries:
-            result = summarise(direction, gallery, rank(query_ND, gallery_ND, movie_N), movie_N)
+            result = summarize(direction, gallery, rank(query_ND, gallery_ND, movie_N), movie_N)
             results += [result] if result.num_queries else []
     return results
 
@@ -148,7 +148,7 @@ def within_movie_ranks(
     return Ranks(better, tied, size)
 
 
-def summarise(
+def summarize(
     direction: Direction, gallery: Gallery, ranks: Ranks, movie_Q: torch.Tensor
 ) -> Retrieval:
     """Means over clips and over movies; queries whose gallery has no other item are left out."""

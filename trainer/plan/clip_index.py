@@ -125,15 +125,7 @@ class ClipIndex:
         shard, _ = _numbers(clips["shard"])
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
-        sources = Sources.of(movies)
-        keep = matching_rows(clips, policy.where)
-        keep &= _on_side(clips, movie, movie_names, policy, sources)[movie]
-        num_eligible = np.bincount(movie[keep], minlength=len(movie_names))
-        copies = copies_to_drop(movie_names, num_eligible, sources)
-        if copies:
-            left_out = {copy.movie_id for copy in copies}
-            keep &= np.array([name not in left_out for name in movie_names])[movie]
-        row = np.flatnonzero(keep).astype(np.int64)
+        row, copies = _eligible_rows(clips, movie, movie_names, policy, Sources.of(movies))
         start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
         joined = _joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
         if len(row) and not len(joined):
@@ -163,6 +155,24 @@ class ClipIndex:
             policy=policy,
             fingerprint=fingerprint,
         )
+
+
+def _eligible_rows(
+    clips: pa.Table,
+    movie: NDArray[np.int32],
+    movie_names: tuple[str, ...],
+    policy: BatchPolicy,
+    sources: Sources,
+) -> tuple[Ints, tuple[MovieCopy, ...]]:
+    """Rows that filter and split allow, ascending, and the copies of movies left out of them."""
+    keep = matching_rows(clips, policy.where)
+    keep &= _on_side(clips, movie, movie_names, policy, sources)[movie]
+    num_eligible = np.bincount(movie[keep], minlength=len(movie_names))
+    copies = copies_to_drop(movie_names, num_eligible, sources)
+    if copies:
+        left_out = {copy.movie_id for copy in copies}
+        keep &= np.array([name not in left_out for name in movie_names])[movie]
+    return np.flatnonzero(keep).astype(np.int64), copies
 
 
 def _joined_neighbors(

@@ -2,7 +2,7 @@
 
 Anyone who can talk to Ray's ports can run code as its user. A Ray that is started here listens on
 loopback only, and requires a token that nobody else knows, because other users of the machine share
-its loopback. A cluster that somebody else started is checked for whether it requires a token.
+its loopback. Of a cluster that somebody else started, only whether it requires a token is checked.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def start_ray(config: RunConfig) -> bool:
 
 
 def init_ray(**options: Any) -> None:
-    """`ray.init`, repeated when the node's start timed out.
+    """`ray.init`, retried when the node's start timed out.
 
     Ray gives a node 30 s; a busy laptop may need longer. Processes of an attempt that failed end
     with this process.

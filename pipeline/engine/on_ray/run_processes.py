@@ -6,7 +6,7 @@ has that variable. The next run on the machine does the same for runs whose comp
 too. This needs `/proc`, so it is done on Linux only.
 
 When Ray's control store or its raylet on this machine dies, Ray ends the driver from native code,
-with exit code 1, or leaves it waiting. `ClusterWatch` notices it before.
+with exit code 1, or leaves it waiting. `ClusterWatch` notices it first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pipeline.engine.on_ray import cluster
 from shards_spec.cli import ExitCode
 from shards_spec.errors import ReelshardsError
 
-#: How often Ray's processes are looked at; how long the control store may not accept connections;
+#: How often Ray's processes are checked; how long the control store may refuse connections;
 #: how long the main thread may then take to notice it before the process is ended. Seconds.
 _WATCH_SECONDS, _UNREACHABLE_SECONDS, _STUCK_SECONDS = 0.5, 20.0, 15.0
 
@@ -223,5 +223,5 @@ def _start_time(pid: int) -> str:
 
 
 def _is_same_space(process: Path) -> bool:
-    """Whether process ids mean the same to that process as to this one."""
+    """Whether that process is in the same PID namespace as this one."""
     return os.readlink(process / "ns" / "pid") == os.readlink("/proc/self/ns/pid")

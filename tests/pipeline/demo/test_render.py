@@ -99,10 +99,10 @@ def test_black_shots_are_black_and_silent_shots_silent() -> None:
 
 
 def test_luma_leaves_room_for_grain() -> None:
-    """Grain wraps around in uint8, so no colour may be closer to 0 or 255 than its amplitude."""
+    """Grain wraps around in uint8, so no color may be closer to 0 or 255 than its amplitude."""
     for seed in range(50):
         look = draw_look(np.random.default_rng(seed), seed / 50)
-        for colour in vars(palette(look)).values():
-            luma = int(to_yuv(colour)[0])
+        for color in vars(palette(look)).values():
+            luma = int(to_yuv(color)[0])
             assert luma * (1 - look.vignette) - 1 > 9
             assert luma <= 235

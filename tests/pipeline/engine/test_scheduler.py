@@ -14,17 +14,16 @@ from benchmarks.costs import KindCosts
 from benchmarks.films.schedule_films import Costs, read_costs
 from pipeline import errors
 from pipeline.__main__ import main
-from pipeline.engine.failures import (
+from pipeline.engine.failure_classes import (
     CLASSES,
     MAX_LOST_ATTEMPTS,
-    count_attempt,
     failure_class,
     markdown_table,
-    retry_delay_seconds,
 )
 from pipeline.engine.health import Health
 from pipeline.engine.jobs import Assignment, Job, Unit
 from pipeline.engine.on_ray.ray_failures import task_error
+from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
 from pipeline.sources import Movie
 from shards_spec.errors import StorageError
@@ -234,7 +233,9 @@ def test_an_unexpected_error_counts_as_a_bug() -> None:
 
 def test_the_operations_page_has_the_table() -> None:
     page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
-    assert markdown_table() in page, "paste `pipeline.engine.failures.markdown_table()` there"
+    assert markdown_table() in page, (
+        "paste `pipeline.engine.failure_classes.markdown_table()` there"
+    )
 
 
 def test_the_flags_in_the_table_exist(capsys: pytest.CaptureFixture[str]) -> None:

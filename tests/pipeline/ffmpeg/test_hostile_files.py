@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.failures import CLASSES
+from pipeline.engine.failure_classes import CLASSES
 from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import prepare

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.bombs import look_apart
-from pipeline.engine.failures import failure_class
+from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError, TooLargeError
 from pipeline.limits import Limits
 from pipeline.movie import prepare

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import failures
+from pipeline.engine import retries
 from pipeline.engine.jobs import Job, Unit
 from pipeline.errors import SourceError, SourceOutageError
 from pipeline.run.progress import Progress, Recorder
@@ -61,8 +61,8 @@ def test_attempts_during_an_outage_of_the_source_do_not_count() -> None:
 
 def test_an_outage_that_was_waited_for_is_not_waited_for_again() -> None:
     work = unit()
-    assert failures.retry_delay_seconds(work, StorageError("x"), 4, 1.0) is not None
-    assert failures.retry_delay_seconds(work, OutageError("x"), 4, 1.0) is None
+    assert retries.retry_delay_seconds(work, StorageError("x"), 4, 1.0) is not None
+    assert retries.retry_delay_seconds(work, OutageError("x"), 4, 1.0) is None
 
 
 @pytest.mark.slow

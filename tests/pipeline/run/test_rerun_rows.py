@@ -177,5 +177,5 @@ def test_ignored_files_are_counted(
         (corpus / name).write_bytes(b"x")
     assert preprocess(corpus, tmp_path / "out") == 0
     said = capsys.readouterr().out
-    assert "4 files or folders of the corpus were passed over: .srt 2, .jpg 1" in said
+    assert "4 files or folders of the corpus were ignored: .srt 2, .jpg 1" in said
     assert "hidden or trash folders 1" in said

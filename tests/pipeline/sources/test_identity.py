@@ -196,7 +196,7 @@ def test_a_download_that_is_complete_now_is_processed_again(tmp_path: Path) -> N
     (movie,) = find_movies(str(path))
     # The samples do not see it.
     assert fingerprint(movie) == fingerprint(partial_movie)
-    assert planned(movie, storage) == {movie.movie_id: "the source was written since"}
+    assert planned(movie, storage) == {movie.movie_id: "the source was modified since"}
 
 
 def grown(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stored frames: fields, orientation, colours, brightness and bars."""
+"""Stored frames: fields, orientation, colors, brightness and bars."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ BARS = ((255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255
 def test_matrix_and_range(
     height: int, said: str, matrix: str, wide_range: bool, tmp_path: Path
 ) -> None:
-    """Colour patches are decoded correctly for every matrix and range."""
+    """Color patches are decoded correctly for every matrix and range."""
     patches = np.repeat(np.array(BARS, dtype=np.uint8) // 2 + 40, 80, axis=0)
     raw, path = tmp_path / "patches.rgb", tmp_path / "film.mkv"
     frame = np.broadcast_to(patches, (height, *patches.shape))
@@ -179,7 +179,7 @@ def test_pq_curve_at_known_points() -> None:
     assert nits_to_pq(1000.0) == pytest.approx(0.7518, abs=5e-4)
 
 
-def _grey(tone: ToneMap, nits: float) -> int:
+def _gray(tone: ToneMap, nits: float) -> int:
     code = round(nits_to_pq(nits) * 65_535)
     return int(tone(np.full((1, 1, 3), code, np.uint16))[0, 0, 1])
 
@@ -189,13 +189,13 @@ def test_tone_curve() -> None:
     tone = ToneMap(Color("bt2020nc", False, "pq", True), 1000.0)
     for nits in (1.0, 10.0, 50.0, 80.0):
         display = 255 * (nits / REFERENCE_WHITE_NITS) ** (1 / 2.4)
-        assert _grey(tone, nits) == pytest.approx(display, abs=2)
-    assert _grey(tone, 1000.0) == 255
-    assert 200 < _grey(tone, 203.0) < 245
+        assert _gray(tone, nits) == pytest.approx(display, abs=2)
+    assert _gray(tone, 1000.0) == 255
+    assert 200 < _gray(tone, 203.0) < 245
     ramp = np.repeat(np.arange(0, 65_536, 64, dtype=np.uint16)[None, :, None], 3, axis=2)
-    grey = tone(ramp)[0].astype(int)
-    assert (np.diff(grey[:, 1]) >= 0).all()
-    assert np.ptp(grey, axis=1).max() <= 1
+    gray = tone(ramp)[0].astype(int)
+    assert (np.diff(gray[:, 1]) >= 0).all()
+    assert np.ptp(gray, axis=1).max() <= 1
     # A pure BT.2020 green is outside BT.709: clipped, but still green.
     green = tone(np.array([[[0, 35_000, 0]]], dtype=np.uint16))[0, 0]
     assert green[0] == green[2] == 0 < green[1]
@@ -224,13 +224,13 @@ def _hdr_film(path: Path, transfer: str, codes: NDArray[np.uint16]) -> Path:
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
 def test_hdr_is_converted_to_sdr(transfer: str, tmp_path: Path) -> None:
-    """A diffuse grey of 26 cd/m2 in an HDR grade becomes the middle grey of SDR."""
+    """A diffuse gray of 26 cd/m2 in an HDR grade becomes the middle gray of SDR."""
     if transfer == "smpte2084":
-        grey, white = nits_to_pq(26.0), nits_to_pq(1000.0)
+        gray, white = nits_to_pq(26.0), nits_to_pq(1000.0)
     else:
         # BT.2408: an HLG signal of 38 % is 26 cd/m2 on a display of 1000 cd/m2.
-        grey, white = 0.38, 1.0
-    levels = np.array([0.0, grey, white, grey])
+        gray, white = 0.38, 1.0
+    levels = np.array([0.0, gray, white, gray])
     codes = np.rint(np.repeat(levels[:, None], 3, axis=1) * 65_535).astype(np.uint16)
     plan = plan_of(_hdr_film(tmp_path / "film.mp4", transfer, codes))
     assert plan.probe.video.hdr == transfer

@@ -35,7 +35,7 @@ def s3_client(s3_bucket: str, s3_endpoint: str) -> Any:
 
 
 @pytest.mark.parametrize("key", ODD)
-def test_odd_keys_are_recognised(key: str) -> None:
+def test_odd_keys_are_recognized(key: str) -> None:
     assert is_odd(key)
 
 

@@ -89,7 +89,7 @@ def test_short_range(storage, start, length):
     assert "\n" not in str(caught.value)
 
 
-def test_normalise(tmp_path, monkeypatch):
+def test_normalize(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert normalize_uri("a/../b") == (tmp_path / "b").as_uri()
     assert normalize_uri("s3://bucket/x/") == "s3://bucket/x"

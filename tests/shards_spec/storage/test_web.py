@@ -1,11 +1,9 @@
-"""Web servers: what is sent, how redirects end, and servers that are slow or break off."""
+"""Web servers: what is sent, and servers that are slow or break off."""
 
 from __future__ import annotations
 
-import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,89 +16,7 @@ from shards_spec.errors import (
 )
 from shards_spec.storage import ObjectInfo, Storage
 from shards_spec.storage.web import connection
-
-DATA = bytes(range(256)) * 40
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A web server whose responses are made by a function of the handler."""
-
-    daemon_threads = True
-
-    def __init__(self, answer: Callable[[Handler], None]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.paths: list[str] = []
-        """Method and path of all requests."""
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Address of the root."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients may close connections."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Hands every request to the server's function."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.paths.append(f"{self.command} {self.path}")
-        self.server.answer(self)
-
-    do_HEAD = do_GET  # noqa: N815 - a name that http.server looks for
-
-    def reply(self, status: int, data: bytes = b"", **headers: str) -> None:
-        """A complete response; `_` in names of headers stands for `-`."""
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        for name, text in headers.items():
-            self.send_header(name.replace("_", "-"), text)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def reply_part(self, data: bytes = DATA, **headers: str) -> None:
-        """The part of `data` that the request asks for."""
-        if "Range" not in self.headers:
-            self.reply(200, data, **headers)
-            return
-        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1]
-        if not part:
-            self.reply(416)
-            return
-        where = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-        self.reply(206, part, Content_Range=where, **headers)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Log nothing."""
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[Handler], None]], Server]]:
-    """Starts servers."""
-    servers: list[Server] = []
-
-    def start(answer: Callable[[Handler], None]) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def parts(handler: Handler) -> None:
-    """A server with ranges."""
-    handler.reply_part()
+from tests.support.stores.web_server import DATA, Handler, parts
 
 
 def test_all_reads_return_the_bytes(serve, tmp_path: Path):
@@ -162,100 +78,6 @@ def test_a_server_without_ranges_is_said_to_have_none(serve):
     assert bytes(storage.get_range("a", 0, 9)) == DATA[:9]
     with pytest.raises(StorageError, match="does not support ranges"):
         storage.get_range("a", 9, 9)
-
-
-def test_a_redirect_on_the_same_host_is_followed(serve):
-    def answer(handler: Handler) -> None:
-        if handler.path.startswith("/new"):
-            handler.reply_part()
-        else:
-            handler.reply(302, Location=f"/new{handler.path}")
-
-    storage = Storage(serve(answer).url)
-    assert storage.head("a").size == len(DATA)
-    assert storage.get("a") == DATA
-    assert bytes(storage.get_range("a", 7, 70)) == DATA[7:77]
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0"])
-def test_a_redirect_to_another_server_is_refused(serve, status, host, tmp_path):
-    secret = serve(lambda handler: handler.reply(200, b"secret"))
-    away = f"http://{host}:{secret.server_port}/latest/meta-data"
-    server = serve(lambda handler: handler.reply(status, Location=away))
-    storage = Storage(server.url)
-    for read in (
-        lambda: storage.head("a.mp4"),
-        lambda: storage.get("a.mp4"),
-        lambda: storage.get_range("a.mp4", 0, 6),
-        lambda: b"".join(storage.stream_range("a.mp4?x=1", 0, 6)),
-        lambda: storage.download("a.mp4", tmp_path / "a"),
-        lambda: storage.exists("a.mp4"),
-    ):
-        with pytest.raises(AccessDeniedError, match="leads to another host"):
-            read()
-    assert secret.paths == []
-
-
-def test_redirects_to_other_hosts_can_be_allowed(serve, monkeypatch):
-    other = serve(parts)
-    headers: list[str | None] = []
-
-    def noted(handler: Handler) -> None:
-        headers.append(handler.headers["Authorization"])
-        handler.reply_part()
-
-    other.answer = noted
-    away = f"http://localhost:{other.server_port}/a"
-    server = serve(lambda handler: handler.reply(302, Location=away))
-    storage = Storage(server.url.replace("http://", "http://me:word@"))
-    # All public hosts: this one is not.
-    monkeypatch.setenv("REELSHARDS_REDIRECT_HOSTS", "*")
-    with pytest.raises(AccessDeniedError, match="not a public address"):
-        storage.get("a")
-    monkeypatch.setenv("REELSHARDS_REDIRECT_HOSTS", "cdn.example.org, local*")
-    assert storage.get("a") == DATA
-    # The login is for the first host only.
-    assert headers == [None]
-
-
-def test_redirects_that_never_end_are_an_error(serve):
-    server = serve(lambda handler: handler.reply(302, Location=f"{handler.path}x"))
-    with pytest.raises(StorageError, match="more than 5 redirects"):
-        Storage(server.url).get("a")
-    assert len(server.paths) == 6
-
-
-@pytest.mark.parametrize(
-    ("current", "target", "problem"),
-    [
-        ("https://h/a", "http://h/a", "from https to http"),
-        ("http://h/a", "https://h/b", ""),
-        ("http://h:80/a", "http://H/b", ""),
-        ("http://h/a", "http://h:8080/b", "another host"),
-        ("http://h/a", "http://h.evil.org/b", "another host"),
-        ("http://h/a", "http://h@evil.org/b", "another host"),
-        ("http://h/a", "http://169.254.169.254/latest", "another host"),
-        ("http://h/a", "file:///etc/passwd", "not a web address"),
-        ("http://h/a", "gopher://h/x", "not a web address"),
-    ],
-)
-def test_where_a_redirect_may_lead(current: str, target: str, problem: str) -> None:
-    start = connection.WebAddress.of(current)
-    if problem:
-        with pytest.raises(connection.RedirectRefusedError, match=problem):
-            connection.redirected(start, start, target)
-    else:
-        assert connection.redirected(start, start, target).host == "h"
-
-
-@pytest.mark.parametrize(
-    "number", ["169.254.169.254", "169.254.170.2", "fe80::1", "fd00:ec2::254", "::ffff:169.254.1.1"]
-)
-def test_a_name_never_leads_to_a_metadata_service(number: str, monkeypatch):
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (number, 80))])
-    with pytest.raises(AccessDeniedError, match="not a public address"):
-        Storage("http://innocent.example", max_retries=0).get("a")
 
 
 @pytest.mark.parametrize("answer", ["nothing", "headers", "body"])

@@ -63,11 +63,11 @@ def assert_sound(plan: BatchPlan, index: ClipIndex, policy: BatchPolicy) -> None
     assert min(dataclasses.astuple(plan.unused)) >= 0
     places = index.positions(plan.clips)
     group = index.group[places]
-    assert (group == group[:, :, :1]).all(), "a movie's clips are neighbours"
+    assert (group == group[:, :, :1]).all(), "a movie's clips are neighbors"
     assert (np.diff(np.sort(group[:, :, 0], axis=1), axis=1) > 0).all(), "movies are distinct"
     if policy.episodes_per_group:
         movie = index.movie[places].reshape(-1, policy.num_episodes, policy.clips_per_movie)
-        assert (movie == movie[:, :, :1]).all(), "an episode's clips are neighbours"
+        assert (movie == movie[:, :, :1]).all(), "an episode's clips are neighbors"
         assert (np.diff(np.sort(movie[:, :, 0], axis=1), axis=1) > 0).all(), "episodes are distinct"
     for batch in places.reshape(-1, k):
         for first in range(k):

@@ -114,9 +114,9 @@ def read_number(frame: NDArray[np.uint8]) -> int:
     """The number in a frame (H, W, 3) uint8 of any size."""
     height, width = frame.shape[:2]
     rows = frame[height // 8 : height * 3 // 8].mean(axis=(0, 2))
-    centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
+    centers = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
     reach = max(1, width // BITS // 5)
-    bits = [rows[c - reach : c + reach + 1].mean() > 128 for c in centres]
+    bits = [rows[c - reach : c + reach + 1].mean() > 128 for c in centers]
     return int(sum(bool(bit) << (BITS - 1 - place) for place, bit in enumerate(bits)))
 
 

@@ -32,7 +32,7 @@ def _strip(data: Dataset, rng: random.Random) -> tuple[str, bytes, str]:
         "empty": b"",
         "not a JPEG": b"GIF89a" + whole,
         "cut": whole[: rng.randrange(2, len(whole))],
-        "grey": simplejpeg.encode_jpeg(noise[:, :, :1].copy(), 90, "GRAY", "Gray"),
+        "gray": simplejpeg.encode_jpeg(noise[:, :, :1].copy(), 90, "GRAY", "Gray"),
         "444": simplejpeg.encode_jpeg(noise, 90, "RGB", "444"),
         "progressive": whole.replace(b"\xff\xc0", b"\xff\xc2", 1),
         "half as high": simplejpeg.encode_jpeg(noise[: height // 2].copy(), 90, "RGB", "420"),

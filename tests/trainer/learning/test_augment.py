@@ -109,7 +109,7 @@ def test_brightness_multiplies() -> None:
     assert float(out.flatten(1).std(dim=1).max()) < 1e-6
 
 
-def test_contrast_keeps_the_mean_grey() -> None:
+def test_contrast_keeps_the_mean_gray() -> None:
     video = 0.4 + 0.2 * pixels()
     out = augment_video(video, DICE, only(contrast=0.5))
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
@@ -118,9 +118,9 @@ def test_contrast_keeps_the_mean_grey() -> None:
     assert not torch.equal(video, out)
 
 
-def test_saturation_leaves_grey_and_luma_unchanged() -> None:
-    grey = torch.full((64, 3, 1, 2, 2), 0.3)
-    torch.testing.assert_close(augment_video(grey, DICE, only(saturation=0.9)), grey)
+def test_saturation_leaves_gray_and_luma_unchanged() -> None:
+    gray = torch.full((64, 3, 1, 2, 2), 0.3)
+    torch.testing.assert_close(augment_video(gray, DICE, only(saturation=0.9)), gray)
     video = 0.4 + 0.2 * pixels()
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
     out = augment_video(video, DICE, only(saturation=0.5))
@@ -128,7 +128,7 @@ def test_saturation_leaves_grey_and_luma_unchanged() -> None:
     assert not torch.equal(video, out)
 
 
-def test_hue_rotates_colours_and_keeps_luma() -> None:
+def test_hue_rotates_colors_and_keeps_luma() -> None:
     video = 0.4 + 0.2 * pixels()
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1, 1)
     out = augment_video(video, DICE, only(hue=0.5))
@@ -142,12 +142,12 @@ def test_hue_rotates_colours_and_keeps_luma() -> None:
     assert set(slightly.argmax(dim=1).tolist()) == {0}
 
 
-def test_grayscale_removes_all_colour_from_its_share() -> None:
+def test_grayscale_removes_all_color_from_its_share() -> None:
     video = pixels(1000)
     out = augment_video(video, Dice(0, 0, torch.arange(1000)), only(grayscale=0.25))
-    is_grey = (out - out[:, :1]).abs().flatten(1).amax(dim=1) < 1e-5
-    assert 200 < int(is_grey.sum()) < 300
-    torch.testing.assert_close(out[~is_grey], video[~is_grey])
+    is_gray = (out - out[:, :1]).abs().flatten(1).amax(dim=1) < 1e-5
+    assert 200 < int(is_gray.sum()) < 300
+    torch.testing.assert_close(out[~is_gray], video[~is_gray])
 
 
 def test_crops_are_resized_to_the_full_size() -> None:

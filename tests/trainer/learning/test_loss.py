@@ -137,7 +137,7 @@ def guarded_loss(embeddings: Embeddings, keep: torch.Tensor) -> float:
     return total / (2 * len(video))
 
 
-def test_guards_leave_out_neighbours_of_the_same_source_only() -> None:
+def test_guards_leave_out_neighbors_of_the_same_source_only() -> None:
     embeddings, _ = batch()
     group = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
     source = torch.tensor([0, 0, 0, 2, 1, 1, 1, 1])
@@ -217,7 +217,7 @@ def run_towers(part: slice, setting: str) -> list[torch.Tensor]:
     weights, and the state of the loss."""
     generator = torch.Generator().manual_seed(3)
     clip = torch.arange(NUM_CLIPS)
-    # Some neighbours share a shot or are close in time: guards must act alike on all ranks.
+    # Some neighbors share a shot or are close in time: guards must act alike on all ranks.
     columns = (clip // 2, clip // 2, clip // 3, clip * 1_000_000_000)
     origins = ClipOrigins(*(one[part] for one in columns))
     video, audio, log_scale = towers()

@@ -10,8 +10,8 @@ from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.inputs import (
     audio_from_logmel,
     frame_choice,
-    normalise_audio,
-    normalise_video,
+    normalize_audio,
+    normalize_video,
     video_from_frames,
 )
 from trainer.models.small_video import SmallVideoNet
@@ -153,27 +153,27 @@ def test_video_from_frames_without_resizing_is_exact() -> None:
     assert torch.equal((video * 255).round().byte().permute(0, 2, 3, 4, 1), frames_BTHWC)
 
 
-def test_normalised_video_of_the_mean_colour_is_zero() -> None:
+def test_normalized_video_of_the_mean_color_is_zero() -> None:
     mean = torch.tensor([0.43216, 0.394666, 0.37645]).view(1, 3, 1, 1, 1)
-    assert float(normalise_video(mean.expand(1, 3, 2, 4, 4)).abs().max()) < 1e-6
+    assert float(normalize_video(mean.expand(1, 3, 2, 4, 4)).abs().max()) < 1e-6
 
 
 def test_audio_norms() -> None:
     logmel = torch.tensor([[[0.0, 4.0], [8.0, 12.0]]]).half()
     audio = audio_from_logmel(logmel)
-    by_clip = normalise_audio(audio, InputConfig(audio_norm="clip"))
+    by_clip = normalize_audio(audio, InputConfig(audio_norm="clip"))
     assert float(by_clip.mean()) == pytest.approx(0.0, abs=1e-6)
     assert float(by_clip.std(correction=0)) == pytest.approx(1.0)
-    by_band = normalise_audio(audio, InputConfig(audio_norm="band"))
+    by_band = normalize_audio(audio, InputConfig(audio_norm="band"))
     assert by_band.mean(dim=3).abs().max() < 1e-6
-    fixed = normalise_audio(audio, InputConfig(audio_norm="fixed", audio_mean=4.0, audio_std=2.0))
+    fixed = normalize_audio(audio, InputConfig(audio_norm="fixed", audio_mean=4.0, audio_std=2.0))
     assert fixed.flatten().tolist() == [-2.0, 0.0, 2.0, 4.0]
 
 
 def test_silence_is_floored_and_stays_finite() -> None:
     audio = audio_from_logmel(torch.full((1, 2, 3), -torch.inf).half())
     assert float(audio.max()) == -23.0
-    assert torch.equal(normalise_audio(audio, InputConfig()), torch.zeros(1, 1, 2, 3))
+    assert torch.equal(normalize_audio(audio, InputConfig()), torch.zeros(1, 1, 2, 3))
 
 
 @pytest.mark.gpu

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import socket
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from shards_spec.errors import InputError, StorageError
+from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.storage import Storage
 from trainer.config import OptimizerConfig, TrainConfig
 from trainer.evaluate import evaluate, export, load_encoder
 from trainer.learning import learning_rate
-from trainer.ranks import World
-from trainer.run import bucket, load_run, open_run_folder
-from trainer.run.bucket import LOCK_KEY, RunFolder
-from trainer.run.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, newest_checkpoint
-from trainer.run.checkpoint_writer import CheckpointWriter
+from trainer.run import load_run
+from trainer.run.bucket import LOCK_KEY
+from trainer.run.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from trainer.run.metric_log import TIMED_AREAS, read_metrics
 from trainer.train import train
-
-ALONE = World(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -184,44 +174,6 @@ def test_other_settings_are_rejected(
         dataclasses.replace(config, **change)
 
 
-def small_checkpoint(step: int, value: float = 1.0) -> Checkpoint:
-    return Checkpoint(
-        step=step,
-        model={"weight": torch.full((3,), value)},
-        optimizer={"state": [torch.ones(1)]},
-        plan={},
-        config={},
-        rng=torch.get_rng_state(),
-    )
-
-
-def writer(run: Path, publish: Callable[[], None] = lambda: None) -> CheckpointWriter:
-    return CheckpointWriter(run, keep=2, milestone_every=0, in_background=True, publish=publish)
-
-
-def test_what_is_written_is_the_state_at_the_call(tmp_path: Path) -> None:
-    may_continue = threading.Event()
-    with writer(tmp_path, may_continue.wait) as checkpoints:
-        checkpoints.save(small_checkpoint(1))
-        second = small_checkpoint(2)
-        may_continue.set()
-        checkpoints.save(second)
-        second.model["weight"].zero_()
-    assert [path.name for path in checkpoint_files(tmp_path)][-1] == "step-00000002.pt"
-    assert torch.equal(state(tmp_path).model["weight"], torch.ones(3))
-
-
-def test_errors_of_the_background_are_raised(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="NaN or infinite"), writer(tmp_path) as checkpoints:
-        checkpoints.save(small_checkpoint(1, float("nan")))
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    with writer(blocked) as checkpoints:
-        checkpoints.save(small_checkpoint(1))
-        with pytest.raises(InputError, match="cannot be written"):
-            checkpoints.save(small_checkpoint(2))
-
-
 # -- buckets ---------------------------------------------------------------------------------------
 
 
@@ -254,59 +206,3 @@ def test_an_export_in_a_bucket_is_loaded(straight: Path, tmp_path: Path, s3_buck
         Storage(uri).put(path.name, path)
     found, own = (load_encoder(place).model.state_dict() for place in (uri, f"file://{straight}"))
     assert_same(found, own)
-
-
-def lock(**values: Any) -> bytes:
-    content = {"token": "x", "host": "elsewhere", "pid": 7, "expires_unix": time.time() + 1e6}
-    return json.dumps({**content, **values}).encode()
-
-
-@pytest.mark.parametrize(
-    ("content", "refused"),
-    [
-        (lock(), True),
-        (lock(host=socket.gethostname(), pid=os.getpid()), True),
-        (lock(expires_unix=time.time() - 1), False),
-        (lock(host=socket.gethostname(), pid=2**22 + 7), False),
-        (b"[1]", False),
-        (b"\xff", False),
-        (lock(pid="x"), False),
-    ],
-    ids=["live", "own host", "expired", "dead process", "list", "binary", "no process id"],
-)
-def test_a_lock_holds_until_it_expires(s3_bucket: str, content: bytes, refused: bool) -> None:
-    storage = Storage(f"{s3_bucket}/locked")
-    storage.put(LOCK_KEY, content)
-    if refused:
-        with pytest.raises(InputError, match="another launch is training"):  # noqa: SIM117
-            with open_run_folder(storage.uri, ALONE):
-                raise AssertionError
-        assert storage.get(LOCK_KEY) == content
-    else:
-        with open_run_folder(storage.uri, ALONE):
-            assert json.loads(storage.get(LOCK_KEY))["pid"] == os.getpid()
-        assert not storage.exists(LOCK_KEY)
-
-
-def test_a_launch_that_lost_its_lock_writes_nothing(
-    s3_bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bucket, "RENEWAL_SECONDS", 0.01)
-    storage = Storage(f"{s3_bucket}/lost")
-    with open_run_folder(storage.uri, ALONE) as folder:
-        (folder.path / "config.json").write_text("{}")
-        until = time.monotonic() + 60
-        while not folder._lost and time.monotonic() < until:
-            # Again and again: a renewal that is under way may replace it.
-            storage.put(LOCK_KEY, lock())
-            time.sleep(0.01)
-        with pytest.raises(InputError, match="another launch has taken over"):
-            folder.publish()
-    assert not storage.exists("config.json")
-    assert json.loads(storage.get(LOCK_KEY))["token"] == "x"
-
-
-def test_a_store_that_refuses_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises((StorageError, InputError)):
-        RunFolder(tmp_path, "http://127.0.0.1:9/none").publish()

@@ -12,7 +12,7 @@ from scipy import stats
 
 from trainer.study.cells import CellResult
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus
-from trainer.study.summary import FIGURES, T_975, Interval, figure_value, summarise
+from trainer.study.summary import FIGURES, T_975, Interval, figure_value, summarize
 from trainer.study.verdict import verdict
 
 CORPORA = [StudyCorpus(name="main", data="a"), StudyCorpus(name="plain", data="b")]
@@ -96,14 +96,14 @@ def test_effects_are_paired_by_seed() -> None:
     # Seeds differ a lot, the effect hardly: only pairing detects it.
     results = [result(low, seed, {"class_video": 0.1 * seed}) for seed in range(3)]
     results += [result(high, seed, {"class_video": 0.1 * seed + 0.05}) for seed in (2, 0, 1)]
-    (effect,) = summarise(CONFIG, CORPORA, results).effects
+    (effect,) = summarize(CONFIG, CORPORA, results).effects
     assert effect.name == "k = 64 instead of 1"
     assert effect.differences["class_video"].mean == pytest.approx(0.05)
     assert effect.differences["class_video"].is_clear
 
 
 def test_the_loss_is_the_final_one() -> None:
-    (row,) = summarise(
+    (row,) = summarize(
         CONFIG, CORPORA, [result(Setting(corpus="main", clips_per_movie=1), 0, {})]
     ).rows
     assert row.loss.mean == 1.0
@@ -111,7 +111,7 @@ def test_the_loss_is_the_final_one() -> None:
 
 def test_a_good_result_is_called_good() -> None:
     results = curve({1: 0.2, 4: 0.3, 16: 0.5, 64: 0.8})
-    found = verdict(summarise(CONFIG, CORPORA, results), CONFIG, CORPORA)
+    found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
     assert found.headline.startswith("Negatives from the same movie made the models learn meaning")
     assert found.best.clips_per_movie == 64
     text = " ".join(found.points)
@@ -122,7 +122,7 @@ def test_a_good_result_is_called_good() -> None:
 
 def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:
     results = curve({1: 0.9, 4: 0.5, 16: 0.4, 64: 0.3})
-    assert "did harm" in verdict(summarise(CONFIG, CORPORA, results), CONFIG, CORPORA).headline
+    assert "did harm" in verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA).headline
     results = curve({1: 0.5, 4: 0.5, 16: 0.501, 64: 0.5})
     noisy = [
         result(one.cell.setting, one.cell.seed, {"class_video": 0.5, "class_audio": 0.5 + offset})
@@ -130,7 +130,7 @@ def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:
             results, [0, 0.1, -0.1, 0.1, -0.1, 0, -0.1, 0, 0.1, 0, 0, 0.1], strict=True
         )
     ]
-    found = verdict(summarise(CONFIG, CORPORA, noisy), CONFIG, CORPORA)
+    found = verdict(summarize(CONFIG, CORPORA, noisy), CONFIG, CORPORA)
     assert "no clear difference" in found.headline
 
 
@@ -138,14 +138,14 @@ def test_without_labels_retrieval_is_compared() -> None:
     results = curve({1: 0.2, 64: 0.6})
     for one in results:
         one.evaluation["class_probe"].clear()
-    found = verdict(summarise(CONFIG, CORPORA, results), CONFIG, CORPORA)
+    found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
     assert found.judged_by == ("within_v2a", "within_a2v")
     assert "within-movie R@1" in found.headline
 
 
 def test_other_corpora_are_separate_effects() -> None:
     results = curve({1: 0.2, 64: 0.6}) + curve({1: 0.6, 64: 0.5}, corpus="plain")
-    summary = summarise(CONFIG, CORPORA, results)
+    summary = summarize(CONFIG, CORPORA, results)
     assert [effect.name for effect in summary.effects] == [
         "k = 64 instead of 1",
         "k = 64 instead of 1, plain",
@@ -159,5 +159,5 @@ def test_other_corpora_are_separate_effects() -> None:
 
 
 def test_json_has_no_nan() -> None:
-    text = json.dumps(summarise(CONFIG, CORPORA, curve({1: 0.5})[:1]).to_json(), allow_nan=False)
+    text = json.dumps(summarize(CONFIG, CORPORA, curve({1: 0.5})[:1]).to_json(), allow_nan=False)
     assert '"low": null' in text

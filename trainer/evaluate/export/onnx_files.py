@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 from trainer.config import InputConfig
-from trainer.models import TwoTowers, normalise_audio, normalise_video
+from trainer.models import TwoTowers, normalize_audio, normalize_video
 from trainer.run import TrainedRun, atomic_file
 
 #: Largest difference of an embedding's numbers from the original's.
@@ -33,7 +33,7 @@ class VideoEncoder(nn.Module):
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
         """Normalizes, then tower and head."""
-        features: torch.Tensor = self.head(self.tower(normalise_video(video_BCTHW)))
+        features: torch.Tensor = self.head(self.tower(normalize_video(video_BCTHW)))
         return functional.normalize(features, dim=1)
 
 
@@ -46,7 +46,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
         """Normalizes, then tower and head."""
-        features: torch.Tensor = self.head(self.tower(normalise_audio(audio_BCML, self.inputs)))
+        features: torch.Tensor = self.head(self.tower(normalize_audio(audio_BCML, self.inputs)))
         return functional.normalize(features, dim=1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.failures import CLASSES
+from pipeline.engine.failure_classes import CLASSES
 from pipeline.errors import MovieError, SourceChangedError, SourceError, TimedOutError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.limits import Limits

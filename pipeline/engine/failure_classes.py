@@ -1,6 +1,6 @@
 """What a failure means: one table, from which every decision about a failure comes.
 
-    error -> `failure_class` -> whether and when to retry     `count_attempt`, `retry_delay_seconds`
+    error -> `failure_class` -> whether and when to retry     `FailureClass.retry`, see `retries`
                              -> how the movie ends            `FailureClass.status`
                              -> whether the run should stop   `FailureClass.fault`, see `health`
                              -> what a person should do       `FailureClass.advice`
@@ -10,13 +10,11 @@ The table in `docs/operations.md` is `markdown_table()`; a test compares the two
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline import errors
-from pipeline.engine.jobs import Unit
-from shards_spec.errors import OutageError, StorageError
+from shards_spec.errors import StorageError
 from shards_spec.schema import Status
 
 Retry = Literal["never", "as it is", "with more memory", "for free"]
@@ -24,9 +22,6 @@ Fault = Literal["movie", "infrastructure", "pipeline"]
 
 #: Attempts lost to a node failure do not count, up to this many.
 MAX_LOST_ATTEMPTS = 20
-
-#: How often the memory of a unit is doubled at most, and the delay before its retry.
-_MAX_DOUBLINGS, _MAX_DELAY_DOUBLINGS = 4, 8
 
 
 @dataclass(frozen=True)
@@ -258,40 +253,6 @@ def failure_class(error: Exception) -> FailureClass:
     if isinstance(error, errors.MovieError):
         return CLASSES[error.error_class]
     return CLASSES[errors.MovieError.error_class]
-
-
-def count_attempt(unit: Unit, error: Exception) -> None:
-    """Record that the unit's attempt ended in `error`."""
-    retry = failure_class(error).retry
-    if retry == "for free":
-        unit.attempts -= 1
-        unit.lost_attempts += 1
-    elif retry == "with more memory":
-        unit.memory_factor = min(2 * unit.memory_factor, 2**_MAX_DOUBLINGS)
-
-
-def retry_delay_seconds(
-    unit: Unit, error: Exception, max_attempts: int, first_delay_seconds: float
-) -> float | None:
-    """Seconds until the unit's next attempt after `error`, or None when none is left.
-
-    The delay doubles with each attempt. A jitter of up to 50 %, fixed by movie, unit and attempt,
-    keeps tasks that failed together from returning together.
-    """
-    retry = failure_class(error).retry
-    if isinstance(error, OutageError):
-        # The operation has been repeated for minutes already.
-        return None
-    if retry == "for free":
-        attempts, allowed = unit.lost_attempts, unit.lost_attempts < MAX_LOST_ATTEMPTS
-    else:
-        attempts, allowed = unit.attempts, retry != "never" and unit.attempts < max_attempts
-    if not allowed:
-        return None
-    name = f"{unit.job.movie.movie_id} {unit.name} {attempts}"
-    jitter = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**33
-    doublings = min(attempts - 1, _MAX_DELAY_DOUBLINGS)
-    return float(first_delay_seconds * 2**doublings * (1 + jitter))
 
 
 def markdown_table() -> str:

@@ -1,1 +1,1 @@
-"""Commands that make the project's claims about speed and exactness again, with their results."""
+"""Commands that reproduce the project's claims about speed and accuracy, with their results."""

@@ -5,10 +5,10 @@
 The real pipeline on Ray runs over Big Buck Bunny (720p as it is; fetched by
 `tests/support/films/real_films.py`) and re-encoded parts of it (`benchmarks.films.cost_films`).
 Each task reports the CPU time of its worker and of the ffmpegs that it ran; CPU time, because other
-work on the machine disturbs it less than wall time. The least of several rounds counts for each
-task. The start of a worker, its first audio included, is reported separately; so is the part of a
-look into a movie that grows with its length, measured on a part and on the same part 20 times.
-`benchmarks.schedule` takes its costs from
+work on the machine disturbs it less than wall time. The smallest figure of several rounds counts
+for each task. The start of a worker, its first audio included, is reported separately; so is the
+part of preparing a movie that grows with its length, measured on a part and on the same part 20
+times. `benchmarks.schedule` takes its costs from
 `results/costs.json`.
 """
 
@@ -136,7 +136,7 @@ def prepare_cost(path: Path, rounds: int) -> tuple[float, float]:
 
 
 def costs_of(films: list[Film], line: tuple[float, float]) -> KindCosts:
-    """Films of one kind as rates."""
+    """Movies of one kind as rates."""
     seconds = sum(film.seconds for film in films)
     rates = {task: round(sum(f.tasks[task] for f in films) / seconds, 6) for task in TASKS[1:]}
     return KindCosts(

@@ -5,8 +5,8 @@
 
 Makes its own dataset of noise, runs the tests that need a GPU, then measures: training steps of the
 recipe `r2plus1d18` and of simpler ways to run the same network, memory by what the backward pass
-computes again, the loader by processes and threads, and a training of 60 steps from disk. Writes
-one page and its figures as JSON after each part, so that a run that is cut off leaves what it has.
+recomputes, the loader by processes and threads, and a training of 60 steps from disk. Writes one
+page and its figures as JSON after each part, so that a run that is cut off leaves what it has.
 Parts that no longer fit in `--seconds` are named and left out.
 
 `--tiny` runs every part with a few small clips on any machine; its figures mean nothing.

@@ -1,4 +1,5 @@
-"""What the stream, webdataset, litData and mosaic streaming keep of five promises: each cell tried.
+"""What the stream, webdataset, litData and mosaic streaming keep of five promises: each cell
+tested.
 
     python -m benchmarks.promises [--out benchmarks/results/promises.md]
 

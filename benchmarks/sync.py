@@ -1,4 +1,4 @@
-"""How exact clips are: ours and three usual ways of cutting, judged alike.
+"""How exact clips are: ours and three usual ways of cutting, measured alike.
 
     python -m benchmarks.sync
 
@@ -8,7 +8,7 @@ film strips and FLAC of the samples), and the worst of all clips counts.
 
 - frame error: the frame on screen at each fifth of a second of a clip, against the one on screen
   in the movie at that instant: distance of their presentation times.
-- audio skew: where the beep is heard in the clip less where its flash frame is shown there.
+- audio skew: when the beep is heard in the clip minus when its flash frame is shown there.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _skews(clip: Shown, times: dict[int, float]) -> list[float]:
     """Each beep minus the nearest flash in the clip."""
     shown = dict(zip(clip.frame_numbers, clip.frame_times, strict=True))
     offset = float(np.median([shown[n] - times[n] for n in shown if n in times]))
-    # Flashes between two frames of a strip stand where the strip's times put them.
+    # Flashes between two frames of a strip are where the strip's times put them.
     flashes = np.array([shown.get(n, times[n] + offset) for n in FILM.flash_frames if n in times])
     inside = [beep for beep in clip.beeps if 0.1 < beep < RECIPE.num_frames / FPS - 0.1]
     return [float(beep - flashes[np.abs(flashes - beep).argmin()]) for beep in inside]
@@ -269,11 +269,11 @@ def _cell(result: Result) -> str:
 
 _INTRODUCTION = f"""\
 Synthetic movies of {FILM.seconds:.0f} s (24000/1001 frames/s, a keyframe every 10 s) are cut into
-clips of {RECIPE.num_frames / FPS} s in four ways and read back by one judge (`benchmarks/sync.py`
+clips of {RECIPE.num_frames / FPS} s in four ways and read back by the same code (`benchmarks/sync.py`
 says how). A frame error of 0 means that every frame is the one that was on screen. A positive skew
-means that the beep comes after its flash. "Seek" is `ffmpeg -ss` before the input, once a clip; the
-segment muxer copies packets, so it can cut video at keyframes only, and its pieces are not the
-clips that were asked for."""
+means that the beep comes after its flash. "Seek" is `ffmpeg -ss` before the input, once per clip;
+the segment muxer copies packets, so it can cut video at keyframes only, and its pieces are not the
+requested clips."""
 
 
 if __name__ == "__main__":

@@ -38,25 +38,25 @@ class RunConfig:
     stop_fraction: float = 0.5
     """Stop the run only if more than this fraction of the movies failed with that error."""
     store_patience_seconds: float = STORE_PATIENCE_SECONDS
-    """How long an operation is repeated while a store is unavailable, of the dataset or of sources,
+    """How long operations are retried while the store of the dataset or of a source is unavailable,
     before the run ends or the movie fails, seconds."""
     drain_seconds: float = 60.0
     """After SIGTERM: time for movies in progress to finish; others are left to the next run."""
     sources: Literal["auto", "staged", "ranged"] = "auto"
     """How remote sources are read: copied to each node's disk, or by range from the store; `auto`
-    copies on up to 3 nodes, and reads by range on more or if a movie exceeds `--stage-gib`."""
+    copies on up to 4 nodes, and reads by range on more or if a movie exceeds `--stage-gib`."""
     stage_gib: float = 200.0
     """Disk per node for copies of remote sources, GiB."""
     follow_links: bool = False
     """Let links inside a corpus folder lead out of it."""
     group_depth: int = 0
     """Group movies by this many folders of their path below the corpus (1: show, 2: show and
-    season); 0 for no groups but those of a manifest."""
+    season); 0: only the groups that a manifest names."""
     incomplete: Incomplete = "keep"
-    """What becomes of movies that were cut off, being shorter than they declare: `keep` what is
-    there, or `fail`."""
+    """Movies that were cut off (shorter than they declare): `keep` what is there, or `fail`
+    them."""
     redo_versions: bool = False
-    """Process movies again that another version of reelshards or ffmpeg made."""
+    """Process movies again if another version of reelshards or ffmpeg made them."""
     index_minutes: float = 5.0
     """Update the index at least this often during a run, minutes."""
     index_movies: int = 1000

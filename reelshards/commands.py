@@ -39,7 +39,7 @@ COMMANDS = {
     "drain": Command("pipeline", "ask the runs on this machine to stop, and wait for them"),
     "validate": Command("shards_spec", "check a dataset against the shard format"),
     "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
-    "check-store": Command("shards_spec", "try what the commands need of an object store"),
+    "check-store": Command("shards_spec", "test what the commands need from an object store"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),
     "train": Command("trainer", "train a model from shards, or resume training it"),
     "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),

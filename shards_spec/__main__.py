@@ -103,7 +103,7 @@ class Inspect:
 
 @dataclass(frozen=True)
 class CheckStore:
-    """Try what the commands need of a store, under a temporary prefix that is deleted again."""
+    """Test what the commands need from a store, under a temporary prefix that is deleted again."""
 
     uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="URI")]
     """Where a dataset would be written: a folder, s3://..., gs://... or az://..."""

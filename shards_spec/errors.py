@@ -7,7 +7,8 @@
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
-    │   ├── UnsafeFileError                a local file that is none, or lies outside of its folder
+    │   ├── UnsafeFileError                a local key that is not a file, or leads out of its
+    folder
     │   ├── StoreUnavailableError          no connection, no answer, or the server failed
     │   │   └── OutageError                ... for longer than the run waits
     │   ├── NoSpaceError                   the local disk is full
@@ -62,7 +63,8 @@ class ObjectChangedError(StorageError):
 
 
 class UnsafeFileError(StorageError):
-    """A key of a local folder leads to a pipe, a device, a folder or out of it; retries are no use.
+    """A key of a local folder leads to a pipe, a device, a folder or out of it; retries are
+    useless.
 
     A dataset that somebody handed over may contain anything.
     """

@@ -177,7 +177,7 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
 
 
 def read_info(storage: Storage) -> dict[str, Any]:
-    """Read `dataset.json`, of a local dataset after checking that it is no link out of it.
+    """Read `dataset.json`; in a local dataset it must not be a link that leads out.
 
     Raises `InputError` if it is missing or has another major version, `FormatError` if damaged.
     """

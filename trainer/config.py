@@ -56,8 +56,9 @@ class OptimizerConfig:
     """Learning rate of each layer of a tower as a share of the next layer's, (0, 1]; the heads have
     the full rate. For towers with loaded weights; transformers are commonly trained with 0.75."""
     schedule: Literal["cosine", "constant", "wsd"] = "cosine"
-    """Of the rate after the warm-up: half a cosine, constant, or warm-up-stable-decay, which falls
-    along a line at the end. With constant and wsd a run can be made longer without regret."""
+    """Course of the rate after the warm-up: half a cosine, constant, or wsd (warm-up, stable,
+    decay), which falls linearly at the end. With constant and wsd a run can be extended later at no
+    loss."""
     decay_fraction: float = 0.2
     """For `wsd`: share of the run's steps in which the rate falls, [0, 1]."""
     max_grad_norm: float = 1.0
@@ -151,7 +152,7 @@ class TrainConfig:
     eval_clips: int = 2048
     """Upper bound on held-out clips, of whole movies, in evaluations during training."""
     eval_probes: bool = False
-    """Also measure in these evaluations how well features tell which movie a clip is from."""
+    """Also measure in these evaluations how well features reveal which movie a clip is from."""
     eval_labels: str = ""
     """CSV with the columns source, start_seconds, end_seconds, label: also fit a class probe in
     these evaluations, on at most as many training clips; empty for none."""

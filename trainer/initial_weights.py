@@ -41,7 +41,7 @@ def initialize(model: TwoTowers, config: TrainConfig) -> str:
 
     Heads are loaded too where the source has heads of the same sizes. Returns a line for the user.
 
-    Raises `InputError` if the source cannot be read or its networks are others than the model's.
+    Raises `InputError` if the source cannot be read or its networks are not those of the model.
     """
     source = config.init_from
     weights = read_weights(Path(source))

@@ -150,7 +150,7 @@ def _handle(color: int) -> Any:
 
 
 def _page(curves: Sequence[Curves], image: bytes) -> str:
-    """One file, with the picture in it and a table of each run's last values."""
+    """One file, with the image embedded and a table of each run's last values."""
     panels = _panels(curves)
     head = "".join(f"<th>{html.escape(title)}</th>" for _, title in panels)
     rows = []

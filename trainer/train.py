@@ -167,7 +167,7 @@ class Job:
         return stream
 
     def banner(self, stream: ClipStream) -> list[str]:
-        """What the launch says before its first step."""
+        """What the launch prints before its first step."""
         return banner(
             run=self.folder.uri or str(self.run),
             dataset=self.dataset,

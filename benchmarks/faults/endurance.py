@@ -185,11 +185,11 @@ def page(
         lines.append("| {:.0f} | {:.1f} | {:.1f} | {:g} |".format(own[-1]["minutes"], *figures))
     lines += [
         "",
-        f"The most in each {minutes / NUM_PARTS:g} minutes, of `RssAnon` read every "
+        f"The maximum in each {minutes / NUM_PARTS:g} minutes of `RssAnon`, read every "
         f"{SAMPLE_SECONDS:g} s. The worker keeps up to "
         f"{MAX_FREE_BYTES // MIB} MiB of buffers for reuse, which its growth is consistent with; "
         f"nothing else was measured. A batch is requested every {PAUSE_SECONDS:g} s at most, so "
-        "the rate of batches is no measure of speed.",
+        "the rate of batches is not a measure of speed.",
         "",
     ]
     return "\n".join(lines)

@@ -50,7 +50,7 @@ class World:
     folder: Path
     movies: Path
     command: list[str]
-    """Arguments; `OUT` and `MOVIES` stand for the paths."""
+    """Arguments; `OUT` and `MOVIES` are placeholders for the paths."""
     code: int
     """Exit code of an undisturbed run."""
     expected: tuple[dict[str, str], set[str]] = field(default_factory=lambda: ({}, set()))

@@ -47,7 +47,7 @@ class Cut:
     num_bad: int
     """Commit records that cannot be read, or list a shard that is not complete."""
     resumed: str = ""
-    """What running it to its end gave."""
+    """The outcome of running it to its end."""
 
 
 @contextlib.contextmanager

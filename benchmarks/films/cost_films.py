@@ -57,7 +57,7 @@ PARTS = ((20, 60), (150, 90), (300, 30))
 
 
 def make_films(folder: Path, whole: Path) -> list[Path]:
-    """Films of all kinds, those that are not in `folder` yet; names are `KIND-NUMBER`."""
+    """Movies of all kinds; those that are not in `folder` yet are made; names are `KIND-NUMBER`."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for kind in KINDS:

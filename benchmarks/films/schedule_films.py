@@ -1,4 +1,4 @@
-"""Films for the simulation `benchmarks.schedule`: measured costs, assumed lengths and failures."""
+"""Movies for the simulation `benchmarks.schedule`: measured costs, assumed lengths and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does one softmax mass on within-movie negatives give the same features, whatever m and k are?
+"""Does one softmax mass on within-movie negatives give the same features for any m and k?
 
     python -m benchmarks.learning.mass --data URI --labels CSV --run FOLDER
         [--seeds 3] [--steps 600]

@@ -1,4 +1,4 @@
-"""The ways of `benchmarks.loader`: each gives batches of the same clips, and `pace` measures it.
+"""The ways of `benchmarks.loader`: each yields batches of the same clips, and `pace` measures it.
 
 `limit, with reads` is the limit (`pace`), and asks the storage for the bytes too, in as few and as
 large requests as the stream's.

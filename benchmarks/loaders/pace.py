@@ -4,7 +4,7 @@ The limit only decodes and crops film strips that are in memory, in one thread a
 that it uses again and again: no reading, no checksum, no parsing, nothing handed on.
 
 A machine that others use too is fast one minute and slow the next. So the two are measured in turn,
-a second or two each, in the same process, and a share of the limit is taken between neighbours.
+a second or two each, in the same process, and a share of the limit is taken between neighbors.
 """
 
 from __future__ import annotations

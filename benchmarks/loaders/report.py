@@ -29,7 +29,7 @@ def report(found: dict[str, Any]) -> str:
         "clips, each checked by its crc32c; the peers' are shuffled samples. The limit only "
         "decodes and crops from memory; the limit with reads also reads the bytes, in ranges like "
         "the stream's, and does nothing else with them. Every way is measured in turn with the "
-        "limit, a second or two each, and shares of the limit are taken between neighbours; then "
+        "limit, a second or two each, and shares of the limit are taken between neighbors; then "
         "medians over all turns, and over rounds. S3 is a static server with ranges on loopback "
         f"that has a core of its own; the loader has {found['cores']['S3, cold']} there and "
         f"{found['cores']['local, cold']} with local files. webdataset reads S3 with curl. "

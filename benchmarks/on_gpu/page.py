@@ -98,11 +98,11 @@ def _memory(figures: dict[str, Any]) -> list[str]:
     return [
         "## Memory",
         "",
-        "What the backward pass computes again (widths x16), and in how many parts the batch is "
+        "What the backward pass recomputes (widths x16), and in how many parts the batch is "
         "computed. Expected is what the trainer prints before it starts; reserved includes what "
         "the allocator holds back.",
         "",
-        "| computed again | clips/s | expected GiB | peak GiB | reserved GiB |",
+        "| recomputed | clips/s | expected GiB | peak GiB | reserved GiB |",
         "|---|---|---|---|---|",
         *(
             f"| {row['name']} | {row['clips_per_s']:.0f} | "

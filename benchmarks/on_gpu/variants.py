@@ -40,7 +40,7 @@ def step_variants(*, tiny: bool, first: bool) -> list[Variant]:
 
 
 def memory_variants(*, tiny: bool) -> list[Variant]:
-    """The rows of the table of memory; names say what is computed again and in how many parts."""
+    """The rows of the table of memory; names say what is recomputed and in how many parts."""
     rows = [
         Variant("nothing", _wide, recompute="nothing", seconds=12),
         Variant("norms", _wide, recompute="norms", seconds=12),

@@ -1,8 +1,8 @@
 """Cuts the audio of all clips from a movie's soundtrack.
 
 `Soundtrack` yields audio on the movie timeline (t = 0 is the first video frame). Clips are cut from
-it by sample index, so the audio of every clip starts within half a sample of its video. Memory
-holds a few clips, whatever the length of the movie, and the finished features of one part.
+it by sample index, so the audio of every clip starts within half a sample of its video. However
+long the movie is, memory holds a few clips and the finished features of one part.
 """
 
 from __future__ import annotations

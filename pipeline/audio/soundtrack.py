@@ -9,7 +9,7 @@ are resampled. One resampler then runs over the whole timeline, so output sample
     timeline  [a a a a][b b b b]000[c c c c]000     native rate, from t = 0
     output    | | | | | | | | | | | | | | | |       recipe's rate
 
-Memory holds about half a minute of audio, whatever the length of the movie.
+Memory holds about half a minute of audio, however long the movie is.
 """
 
 from __future__ import annotations

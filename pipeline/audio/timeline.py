@@ -74,7 +74,7 @@ def align(frames: Iterable[AudioFrame], rate_hz: int) -> Iterator[Piece]:
     """Pieces in the order of the decoded samples, all of which they cover.
 
     Pieces may overlap or leave gaps on the timeline. Looks ahead by about twice `ANCHOR_SECONDS`,
-    whatever the length of the movie.
+    however long the movie is.
     """
     run: _Run | None = None
     for point, begins in _points(frames, rate_hz):

@@ -205,7 +205,7 @@ def _draw_cast(config: DemoConfig, rng: np.random.Generator, num_shots: int) -> 
 
 
 def _order_of_appearance(rng: np.random.Generator, cast: list[int], num_shots: int) -> list[int]:
-    """Rounds in which every member appears once; neighbouring shots have different members."""
+    """Rounds in which every member appears once; neighboring shots have different members."""
     order: list[int] = []
     while len(order) < num_shots:
         lap = [int(member) for member in rng.permutation(cast)]

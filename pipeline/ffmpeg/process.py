@@ -144,7 +144,7 @@ class FfmpegProcess:
             raise self.error("ffmpeg's frame report is missing")
 
     def finish(self, *, tolerate_errors: bool = False) -> None:
-        """Wait for the end; raise the error that exit status and stderr tell.
+        """Wait for the end; raise the error that exit status and stderr indicate.
 
         With `tolerate_errors` a nonzero exit status is accepted: damaged movies cause one after
         their intact part. Death by a signal never is.
@@ -187,7 +187,7 @@ class FfmpegProcess:
         return self._stderr.tail
 
     def stop(self) -> None:
-        """Kill the process group if it still runs, and collect everything."""
+        """Kill the process group if it still runs, and reap it."""
         self._has_ended.set()
         if self.returncode is None:
             self._kill()

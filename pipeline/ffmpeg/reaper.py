@@ -6,7 +6,7 @@ pipe closes, the worker is gone, and the companion kills and deletes everything 
 No ffmpeg outlives its worker, on any POSIX system, and nothing has to run between fork and exec.
 
     worker  --"+4711\\n"-->  companion        ffmpeg 4711 started
-            --"-4711\\n"-->                   ffmpeg 4711 was collected
+            --"-4711\\n"-->                   ffmpeg 4711 was reaped
             --(end of file)-->               the worker died: kill -9 everything listed
 """
 

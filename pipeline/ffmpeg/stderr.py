@@ -52,7 +52,7 @@ class StderrReader:
     ) -> None:
         """Start reading `stream`; `url` is removed from the tail, `on_line` gets every line."""
         self.lacked_memory = False
-        """Whether an allocation failed, even if ffmpeg went on: its output may be cut short."""
+        """Whether an allocation failed, even if ffmpeg continued: its output may be cut short."""
         self._stream = stream
         self._url = url
         self._on_line = on_line

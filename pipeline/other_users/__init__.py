@@ -1,4 +1,4 @@
-"""What other users of this machine cannot read, replace or prepare."""
+"""Protection from other users of this machine: what they cannot read, replace or create first."""
 
 from __future__ import annotations
 

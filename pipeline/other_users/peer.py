@@ -2,8 +2,8 @@
 
 Linux lists the sockets of all users, each with its owner. One that connects to 127.0.0.1 is in the
 table of IPv4 sockets, or in that of IPv6 sockets with the address ::ffff:127.0.0.1. A connection
-that is in neither is refused. Other systems have no such tables; there, all users are served that
-know the secret path.
+that is in neither is refused. Other systems have no such tables; there, any user who knows the
+secret path is served.
 """
 
 from __future__ import annotations

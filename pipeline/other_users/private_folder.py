@@ -1,4 +1,4 @@
-"""Folders and files that no other user of a machine can read, replace or prepare.
+"""Folders and files that no other user of a machine can read, replace or create first.
 
 The system's folder for temporary files is shared: another user may create a folder before we do,
 or put a link where we write.

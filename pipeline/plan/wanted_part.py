@@ -11,7 +11,7 @@ from shards_spec.recipe import NANOSECONDS, Recipe
 
 
 def wanted_steps(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int]:
-    """Grid steps [first, end) of the part of a movie that its manifest asks for.
+    """Grid steps [first, end) of the part of a movie that its manifest requests.
 
     With `clips="uniform"` the range covers whole clips only: it starts where one starts and ends
     where one ends.

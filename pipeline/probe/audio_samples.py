@@ -1,7 +1,7 @@
 """Decodes a little of an audio track to learn what its header does not say.
 
-Two things: whether it can be decoded at all (a codec may have a decoder, and this variant of it
-none), and whether its two channels cancel each other out when they are added (one of them was
+Two things: whether it can be decoded at all (ffmpeg may decode a codec, but not this variant of
+it), and whether its two channels cancel each other out when they are added (one of them was
 recorded with its polarity reversed).
 """
 
@@ -28,7 +28,7 @@ POINT_SECONDS = 1.0
 MAX_CANCELLED = 0.05
 #: Channels of opposite polarity in a part of a movie count from this share of points with audio.
 MIN_CANCELLED_POINTS = 1 / 3
-#: Mean square below which there is nothing to judge: -80 dBFS.
+#: Mean square below which a point counts as silent: -80 dBFS.
 MIN_POWER = 1e-8
 
 _RATE_HZ = 8_000
@@ -57,7 +57,8 @@ def sample_audio(
 ) -> AudioSample:
     """Decode a second of a track at a few points of it.
 
-    Raises `MovieError` if the source cannot be read; audio that cannot be decoded gives no samples.
+    Raises `MovieError` if the source cannot be read; audio that cannot be decoded yields no
+    samples.
     """
     first, last = ((packets.first_pts or 0), (packets.last_pts or 0))
     spread = np.linspace(first, last, NUM_POINTS, endpoint=False) * float(track.time_base)

@@ -30,7 +30,7 @@ def missing_ns(
     """How much is missing at the end; 0 if the file is whole.
 
     The stream's own declaration counts; that of the container, which includes the audio, only in
-    its absence. Both are a little off in many whole files.
+    its absence. Both are slightly off in many intact files.
 
     Args:
         listed: the streams of the file.
@@ -53,7 +53,7 @@ def missing_ns(
         declared_end_ns -= max(0, start_ns)
     missing = declared_end_ns - actual_end_ns
     is_cut_off = missing > max(MIN_MISSING_NS, round(MIN_MISSING * (declared_end_ns - start_ns)))
-    # The program that wrote a wrong timestamp also believed it.
+    # The program that wrote a wrong timestamp derived the end from it.
     wrong = [round(outlier.pts * video.time_base * NANOSECONDS) for outlier in outliers]
     is_wrong = any(time > end_ns and declared_end_ns <= time + _SLACK_NS for time in wrong)
     return missing if is_cut_off and not is_wrong else 0

@@ -1,7 +1,7 @@
 """Streams that stop while another one of the same kind continues.
 
 Broadcasts may move a stream to another packet identifier, announced by a new program map. ffmpeg
-then starts a new stream, unless it is asked to continue the old one. What still is in another
+then starts a new stream, unless it is asked to continue the old one. Whatever remains in another
 stream than the chosen one is counted as lost.
 """
 

@@ -23,10 +23,10 @@ from pipeline.sources import Movie, Readable
 _ENTRIES = (
     "packet=codec_type,stream_index,pts,dts,duration,size,pos,flags:packet_side_data=side_data_type"
 )
-#: What a demuxer attaches to a packet from which on another decoder configuration is in force.
+#: What a demuxer attaches to a packet from which another decoder configuration applies.
 _CONFIGURATION = (b"New Extradata", b"Param Change")
-#: Containers whose parts of a file are looked for between packets, and what is too large for the
-#: headers of packets there.
+#: Container in which further parts of a file are searched for between packets; gaps that are too
+#: large to be packet headers, and how many of them are kept.
 _WITH_GAPS = "matroska"
 MIN_GAP_BYTES, MAX_GAPS = 100, 10_000
 
@@ -95,7 +95,7 @@ EMPTY_ORDER = PacketOrder.of((), 0)
 
 @dataclass
 class AudioPackets:
-    """What is needed to know of the packets of an audio stream; ticks of its time base."""
+    """What must be known about the packets of an audio stream; ticks of its time base."""
 
     num_packets: int = 0
     first_pts: int | None = None
@@ -133,7 +133,7 @@ def read_packets(
 ) -> Packets:
     """List the packets of all video and audio streams of a movie.
 
-    `container` is ffmpeg's name of the demuxer. Raises `MediaError` if ffprobe fails or is stopped.
+    `container` is ffmpeg's name of the demuxer. Raises `MovieError` if ffprobe fails or is stopped.
     """
     arguments = ("-v", "error", *as_arguments(options), "-show_entries", _ENTRIES, "-of", "csv=p=0")
     # A long movie has a million packets: flat arrays of integers keep them small.

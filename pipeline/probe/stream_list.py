@@ -84,7 +84,7 @@ def as_arguments(options: InputOptions) -> list[str]:
 def list_streams(movie: Movie, source: Readable) -> StreamList:
     """List the streams of a movie, looking as far as it takes to find video and audio.
 
-    Raises `MediaError` if the file cannot be read.
+    Raises `MovieError` if the file cannot be read.
     """
     found = _list(movie, source, (), "5 s")
     for num_bytes, seconds in SEARCH_DEPTHS:

@@ -98,7 +98,7 @@ class VideoStream:
 def choose_video(
     movie: Movie, listed: StreamList, packets: Packets, decodable: frozenset[str]
 ) -> VideoStream:
-    """The largest video stream that moves; the default one among equals.
+    """The largest video stream that is not a still; the default one among equals.
 
     Streams with audio in their program come before others, and streams with a decoder as well.
 

@@ -224,7 +224,7 @@ def _longest_ascent(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(N,) which values form the longest subsequence that never descends."""
     tails: list[int] = []
     ends: list[int] = []
-    """Place of the last value of the best subsequence of each length, and that value."""
+    """Index of the last value of the best subsequence of each length, and that value."""
     before = np.full(len(values), -1)
     for place, value in enumerate(values.tolist()):
         length = bisect.bisect_right(ends, value)

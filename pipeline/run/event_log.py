@@ -43,7 +43,7 @@ class EventLog:
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         """Raises `InputError` when the file cannot be written."""
         self.num_failed = 0
-        """Events that could not be written; the log only informs and does not end the run."""
+        """Events that could not be written; the log is informational and does not end the run."""
         self._clock = clock
         try:
             self._file = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115

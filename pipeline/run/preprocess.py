@@ -1,7 +1,7 @@
-"""One run from corpus to index: find the work, do it, summarise it.
+"""One run from corpus to index: find the work, do it, summarize it.
 
 Nothing that a reader may use is deleted before its successor is written: new commit records replace
-old ones, the index is replaced whole, and only then do old shards go.
+old ones, the index is replaced as a whole, and only then are old shards deleted.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def retry(
 ) -> Summary:
     """Process the failed and quarantined movies of a dataset again, with its recipe.
 
-    Raises as `preprocess`; `InputError` also where there is no dataset.
+    Raises as `preprocess`; `InputError` also if there is no dataset.
     """
     recipe = recipe_of(read_info(storage))
     with lease.hold_lease(storage) as held_lease:
@@ -116,7 +116,7 @@ class _Run:
     lease: Lease
 
     def process(self, work: WorkList) -> Summary:
-        """Process the work list and write the index, in between as well."""
+        """Process the work list and write the index, during the run as well."""
         version = ffmpeg_version()
         ffprobe_path()
         before = read_indexed_movies(self.storage)
@@ -193,7 +193,8 @@ class _Run:
                     log.write(event)
                 if isinstance(event, MovieFinished):
                     keeper.note_finished()
-                # An index of two recipes would be no dataset: the old one stays until all is new.
+                # An index with two recipes would not be valid: the old one stays until all movies
+                # are new.
                 if not work.changes_recipe:
                     keeper.update_if_due()
                 yield event

@@ -35,7 +35,7 @@ class Progress:
     """Quarantined or failed."""
     movies_planned: int = 0
     retries: int = 0
-    """Attempts that failed and were repeated."""
+    """Attempts that failed and were retried."""
     clips: int = 0
     movie_seconds_planned: float = 0.0
     movie_seconds_decoded: float = 0.0
@@ -73,7 +73,7 @@ def read_progress(storage: Storage) -> Progress | None:
 class Recorder:
     """Writes the progress record every few seconds, in a thread of its own.
 
-    The record only informs: a store that does not answer must not hold up the run. Failed writes
+    The record is informational: a store that does not answer must not delay the run. Failed writes
     are counted.
     """
 

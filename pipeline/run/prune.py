@@ -40,8 +40,8 @@ def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) 
 def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
     """Remove them under the dataset's lease; returns what was removed.
 
-    The index without them is written first, then their commit records go, then their shards: at no
-    moment is something listed that does not exist. Interrupted anywhere, it can be run again.
+    The index without them is written first, then their commit records go, then their shards:
+    nothing is ever listed that does not exist. Interrupted anywhere, it can be run again.
     """
     info = read_info(storage)
     recipe = recipe_of(info)

@@ -28,7 +28,7 @@ def is_by_range(movie: Movie, mode: str, stage_gib: float, num_nodes: int) -> bo
 
     `mode` is the setting `--sources`: `auto`, `staged` or `ranged`.
 
-    By range, a movie is downloaded about four times, whatever the number of nodes. A copy is
+    By range, a movie is downloaded about four times, however many nodes there are. A copy is
     downloaded once per node that works on the movie, and tasks wait for it. So small clusters
     copy, unless the movie does not fit.
     """

@@ -38,7 +38,7 @@ _LOOKUPS = 16
 
 @dataclass(frozen=True)
 class Corpus:
-    """The movies that a run is given, and what it leaves alone."""
+    """The movies of a run, and what is ignored."""
 
     movies: tuple[Movie, ...]
     """Sorted by id."""

@@ -1,6 +1,6 @@
 """Identity of a movie's source: its location, its fingerprint, and whether it has changed.
 
-Two questions have two answers:
+Two functions answer two questions:
 
     fingerprint       is it the same content?     size, and ETag (bucket) or samples (elsewhere)
     is_same_source    was it written since?       size, ETag, time of the last change

@@ -102,7 +102,7 @@ def list_glob(pattern: str) -> tuple[Listing, Path]:
 
 
 def glob_root(pattern: str) -> Path:
-    """The folder that a glob searches, whatever it matches."""
+    """The folder that a glob searches."""
     fixed: list[str] = []
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -120,7 +120,7 @@ def list_store(storage: Storage) -> tuple[Listing, dict[str, ObjectInfo]]:
         if any(map(_is_hidden, path.parts[:-1])):
             listing.passed_over["files in hidden or trash folders"] += 1
         elif not info.size and _is_movie(path) and not storage.exists(info.key):
-            # A folder that a web console made.
+            # A folder that a web console created.
             odd.append(f"{info.key}/")
         else:
             listing.add(info.key, info.key)

@@ -127,7 +127,7 @@ def _in_ascii(letter: str) -> str:
 
 
 def _is_of_another_script(letter: str) -> bool:
-    """Whether a character is a letter that other words may share the Latin spelling of."""
+    """Whether a character is a letter whose transliteration other letters may share."""
     return letter.isalpha() and not unicodedata.name(letter, "").startswith("LATIN")
 
 

@@ -1,6 +1,6 @@
 """A movie that is open for reading: the address that ffmpeg gets, and what its reads are bound by.
 
-`access.open_source` yields one; whatever starts ffmpeg takes it as an argument.
+`access.open_source` yields one; every function that starts ffmpeg takes it as an argument.
 """
 
 from __future__ import annotations

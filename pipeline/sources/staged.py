@@ -3,7 +3,7 @@
 A movie is copied once per machine into a folder named after its address and all that its store says
 about it, under a file lock: the first task that needs a copy downloads it, the others wait for it,
 and it is not deleted while a task uses it. Unused copies are deleted for new ones, the least
-recently used first. No other user of the machine can read, replace or prepare a copy.
+recently used first. No other user of the machine can read, replace or plant a copy.
 
     <temporary folder>/reelshards-stage-<user>/<digest>/
         lock     shared: in use; exclusive: downloading
@@ -91,7 +91,7 @@ def _fetch(movie: Movie, folder: Path, stage_gib: float, limits: Limits) -> None
                 file.write(piece)
         Path(temporary).replace(folder / "movie")
     except OSError as error:
-        # What a store does has its own errors, so this is about the disk.
+        # Errors of the store are of other classes, so this one is about the disk.
         kind = DiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SourceError
         raise kind(f"{movie.name}: cannot write its copy: {error.strerror}") from error
     finally:

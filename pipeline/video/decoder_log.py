@@ -6,8 +6,8 @@ There are two kinds of decoders:
 - those that conceal errors (H.264, MPEG-1/2/4 and similar) mark each frame that they concealed.
   Damage lasts from such a frame to the next keyframe without a mark;
 - the others (HEVC, VP8, VP9, AV1, ...) report errors, and leave frames out or show what happens to
-  be in memory. Damage lasts from the last frame before the message to a keyframe so long after it
-  that its own packet cannot have been meant.
+  be in memory. Damage lasts from the last frame before the message to a keyframe so far after it
+  that the message cannot be about the keyframe's own packet.
 
 Damage that the HEVC decoder does not notice cannot be detected here: parts of a frame then show
 what was in memory, and differ from run to run. Where the container knows, `Probe.corrupt_ns` does.

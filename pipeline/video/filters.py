@@ -83,7 +83,7 @@ def input_options(probe: Probe) -> dict[str, Any]:
 
 
 def fitted(stream: Any, probe: Probe, at_ns: int | None = None) -> Any:
-    """Filter graph from decoded frames to the nominal size, whatever size and shape they have.
+    """Filter graph from decoded frames of any size and shape to the nominal size.
 
     Frames of another shape are not distorted: see `framed`. ffmpeg itself gives every frame the
     pixel aspect of the stream's header, so that of a frame is taken from `Probe.shapes`. Timestamps

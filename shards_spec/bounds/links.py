@@ -1,8 +1,8 @@
 """Links in a local dataset that lead out of its folder.
 
-A dataset is read as the user who opens it. If its links were followed, whoever made it could have
-any file of that user read, listed and shown. Links within the folder are harmless, and so is one
-that leads to the folder as a whole, which the user has chosen.
+A dataset is read as the user who opens it. If its links were followed, its author could have any
+file of that user read, listed and shown. Links within the folder are harmless, and so is one that
+leads to the folder as a whole, which the user has chosen.
 """
 
 from __future__ import annotations
@@ -46,6 +46,6 @@ def _is_inside(path: str, root: str) -> bool:
     try:
         target = os.path.realpath(path)
     except OSError:
-        # A link that this user may not read leads nowhere that we know.
+        # The target of a link that this user may not read is unknown.
         return False
     return (target + "/").startswith(root.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Bounds on the table of movies, and on what it says of the table of clips."""
+"""Bounds on the table of movies, and on what it says about the table of clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store can do, found out by trying."""
+"""What a store supports, determined by tests."""
 
 from __future__ import annotations
 

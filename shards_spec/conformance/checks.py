@@ -1,4 +1,4 @@
-"""What a store can do, found out by trying: the lease of a run and `check-store` depend on it."""
+"""What a store supports, determined by tests: the lease of a run and `check-store` need it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StoreTraits:
 
 @dataclass(frozen=True)
 class StoreCheck:
-    """One thing that was tried."""
+    """One thing that was tested."""
 
     name: str
     problem: str
@@ -74,10 +74,10 @@ def probe_store(storage: Storage, key: str) -> StoreTraits:
 
 
 def check_store(storage: Storage) -> tuple[list[StoreCheck], StoreTraits | None]:
-    """Try everything that the commands do with a store, below a temporary prefix.
+    """Test everything that the commands do with a store, below a temporary prefix.
 
-    Returns what was tried, and the traits unless they could not be found out. What was written is
-    deleted again, whatever fails.
+    Returns what was tested, and the traits unless they could not be determined. What was written is
+    deleted again, even after failures.
     """
     prefix = f"reelshards-check-{uuid.uuid4().hex}"
     traits = None
@@ -100,7 +100,7 @@ def check_store(storage: Storage) -> tuple[list[StoreCheck], StoreTraits | None]
 
 
 class _WrongError(ReelshardsError):
-    """The store did something else than it was asked for."""
+    """The store did something other than what was requested."""
 
 
 def _require(condition: bool, found: str) -> None:

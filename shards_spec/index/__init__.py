@@ -9,8 +9,8 @@
                                           `dataset.json` last
 
 An update lists the commit records, reads those that the parts do not have, rewrites the parts that
-these belong to, and joins all parts to the tables. Parts are only read by the next update, so that
-it costs what has changed; without them everything is read.
+these belong to, and joins all parts to the tables. Parts are only read by the next update, so its
+cost depends on what has changed; without them everything is read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Commit records: a movie's rows of the index, written after its shards.
 
-A commit record is the last object written for a movie: its shards do not exist for readers before.
+A commit record is the last object written for a movie: until then its shards do not exist for
+readers.
 """
 
 from __future__ import annotations

@@ -118,14 +118,14 @@ def read_committed_movies(
 
 
 def read_indexed_movies(storage: Storage) -> list[MovieRow]:
-    """Movie rows of the index as readers see it; none where there is no index.
+    """Movie rows of the index as readers see it; none without an index.
 
     They may be older than the commit records. The shards that they list are in use.
     """
     try:
         table = read_table(storage, layout.MOVIES_PARQUET, MOVIES_SCHEMA)
     except (ObjectNotFoundError, FormatError):
-        # A damaged index can be used by nobody; it is written again from the commit records.
+        # Nobody can use a damaged index; it is rebuilt from the commit records.
         return []
     return movie_rows(table)
 

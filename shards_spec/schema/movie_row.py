@@ -24,7 +24,7 @@ _INT32 = {"arrow": pa.int32()}
 
 @dataclass(frozen=True, kw_only=True)
 class MovieRow:
-    """One movie of the corpus, whatever its status. Unknown numbers are 0, unknown texts empty."""
+    """One movie of the corpus, with any status. Unknown numbers are 0, unknown texts empty."""
 
     movie_id: str
     group: str

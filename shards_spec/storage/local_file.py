@@ -181,7 +181,8 @@ def _opened(path: Path) -> int:
 
 
 def _unsafe(path: Path, error: OSError) -> OSError | UnsafeFileError:
-    """The error itself unless the path as such is at fault, so that it would fail for ever."""
+    """`error`, or an `UnsafeFileError` if the path itself is at fault, so that retries are
+    useless."""
     if error.errno in _IMPOSSIBLE:
         return UnsafeFileError(f"{path} is not a regular file: {error.strerror}")
     return error

@@ -3,7 +3,7 @@
 a//b.mp4  ./b.mp4  a/../b.mp4      empty segments, and those that mean other folders
 a\\tb.mp4  a\\x7f.mp4              control characters
 a\\xff.mp4                        names that are not valid UTF-8
-a/                               folders that a web console made
+a/                               folders that a web console created
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Temporary folders of processes that may be killed: the next process deletes what nobody owns.
 
 The owner keeps a lock on the folder, which the system releases when the process ends, however it
-ends and whatever process ids mean in its container.
+ends; unlike process ids, a lock also works across containers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Validates a dataset: the index alone, then every movie's shards against it.
 
-Memory is bounded by the index and a few MiB per thread, whatever the size of the shards, which are
-read by ranges as in training.
+Memory is bounded by the index and a few MiB per thread, however large the shards are: they are read
+by range, as in training.
 """
 
 from __future__ import annotations

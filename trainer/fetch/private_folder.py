@@ -1,9 +1,9 @@
 """A folder that only its owner can write to, with files in folders one level deep.
 
 It is created with mode 0700. A folder that another user owns, or that others may write to, is
-refused. All files are opened relative to it and without following links, so that a link that
-somebody planted while the folder was open to others leads nowhere: neither is the file behind it
-read, nor is it written to. Trusted are the folder's owner and root.
+refused. All files are opened relative to it and without following links, so a link that somebody
+planted while the folder was open to others has no effect: its target is neither read nor written.
+Trusted are the folder's owner and root.
 """
 
 from __future__ import annotations

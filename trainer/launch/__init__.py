@@ -1,4 +1,4 @@
-"""How a launch begins: its settings, what it resumes, and what it says first."""
+"""How a launch begins: its settings, what it resumes, and what it prints first."""
 
 from __future__ import annotations
 

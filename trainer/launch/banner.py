@@ -1,4 +1,4 @@
-"""What a launch says before its first step."""
+"""What a launch prints before its first step."""
 
 from __future__ import annotations
 

@@ -147,8 +147,8 @@ def color_map(means_BC: torch.Tensor, dice: Dice, config: AugmentConfig) -> torc
     brightness_B11 = dice.around_one(Draw.BRIGHTNESS, config.brightness)[:, None, None]
     contrast_B11 = dice.around_one(Draw.CONTRAST, config.contrast)[:, None, None]
     luma_1C = constant([YIQ[0]], means_BC.device)
-    grey_B11 = luma_1C @ (matrix_B33 @ means_BC[..., None])
-    shift_B11 = brightness_B11 * grey_B11 * (1.0 - contrast_B11)
+    gray_B11 = luma_1C @ (matrix_B33 @ means_BC[..., None])
+    shift_B11 = brightness_B11 * gray_B11 * (1.0 - contrast_B11)
     matrix_B33 = matrix_B33 * (brightness_B11 * contrast_B11)
     return torch.cat((matrix_B33, shift_B11.expand(-1, 3, 1)), dim=2)
 
@@ -181,10 +181,10 @@ def _crop_and_resize(video_BCTHW: torch.Tensor, dice: Dice, least_area: float) -
     width_B = (area_B * stretch_B).sqrt().clamp(max=1.0)
     height_B = (area_B / stretch_B).sqrt().clamp(max=1.0)
     # Coordinates of `grid_sample`: the frame extends from -1 to 1 on both axes.
-    centre_x_B = (1.0 - width_B) * (2.0 * dice.uniform(Draw.CROP_X) - 1.0)
-    centre_y_B = (1.0 - height_B) * (2.0 * dice.uniform(Draw.CROP_Y) - 1.0)
+    center_x_B = (1.0 - width_B) * (2.0 * dice.uniform(Draw.CROP_X) - 1.0)
+    center_y_B = (1.0 - height_B) * (2.0 * dice.uniform(Draw.CROP_Y) - 1.0)
     zero_B = torch.zeros_like(area_B)
-    rows = ((width_B, zero_B, centre_x_B), (zero_B, height_B, centre_y_B))
+    rows = ((width_B, zero_B, center_x_B), (zero_B, height_B, center_y_B))
     affine_B23 = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
     # Frames of a clip share its crop, so they can be passed as channels of one image.
     pixels_BKHW = video_BCTHW.flatten(1, 2)
@@ -200,8 +200,8 @@ def _color_matrix(dice: Dice, config: AugmentConfig) -> torch.Tensor:
     device = dice.clip.device
     to_yiq, to_rgb = constant(YIQ, device), constant(RGB, device)
     scale_B = dice.around_one(Draw.SATURATION, config.saturation)
-    is_grey_B = dice.uniform(Draw.GRAYSCALE) < config.grayscale
-    scale_B = torch.where(is_grey_B, 0.0, scale_B)
+    is_gray_B = dice.uniform(Draw.GRAYSCALE) < config.grayscale
+    scale_B = torch.where(is_gray_B, 0.0, scale_B)
     turn_B = 2.0 * math.pi * config.hue * (2.0 * dice.uniform(Draw.HUE) - 1.0)
     cos_B, sin_B = scale_B * turn_B.cos(), scale_B * turn_B.sin()
     chroma_B33 = torch.zeros(len(scale_B), 3, 3, device=device)

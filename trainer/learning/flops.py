@@ -26,8 +26,8 @@ def flops_per_clip(
 ) -> float:
     """Floating-point operations of convolutions and matrices, forward and backward, for one clip.
 
-    Counted without computing anything; a product and a sum are two. What is computed again to
-    save memory does not count.
+    Counted without computing anything; a product and a sum are two. Recomputation to save memory
+    does not count.
     """
     with torch.device("meta"):
         model = TwoTowers(config).train()
@@ -56,7 +56,7 @@ def describe_model(config: ModelConfig, flops: float) -> str:
 
 
 def peak_flops(device: torch.device) -> float:
-    """What the device can do at most per second, in bfloat16; NaN where that is not known."""
+    """Peak arithmetic of the device per second, in bfloat16; NaN if that is not known."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         for part, tflops in PEAK_TFLOPS:

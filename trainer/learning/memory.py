@@ -1,8 +1,8 @@
-"""What a step needs of a GPU's memory, and what to compute again so that it fits.
+"""How much GPU memory a step needs, and what to recompute so that it fits.
 
 A step's peak comes when the forward pass ends: every activation that the backward pass will read
-is there. So sizes are counted from the network's shapes, not measured; `benchmarks/gpu.py` holds
-them against measurements.
+is there. So sizes are counted from the network's shapes, not measured; `benchmarks/gpu.py` compares
+them with measurements.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GIB = 1024**3
 #: Bytes for each parameter: weight, gradient and two moments in float32, and a bfloat16 copy.
 BYTES_PER_PARAMETER = 18
 
-#: What libraries take at their own discretion: kernels, workspaces, rounding by the allocator.
+#: What libraries allocate themselves: kernels, workspaces, rounding by the allocator.
 RESERVE = 1.2 * GIB
 
 #: Share of the free memory that `auto` plans with; the rest is lost to fragments.
@@ -36,7 +36,7 @@ class MemoryPlan:
     expected: dict[Recompute, float]
     """Peak of a step by setting, bytes."""
     target: float
-    """What it may be, bytes."""
+    """Upper limit of the peak, bytes."""
     num_parts: int
     """Parts of the batch that are computed one after the other."""
 
@@ -45,7 +45,7 @@ class MemoryPlan:
         expected = ", ".join(f"{name} {size / GIB:.1f}" for name, size in self.expected.items())
         return (
             f"memory: {self.expected[self.recompute] / GIB:.1f} GiB expected of "
-            f"{self.target / GIB:.1f}, computing {self.recompute} again in the backward pass "
+            f"{self.target / GIB:.1f}, recomputing {self.recompute} in the backward pass "
             f"(GiB by setting: {expected})"
         )
 

@@ -83,7 +83,7 @@ class StreamConfig:
         return self.fitted(num_cores, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def fitted(self, num_cores: int, ranks_per_node: int) -> StreamConfig:
-        """With processes and threads chosen for the machine, where they are to be chosen.
+        """The same settings, with processes and threads chosen for the machine if they are -1.
 
         Args:
             num_cores: cores that the processes of all ranks on this machine share.

@@ -1,7 +1,7 @@
 """The main loop of a loader worker: a process that fills slots of shared memory for the stream.
 
 Its arguments are a socket and the process id of its parent. It imports neither torch nor the
-training program. It ends at once, whatever its threads are doing, when the socket is closed or its
+training program. It ends at once, even if its threads are busy, when the socket is closed or its
 parent is gone; it ignores Ctrl-C and SIGTERM, which are for its parent to handle.
 """
 

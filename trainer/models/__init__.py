@@ -8,8 +8,8 @@ from trainer.models.inputs import (
     audio_from_logmel,
     constant,
     describe_inputs,
-    normalise_audio,
-    normalise_video,
+    normalize_audio,
+    normalize_video,
     video_from_frames,
 )
 from trainer.models.pretrained import load_tower
@@ -29,8 +29,8 @@ __all__ = [
     "constant",
     "describe_inputs",
     "load_tower",
-    "normalise_audio",
-    "normalise_video",
+    "normalize_audio",
+    "normalize_video",
     "signed",
     "splitmix64",
     "splitmix64_int",

@@ -74,7 +74,7 @@ class AudioResNet18(nn.Module):
         init_convolutions(self)
 
     def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
-        """(B, 1, M, L) normalised -> (B, 512)."""
+        """(B, 1, M, L) normalized -> (B, 512)."""
         x_BCML = self.conv1(audio_BCML.contiguous(memory_format=torch.channels_last))
         x_BCML = self.maxpool(norm_act(x_BCML, self.bn1))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -108,7 +108,7 @@ class SmallAudioNet(nn.Module):
         init_convolutions(self)
 
     def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
-        """(B, 1, M, L) normalised -> (B, 192)."""
+        """(B, 1, M, L) normalized -> (B, 192)."""
         x_BCML = audio_BCML.contiguous(memory_format=torch.channels_last)
         out: torch.Tensor = self.project(self.pool(self.layers(x_BCML)).flatten(1))
         return out

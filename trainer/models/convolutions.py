@@ -1,4 +1,4 @@
-"""Convolutions of the towers: how they start, and how they run on two axes.
+"""Convolutions of the towers: their initial weights, and how they run on two axes.
 
 Shape suffixes: B clips, N clips * frames, C and O channels, T frames, H x W pixels.
 """
@@ -49,7 +49,7 @@ class Conv:
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """He initialisation by fan-out for convolutions (arXiv:1502.01852)."""
+    """He initialization by fan-out for convolutions (arXiv:1502.01852)."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -2,8 +2,8 @@
 
 On a GPU a (2+1)D network spends as much time on normalization as on convolutions when each of its
 steps is a kernel of its own. Here an activation is read once for its statistics and once to be
-normalized; backward, twice. `norm_conv` can also forget the normalized activation, which is cheap
-to make again, and so nearly halves what a network keeps for its backward pass.
+normalized; backward, twice. `norm_conv` can also drop the normalized activation, which is cheap to
+recompute, and so nearly halves what a network keeps for its backward pass.
 
 Modules are torch's own (`nn.BatchNorm2d`, `BatchNorm3d`, `SyncBatchNorm`): names, running
 statistics and results are theirs. Activations are (N, C, H, W) in channels-last memory; they may
@@ -49,8 +49,8 @@ def norm_conv(
 ) -> torch.Tensor:
     """conv(relu(norm(x)), weight).
 
-    `num_parts` 0 keeps the normalized activation for the backward pass; otherwise it is made again
-    then, in so many parts of the batch, to the same gradients (up to the order of sums).
+    `num_parts` 0 keeps the normalized activation for the backward pass; otherwise it is recomputed
+    then, in that many parts of the batch, with the same gradients (up to the order of sums).
     """
     ops = _ops(x, norm)
     if ops is None:
@@ -151,7 +151,7 @@ def _grads_by_parts(
     num_parts: int,
     ops: NormOps,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of the convolution's input and kernel, with the input made again."""
+    """Gradients of the convolution's input and kernel, with the input recomputed."""
     num_clips = len(x) // (conv.num_frames or 1)
     num_parts = max(1, min(num_parts, num_clips))
     if num_parts == 1:
@@ -200,7 +200,7 @@ def _prepare(
 
 
 def _plain(x: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The module itself, whatever number of axes its class asks for."""
+    """The module itself, regardless of the number of axes that its class expects."""
     momentum = 0.1 if norm.momentum is None else norm.momentum
     if norm.training and not _is_replaying and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
@@ -239,7 +239,7 @@ _is_replaying = False
 
 @contextlib.contextmanager
 def forced(ops: NormOps) -> Iterator[None]:
-    """Use this implementation, whatever the device."""
+    """Use this implementation on every device."""
     global _forced
     before, _forced = _forced, ops
     try:

@@ -1,7 +1,7 @@
 """How stored clips become network inputs, on the device; nothing else does this.
 
-    frames (B, T, S, S, 3) uint8 -> choose frames -> resize -> [0, 1]      | augment | normalise
-    log-mel (B, M, L) float16    -> float32, nats                         | augment | normalise
+    frames (B, T, S, S, 3) uint8 -> choose frames -> resize -> [0, 1]      | augment | normalize
+    log-mel (B, M, L) float16    -> float32, nats                         | augment | normalize
 
 Augmentation (`trainer/learning/augment.py`) is applied between the two stages, where pixels are
 still in [0, 1] and levels in nats, so that its settings have meaningful units.
@@ -63,14 +63,14 @@ def audio_from_logmel(logmel_BML: torch.Tensor) -> torch.Tensor:
     return logmel_BML.float().clamp_(min=LOGMEL_FLOOR)[:, None]
 
 
-def normalise_video(video_BCTHW: torch.Tensor) -> torch.Tensor:
+def normalize_video(video_BCTHW: torch.Tensor) -> torch.Tensor:
     """[0, 1] -> about zero mean and unit deviation, per channel."""
     mean_C = constant(VIDEO_MEAN, video_BCTHW.device)
     std_C = constant(VIDEO_STD, video_BCTHW.device)
     return (video_BCTHW - mean_C.view(3, 1, 1, 1)) / std_C.view(3, 1, 1, 1)
 
 
-def normalise_audio(audio_BCML: torch.Tensor, config: InputConfig) -> torch.Tensor:
+def normalize_audio(audio_BCML: torch.Tensor, config: InputConfig) -> torch.Tensor:
     """Nats -> about zero mean and unit deviation, according to `config.audio_norm`."""
     if config.audio_norm == "fixed":
         return (audio_BCML - config.audio_mean) / config.audio_std
@@ -83,7 +83,7 @@ def normalise_audio(audio_BCML: torch.Tensor, config: InputConfig) -> torch.Tens
 def describe_inputs(
     config: ModelConfig, *, stored_frames: int, crop_pixels: int
 ) -> dict[str, dict[str, Any]]:
-    """The two inputs as JSON values: architecture, layout, units and normalisation; and the size of
+    """The two inputs as JSON values: architecture, layout, units and normalization; and the size of
     transformers, if there are any."""
     inputs = config.inputs
     is_fixed = inputs.audio_norm == "fixed"

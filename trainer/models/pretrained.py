@@ -1,4 +1,4 @@
-"""Weights of others into our towers, by name."""
+"""Loads published weights into our towers, by name."""
 
 from __future__ import annotations
 

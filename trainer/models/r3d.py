@@ -63,7 +63,7 @@ class R3d18(nn.Module):
         init_convolutions(self)
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) normalised -> (B, 512)."""
+        """(B, 3, T, H, W) normalized -> (B, 512)."""
         x_BCTHW = self.stem(video_BCTHW.contiguous(memory_format=torch.channels_last_3d))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x_BCTHW = layer(x_BCTHW)

@@ -34,7 +34,7 @@ class SmallVideoNet(nn.Module):
         init_convolutions(self)
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) normalised -> (B, 192)."""
+        """(B, 3, T, H, W) normalized -> (B, 192)."""
         # Channels last is the fastest layout of these convolutions on CPUs and on GPUs.
         x_BCTHW = video_BCTHW.contiguous(memory_format=torch.channels_last_3d)
         out: torch.Tensor = self.project(self.pool(self.layers(x_BCTHW)).flatten(1))

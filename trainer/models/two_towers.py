@@ -19,7 +19,7 @@ from torch.nn import functional
 from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.fused_norm import replaying
-from trainer.models.inputs import normalise_audio, normalise_video
+from trainer.models.inputs import normalize_audio, normalize_video
 from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.transformer.towers import AudioTransformer, VideoTransformer
@@ -88,7 +88,7 @@ class TwoTowers(nn.Module):
         """Pixels in [0, 1] and log-mel in nats, as from `models/inputs.py` -> embeddings.
 
         Args:
-            is_normalized: the video has been through `normalise_video` already.
+            is_normalized: the video has been through `normalize_video` already.
             key_B: (B,) int64, a hash per clip, from which drop path draws; None disables it.
         """
         return self.embed(
@@ -104,8 +104,8 @@ class TwoTowers(nn.Module):
         key_B: torch.Tensor | None = None,
     ) -> Features:
         """The towers alone."""
-        audio_BCML = normalise_audio(audio_BCML, self.config.inputs)
-        video_BCTHW = video_BCTHW if is_normalized else normalise_video(video_BCTHW)
+        audio_BCML = normalize_audio(audio_BCML, self.config.inputs)
+        video_BCTHW = video_BCTHW if is_normalized else normalize_video(video_BCTHW)
         return Features(
             _features(self.video, video_BCTHW, key_B), _features(self.audio, audio_BCML, key_B)
         )

@@ -39,11 +39,11 @@ R2PLUS1D_DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 #: and vector loads of 16 bytes need aligned rows.
 LANES = 16
 
-#: Parts of the batch in which a segment's normalized activations are made again.
+#: Parts of the batch in which a segment's normalized activations are recomputed.
 NUM_PARTS = 4
 
 Recompute = Literal["nothing", "norms", "segments"]
-"""What the backward pass computes again instead of reading it from memory: nothing; activations
+"""What the backward pass recomputes instead of reading it from memory: nothing; activations
 after normalization; or all within each (2+1)D convolution, for a third more arithmetic."""
 
 
@@ -178,7 +178,7 @@ class R2Plus1d(nn.Module):
                     part.eps = 1e-3
 
     def forward(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) normalised -> (B, 512)."""
+        """(B, 3, T, H, W) normalized -> (B, 512)."""
         num_clips, _, num_frames = video_BCTHW.shape[:3]
         x_NCHW = video_BCTHW.transpose(1, 2).flatten(0, 1)
         x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
@@ -216,7 +216,7 @@ class R2Plus1d(nn.Module):
                 mids_2 = num_frames * side**2 * round_up(second[0].out_channels, LANES)
                 kept += outs if recompute == "segments" else 2 * outs if block.downsample else 0
                 if recompute == "segments":
-                    # What is made again, its gradient, and a part's input and gradient.
+                    # What is recomputed, its gradient, and a part's input and gradient.
                     peak = max(peak, kept + mids_2 * (2 + 2 / NUM_PARTS) + 2 * outs)
                     kept += outs
                 else:

@@ -5,7 +5,7 @@ Guarantees for every epoch:
 - a step has exactly m distinct groups (by default movies) and k distinct clips of each; with
   `episodes_per_group` e, exactly e distinct movies of each group and k clips of each of these;
 - two clips of one movie in a step never overlap and start at least `min_gap_seconds` apart;
-- no clip is used twice, whatever the weighting; unused clips are counted by reason in `Unused`;
+- no clip is used twice, with any weighting; unused clips are counted by reason in `Unused`;
 - all ranks have the same number of steps, and the k clips of a group stay on one rank;
 - a group's clips come from r chunks (see `chunks.py`), each of consecutive clips of one shard.
 

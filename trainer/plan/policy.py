@@ -55,7 +55,7 @@ class BatchPolicy:
     so many clips follow each other without a gap from it on; in an epoch, each clip begins a joined
     one at most once."""
     heldout_fraction: float = 0.0
-    """Share of groups withheld from training, whatever batches are grouped by. They are chosen by
+    """Share of groups withheld from training, no matter how batches are grouped. They are chosen by
     a hash of their names, so that none changes sides as the dataset grows. Movies from the same
     source count as one group."""
     split: Literal["all", "train", "heldout"] = "all"

@@ -1,7 +1,7 @@
 """Which movies are held out from training, and which are copies of other movies.
 
-Held out are whole groups (shows, franchises), whatever the policy groups batches by: episodes of a
-show on both sides of the split would let a model recognize sets and voices. Groups that share a
+Whole groups (shows, franchises) are held out, no matter how the policy groups batches: episodes of
+a show on both sides of the split would let a model recognize sets and voices. Groups that share a
 source, such as the same file under two names or two parts of one file, count as one group here.
 
 A *copy* is a movie with the same source, the same part of it and the same audio track as another

@@ -23,7 +23,8 @@ MAX_JSON_BYTES = 256 * 1024 * 1024
 def require_own_files(run: Path) -> None:
     """Raise `InputError` if something in a run folder is a link out of it, a pipe or a device.
 
-    Otherwise a run folder of somebody else could have other files read, overwritten or deleted.
+    Otherwise a run folder from a stranger could cause other files to be read, overwritten or
+    deleted.
     """
     if not run.is_dir():
         return

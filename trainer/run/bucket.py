@@ -69,7 +69,8 @@ def run_text(run: str | Path, name: str) -> str | None:
 
 @contextlib.contextmanager
 def local_copy(run: str | Path) -> Iterator[Path]:
-    """A run folder or export on this machine; of one in a bucket, what is read of it."""
+    """A run folder or export on this machine; of one in a bucket, a copy of the files that are
+    read."""
     if not is_bucket(run):
         yield local_path(run)
         return

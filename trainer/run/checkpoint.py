@@ -134,7 +134,7 @@ def _require_stored(path: Path) -> None:
 
 
 def _wrong_fields(values: Mapping[str, Any]) -> str:
-    """What makes values no `Checkpoint`; empty if nothing does."""
+    """Why values are not a `Checkpoint`; empty if they are one."""
     fields = {item.name: item for item in dataclasses.fields(Checkpoint)}
     required = {name for name, item in fields.items() if _has_no_default(item)}
     if wrong := sorted(required - set(values)) + sorted(set(map(str, values)) - set(fields)):

@@ -1,4 +1,4 @@
-"""How much of a device a run uses: arithmetic, its share of what the device can do, memory."""
+"""How much of a device a run uses: arithmetic, its share of the device's peak, memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Load:
     flops_per_clip: float
     """Floating-point operations of a training step for one clip."""
     peak_flops: float
-    """What the device can do per second at most; NaN where that is not known."""
+    """Peak arithmetic of the device per second; NaN if that is not known."""
     device: torch.device
 
     @staticmethod

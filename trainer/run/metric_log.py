@@ -77,7 +77,7 @@ class MetricLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run, in step order; lines that are none, as after a crash, are left out."""
+    """All lines of a run, in step order; broken lines, as after a crash, are left out."""
     path = run / METRICS_JSONL
     if not path.exists():
         return []

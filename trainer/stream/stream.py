@@ -2,8 +2,8 @@
 
 Guarantees; any deviation is a bug:
 
-- Equal dataset, policy, seed, epoch and step give equal batches, whatever the number of workers,
-  threads and ranks, wherever the stream started, and whatever finished first.
+- Equal dataset, policy, seed, epoch and step give equal batches, regardless of the number of
+workers, threads and ranks, of where the stream started, and of what finished first.
 - A clip that cannot be read or decoded is replaced by another clip of its movie (the choice depends
   on seed, epoch and clip only), counted by reason, and logged the first and every 1000th time;
   above `max_bad_fraction`, the stream raises `FormatError`.

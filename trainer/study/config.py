@@ -62,7 +62,7 @@ class StudyCorpus:
     data: str
     """URI of the dataset."""
     labels: Path | None = None
-    """CSV of labelled ranges; see `trainer/evaluate/labels.py`. Without it there are no class
+    """CSV of labeled ranges; see `trainer/evaluate/labels.py`. Without it there are no class
     probes."""
 
     @property

@@ -37,7 +37,7 @@ class Example:
     movie: dict[int, str]
     """Movie id of each of these rows."""
     label: dict[int, str]
-    """Class of each labelled row."""
+    """Class of each labeled row."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""

@@ -17,7 +17,7 @@ from trainer.study.cells import CellResult
 from trainer.study.summary import Effect, Interval, Row
 from trainer.study.verdict import TITLES
 
-BLUE, ORANGE, GREEN, RED, GREY = "#2f6db3", "#d9822b", "#3a8f5c", "#b23a48", "#8a8f98"
+BLUE, ORANGE, GREEN, RED, GRAY = "#2f6db3", "#d9822b", "#3a8f5c", "#b23a48", "#8a8f98"
 SHADES = ("#9ecae1", "#6baed6", "#3182bd", "#08519c", "#08306b")
 
 STYLE: Any = {
@@ -52,7 +52,7 @@ def plot_curve(path: Path, rows: Sequence[Row]) -> None:
             highest = max(max(row.figures[key].values) for row in rows for key in keys)
             axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
             axis.legend(loc="best")
-        _curve(axes[-1], rows, [row.loss for row in rows], GREY, "")
+        _curve(axes[-1], rows, [row.loss for row in rows], GRAY, "")
         axes[-1].set(title="Training loss at the end, nats")
         axes[-1].set_ylim(bottom=0)
         for axis in axes:
@@ -95,7 +95,7 @@ def plot_training(path: Path, results: Sequence[CellResult]) -> None:
     with mpl.rc_context(STYLE):
         figure, axes = _figure(2, 5.0)
         for axis, (name, title) in zip(axes, panels, strict=True):
-            labelled: set[int] = set()
+            labeled: set[int] = set()
             for result in results:
                 k = result.cell.setting.clips_per_movie
                 points = [
@@ -104,9 +104,9 @@ def plot_training(path: Path, results: Sequence[CellResult]) -> None:
                     if step is not None and value is not None
                 ]
                 if points:
-                    label = "" if k in labelled else f"k = {k}"
+                    label = "" if k in labeled else f"k = {k}"
                     axis.plot(*zip(*points, strict=True), color=shade[k], lw=1.3, label=label)
-                    labelled.add(k)
+                    labeled.add(k)
             axis.set(title=title, xlabel="step")
             axis.set_ylim(bottom=0)
             axis.legend()
@@ -120,7 +120,7 @@ def plot_similarities(path: Path, results: Sequence[CellResult]) -> None:
         "same movie, same class": ORANGE,
         "same movie, other class": RED,
         "other movie, same class": BLUE,
-        "other movie, other class": GREY,
+        "other movie, other class": GRAY,
     }
     has_classes = any(item["kind"] == "other movie, same class" for item in results[0].similarities)
     with mpl.rc_context(STYLE):

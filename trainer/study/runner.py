@@ -37,7 +37,7 @@ from trainer.study.cells import (
 )
 from trainer.study.config import Cell, StudyConfig, StudyCorpus, cell_config
 from trainer.study.page import PAGE_HTML, write_page
-from trainer.study.summary import Summary, summarise
+from trainer.study.summary import Summary, summarize
 from trainer.study.verdict import Verdict, verdict
 
 STUDY_JSON, STUDY_MD = "study.json", "study.md"
@@ -112,7 +112,7 @@ def study(
         num_done += 1
         say(f"[{num_done}/{len(jobs)}] {_line(result)}")
     results = [result for job in jobs if (result := job.result())]
-    summary = summarise(config, corpora, results)
+    summary = summarize(config, corpora, results)
     findings = verdict(summary, config, corpora)
     about = describe(corpora, recipe, config, results, time.monotonic() - begin)
     values = {**about, "verdict": dataclasses.asdict(findings), **summary.to_json()}

@@ -90,7 +90,7 @@ class _Clips:
     start_ns: torch.Tensor
     """(N,) int64."""
     label: torch.Tensor | None
-    """(N,) int64; -1 for an unlabelled clip."""
+    """(N,) int64; -1 for an unlabeled clip."""
 
 
 class _Total:

@@ -170,7 +170,7 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarise(
+def summarize(
     config: StudyConfig, corpora: list[StudyCorpus], results: list[CellResult]
 ) -> Summary:
     """Means over seeds and effects of all settings that were run."""

@@ -27,7 +27,7 @@ RADIUS_SHARE = 0.35
 """Radius of a single figure of size 1, in active heights."""
 TROUPE_SCALE = (1.0, 0.8, 0.66)
 TROUPE_SPREAD = (0.0, 0.21, 0.28)
-"""Distance of the outer figures from the centre, in active widths, by number of figures."""
+"""Distance of the outer figures from the center, in active widths, by number of figures."""
 FLASH_LUMA = 40
 BLACK_LUMA = 16
 NEUTRAL_CHROMA = 128
@@ -99,9 +99,9 @@ def _draw_shot(
 ) -> Iterator[ByteArray]:
     height, width = canvas.luma.shape
     room = 2 * round(PAN_SHARE * width / 2)
-    colours = palette(shot.look)
-    ground = draw_ground(shot.place, colours, width + room, height, shot.seed)
-    sprite = draw_figure(shot.label, colours)
+    colors = palette(shot.look)
+    ground = draw_ground(shot.place, colors, width + room, height, shot.seed)
+    sprite = draw_figure(shot.label, colors)
     vignette = _vignette(shot.look, width, height)
     grain, rng = _grain(shot, width, height), np.random.default_rng(shot.seed)
     num_frames = shot.stop_frame - shot.start_frame
@@ -183,7 +183,7 @@ def _paint_figure(canvas: Canvas, sprite: Sprite, pose: _Pose) -> None:
 
 
 def _even_span(middle: float, reach: float, size: int) -> tuple[int, int]:
-    """The even-sized, clipped range of pixels around a centre."""
+    """The even-sized, clipped range of pixels around a center."""
     return max(0, 2 * math.floor((middle - reach) / 2)), min(
         size, 2 * math.ceil((middle + reach) / 2)
     )

@@ -2,7 +2,7 @@
 
 A silhouette is a function of `(u, v)`, coordinates in [-1.1, 1.1] with v downwards, to a depth
 that is positive inside and roughly a distance near the edge. Shape and mark
-identify the class, whatever the palette.
+identify the class in any palette.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class _Figure:
     """Point between the eyes, (u, v)."""
 
 
-def draw_figure(label: str, colours: Palette) -> Sprite:
-    """The figure of a class in the colours of a shot."""
+def draw_figure(label: str, colors: Palette) -> Sprite:
+    """The figure of a class in the colors of a shot."""
     figure = _FIGURES[label]
     axis = np.linspace(-SPRITE_EXTENT, SPRITE_EXTENT, SPRITE_SIDE, dtype=np.float32)
     u, v = np.meshgrid(axis, axis)
     depth = figure.silhouette(u, v)
-    rgb = _mix(colours.figure, colours.figure_mark, _cover(figure.mark(u, v)))
+    rgb = _mix(colors.figure, colors.figure_mark, _cover(figure.mark(u, v)))
     u_eye = np.abs(u - figure.eyes_at[0]) - 0.2
     v_eye = v - figure.eyes_at[1]
-    rgb = _mix(rgb, colours.eye, _cover(0.17 - np.hypot(u_eye, v_eye)))
-    rgb = _mix(rgb, colours.outline, _cover(0.08 - np.hypot(u_eye, v_eye)))
-    rgb = _mix(colours.outline, rgb, _cover(depth - OUTLINE))
+    rgb = _mix(rgb, colors.eye, _cover(0.17 - np.hypot(u_eye, v_eye)))
+    rgb = _mix(rgb, colors.outline, _cover(0.08 - np.hypot(u_eye, v_eye)))
+    rgb = _mix(colors.outline, rgb, _cover(depth - OUTLINE))
     yuv = to_yuv(rgb).reshape(-1, 3)
     alpha = np.round(128 * _cover(depth)).astype(np.uint8)
     alpha[[0, -1], :] = 0  # samples outside the sprite are clipped to its border

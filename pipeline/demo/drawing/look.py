@@ -17,20 +17,20 @@ LUMA_WEIGHTS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 @dataclass(frozen=True)
 class Look:
-    """Palette, colour cast, contrast and texture of the film stock."""
+    """Palette, color cast, contrast and texture of the film stock."""
 
     hue: float
     """Hue of the backgrounds, turns; only its fraction matters."""
     accent: float
     """Distance from the backgrounds' hue to the figures', turns."""
     saturation: float
-    """Colourfulness, 0 (grey) to about 1."""
+    """Colorfulness, 0 (gray) to about 1."""
     key: float
     """Lightness of the backgrounds, about 0.7 (low key) to 1.5 (high key)."""
     contrast: float
-    """Gain about middle grey, about 0.85 to 1.15."""
+    """Gain about middle gray, about 0.85 to 1.15."""
     warmth: float
-    """Colour cast, -1 (cold) to 1 (warm)."""
+    """Color cast, -1 (cold) to 1 (warm)."""
     vignette: float
     """Darkening of the corners, 0 to 0.5."""
     grain: float
@@ -39,7 +39,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one shot, graded; each `(3,)` float32 RGB in [0, 1]."""
+    """The colors of one shot, graded; each `(3,)` float32 RGB in [0, 1]."""
 
     ground_dark: FloatArray
     ground_light: FloatArray
@@ -79,15 +79,15 @@ def blend_look(movie: Look, own: Look, strength: float) -> Look:
 
 
 def palette(look: Look) -> Palette:
-    """The six colours of a look, graded."""
-    colour, ground = look.saturation, look.key
+    """The six colors of a look, graded."""
+    color, ground = look.saturation, look.key
     accent = look.hue + look.accent
     return Palette(
-        ground_dark=_grade(look, _rgb(look.hue, 0.75 * colour, 0.22 * ground)),
-        ground_light=_grade(look, _rgb(look.hue + 0.06, 0.6 * colour, 0.5 * ground)),
-        figure=_grade(look, _rgb(accent, 0.85 * colour, 0.95)),
-        figure_mark=_grade(look, _rgb(accent + 0.1, 0.35 * colour, 1.0)),
-        outline=_grade(look, _rgb(look.hue, 0.6 * colour, 0.07)),
+        ground_dark=_grade(look, _rgb(look.hue, 0.75 * color, 0.22 * ground)),
+        ground_light=_grade(look, _rgb(look.hue + 0.06, 0.6 * color, 0.5 * ground)),
+        figure=_grade(look, _rgb(accent, 0.85 * color, 0.95)),
+        figure_mark=_grade(look, _rgb(accent + 0.1, 0.35 * color, 1.0)),
+        outline=_grade(look, _rgb(look.hue, 0.6 * color, 0.07)),
         eye=_grade(look, _rgb(0.0, 0.0, 1.0)),
     )
 

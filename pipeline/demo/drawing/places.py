@@ -30,15 +30,15 @@ class Ground:
     red: ByteArray
 
 
-def draw_ground(label: str, colours: Palette, width: int, height: int, seed: int) -> Ground:
+def draw_ground(label: str, colors: Palette, width: int, height: int, seed: int) -> Ground:
     """The place of a class, `width` x `height` pixels (both even)."""
     rng = np.random.default_rng(seed)
     rows = np.arange(height, dtype=np.float32)[:, None] / height
     columns = np.arange(width, dtype=np.float32)[None, :] / height
     x, y = np.broadcast_arrays(columns + np.float32(rng.uniform(0, 4)), rows)
     tone = _PATTERNS[label](x, y, rng) * (0.9 - 0.25 * y)  # slightly lit from above
-    span = colours.ground_light - colours.ground_dark
-    yuv = to_yuv(colours.ground_dark + span * tone.astype(np.float32)[..., None])
+    span = colors.ground_light - colors.ground_dark
+    yuv = to_yuv(colors.ground_dark + span * tone.astype(np.float32)[..., None])
     return Ground(
         luma=np.ascontiguousarray(yuv[..., 0]),
         blue=np.ascontiguousarray(yuv[::2, ::2, 1]),

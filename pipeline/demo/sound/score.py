@@ -63,7 +63,7 @@ class Score:
     music_dbfs: float
     """RMS of the music, dBFS."""
     room_hz: float
-    """Centre of the room tone's octave, Hz."""
+    """Center of the room tone's octave, Hz."""
     room_dbfs: float
     """RMS of the room tone, dBFS."""
 

@@ -1,7 +1,7 @@
 """The play duration that the header of an ASF or WMV file declares.
 
-ffmpeg does not report it for a file that is shorter than its header says, which is just when it is
-needed.
+ffmpeg does not report it for a file that is shorter than its header says, which is exactly when it
+is needed.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def configured_keyframes(
 
 
 def _has_layer(source: Readable, position: int | None) -> bool:
-    """Whether the headers of an `mpeg4` packet are a configuration; None stands for other codecs.
+    """Whether the headers of an `mpeg4` packet are a configuration; None for other codecs.
 
     Times of day and user data may also precede keyframes.
     """

@@ -1,7 +1,7 @@
-"""One run at a time per dataset: a run holds a lease, renews it, and shows it before each write.
+"""One run at a time per dataset: a run holds a lease, renews it, and checks it before each write.
 
-A lease is a record under `run.lock/`, named by a number, where the store does not honor conditional
-writes also by its owner:
+A lease is a record under `run.lock/`, named by a number, and also by its owner if the store does
+not honor conditional writes:
 
     run.lock/000007.json                  dead: last heartbeat at 14:02
     run.lock/000008.json                  {"owner": ..., "host": ..., "pid": ..., "beat_unix": ...}
@@ -10,8 +10,9 @@ writes also by its owner:
 **Taking it** (`acquire`). A run that finds a live record is refused. Otherwise it writes a record
 of its own, and only then looks again: it wins if no other live record exists. Of two runs that do
 this at the same time, the one that writes later sees the record of the other, so at most one can
-win. It is all that stores must guarantee: what was written is read and listed from then on. Where
-creation is exclusive, all but one fail at it already. The winner deletes the records of dead runs.
+win. This requires only one guarantee of the store: what was written can be read and listed from
+then on. Where creation is exclusive, all but one already fail to create theirs. The winner deletes
+the records of dead runs.
 
 **Keeping it** (`lease`). Heartbeats rewrite the record. A record is dead when its last heartbeat is
 old and no further one comes while it is watched, or when its process was on this machine and no

@@ -29,7 +29,7 @@ from shards_spec.storage import Storage
 #: An object with which a store is probed, and when, seconds since 1970.
 _PROBE = re.compile(rf"{LOCKS}/probe-(\d+)-[0-9a-f]+")
 
-#: A claim waits for claims of the same moment to be withdrawn, at most so many settling times.
+#: How many settling times a claim waits for simultaneous ones to be withdrawn, at most.
 _MAX_SETTLES = 5
 
 

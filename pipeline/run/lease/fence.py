@@ -18,7 +18,7 @@ from shards_spec.storage import Storage
 class Fence:
     """A guard for `Storage.guarded`; sent to workers, it checks there.
 
-    What remains possible: a write that began within `Timing.valid` after a check, or whose process
+    One gap remains: a write that began within `Timing.valid` after a check, or whose process
     was paused in the middle of it, may reach the store after another run has begun.
     """
 
@@ -37,7 +37,7 @@ class Fence:
         """Raise `LeaseLostError` unless the lease is held. `key` is what will be written."""
         if key.startswith(f"{LOCKS}/"):
             return
-        # Two clocks: one of them goes on while a laptop sleeps.
+        # Two clocks, because only one of them keeps running while a laptop sleeps.
         now = max(time.monotonic(), _boot_time())
         if not 0 <= now - self._checked < self._timing.valid:
             self.check()

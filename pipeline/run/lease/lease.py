@@ -37,7 +37,7 @@ class Lease:
         return storage.guarded(self._fence)
 
     def check(self) -> None:
-        """Raise `LeaseLostError` when the lease is known to be lost; asks the store nothing."""
+        """Raise `LeaseLostError` when the lease is known to be lost, without asking the store."""
         if self._lost:
             raise LeaseLostError(self._lost)
 

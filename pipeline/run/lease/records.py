@@ -54,13 +54,13 @@ TIMING = Timing()
 
 @dataclass(frozen=True)
 class Holder:
-    """The run that a record is of."""
+    """The run that a record belongs to."""
 
     owner: str
     """Random; distinguishes runs."""
     host: str
     boot: str
-    """Boot of the host and space of process ids in which `pid` is valid."""
+    """Boot of the host and PID namespace in which `pid` is valid."""
     pid: int
     started_unix: float
     beat_unix: float
@@ -98,7 +98,7 @@ class Record:
 
 
 def read_records(storage: Storage) -> list[Record]:
-    """All records in the order of their keys. Other objects under the prefix are passed over."""
+    """All records in the order of their keys. Other objects under the prefix are ignored."""
     records = []
     for info in storage.list(LOCKS):
         name = _NAME.fullmatch(info.key.removeprefix(f"{LOCKS}/"))
@@ -111,7 +111,7 @@ def read_records(storage: Storage) -> list[Record]:
 
 
 def read_holder(storage: Storage, key: str) -> Holder | None:
-    """The run that a record is of; None if there is no such record, or it is damaged."""
+    """The run that a record belongs to; None if the record is missing or damaged."""
     try:
         return parse_holder(storage.get(key))
     except ObjectNotFoundError:
@@ -147,7 +147,7 @@ def holder_of(storage: Storage) -> Holder | None:
 
 
 def boot() -> str:
-    """This boot of this machine, and its space of process ids (containers have their own)."""
+    """This boot of this machine, and its PID namespace (containers have their own)."""
     with contextlib.suppress(OSError):
         number = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{number} {os.readlink('/proc/self/ns/pid')}"
@@ -163,6 +163,6 @@ def _exists(pid: int) -> bool:
     except PermissionError:
         return True
     with contextlib.suppress(OSError, IndexError):
-        # A process that was killed exists until its parent has collected it.
+        # A process that was killed exists until its parent has reaped it.
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     return True

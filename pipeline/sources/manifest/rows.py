@@ -40,7 +40,7 @@ class ManifestRow:
 
     @property
     def part(self) -> tuple[object, ...]:
-        """What tells the requested part from others."""
+        """What distinguishes the requested part from others."""
         return (
             self.uri,
             self.start_seconds,

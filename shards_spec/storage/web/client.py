@@ -6,7 +6,7 @@ Keys are the rest of the address as it is sent, so that signed addresses work: e
 only characters that no address may contain are escaped. `connection` says where a redirect may lead
 and when a server is too slow.
 
-The methods take and return what those of obstore's stores do, as far as `Storage` uses it.
+The methods have the interface of obstore's stores, as far as `Storage` uses it.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class WebResponse:
             return int(found[2])
         length = self.header("Content-Length")
         if self.status == 206 or not length.isdecimal() or len(length) > 18:
-            raise OSError("the server does not tell the size; it must send Content-Length")
+            raise OSError("the server does not report the size; it must send Content-Length")
         return int(length)
 
 

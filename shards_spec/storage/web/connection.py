@@ -28,7 +28,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 _CONNECT_SECONDS = 10.0
-#: A response must bring so many bytes per second of waiting for it, on average over a window.
+#: A response must deliver this many bytes per second of waiting for it, on average over a window.
 SLOW_WINDOW_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 1024
 _BUFFER_BYTES = 1 << 16

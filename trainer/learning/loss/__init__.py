@@ -7,9 +7,8 @@ For clip i with video v_i and audio a_i, and s_ij = scale * <v_i, a_j>,
 in both directions, averaged. The weight w is applied by adding log(w) to those logits, so that one
 cross-entropy covers all cases; w = 1 leaves the emphasis to the batch policy, which decides how
 many such negatives meet. With `within_mass`, w is adjusted after every step so that within-movie
-negatives get that share of the softmax, whatever m and k are (`mass.py`). Guards remove likely
-false negatives, neighbors in time, clips of the same shot or pairs that are too similar, from the
-sum.
+negatives get that share of the softmax for any m and k (`mass.py`). Guards remove likely false
+negatives, neighbors in time, clips of the same shot or pairs that are too similar, from the sum.
 
 Other losses of the same pairs, `objective`, are in `objectives.py`. The baseline that all of this
 argues against, `positives = "movie"`, takes the other clips of the movie as positives: with W the

@@ -125,7 +125,7 @@ class VideoTransformer(nn.Module):
         _init_linear(self)
 
     def forward(self, video_BCTHW: torch.Tensor, key_B: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, 3, T, H, W) normalised -> (B, width). Sizes are filled up to whole tokens with 0."""
+        """(B, 3, T, H, W) normalized -> (B, width). Sizes are filled up to whole tokens with 0."""
         x_BCTHW = _filled_up(video_BCTHW, self.block)
         num, channels, *sizes = x_BCTHW.shape
         counts = [size // part for size, part in zip(sizes, self.block, strict=True)]
@@ -155,7 +155,7 @@ class AudioTransformer(nn.Module):
         _init_linear(self)
 
     def forward(self, audio_BCML: torch.Tensor, key_B: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, 1, M, L) normalised -> (B, width). Sizes are filled up to whole tokens with 0."""
+        """(B, 1, M, L) normalized -> (B, width). Sizes are filled up to whole tokens with 0."""
         x_BML = _filled_up(audio_BCML[:, 0], AUDIO_PATCH)
         bands, frames = (
             size // part for size, part in zip(x_BML.shape[1:], AUDIO_PATCH, strict=True)

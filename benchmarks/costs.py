@@ -33,9 +33,10 @@ from benchmarks.films import KINDS, Kind, KindCosts, make_films, make_repeated
 from benchmarks.support import RESULTS, tree_cpu_seconds
 from pipeline.config import RunConfig
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.movie import prepare
+from pipeline.movie.steps import prepare
 from pipeline.run import preprocess
-from pipeline.sources import find_movies, fingerprint, open_source
+from pipeline.sources import find_movies, open_source
+from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 
 TASKS = ("prepare", "segment", "audio", "write")

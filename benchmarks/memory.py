@@ -29,7 +29,8 @@ import ray
 
 from benchmarks.support import processor
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import bundled_path, ffmpeg_version
+from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import bundled_path
 from pipeline.run import preprocess
 from shards_spec.recipe import Recipe
 

@@ -33,9 +33,11 @@ from benchmarks.films import (
     read_costs,
 )
 from benchmarks.support import RESULTS
-from pipeline.engine import Assignment, Job, Scheduler, Unit
+from pipeline.engine import Assignment
 from pipeline.engine.failure_classes import failure_class
+from pipeline.engine.jobs import Job, Unit
 from pipeline.engine.retries import count_attempt, retry_delay_seconds
+from pipeline.engine.scheduler import Scheduler
 from pipeline.plan import Segment
 from pipeline.sources import Movie
 from shards_spec.memory import peak_rss_bytes

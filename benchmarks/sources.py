@@ -32,7 +32,8 @@ from ray.cluster_utils import Cluster
 from benchmarks.support import serving
 from pipeline.config import RunConfig
 from pipeline.engine.events import Event, PartDecoded
-from pipeline.ffmpeg import bundled_path, ffmpeg_version
+from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import bundled_path
 from pipeline.run import Progress, preprocess
 from shards_spec.recipe import Recipe
 

@@ -269,11 +269,11 @@ def _cell(result: Result) -> str:
 
 _INTRODUCTION = f"""\
 Synthetic movies of {FILM.seconds:.0f} s (24000/1001 frames/s, a keyframe every 10 s) are cut into
-clips of {RECIPE.num_frames / FPS} s in four ways and read back by the same code (`benchmarks/sync.py`
-says how). A frame error of 0 means that every frame is the one that was on screen. A positive skew
-means that the beep comes after its flash. "Seek" is `ffmpeg -ss` before the input, once per clip;
-the segment muxer copies packets, so it can cut video at keyframes only, and its pieces are not the
-requested clips."""
+clips of {RECIPE.num_frames / FPS} s in four ways and read back by the same code (see
+`benchmarks/sync.py`). A frame error of 0 means that every frame is the one that was on screen.
+A positive skew means that the beep comes after its flash. "Seek" is `ffmpeg -ss` before the
+input, once per clip; the segment muxer copies packets, so it can cut video at keyframes only, and
+its pieces are not the requested clips."""
 
 
 if __name__ == "__main__":

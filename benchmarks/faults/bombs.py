@@ -26,8 +26,9 @@ from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.limits import Limits
-from pipeline.movie import prepare
-from pipeline.sources import find_movies, fingerprint, open_source
+from pipeline.movie.steps import prepare
+from pipeline.sources import find_movies, open_source
+from pipeline.sources.identity import fingerprint
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from tests.support.films.bombs import long_movie, make_bombs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.films.kind_costs import KindCosts
 from pipeline import errors
-from pipeline.engine import Unit
+from pipeline.engine.jobs import Unit
 from pipeline.errors import MovieError
 from shards_spec.errors import StorageError
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.audio import AudioFrame, AudioReport, Piece, Soundtrack
 from pipeline.probe import Probe, frame_times_ns, probe
-from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_source
+from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.sources.identity import fingerprint
 from pipeline.video import find_crop
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS

@@ -41,7 +41,7 @@ from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
-from pipeline.movie import Cost, bare_row, failed_row
+from pipeline.movie.rows import Cost, bare_row, failed_row
 from pipeline.plan import MoviePlan
 from shards_spec.cli import ExitCode
 from shards_spec.errors import (

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipeline.audio import MovieAudio
 from pipeline.errors import SourceOutageError
-from pipeline.movie import AUDIO_PART, PartKey
+from pipeline.movie.spool import AUDIO_PART, PartKey
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment

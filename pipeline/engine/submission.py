@@ -13,8 +13,10 @@ from pipeline.engine import tasks
 from pipeline.engine.jobs import Job, Unit
 from pipeline.engine.on_ray import cluster
 from pipeline.limits import GIB
-from pipeline.movie import AUDIO_PART, Cost
-from pipeline.sources import is_by_range, is_local
+from pipeline.movie.rows import Cost
+from pipeline.movie.spool import AUDIO_PART
+from pipeline.sources import is_by_range
+from pipeline.sources.identity import is_local
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 

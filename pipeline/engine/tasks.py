@@ -21,9 +21,12 @@ from pipeline.audio import MovieAudio
 from pipeline.config import RunConfig
 from pipeline.errors import DiskFullError, LostError, OutOfMemoryError
 from pipeline.ffmpeg import reaper
-from pipeline.movie import Cost, PartKey, Spool, steps, write_movie
+from pipeline.movie import steps, write_movie
+from pipeline.movie.rows import Cost
+from pipeline.movie.spool import PartKey, Spool
 from pipeline.plan import MoviePlan, Segment
-from pipeline.sources import Movie, Readable, delete_copy, open_source, require_unchanged
+from pipeline.sources import Movie, Readable, delete_copy, open_source
+from pipeline.sources.identity import require_unchanged
 from pipeline.video import VideoSegment
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipeline.ffmpeg import reaper
 from pipeline.ffmpeg.binaries import (
-    bundled_path,
     decodable_codecs,
     ffmpeg_path,
     ffmpeg_version,
@@ -18,7 +17,6 @@ from pipeline.ffmpeg.reaper import TASK_FOLDERS
 __all__ = [
     "TASK_FOLDERS",
     "FfmpegProcess",
-    "bundled_path",
     "decodable_codecs",
     "ffmpeg_path",
     "ffmpeg_version",

@@ -17,7 +17,8 @@ from pipeline.movie.spool import AUDIO_PART, Spool
 from pipeline.movie.steps import prepare, run_audio_parts, run_segment
 from pipeline.movie.write import write_movie
 from pipeline.plan import MoviePlan
-from pipeline.sources import Movie, Readable, fingerprint, open_source
+from pipeline.sources import Movie, Readable, open_source
+from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
 from shards_spec.index import write_index
 from shards_spec.recipe import Recipe

@@ -20,7 +20,8 @@ from pipeline.config import Incomplete
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import Probe, probe
-from pipeline.sources import Movie, Readable, fingerprint
+from pipeline.sources import Movie, Readable
+from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment, decode_segment, find_crop, frame_size, with_shapes
 from shards_spec.recipe import NANOSECONDS, Recipe
 

@@ -14,7 +14,7 @@ from pipeline.movie.selection import DropReason, select_clips
 from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
 from pipeline.movie.steps import with_clips
 from pipeline.plan import MoviePlan, PlacedPlan
-from pipeline.sources import fingerprint
+from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
 from shards_spec.index import write_commit
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL

@@ -40,7 +40,8 @@ from pipeline.run.work_list import (
     plan_run,
     require_one_recipe,
 )
-from pipeline.sources import Movie, find_corpus, looked_up
+from pipeline.sources import Movie, find_corpus
+from pipeline.sources.identity import looked_up
 from shards_spec import layout
 from shards_spec.errors import InputError, StorageError
 from shards_spec.index import read_committed_movies, read_indexed_movies, write_index

@@ -11,7 +11,8 @@ from pipeline.config import RunConfig
 from pipeline.engine import Assignment
 from pipeline.errors import IncompleteError, MovieError
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.sources import Movie, fingerprint, former_fingerprint, is_same_source, keep_ids
+from pipeline.sources import Movie, keep_ids
+from pipeline.sources.identity import fingerprint, former_fingerprint, is_same_source
 from shards_spec import layout
 from shards_spec.cli import version
 from shards_spec.errors import InputError, ReelshardsError

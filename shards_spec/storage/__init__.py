@@ -7,12 +7,10 @@ from shards_spec.storage.local_file import temporary_files
 from shards_spec.storage.object_info import ObjectInfo
 from shards_spec.storage.odd_keys import is_odd
 from shards_spec.storage.owned_folder import delete_abandoned_folders, owned_folder
-from shards_spec.storage.reading import Guard
 from shards_spec.storage.storage import Storage
 from shards_spec.storage.stores import normalize_uri
 
 __all__ = [
-    "Guard",
     "ObjectInfo",
     "RangesNotSupportedError",
     "Storage",

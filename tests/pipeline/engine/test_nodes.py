@@ -26,7 +26,9 @@ from pipeline.config import RunConfig
 from pipeline.engine import tasks
 from pipeline.engine.on_ray.ray_failures import task_error
 from pipeline.errors import LostError
-from pipeline.movie import AUDIO_PART, Cost, steps
+from pipeline.movie import steps
+from pipeline.movie.rows import Cost
+from pipeline.movie.spool import AUDIO_PART
 from pipeline.plan.movie_plan import Segment
 from pipeline.sources import find_movies
 from pipeline.video.segment import VideoSegment

@@ -20,8 +20,10 @@ from pipeline.__main__ import main
 from pipeline.errors import MovieError, OutOfMemoryError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
 from pipeline.limits import Limits
-from pipeline.movie import Cost, bare_row, prepare
-from pipeline.sources import Readable, find_movies, fingerprint, open_source
+from pipeline.movie.rows import Cost, bare_row
+from pipeline.movie.steps import prepare
+from pipeline.sources import Readable, find_movies, open_source
+from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
 from tests.support.films.media import Film, ffmpeg, make_film

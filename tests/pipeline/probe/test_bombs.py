@@ -11,7 +11,7 @@ from benchmarks.faults.bombs import look_apart
 from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError, TooLargeError
 from pipeline.limits import Limits
-from pipeline.movie import prepare
+from pipeline.movie.steps import prepare
 from pipeline.probe import first_look
 from pipeline.sources import find_movies
 from shards_spec.recipe import Recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import IncompleteError, NoAudioStreamError, TooShortError
-from pipeline.movie import prepare
+from pipeline.movie.steps import prepare
 from pipeline.sources import find_movies
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.media import Film, ffmpeg, make_film

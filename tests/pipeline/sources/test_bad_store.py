@@ -18,7 +18,9 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
-from pipeline.movie import AUDIO_PART, Cost, Spool, steps, write_movie
+from pipeline.movie import steps, write_movie
+from pipeline.movie.rows import Cost
+from pipeline.movie.spool import AUDIO_PART, Spool
 from pipeline.sources import Movie, find_movies, identity, staged
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe

@@ -20,7 +20,8 @@ from pipeline.config import RunConfig
 from pipeline.errors import SourceChangedError, SourceError
 from pipeline.movie.rows import Cost, bare_row
 from pipeline.run.work_list import plan_run
-from pipeline.sources import Movie, find_movies, fingerprint, identity, open_source
+from pipeline.sources import Movie, find_movies, identity, open_source
+from pipeline.sources.identity import fingerprint
 from pipeline.sources.staged import stage_folder, staged_copy
 from shards_spec.index import write_commit
 from shards_spec.recipe import Recipe

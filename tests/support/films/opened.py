@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pipeline.limits import Limits
 from pipeline.plan import MoviePlan
-from pipeline.sources import Movie, Readable, find_movies, fingerprint
+from pipeline.sources import Movie, Readable, find_movies
 from pipeline.sources.access import local_source
+from pipeline.sources.identity import fingerprint
 
 
 def opened(movie: Movie, limits: Limits | None = None) -> Readable:

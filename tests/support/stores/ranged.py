@@ -14,7 +14,8 @@ from typing import Any
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.movie import steps
-from pipeline.sources import Movie, Readable, find_movies, fingerprint, open_source
+from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio
 

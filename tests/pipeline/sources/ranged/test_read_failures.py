@@ -12,8 +12,9 @@ from pipeline.errors import MovieError, SourceChangedError, SourceError, TimedOu
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
 from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import Movie, fingerprint
+from pipeline.sources import Movie
 from pipeline.sources import read_ahead as blocks
+from pipeline.sources.identity import fingerprint
 from pipeline.sources.ranged import ranged_source
 from shards_spec.storage.storage import Storage
 from tests.support.films.oracle import decoded_audio

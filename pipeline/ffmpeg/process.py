@@ -181,11 +181,6 @@ class FfmpegProcess:
         """Whether this build of ffmpeg reported that it cannot decode the codec."""
         return self._stderr.lacks_decoder
 
-    @property
-    def stderr_tail(self) -> str:
-        """The last lines that are not progress or frame reports, joined by ` | `."""
-        return self._stderr.tail
-
     def stop(self) -> None:
         """Kill the process group if it still runs, and reap it."""
         self._has_ended.set()

@@ -28,7 +28,7 @@ from trainer.loader import (
     ThreadLoader,
 )
 from trainer.stream.batch import Batch
-from trainer.stream.shared_memory import BufferPool
+from trainer.stream.shared_memory import SharedBufferPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ class BatchFiller:
         self._loaders: list[Loader] = [LoaderWorker(*setup) for _ in range(config.num_processes)]
         if not config.num_processes:
             self._loaders = [ThreadLoader(*setup)]
-        self._pool = BufferPool(
+        self._pool = SharedBufferPool(
             self._shape(max_slots).num_bytes, config.prefetch_batches, pin_memory=config.pin_memory
         )
         self._num_jobs = 0

@@ -36,7 +36,7 @@ class _PooledBuffer:
             _unpin(self.buffer.memory)
 
 
-class BufferPool:
+class SharedBufferPool:
     """Buffers of one size, reused; at most `max_free` unused ones are kept."""
 
     def __init__(self, num_bytes: int, max_free: int, *, pin_memory: bool) -> None:

@@ -14,7 +14,7 @@ from shards_spec.schema import clip_rows
 from trainer.loader.config import StreamConfig
 from trainer.plan.policy import BatchPolicy
 from trainer.stream import bad_clips
-from trainer.stream.shared_memory import BufferPool, _PooledBuffer
+from trainer.stream.shared_memory import SharedBufferPool, _PooledBuffer
 from trainer.stream.stream import ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)
@@ -63,13 +63,13 @@ def test_a_loop_runs_in_the_memory_of_its_prefetched_batches(
     dataset: Dataset, num_processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Idle threads must not keep the memory of the batch that they filled last."""
-    created, original = [], BufferPool._create
+    created, original = [], SharedBufferPool._create
 
-    def create(pool: BufferPool, number: int) -> _PooledBuffer:
+    def create(pool: SharedBufferPool, number: int) -> _PooledBuffer:
         created.append(number)
         return original(pool, number)
 
-    monkeypatch.setattr(BufferPool, "_create", create)
+    monkeypatch.setattr(SharedBufferPool, "_create", create)
     config = StreamConfig(
         frame_size=32,
         num_processes=num_processes,

@@ -24,7 +24,7 @@ from trainer.loader.config import StreamConfig
 from trainer.loader.worker_handle import LoaderDiedError
 from trainer.plan.policy import BatchPolicy
 from trainer.stream.batch import Batch
-from trainer.stream.shared_memory import BufferPool
+from trainer.stream.shared_memory import SharedBufferPool
 from trainer.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
@@ -188,7 +188,7 @@ def test_workers_end_when_the_trainer_is_killed(dataset: Dataset) -> None:
 
 
 def test_memory_is_reused_after_its_last_reference_is_gone() -> None:
-    pool = BufferPool(SHAPE.num_bytes, 1, pin_memory=False)
+    pool = SharedBufferPool(SHAPE.num_bytes, 1, pin_memory=False)
     arrays = pool.take(SHAPE)
     first = arrays.buffer
     frames, logmel = torch.from_numpy(arrays.frames), torch.from_numpy(arrays.logmel)
@@ -205,7 +205,7 @@ def test_memory_is_reused_after_its_last_reference_is_gone() -> None:
 
 
 def test_arrays_do_not_overlap() -> None:
-    arrays = BufferPool(SHAPE.num_bytes, 1, pin_memory=False).take(SHAPE)
+    arrays = SharedBufferPool(SHAPE.num_bytes, 1, pin_memory=False).take(SHAPE)
     arrays.logmel[:] = 7
     arrays.frames[:] = 1
     assert (arrays.logmel == 7).all()
@@ -230,7 +230,7 @@ def test_shared_memory_is_pinned(dataset: Dataset) -> None:
 
 @pytest.mark.gpu
 def test_pinned_memory_is_not_reused_while_a_copy_of_it_is_queued() -> None:
-    pool = BufferPool(SHAPE.num_bytes, 2, pin_memory=True)
+    pool = SharedBufferPool(SHAPE.num_bytes, 2, pin_memory=True)
     arrays = pool.take(SHAPE)
     arrays.frames[:] = 7
     # The copy runs only after this work in the device's queue.

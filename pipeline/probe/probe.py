@@ -24,7 +24,7 @@ from pipeline.probe.audio_track import (
     tracks_of_program,
     without_times,
 )
-from pipeline.probe.containers import asf_header
+from pipeline.probe.containers import asf_header, parameter_sets
 from pipeline.probe.containers.configurations import configured_keyframes, is_in_band
 from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
@@ -256,12 +256,20 @@ def _entries(
 ) -> NDArray[np.int64]:
     """(K,) the keyframes, times in ticks, at which the decoder has the configuration it needs."""
     keyframes = keyframes[order.is_configured_at(keyframes)]
-    if len(keyframes) < 2 or not is_in_band(listed.container, video.codec):
+    if len(keyframes) < 2:
+        return keyframes
+    options, index = listed.options, video.index
+    if video.codec in parameter_sets.CODECS:
+        configured = parameter_sets.keyframes_with_sets(
+            movie, source, options, index, video.codec, video.pixel_format
+        )
+        return keyframes[np.isin(keyframes, configured)]
+    if not is_in_band(video.codec):
         return keyframes
     positions = None
     if video.codec == "mpeg4":
         positions = dict(zip(packets.pts.tolist(), packets.position.tolist(), strict=True))
-    configured = configured_keyframes(movie, source, listed.options, video.index, positions)
+    configured = configured_keyframes(movie, source, options, index, positions)
     return keyframes[np.isin(keyframes, configured)]
 
 

@@ -7,8 +7,9 @@ is a keyframe, some per minute show whether the shape changes; only if it does, 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe import Probe, Shape, orientation, ratio
 from pipeline.sources import Readable
@@ -33,6 +35,12 @@ SAMPLE_PACKETS = 4
 DENSE_SECONDS = 0.2
 #: Display aspects that differ by less than this share are the same.
 SAME_ASPECT = 0.01
+#: What is kept in memory: the first and last frame of each shape, in order.
+MAX_SHAPES = 1000
+#: A description of a frame that is longer is passed over.
+MAX_FRAME_BYTES = 1 << 20
+#: How ffprobe indents the frames of its output.
+_FRAME = b" " * 8
 
 _ENTRIES = "frame=best_effort_timestamp,width,height,sample_aspect_ratio:frame_side_data"
 
@@ -83,15 +91,41 @@ def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Sha
     command = [ffprobe_path(), "-v", "error", *options, *stream]
     command += ["-read_intervals", intervals] if intervals else []
     command += ["-show_entries", _ENTRIES, "-of", "json", *input_arguments(source)]
+    shapes: list[Shape] = []
     with FfmpegProcess(command, source, what=what) as process:
-        text = b"".join(process.lines())
+        for frame in _frames(process.lines()):
+            if "best_effort_timestamp" in frame:
+                _add(shapes, _shape(probe, frame), what)
         process.finish(tolerate_errors=True)
-    try:
-        frames: list[dict[str, Any]] = json.loads(text).get("frames", [])
-    except ValueError:
-        frames = []
-    shapes = [_shape(probe, frame) for frame in frames if "best_effort_timestamp" in frame]
     return sorted(shapes, key=lambda shape: shape.start_ns)
+
+
+def _frames(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The frames in ffprobe's JSON, one at a time: a long movie has hundreds of thousands."""
+    block = bytearray()
+    for line in lines:
+        if line.startswith(_FRAME + b"{"):
+            block.clear()
+        block += line
+        if line.startswith(_FRAME + b"}"):
+            # Not valid if the output is cut off.
+            with contextlib.suppress(ValueError):
+                yield json.loads(block.rstrip(b","))
+            block.clear()
+        elif len(block) > MAX_FRAME_BYTES:
+            block.clear()
+
+
+def _add(shapes: list[Shape], shape: Shape, what: str) -> None:
+    """Append the shape of the next frame; of equal ones in a row only the first and last stay."""
+    if len(shapes) > 1 and all(replace(s, start_ns=shape.start_ns) == shape for s in shapes[-2:]):
+        shapes.pop()
+    shapes.append(shape)
+    if len(shapes) > MAX_SHAPES:
+        raise TooLargeError(
+            f"{what}: its frames change their shape more than {MAX_SHAPES // 2} times; re-encode "
+            "it with one size, or remove it from the corpus"
+        )
 
 
 def _shape(probe: Probe, frame: dict[str, Any]) -> Shape:

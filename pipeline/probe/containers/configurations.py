@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ffmpeg
 import numpy as np
@@ -23,10 +23,11 @@ from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe.stream_list import InputOptions
 from pipeline.sources import Movie, Readable
 
-#: Demuxers of containers that have no place for a configuration: it is inside of the stream.
-_WITHOUT_CONFIGURATION = frozenset({"mpegts", "mpeg", "avi", "h264", "hevc", "m4v", "mpegvideo"})
-#: Codecs whose configuration ffmpeg finds inside of the stream.
-_EXTRACTED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "cavs"})
+#: Codecs whose configuration ffmpeg finds inside of the stream. H.264 and HEVC have several sets of
+#: parameters; see `parameter_sets`.
+_EXTRACTED = frozenset(
+    {"mpeg1video", "mpeg2video", "mpeg4", "vc1", "cavs", "av1", "avs2", "avs3", "vvc"}
+)
 #: The configuration that the stream starts with, and the one that a packet brings.
 _FIRST = re.compile(rb"#extradata 0: *(\d+, *0x[0-9a-f]+)")
 _FLAGS = re.compile(rb"F=0x([0-9A-Fa-f]+)")
@@ -46,12 +47,12 @@ class _Packet:
     """Size and checksum of the configuration that it brings; empty if it brings none."""
 
 
-def is_in_band(container: str, codec: str) -> bool:
-    """Whether the configuration of a stream is inside of it: then `configured_keyframes` finds it.
+def is_in_band(codec: str) -> bool:
+    """Whether the configuration of a stream may be inside of it: see `configured_keyframes`.
 
-    `container` and `codec` are ffmpeg's names.
+    Streams in containers with a configuration of their own may bring others as well.
     """
-    return container in _WITHOUT_CONFIGURATION and codec in _EXTRACTED
+    return codec in _EXTRACTED
 
 
 def changes_of_configuration(
@@ -62,14 +63,10 @@ def changes_of_configuration(
     These are configurations that the container announces. Reads the whole movie, without decoding.
     Raises `MovieError` if ffmpeg is stopped.
     """
-    first: bytes | None = None
-    differ: list[bool] = []
-    for packet in _packets(movie, source, options, stream, in_band=False):
-        if first is None:
-            first = packet.content
-        elif packet.content:
-            differ.append(packet.content != first)
-    return differ
+    packets = _packets(movie, source, options, stream, in_band=False)
+    initial = next(packets).content
+    first = next(packets, _Packet(None, False, b"")).content or initial
+    return [packet.content != first for packet in packets if packet.content]
 
 
 def configured_keyframes(
@@ -87,19 +84,23 @@ def configured_keyframes(
         movie, source, options, stream: whose configuration `is_in_band`.
         positions: of the packets of an `mpeg4` stream in the file, by time; None for other codecs.
     """
-    first = in_force = b""
-    is_complete: dict[bytes, bool] = {b"": False}
+    packets = _packets(movie, source, options, stream, in_band=True)
+    initial = next(packets).content
+    # The last whole configuration, and what was added to it since.
+    in_force = start = (initial, b"")
+    is_whole: dict[bytes, bool] = {initial: True}
     times: list[int] = []
-    for packet in _packets(movie, source, options, stream, in_band=True):
-        first = first or packet.content
-        in_force = in_force or first
-        if packet.content not in is_complete:
-            position = None if positions is None else positions.get(packet.pts or 0, -1)
-            is_complete[packet.content] = packet.content == first or _has_layer(source, position)
-        if is_complete[packet.content]:
-            in_force = packet.content
-        is_configured = is_complete[packet.content] or in_force == first
-        if packet.is_key and packet.pts is not None and is_configured:
+    for packet in packets:
+        own = start
+        if packet.content:
+            if packet.content not in is_whole:
+                position = None if positions is None else positions.get(packet.pts or 0, -1)
+                is_whole[packet.content] = _has_layer(source, position)
+            if is_whole[packet.content]:
+                in_force = own = (packet.content, b"")
+            else:
+                in_force, own = (in_force[0], packet.content), (initial, packet.content)
+        if packet.is_key and packet.pts is not None and own == in_force:
             times.append(packet.pts)
     return np.array(times, np.int64)
 
@@ -118,25 +119,26 @@ def _has_layer(source: Readable, position: int | None) -> bool:
 def _packets(
     movie: Movie, source: Readable, options: InputOptions, stream: int, *, in_band: bool
 ) -> Iterator[_Packet]:
-    """The packets of a stream; the first one has the configuration from the start."""
+    """The configuration from the start, in place of a packet, and then the packets of a stream."""
     opened = input_stream(source, **dict(options), copyts=None)
     extracting = {"bsf:v": "extract_extradata"} if in_band else {}
     shown = {"format": "framecrc", "codec": "copy", "copyinkf": None, **extracting}
     output = ffmpeg.output(opened[str(stream)], "pipe:1", **shown)
     output = output.global_args("-nostdin", "-v", "error")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
-    initial, is_first = b"", True
+    initial, has_begun = b"", False
     with FfmpegProcess(command, source, what=movie.name) as process:
         for line in process.lines():
             if line.startswith(b"#"):
                 initial = _content(_FIRST, line) or initial
                 continue
-            packet = _packet(line)
-            if is_first and not packet.content:
-                packet = replace(packet, content=initial)
-            is_first = False
-            yield packet
+            if not has_begun:
+                yield _Packet(None, False, initial)
+            has_begun = True
+            yield _packet(line)
         process.finish(tolerate_errors=True)
+    if not has_begun:
+        yield _Packet(None, False, initial)
 
 
 def _packet(line: bytes) -> _Packet:

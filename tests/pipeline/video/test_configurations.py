@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.films import joined
-from tests.support.films.media import Film, make_film
+from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.oracle import everything, judged, plan_of, source_frames
 
 AAC, MP2 = ("-c:a", "aac", "-ar", "44100"), ("-c:a", "mp2")
@@ -21,6 +22,11 @@ SETS = {
     "mpeg2video": {0xB3: 0xB2},
     "mpeg4": {0x20: 0xB2},
 }
+
+
+def _slow(*values: object) -> Any:
+    """The parameters of a case that is only run among the slow tests."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +106,104 @@ def test_parameters_that_change(
     _judge(path, num_clips=5)
     last = plan_of(path).probe.keyframes_ns[-1] / 1e9
     assert last > 7 if times == "always" else last < CHANGE + 0.5
+
+
+#: Encoder -> a setting that only one of several parameter sets holds, and that of its other kinds.
+LOUD_CHROMA = {
+    "libx264": ("-x264-params", "chroma-qp-offset=9", {0x67: 0x6C}),
+    "libx265": (
+        "-x265-params",
+        f"{joined.HEVC[-1]}:cbqpoffs=9:crqpoffs=9",
+        {0x40: 0x4C, 0x42: 0x4C},
+    ),
+}
+
+
+def _joined_parts(
+    master: Path, folder: Path, codec: tuple[str, ...], *second: str, graph: str = "null"
+) -> list[bytes]:
+    """Two parts of a transport stream: the second begins at `CHANGE` and has other settings."""
+    parts = []
+    for start, end, scale, options in ((0, CHANGE, "null", ()), (CHANGE, SECONDS, graph, second)):
+        clock = ("-output_ts_offset", str(start), "-muxdelay", "0", "-muxpreload", "0")
+        part = folder / f"{start}.ts"
+        joined.cut(master, part, start, end, scale, *codec, *options, *MP2, *clock)
+        parts.append(part.read_bytes())
+    return parts
+
+
+def _skipping(data: bytes, kinds: dict[int, int]) -> bytes:
+    for code, other in kinds.items():
+        data = data.replace(bytes([0, 0, 1, code]), bytes([0, 0, 1, other]))
+    return data
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        (joined.H264, ".mp4"),
+        *(_slow(joined.H264, suffix) for suffix in (".mkv", ".mov", ".ts", ".flv")),
+        *(_slow(joined.HEVC, suffix) for suffix in (".mkv", ".mov", ".mp4", ".flv")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[1],
+)
+@pytest.mark.parametrize("times", ["once", _slow("always")])
+def test_only_one_set_changes(
+    times: str, codec: tuple[str, ...], suffix: str, master: Path, tmp_path: Path
+) -> None:
+    """The container's configuration has the old set, which decodes with other colors."""
+    option, value, others = LOUD_CHROMA[codec[1]]
+    first, second = _joined_parts(master, tmp_path, codec, option, value)
+    (tmp_path / "second.ts").write_bytes(second)
+    if times == "once":
+        second = _sent_once(tmp_path / "second.ts", codec[1])
+    path = tmp_path / "joined.ts"
+    path.write_bytes(first + _skipping(second, others))
+    film = tmp_path / f"film{suffix}"
+    if suffix == ".ts":
+        film = path
+    else:
+        ffmpeg("-i", path, "-map", "0", "-c", "copy", "-c:a", "aac", "-ar", "44100", film)
+    _judge(film, num_clips=5)
+    last = plan_of(film).probe.keyframes_ns[-1] / 1e9
+    assert last > 7 if times == "always" else last < CHANGE + 0.5
+
+
+@pytest.mark.parametrize("suffix", [".mp4", *(_slow(s) for s in (".mkv", ".mov", ".nut"))])
+@pytest.mark.parametrize(
+    "codec",
+    [joined.H264, *(_slow(codec) for codec in (joined.HEVC, MPEG4, MPEG2))],
+    ids=lambda codec: codec[1],
+)
+@pytest.mark.parametrize("times", ["once", _slow("always")])
+def test_sets_in_the_stream_of_a_container_with_its_own(
+    times: str, codec: tuple[str, ...], suffix: str, master: Path, tmp_path: Path
+) -> None:
+    parts = _joined_parts(master, tmp_path, codec, graph="scale=144:96")
+    (tmp_path / "second.ts").write_bytes(parts[1])
+    if times == "once":
+        parts[1] = _sent_once(tmp_path / "second.ts", codec[1])
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    film = tmp_path / f"film{suffix}"
+    ffmpeg("-i", path, "-map", "0", "-c", "copy", "-c:a", "aac", "-ar", "44100", film)
+    _judge(film, num_clips=5)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", _slow(".mp4"), _slow(".ts")])
+@pytest.mark.parametrize(("build", "is_entered"), [(140, False), _slow(164, True)])
+def test_an_encoder_whose_errors_are_known(
+    build: int, is_entered: bool, suffix: str, master: Path, tmp_path: Path
+) -> None:
+    """Only the first packet says which x264 made it; ffmpeg decodes 4:4:4 of old ones otherwise."""
+    codec = ("-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv444p")
+    path = joined.cut(master, tmp_path / f"film{suffix}", 0, 6, "null", *codec, *AAC)
+    data = path.read_bytes()
+    at = data.index(b"x264 - core ") + len(b"x264 - core ")
+    path.write_bytes(data[:at] + b"%3d" % build + data[at + 3 :])
+    plan = plan_of(path)
+    assert (len(plan.probe.keyframes_ns) > 1) == is_entered
+    assert everything(plan_of(path, seconds=1.7)) == everything(plan)
 
 
 @pytest.mark.parametrize(

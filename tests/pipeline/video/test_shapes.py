@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.errors import TooLargeError
 from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.probe import Shape
 from pipeline.video.filters import applied
+from pipeline.video.shapes import _add as add_shape
+from pipeline.video.shapes import _frames as read_frames
 from tests.support.films.circles import crop_in_container, make_circle, roundness
 from tests.support.films.media import ffmpeg
 from tests.support.films.oracle import clips_of, everything, plan_of
@@ -178,3 +184,50 @@ def test_a_size_change_without_a_shape_change_does_not_matter(tmp_path: Path) ->
     # A radius of 30 pixels is half as large in frames of twice the size.
     lit = [(frames[number][1][3].mean(axis=2) > 140).sum() for number in (1, 8)]
     assert np.sqrt(lit[0] / lit[1]) == pytest.approx(2, rel=0.1)
+
+
+def _listed(count: int, width: Callable[[int], int]) -> Iterator[bytes]:
+    """ffprobe's JSON about so many keyframes, a second apart."""
+    yield from (b"{", b'    "frames": [')
+    for number in range(count):
+        frame = {
+            "best_effort_timestamp": number * 90_000,
+            "width": width(number),
+            "height": 112,
+            "side_data_list": [{"side_data_type": "H.26[45] User Data"}],
+        }
+        text = json.dumps(frame, indent=4).replace("\n", "\n        ")
+        yield from (f"        {text}{',' * (number < count - 1)}".encode().split(b"\n"))
+    yield from (b"    ]", b"}")
+
+
+def _kept(lines: Iterator[bytes]) -> tuple[list[Shape], int]:
+    """The shapes of listed frames, and the largest number of them in memory."""
+    shapes: list[Shape] = []
+    most = 0
+    for frame in read_frames(lines):
+        time = frame["best_effort_timestamp"]
+        add_shape(shapes, Shape(time, frame["width"], frame["height"], Fraction(1)), "film")
+        most = max(most, len(shapes))
+    return shapes, most
+
+
+@pytest.mark.parametrize("changes", [0, 1, 40])
+def test_shapes_are_kept_only_where_they_change(changes: int) -> None:
+    count = 20_000
+    step = count // (changes + 1) + 1
+    shapes, most = _kept(_listed(count, lambda number: 192 + 16 * (number // step % 2)))
+    assert most == len(shapes) == 2 * (changes + 1)
+    assert [shape.start_ns // 90_000 for shape in shapes[::2]] == list(range(0, count, step))
+
+
+def test_a_shape_that_changes_all_the_time_is_too_large() -> None:
+    with pytest.raises(TooLargeError, match="film: its frames change their shape more than 500"):
+        _kept(_listed(5_000, lambda number: 192 + 16 * (number % 2)))
+
+
+def test_output_that_is_cut_off_or_endless_is_passed_over() -> None:
+    whole = [*_listed(3, lambda number: 192)]
+    assert len(_kept(iter(whole[:-5]))[0]) == 2
+    endless = (*whole[:3], *[b" " * 1000] * 5000, *whole[3:])
+    assert len(_kept(iter(endless))[0]) == 2

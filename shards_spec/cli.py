@@ -15,14 +15,12 @@ import dataclasses
 import enum
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Protocol, Union
-from urllib.parse import unquote
 
 import tyro
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -31,12 +29,12 @@ from rich.text import Text
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from shards_spec.errors import ReelshardsError
-from shards_spec.redaction import plain, plain_lines, redacted
+from shards_spec.redaction import plain, plain_lines, redacted, with_paths
 
 #: Width of tables and lines where the output is a file or a pipe.
 _LOG_WIDTH = 110
 
-_FILE_URI = re.compile(r"file://(/[^\s\"'<>|]*)")
+_OUR_PACKAGES = ("pipeline", "trainer", "shards_spec", "reelshards")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -206,20 +204,16 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
         message = plain_lines(with_paths(redacted(str(error))))
         sys.stderr.write(f"{error.prefix}{message}\n")
         return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", *_OUR_PACKAGES):
+            raise
+        advice = "pip install 'reelshards[pipeline,trainer]' installs what all commands need"
+        sys.stderr.write(f"error: {missing} is not installed; {advice}\n")
+        return ExitCode.UNUSABLE
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to resume\n")
         return ExitCode.INTERRUPTED
-
-
-def with_paths(text: str) -> str:
-    """A text for people, with `/a b` in place of `file:///a%20b`."""
-
-    def path(match: re.Match[str]) -> str:
-        return "".join(
-            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in unquote(match[1])
-        )
-
-    return _FILE_URI.sub(path, text)
 
 
 def show_start(doing: str) -> None:

@@ -10,7 +10,10 @@ of a log, or turn the direction of the text around is replaced by a character th
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
+#: A path as an address.
+_FILE_URI = re.compile(r"file://(/[^\s\"'<>|]*)")
 #: scheme://user:password@  (the user name is part of the secret)
 _LOGIN = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s?#'\"]*@")
 #: ?query of an address, up to the next blank or quote; punctuation at its end is of the sentence.
@@ -88,3 +91,14 @@ def plain_lines(text: str) -> str:
 def plain_json(text: str) -> str:
     """JSON text with control characters in its strings escaped, so that it may be shown."""
     return text.translate(_AS_JSON)
+
+
+def with_paths(text: str) -> str:
+    """A text for people, with `/a b` in place of `file:///a%20b`."""
+
+    def path(match: re.Match[str]) -> str:
+        return "".join(
+            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in unquote(match[1])
+        )
+
+    return _FILE_URI.sub(path, text)

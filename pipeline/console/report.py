@@ -13,12 +13,11 @@ from rich.table import Table
 from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
-from shards_spec import cli
 from shards_spec.cli import PlainConsole
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.redaction import plain, redacted
+from shards_spec.redaction import plain, redacted, with_paths
 from shards_spec.schema import MovieRow, movie_rows
 
 _PAGE_WIDTH = 150
@@ -42,7 +41,7 @@ def print_report(console: Console, dataset: Dataset) -> None:
     done = [row for row in rows if row.status == "done"]
     size = sum(row.shard_bytes for row in done)
     console.print(
-        plain(f"dataset {cli.with_paths(redacted(dataset.storage.uri))}, ")
+        plain(f"dataset {with_paths(redacted(dataset.storage.uri))}, ")
         + f"recipe {dataset.recipe.fingerprint}"
     )
     console.print(

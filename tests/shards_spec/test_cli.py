@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import subprocess
@@ -39,6 +40,8 @@ class Answer:
             raise StoppedError("stopped on request")
         if self.ending == "interrupt":
             raise KeyboardInterrupt
+        if self.ending == "missing":
+            importlib.import_module("a_package_of_an_extra.part")
         cli.print_json({"ending": self.ending})
         return ExitCode.SOME_FAILED
 
@@ -109,6 +112,12 @@ def test_the_named_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
         ("input", 2, "error: cannot read https://***@host/x?***\n"),
         ("stopped", 143, "stopped on request\n"),
         ("interrupt", 130, "interrupted; run the same command again to resume\n"),
+        (
+            "missing",
+            2,
+            "error: a_package_of_an_extra is not installed; pip install "
+            "'reelshards[pipeline,trainer]' installs what all commands need\n",
+        ),
     ],
 )
 def test_errors_print_one_line_and_set_the_exit_code(

@@ -1,6 +1,8 @@
 """Which runs a study compares.
 
     curve        k clips per movie in a batch, from one to all, at a fixed batch size
+    negatives    a large k with and without within-movie negatives, in the same batches: a larger
+                 k also means fewer movies in a batch and in its batch statistics
     weight       the same batches with a larger weight on within-movie negatives
     augment      smallest and largest k with augmentation that hides look and score, and without
     positives    another clip of the movie as the positive
@@ -18,12 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from shards_spec.errors import require
 from trainer.config import AugmentConfig, LossConfig, TrainConfig
 
-Comparison = Literal["curve", "weight", "augment", "positives", "corpora"]
+Comparison = Literal["curve", "negatives", "weight", "augment", "positives", "corpora"]
 
 _require = partial(require, "study")
 
@@ -51,6 +53,10 @@ NONE = AugmentConfig(
     time_mask=0.0,
 )
 AUGMENTS = {"none": NONE, "strong": STRONG}
+
+
+#: Within-movie weight of a run without within-movie negatives: the loss needs a positive one.
+NO_WEIGHT = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,9 @@ class Setting:
     def describe(self) -> str:
         """In a few words, without the corpus."""
         words = [f"k = {self.clips_per_movie}"]
-        if self.within_weight != 1:
+        if self.within_weight == NO_WEIGHT:
+            words.append("no within-movie negatives")
+        elif self.within_weight != 1:
             words.append(f"weight {self.within_weight:g}")
         if self.within_mass:
             words.append(f"mass {self.within_mass:g}")
@@ -119,7 +127,7 @@ class StudyConfig:
     """Optimizer steps of each run."""
     seeds: int = 3
     """Runs of each setting: seeds 0, 1, ..."""
-    comparisons: tuple[Comparison, ...] = ("curve", "weight", "augment", "positives", "corpora")
+    comparisons: tuple[Comparison, ...] = get_args(Comparison)
     """What is compared."""
     weight: float = 8.0
     """Within-movie weight in the comparison `weight`."""
@@ -141,6 +149,17 @@ class StudyConfig:
         _require(self.steps >= 2, f"steps = {self.steps}: must be at least 2")
         _require(self.workers >= 0, f"workers = {self.workers}: must be at least 0")
         _require(bool(self.comparisons), "comparisons: needs at least one")
+        _require(
+            self.comparisons != ("negatives",) or self.large_clips > 1,
+            f"comparisons negatives: needs a k from 2 to {self.batch_size // 2} in clips-per-movie "
+            f"= {ks}",
+        )
+
+    @property
+    def large_clips(self) -> int:
+        """k in the comparison `negatives`, the largest that leaves two movies to a batch; with 1
+        there are no negatives from the same movie, and nothing is compared."""
+        return max((k for k in self.clips_per_movie if 2 * k <= self.batch_size), default=1)
 
     def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
         """Without repeats, in the order of the comparisons; the first corpus is the main one."""
@@ -164,6 +183,11 @@ class StudyConfig:
         if name == "curve":
             ks = sorted(set(self.clips_per_movie))
             return [dataclasses.replace(main, clips_per_movie=k) for k in ks]
+        if name == "negatives":
+            if self.large_clips == 1:
+                return []
+            large = dataclasses.replace(main, clips_per_movie=self.large_clips)
+            return [dataclasses.replace(large, within_weight=NO_WEIGHT), large]
         if name == "weight":
             return [middle, dataclasses.replace(middle, within_weight=self.weight)]
         if name == "augment":

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainer.study.cells import CellResult
-from trainer.study.config import Setting, StudyConfig, StudyCorpus
+from trainer.study.config import NO_WEIGHT, Setting, StudyConfig, StudyCorpus
 
 #: Quantile 0.975 of Student's t by degrees of freedom, from 1; beyond the table the normal's 1.96
 #: is used. Any table of the distribution has them.
@@ -212,6 +212,11 @@ def _pairs(config: StudyConfig, corpora: list[StudyCorpus]) -> list[tuple[str, S
     middle = config.middle_clips
     return [
         *((f"k = {k} instead of {low}", setting(low), setting(k)) for k in ks[1:]),
+        (
+            f"negatives from the same movie at k = {config.large_clips}, in the same batches",
+            setting(config.large_clips, within_weight=NO_WEIGHT),
+            setting(config.large_clips),
+        ),
         (
             f"within-movie weight {config.weight:g} at k = {middle}",
             setting(middle),

@@ -3,9 +3,10 @@ the opposite was found."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-from trainer.study.config import Setting, StudyConfig, StudyCorpus
+from trainer.study.config import NO_WEIGHT, Setting, StudyConfig, StudyCorpus
 from trainer.study.summary import FIGURES, Effect, Interval, Row, Summary
 
 TITLES = {figure.key: figure.title for figure in FIGURES}
@@ -49,7 +50,7 @@ def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -
     )
     return Verdict(
         headline=_headline(effect, base, best, keys),
-        points=_curve_points(curve, keys),
+        points=[*_curve_points(curve, keys), *_control_points(summary, keys)],
         effects=_sorted_effects(summary, keys),
         caveats=_caveats(config, corpora, best, keys),
         best=best.setting,
@@ -107,6 +108,19 @@ def _headline_of_effects(summary: Summary, keys: tuple[str, ...]) -> str:
     if not effects:
         return "No setting was run together with its baseline: nothing can be compared."
     return f"Changes of {kind} on movies that no model saw in training: {'; '.join(effects)}."
+
+
+def _control_points(summary: Summary, keys: tuple[str, ...]) -> list[str]:
+    """What is left of the effect of k when only the negatives differ."""
+    return [
+        f"A larger k also means fewer movies in a batch. In the same batches of "
+        f"k = {effect.changed.clips_per_movie}, negatives from the same movie alone change "
+        f"{_sizes(effect, keys)}; the rest of the difference between k = 1 and "
+        f"k = {effect.changed.clips_per_movie} comes from the batches."
+        for effect in summary.effects
+        if effect.baseline == dataclasses.replace(effect.changed, within_weight=NO_WEIGHT)
+        and all(key in effect.differences for key in keys)
+    ]
 
 
 def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:

@@ -36,10 +36,11 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     assert Setting(corpus="main", clips_per_movie=1, augment="strong") in rest
     assert Setting(corpus="main", clips_per_movie=64, augment="strong") in rest
     assert Setting(corpus=OTHER.name, clips_per_movie=64) in rest
-    assert len(rest) == 6
+    assert Setting(corpus="main", clips_per_movie=16, within_weight=1e-9) in rest
+    assert len(rest) == 7
     cells = list(config.cells([MAIN, OTHER]))
-    assert len(cells) == 30
-    assert [cell.seed for cell in cells[:10]] == [0] * 10
+    assert len(cells) == 33
+    assert [cell.seed for cell in cells[:11]] == [0] * 11
 
 
 def test_a_setting_is_passed_to_the_run(tiny_config: TrainConfig) -> None:
@@ -66,6 +67,7 @@ def test_names_become_folders() -> None:
         ({"clips_per_movie": (4, 4)}, "two values"),
         ({"seeds": 0}, "seeds = 0"),
         ({"comparisons": ()}, "comparisons"),
+        ({"comparisons": ("negatives",), "clips_per_movie": (1, 64)}, "needs a k from 2 to 32"),
         ({"middle_clips": 1}, "middle-clips = 1"),
     ],
 )

@@ -120,6 +120,18 @@ def test_a_good_result_is_called_good() -> None:
     assert "The lowest loss (0.30 nats) belongs to k = 1, not" in text
 
 
+def test_what_the_negatives_do_in_the_same_batches_is_set_apart() -> None:
+    results = curve({1: 0.2, 16: 0.5, 64: 0.4})
+    control = Setting(corpus="main", clips_per_movie=16, within_weight=1e-9)
+    scores = {"class_video": 0.4, "class_audio": 0.45}
+    results += [result(control, seed, scores) for seed in range(3)]
+    summary = summarize(CONFIG, CORPORA, results)
+    assert "no within-movie negatives" in summary.to_markdown()
+    (point,) = [p for p in verdict(summary, CONFIG, CORPORA).points if "fewer movies" in p]
+    assert "negatives from the same movie alone change video +0.100" in point
+    assert "audio +0.050" in point
+
+
 def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:
     results = curve({1: 0.9, 4: 0.5, 16: 0.4, 64: 0.3})
     assert "did harm" in verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA).headline

@@ -14,7 +14,7 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 def peak_rss_bytes() -> int:
     """Largest resident size of this process since it started its program.
 
-    On Linux, `ru_maxrss` is no answer: it starts at the size of the process that started this one.
+    On Linux, `ru_maxrss` does not help: it starts at the size of the process that started this one.
     """
     try:
         status = _STATUS.read_text()

@@ -24,12 +24,12 @@ def private_folder(path: Path) -> Path:
         pass
     except OSError as error:
         raise SourceError(f"cannot create {path}: {error.strerror}; set TMPDIR") from error
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
         raise SourceError(f"{path} is not a folder; delete it, or set TMPDIR to a folder of yours")
-    if found.st_uid != os.getuid():
+    if status.st_uid != os.getuid():
         raise SourceError(f"{path} belongs to another user; set TMPDIR to a folder of your own")
-    if found.st_mode & 0o022:
+    if status.st_mode & 0o022:
         raise SourceError(f"others can write to {path}; delete it, it will be created again")
     parent = os.stat(path.parent).st_mode
     if parent & stat.S_IWOTH and not parent & stat.S_ISVTX:
@@ -37,7 +37,7 @@ def private_folder(path: Path) -> Path:
             f"others can replace {path}, because {path.parent} is writable for all users and has "
             "no sticky bit; set TMPDIR to a folder of your own, or chmod +t that one"
         )
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         os.chmod(path, 0o700)
     return path
 
@@ -69,6 +69,6 @@ def is_own_file(path: Path) -> bool:
         return False
 
 
-def _is_own_file(found: os.stat_result) -> bool:
+def _is_own_file(status: os.stat_result) -> bool:
     # A second name may have been given to another file of this user, for us to overwrite it.
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_nlink <= 1
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and status.st_nlink <= 1

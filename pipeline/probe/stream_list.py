@@ -86,41 +86,41 @@ def list_streams(movie: Movie, source: Readable) -> StreamList:
 
     Raises `MovieError` if the file cannot be read.
     """
-    found = _list(movie, source, (), "5 s")
+    listed = _list(movie, source, (), "5 s")
     for num_bytes, seconds in SEARCH_DEPTHS:
-        if _is_complete(found):
+        if _is_complete(listed):
             break
         options = (("probesize", str(num_bytes)), ("analyzeduration", str(seconds * 1_000_000)))
         deeper = _list(movie, source, options, f"{seconds} s")
         # Shallow options suffice if nothing more was found.
-        has_more = _num_usable(deeper) > _num_usable(found)
-        found = deeper if has_more else replace(found, searched=deeper.searched)
-        if _has_both(found) and seconds > SEARCH_DEPTHS[0][1]:
+        has_more = _num_usable(deeper) > _num_usable(listed)
+        listed = deeper if has_more else replace(listed, searched=deeper.searched)
+        if _has_both(listed) and seconds > SEARCH_DEPTHS[0][1]:
             # Streams that are announced, but have no packet for minutes, may never have one.
             break
-    return found
+    return listed
 
 
-def relist(movie: Movie, source: Readable, found: StreamList, options: InputOptions) -> StreamList:
+def relist(movie: Movie, source: Readable, listed: StreamList, options: InputOptions) -> StreamList:
     """The streams of a movie as they are numbered with other options."""
-    return _list(movie, source, options, found.searched)
+    return _list(movie, source, options, listed.searched)
 
 
-def _num_usable(found: StreamList) -> int:
-    num_video = sum(map(has_picture_size, found.of_type("video")))
-    return num_video + sum(map(is_audible, found.of_type("audio")))
+def _num_usable(listed: StreamList) -> int:
+    num_video = sum(map(has_picture_size, listed.of_type("video")))
+    return num_video + sum(map(is_audible, listed.of_type("audio")))
 
 
-def _has_both(found: StreamList) -> bool:
-    video = [s for s in found.of_type("video") if has_picture_size(s) and not is_cover_art(s)]
-    return bool(video) and any(map(is_audible, found.of_type("audio")))
+def _has_both(listed: StreamList) -> bool:
+    video = [s for s in listed.of_type("video") if has_picture_size(s) and not is_cover_art(s)]
+    return bool(video) and any(map(is_audible, listed.of_type("audio")))
 
 
-def _is_complete(found: StreamList) -> bool:
+def _is_complete(listed: StreamList) -> bool:
     """Whether video, audio, and the parameters of every announced stream are known."""
-    video = [stream for stream in found.of_type("video") if not is_cover_art(stream)]
-    all_known = all(map(has_picture_size, video)) and all(map(is_audible, found.of_type("audio")))
-    return all_known and _has_both(found)
+    video = [stream for stream in listed.of_type("video") if not is_cover_art(stream)]
+    all_known = all(map(has_picture_size, video)) and all(map(is_audible, listed.of_type("audio")))
+    return all_known and _has_both(listed)
 
 
 def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) -> StreamList:
@@ -132,14 +132,14 @@ def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) 
         text = process.read_all(MAX_OUTPUT_BYTES)
         process.finish()
     try:
-        found = cast(dict[str, Any], clipped(json.loads(text)))
+        described = cast(dict[str, Any], clipped(json.loads(text)))
     except ValueError as error:
         raise UnreadableError(f"{movie.name}: ffprobe printed invalid JSON: {error}") from error
-    container = found.get("format", {})
+    container = described.get("format", {})
     start, length = (_seconds(container.get(key)) for key in ("start_time", "duration"))
     return StreamList(
-        streams=tuple(found.get("streams", [])),
-        programs=tuple(map(_program, filter(_has_streams, found.get("programs", [])))),
+        streams=tuple(described.get("streams", [])),
+        programs=tuple(map(_program, filter(_has_streams, described.get("programs", [])))),
         container=str(container.get("format_name", "")),
         end_seconds=start + length if length > 0 else 0.0,
         options=options,
@@ -151,11 +151,11 @@ def _has_streams(program: dict[str, Any]) -> bool:
     return bool(program.get("streams"))
 
 
-def _program(found: dict[str, Any]) -> Program:
+def _program(program: dict[str, Any]) -> Program:
     return Program(
-        number=int(found.get("program_num") or found.get("program_id") or 0),
-        name=str(found.get("tags", {}).get("service_name", "")),
-        streams=frozenset(int(stream["index"]) for stream in found["streams"]),
+        number=int(program.get("program_num") or program.get("program_id") or 0),
+        name=str(program.get("tags", {}).get("service_name", "")),
+        streams=frozenset(int(stream["index"]) for stream in program["streams"]),
     )
 
 

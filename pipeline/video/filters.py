@@ -61,15 +61,15 @@ def without_outliers(stream: Any, probe: Probe) -> Any:
     if not probe.outliers:
         return stream
     wrong = [
-        f"eq(pts,{found.pts})*lt(abs({_PREVIOUS}-{found.expected_pts}),{found.reach})"
-        for found in probe.outliers
+        f"eq(pts,{outlier.pts})*lt(abs({_PREVIOUS}-{outlier.expected_pts}),{outlier.reach})"
+        for outlier in probe.outliers
     ]
     # The first frame of a run has none before it; only the movie's own first one can be wrong.
     start = probe.start_pts
     wrong += [
-        f"eq(pts,{found.pts})*isnan({_PREVIOUS})"
-        for found in probe.outliers
-        if abs(found.expected_pts - start) < min(found.reach, abs(found.pts - start))
+        f"eq(pts,{outlier.pts})*isnan({_PREVIOUS})"
+        for outlier in probe.outliers
+        if abs(outlier.expected_pts - start) < min(outlier.reach, abs(outlier.pts - start))
     ]
     return stream.filter("select", f"not({'+'.join(wrong)})")
 

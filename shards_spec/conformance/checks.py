@@ -103,9 +103,9 @@ class _WrongError(ReelshardsError):
     """The store did something other than what was requested."""
 
 
-def _require(condition: bool, found: str) -> None:
+def _require(condition: bool, problem: str) -> None:
     if not condition:
-        raise _WrongError(found)
+        raise _WrongError(problem)
 
 
 def _checked(
@@ -122,8 +122,8 @@ def _checked(
 def _write_and_read(storage: Storage, key: str) -> None:
     for data in (b"first", b"second, longer", b""):
         storage.put(key, data)
-        found = storage.get(key)
-        _require(found == data, f"wrote {len(data)} bytes, then read {len(found)} others")
+        received = storage.get(key)
+        _require(received == data, f"wrote {len(data)} bytes, then read {len(received)} others")
         size = storage.head(key).size
         _require(size == len(data), f"wrote {len(data)} bytes, then the size was {size}")
 
@@ -148,8 +148,8 @@ def _ranges(storage: Storage, key: str) -> None:
     data = bytes(range(256)) * 8
     storage.put(key, data)
     for start, length in ((0, 1), (100, 900), (2047, 1)):
-        found = bytes(storage.get_range(key, start, length))
-        _require(found == data[start : start + length], f"bytes from {start} on were others")
+        received = bytes(storage.get_range(key, start, length))
+        _require(received == data[start : start + length], f"bytes from {start} on were others")
 
 
 def _ranges_past_the_end(storage: Storage, key: str) -> None:
@@ -168,8 +168,8 @@ def _large_objects(storage: Storage, key: str) -> None:
     storage.put(key, data)
     _require(storage.head(key).size == len(data), "an upload in parts has another size")
     middle = 5 * (1 << 20) - 10
-    found = bytes(storage.get_range(key, middle, 20))
-    _require(found == data[middle : middle + 20], "an upload in parts has other bytes")
+    received = bytes(storage.get_range(key, middle, 20))
+    _require(received == data[middle : middle + 20], "an upload in parts has other bytes")
 
 
 def _changing_etags(storage: Storage, key: str) -> None:

@@ -115,12 +115,12 @@ def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
 
     `ADDED_COLUMNS` may be missing, because older datasets lack them.
     """
-    found = table.schema.names
+    names = table.schema.names
     problems: Sequence[str] = [
-        f"{item.name}: {'missing' if item.name not in found else 'wrong type'}"
+        f"{item.name}: {'missing' if item.name not in names else 'wrong type'}"
         for item in schema
-        if (item.name not in found and item.name not in ADDED_COLUMNS)
-        or (item.name in found and table.schema.field(item.name).type != item.type)
+        if (item.name not in names and item.name not in ADDED_COLUMNS)
+        or (item.name in names and table.schema.field(item.name).type != item.type)
     ]
     if problems:
         raise FormatError(f"{name} table violates the schema: {', '.join(problems)}")

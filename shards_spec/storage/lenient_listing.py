@@ -45,12 +45,12 @@ def listed_with_odd_keys(
 
 
 def readable(
-    found: Iterable[ObjectInfo],
+    infos: Iterable[ObjectInfo],
     head: Callable[[str], ObjectInfo],
     on_odd: Callable[[str], None],
 ) -> Iterator[ObjectInfo]:
     """The objects that can be read, sorted by key; `on_odd` gets the keys of all others."""
-    ordered = sorted(found, key=lambda info: info.key)
+    ordered = sorted(infos, key=lambda info: info.key)
     for key, twins in itertools.groupby(ordered, key=lambda info: info.key):
         first, *others = twins
         if is_odd(key):

@@ -131,11 +131,11 @@ class StorageReader:
         missing = length
         with self._errors(f"read {length} bytes at offset {start} of", key):
             options: Any = {"range": (start, start + length)}
-            found = self._store.get(key, options=options)
+            response = self._store.get(key, options=options)
             if expected is not None:
-                self._require(expected, ObjectInfo.of(found.meta))
+                self._require(expected, ObjectInfo.of(response.meta))
             # With larger pieces, more of what has arrived is lost when a connection breaks.
-            for piece in found.stream(min_chunk_size=1):
+            for piece in response.stream(min_chunk_size=1):
                 data = memoryview(piece)
                 missing -= len(data)
                 yield data
@@ -183,11 +183,11 @@ class StorageReader:
         """
         self._refuse_web("listed")
         try:
-            found = self._listed(prefix)
+            infos = self._listed(prefix)
         except OddKeyError:
             with self._errors("list", prefix):
-                found = listed_with_odd_keys(self.uri, prefix, self.head)
-        yield from readable(found, self.head, on_odd)
+                infos = listed_with_odd_keys(self.uri, prefix, self.head)
+        yield from readable(infos, self.head, on_odd)
 
     def _listed(self, prefix: str) -> builtins.list[ObjectInfo]:
         def read() -> builtins.list[ObjectInfo]:
@@ -224,12 +224,12 @@ class StorageReader:
                 f"{num_read} exist; it is truncated, or the index is of another version"
             )
 
-    def _require(self, expected: ObjectInfo, found: ObjectInfo) -> None:
+    def _require(self, expected: ObjectInfo, actual: ObjectInfo) -> None:
         # Not by `If-Match`: web servers ignore it, or never match a weak ETag.
-        if not expected.is_same_as(found, is_web=self.is_web):
+        if not expected.is_same_as(actual, is_web=self.is_web):
             raise ObjectChangedError(
-                f"{self.uri_of(expected.key)} was replaced: {found.size} bytes with ETag "
-                f"{found.etag!r} of {found.modified}, expected {expected.size} with "
+                f"{self.uri_of(expected.key)} was replaced: {actual.size} bytes with ETag "
+                f"{actual.etag!r} of {actual.modified}, expected {expected.size} with "
                 f"{expected.etag!r} of {expected.modified}"
             )
 

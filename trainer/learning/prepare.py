@@ -94,10 +94,10 @@ def _compare(
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
         exact, exact_seconds = run(torch.float32)
-        found, found_seconds = run(torch.bfloat16)
-    pairs = zip(found, exact, strict=True)
+        rounded, rounded_seconds = run(torch.bfloat16)
+    pairs = zip(rounded, exact, strict=True)
     error = max(float((one - other).norm() / other.norm()) for one, other in pairs)
-    return error, found_seconds / exact_seconds
+    return error, rounded_seconds / exact_seconds
 
 
 def _synchronize(device: torch.device) -> None:

@@ -89,7 +89,7 @@ class _NormAct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, bias, mean, rstd, *output = ctx.saved_tensors
-        found = ctx.ops.grads(
+        input_grads = ctx.ops.grads(
             _channels_last(grads[0]),
             x,
             Affine(weight, bias, mean, rstd),
@@ -97,7 +97,17 @@ class _NormAct(torch.autograd.Function):
             relu=ctx.relu,
             output=output[0] if output else None,
         )
-        return found.x, found.weight, found.bias, None, None, found.short, None, None, None
+        return (
+            input_grads.x,
+            input_grads.weight,
+            input_grads.bias,
+            None,
+            None,
+            input_grads.short,
+            None,
+            None,
+            None,
+        )
 
 
 class _NormConv(torch.autograd.Function):
@@ -136,9 +146,11 @@ class _NormConv(torch.autograd.Function):
         else:
             da, dk = _grads_by_parts(dy, x, affine, kernel, conv, ctx.num_parts, ctx.ops)
         # Nothing else has `da`, so its memory becomes that of the gradient of x.
-        found = ctx.ops.grads(_channels_last(da), x, affine, ctx.over, relu=True, in_place=True)
+        input_grads = ctx.ops.grads(
+            _channels_last(da), x, affine, ctx.over, relu=True, in_place=True
+        )
         kernel_grad = dk.to(ctx.kernel_dtype)
-        first = (found.x, found.weight, found.bias, None, None, kernel_grad)
+        first = (input_grads.x, input_grads.weight, input_grads.bias, None, None, kernel_grad)
         return (*first, None, None, None, None)
 
 

@@ -20,9 +20,9 @@ def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Te
     `before` and `after` count empty squares around them; further channels are 0.
     """
     if not has_kernels(x) or x.requires_grad:
-        found = functional.pixel_unshuffle(x, 2)
-        found = functional.pad(found, (before, after, before, after, 0, lanes - 12))
-        return found.contiguous(memory_format=torch.channels_last)
+        squares = functional.pixel_unshuffle(x, 2)
+        squares = functional.pad(squares, (before, after, before, after, 0, lanes - 12))
+        return squares.contiguous(memory_format=torch.channels_last)
     from trainer.models.norm import kernels
 
     num, _, height, width = x.shape

@@ -202,7 +202,7 @@ class WebResponse:
         if part is None:
             self._length = total
             return self
-        start = int(found[1]) if (found := self._content_range()) else 0
+        start = int(match[1]) if (match := self._content_range()) else 0
         if start != part[0]:
             raise NotImplementedError("the server does not support ranges; use --sources staged")
         if start >= total:
@@ -247,8 +247,8 @@ class WebResponse:
 
     def _total(self) -> int:
         """Size of the whole object, bytes."""
-        if found := self._content_range():
-            return int(found[2])
+        if match := self._content_range():
+            return int(match[2])
         length = self.header("Content-Length")
         if self.status == 206 or not length.isdecimal() or len(length) > 18:
             raise OSError("the server does not report the size; it must send Content-Length")

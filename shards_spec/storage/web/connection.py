@@ -213,11 +213,11 @@ class _PacedReader(io.RawIOBase):
 
 def _connected(address: WebAddress) -> socket.socket:
     """A socket that is connected to a host whose addresses were checked."""
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    for *_, location in found:
+    addresses = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for *_, location in addresses:
         _check_ip(address, str(location[0]))
     problem: OSError | None = None
-    for *_, location in found:
+    for *_, location in addresses:
         try:
             sock = socket.create_connection(
                 (str(location[0]), address.port), timeout=_CONNECT_SECONDS
@@ -233,10 +233,10 @@ def _connected(address: WebAddress) -> socket.socket:
 def _check_ip(address: WebAddress, number: str) -> None:
     """Raise `RedirectRefusedError` if `number`, an IP of the host, may not be connected to."""
     try:
-        found = ipaddress.ip_address(number.partition("%")[0])
+        parsed = ipaddress.ip_address(number.partition("%")[0])
     except ValueError:
         return
-    ip = getattr(found, "ipv4_mapped", None) or found
+    ip = getattr(parsed, "ipv4_mapped", None) or parsed
     is_metadata = ip.is_link_local or ip in _METADATA
     is_named = not address.must_be_public and number == address.host
     if (is_metadata and not is_named) or (address.must_be_public and not ip.is_global):

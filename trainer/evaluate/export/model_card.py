@@ -38,17 +38,17 @@ def _figures(
         values: dict[str, Any] = lines[-1] if lines else {}
     else:
         values = dict(evaluation.retrieval.metrics())
-    found = []
+    figures = []
     for key, name in _FIGURES.items():
         for short, direction in _DIRECTIONS.items():
             metric = f"eval/{short}_{key}"
             if metric in values and f"{metric}_chance" in values:
                 figure = f"{name}, {direction}"
-                found.append((figure, float(values[metric]), float(values[f"{metric}_chance"])))
+                figures.append((figure, float(values[metric]), float(values[f"{metric}_chance"])))
     for modality, probe in (evaluation.class_probe if evaluation else {}).items():
         name = f"class probe on {modality} features ({probe.num_classes} classes)"
-        found.append((name, probe.accuracy, probe.chance))
-    return found
+        figures.append((name, probe.accuracy, probe.chance))
+    return figures
 
 
 def _header(trained: TrainedRun, figures: list[tuple[str, float, float]]) -> str:

@@ -35,7 +35,7 @@ def summary_notes(summary: Summary) -> Iterator[str]:
         num_files = sum(count for _, count in summary.passed_over)
         kinds = sorted(summary.passed_over, key=lambda item: (-item[1], item[0]))
         described = ", ".join(f"{kind} {count}" for kind, count in kinds)
-        yield f"{num_files} files or folders of the corpus were ignored:  {described}"
+        yield f"{num_files} files or folders of the corpus were ignored: {described}"
     unreadable = summary.work.unreadable
     if unreadable:
         yield f"{len(unreadable)} commit records could not be read: {_names(unreadable)}"

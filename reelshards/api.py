@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from trainer.plan_report import PlanReport
     from trainer.stream import ClipStream
     from trainer.train import TrainOutcome
+
+Data = Dataset | str | Path
+"""An opened dataset, or its URI."""
 
 
 def preprocess(
@@ -57,7 +61,7 @@ def preprocess(
             because another run is writing to `out`.
     """
     run_config = attribute("pipeline.config", "RunConfig")
-    recipe_settings, run_settings = _sorted_settings(settings, run_config)
+    recipe_settings, run_settings = _sorted_settings(settings, Recipe, run_config)
     summary: Summary = attribute("pipeline.run", "preprocess")(
         str(corpus),
         str(out),
@@ -98,7 +102,7 @@ def validate(uri: str | Path | Dataset, *, quick: bool = False, num_threads: int
 
 
 def stream(
-    dataset: Dataset | str | Path,
+    dataset: Data | Sequence[Data],
     movies_per_batch: int = 8,
     clips_per_movie: int = 8,
     seed: int = 0,
@@ -108,6 +112,8 @@ def stream(
     epoch: int = 0,
     step: int = 0,
     steps_done: int = 0,
+    window: float = 1.0,
+    **settings: Any,
 ) -> ClipStream:
     """Batches of `movies_per_batch` movies with `clips_per_movie` clips each, for any loop.
 
@@ -116,7 +122,8 @@ def stream(
     batches; `stream.state()` has the epoch, step and steps_done from which to resume.
 
     Args:
-        dataset: an opened dataset, or its URI.
+        dataset: an opened dataset, or its URI; or several, of which `data_weights` says how many
+            movies of a batch are from each. `stream.dataset` has the rows of all of them.
         movies_per_batch: movies in a global batch; must be divisible by the number of ranks.
         clips_per_movie: clips of each movie in a batch.
         seed: of the batch plan.
@@ -125,21 +132,30 @@ def stream(
         epoch: epoch to begin in.
         step: step of that epoch to begin with.
         steps_done: steps of the run so far, by which a schedule in `policy` counts.
+        window: share of each clip that is used, from a random frame on: temporal jitter, the same
+            as `augment.window` in training. `start_ns` is the start of the window.
+        **settings: fields of `BatchPolicy` and `StreamConfig` that replace those above, such as
+            `group_by="group", episodes_per_group=2`, `joined_clips=2` or `frame_size=96`.
 
     Raises:
         PolicyError: the dataset cannot provide such batches, or not to this number of ranks.
         InputError: no such step, or settings that do not fit the dataset.
     """
-    opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    opened = _opened(dataset)
+    policy_kind = attribute("trainer.plan", "BatchPolicy")
+    stream_kind = attribute("trainer.loader", "StreamConfig")
+    of_policy, of_stream = _sorted_settings(settings, policy_kind, stream_kind)
     if policy is None:
-        policy = attribute("trainer.plan", "BatchPolicy")(
-            movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie
-        )
+        policy = policy_kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
     rank, world_size = _rank_and_world_size()
-    clips: ClipStream = attribute("trainer.stream", "ClipStream")(
+    kind, more = ("trainer.stream", "ClipStream"), {}
+    if window != 1.0:
+        kind, more = ("trainer.learning", "WindowedStream"), {"window": window}
+    clips: ClipStream = attribute(*kind)(
         opened,
-        policy,
-        config or _stream_config(opened.recipe),
+        dataclasses.replace(policy, **of_policy),
+        dataclasses.replace(config or _stream_config(opened.recipe), **of_stream),
+        **more,
         seed=seed,
         rank=rank,
         world_size=world_size,
@@ -151,7 +167,7 @@ def stream(
 
 
 def plan_report(
-    dataset: Dataset | str | Path, policy: BatchPolicy, *, seed: int = 0, epoch: int = 0
+    dataset: Data | Sequence[Data], policy: BatchPolicy, *, seed: int = 0, epoch: int = 0
 ) -> PlanReport:
     """What a batch policy yields on a dataset: steps, clips used and unused, reads, repeats.
 
@@ -159,19 +175,20 @@ def plan_report(
         PolicyError: the dataset cannot provide such batches.
         InputError: the policy's filter names an unknown column.
     """
-    opened = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    opened = _opened(dataset)
     index = attribute("trainer.plan", "ClipIndex").from_dataset(opened, policy)
     report: PlanReport = attribute("trainer.plan_report", "describe")(index, seed, epoch)
     return report
 
 
 def train(
-    data: str | Path | Dataset, run: str | Path, config: TrainConfig | str = "auto"
+    data: Data | Sequence[Data], run: str | Path, config: TrainConfig | str = "auto"
 ) -> TrainOutcome:
     """Train a model, or resume training it, in the folder `run`.
 
     Args:
-        data: URI of the dataset, or an opened one.
+        data: URI of the dataset, or an opened one; or several, of which `policy.data_weights` says
+            how many movies of a batch are from each.
         run: folder of the run: metrics.jsonl, config.json, checkpoints/.
         config: all settings, or the name of a recipe (`small`, `r2plus1d18`, ...); `auto` is
             `r2plus1d18` with a GPU, else `small`, or the settings of the run in that folder.
@@ -181,12 +198,12 @@ def train(
         NonFiniteStepError: training diverged; the newest checkpoint is from an earlier step.
     """
     settings = _train_config(config, run) if isinstance(config, str) else config
-    outcome: TrainOutcome = attribute("trainer.train", "train")(_uri(data), run, settings)
+    outcome: TrainOutcome = attribute("trainer.train", "train")(_uris(data), run, settings)
     return outcome
 
 
 def evaluate(
-    data: str | Path | Dataset,
+    data: Data | Sequence[Data],
     run: str | Path,
     labels: str | Path | None = None,
     label_column: str = "",
@@ -194,7 +211,7 @@ def evaluate(
     """Evaluate the newest checkpoint of a run on movies that it did not train on.
 
     Args:
-        data: URI of the dataset, or an opened one.
+        data: URI of the dataset, or an opened one; of several, each is evaluated as well.
         run: folder of the run.
         labels: CSV with the columns source, start_seconds, end_seconds, label, for the class probe.
         label_column: column of the clips table that is the class instead.
@@ -203,7 +220,7 @@ def evaluate(
         InputError: the run, the dataset or the labels cannot be used.
     """
     evaluation: Evaluation = attribute("trainer.evaluate", "judge")(
-        _uri(data), run, None if labels is None else Path(labels), label_column
+        _uris(data), run, None if labels is None else Path(labels), label_column
     ).evaluation
     return evaluation
 
@@ -227,23 +244,34 @@ def load(
     return encoder
 
 
-def _uri(data: str | Path | Dataset) -> str:
-    return data.storage.uri if isinstance(data, Dataset) else str(data)
+def _several(data: Data | Sequence[Data]) -> Sequence[Data]:
+    return [data] if isinstance(data, Dataset | str | Path) else data
+
+
+def _uris(data: Data | Sequence[Data]) -> list[str]:
+    return [one.storage.uri if isinstance(one, Dataset) else str(one) for one in _several(data)]
+
+
+def _opened(data: Data | Sequence[Data]) -> Dataset:
+    opened = [one if isinstance(one, Dataset) else open_dataset(one) for one in _several(data)]
+    mixed: Dataset = attribute("trainer.mix", "mix")(opened)
+    return mixed
 
 
 def _sorted_settings(
-    settings: dict[str, Any], run_config: type[Any]
+    settings: dict[str, Any], first: type[Any], second: type[Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keyword arguments as those of the recipe and those of the run. Raises `InputError`."""
-    of_recipe = {item.name for item in dataclasses.fields(Recipe)}
-    of_run = {item.name for item in dataclasses.fields(run_config)}
-    if unknown := sorted(set(settings) - of_recipe - of_run):
+    """Keyword arguments as fields of one and of the other dataclass. Raises `InputError`."""
+    of_first = {item.name for item in dataclasses.fields(first)}
+    of_second = {item.name for item in dataclasses.fields(second)}
+    if unknown := sorted(set(settings) - of_first - of_second):
         raise InputError(
-            f"unknown settings {', '.join(unknown)}; see the fields of Recipe and RunConfig"
+            f"unknown settings {', '.join(unknown)}; see the fields of {first.__name__} and "
+            f"{second.__name__}"
         )
     return (
-        {name: value for name, value in settings.items() if name in of_recipe},
-        {name: value for name, value in settings.items() if name in of_run},
+        {name: value for name, value in settings.items() if name in of_first},
+        {name: value for name, value in settings.items() if name in of_second},
     )
 
 

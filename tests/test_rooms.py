@@ -66,7 +66,7 @@ ORDER = {
         drain
     """,
     "trainer": """
-        randomness fetch console settings
+        randomness fetch console settings mix
         plan loader ranks
         config stream
         own_recipe models plan_report

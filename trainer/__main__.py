@@ -37,12 +37,16 @@ FORMER_FLAGS = {
 }
 
 
+#: Short names of flags.
+SHORT_FLAGS = {"--data-weights": "--policy.data-weights"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a model from shards; in the folder of an unfinished run, resume it."""
 
-    data: str
-    """URI of the dataset."""
+    data: tuple[str, ...]
+    """URI of the dataset; or of several, with `--data-weights`."""
     run_folder: Annotated[str, tyro.conf.arg(name="run")]
     """Run folder: metrics.jsonl, config.json, checkpoints/; may be in a bucket (s3://, ...)."""
     config: RecipeName = "auto"
@@ -51,7 +55,8 @@ class Train:
     settings_file: Annotated[
         str, tyro.conf.arg(name="settings", aliases=["--config-file"], metavar="FILE")
     ] = ""
-    """TOML file with settings that replace those of the recipe; its key `config` may name one."""
+    """TOML file with settings that replace those of the recipe; its key `config` may name one, its
+    key `data` a dataset or a list of them."""
     from_run: Annotated[str, tyro.conf.arg(name="from", metavar="RUN")] = ""
     """Run folder whose settings to start from, instead of a recipe."""
     set: Annotated[
@@ -72,8 +77,8 @@ class Train:
 class Plan:
     """Show the batches of a policy on a dataset, before training on them."""
 
-    data: str
-    """URI of the dataset."""
+    data: tuple[str, ...]
+    """URI of the dataset; or of several, with `--data-weights`."""
     config: RecipeName = "auto"
     """Recipe that provides the defaults of policy and seed."""
     dump: str = ""
@@ -97,8 +102,8 @@ class Plan:
 class Evaluate:
     """Evaluate a run on movies that it did not train on."""
 
-    data: str
-    """URI of the dataset."""
+    data: tuple[str, ...]
+    """URI of the dataset; of several, each is also evaluated by itself."""
     run_folder: Annotated[str, tyro.conf.arg(name="run")]
     """Run folder; may be in a bucket."""
     labels: Path | None = None
@@ -254,7 +259,7 @@ def parse(arguments: Sequence[str], prog: str = PROGRAM) -> Command:
         arguments,
         prog=prog,
         description=DESCRIPTION,
-        former_flags=FORMER_FLAGS,
+        former_flags={**FORMER_FLAGS, **SHORT_FLAGS},
         defaults=_defaults(arguments, prog),
     )
 
@@ -290,7 +295,12 @@ def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
         from trainer.launch import first_settings
 
         sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
-    return {name: Train(data=tyro.MISSING, run_folder=tyro.MISSING, settings=settings)}
+    data = tyro.MISSING
+    if basis.settings_file:
+        from trainer.launch import data_of_settings
+
+        data = data_of_settings(basis.settings_file) or data
+    return {name: Train(data=data, run_folder=tyro.MISSING, settings=settings)}
 
 
 def _train_settings(basis: _Basis) -> TrainConfig:

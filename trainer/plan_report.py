@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from trainer.plan import (
     meet_again,
     plan_epoch,
     plan_phases,
+    share_lines,
 )
 from trainer.stream import open_for_training
 
@@ -73,6 +75,8 @@ class PlanReport:
     """Pairs of clips of different movies."""
     world_sizes: tuple[int, ...]
     """Numbers of ranks among which every batch can be divided without splitting a movie."""
+    datasets: tuple[str, ...]
+    """One line per dataset with its share of a batch; empty for a single one."""
     phases: tuple[str, ...]
     """One line per phase of the policy's schedule; empty without one."""
 
@@ -116,6 +120,7 @@ def describe(
         within=within,
         across=across,
         world_sizes=_world_sizes(index.policy),
+        datasets=tuple(share_lines(index, policy)),
         phases=phases,
     )
 
@@ -138,7 +143,12 @@ def _world_sizes(policy: BatchPolicy) -> tuple[int, ...]:
 
 
 def plan_command(
-    data: str, policy: BatchPolicy, seed: int, epochs: int, dump: str, json: bool
+    data: str | Sequence[str],
+    policy: BatchPolicy,
+    seed: int,
+    epochs: int,
+    dump: str,
+    json: bool,
 ) -> int:
     """`python -m trainer plan`: print the report of epoch 0; dump `epochs` epochs to a file.
 
@@ -182,6 +192,8 @@ def render(report: PlanReport) -> Table:
         "meet again, same movie": _again(report.within),
         "meet again, other movie": _again(report.across),
     }
+    if report.datasets:
+        rows["datasets"] = "\n".join(report.datasets)
     if report.phases:
         rows["schedule"] = "\n".join(report.phases)
     for name, text in rows.items():

@@ -9,6 +9,7 @@ CPU, because batches and augmentation are functions of (seed, epoch, step) and o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +77,10 @@ class TrainOutcome:
         return self.retrieval.lines() if self.retrieval else no_clips
 
 
-def train(data: str, run: str | Path, config: TrainConfig) -> TrainOutcome:
+def train(data: str | Sequence[str], run: str | Path, config: TrainConfig) -> TrainOutcome:
     """Train on the dataset at `data` in the folder `run`, or resume there.
 
+    Of several datasets, `config.policy.data_weights` says how much of a batch is from each.
     `run` may be a prefix in a bucket; see `trainer/run/bucket.py`.
 
     Raises:
@@ -175,6 +177,7 @@ class Job:
             world=self.world,
             start=self.start,
             num_steps_per_epoch=stream.num_steps_per_epoch,
+            shares=stream.shares(),
         )
 
     def writer(self) -> CheckpointWriter:

@@ -45,6 +45,11 @@ class EmbeddedClips:
         """The features of a tower, `video` or `audio`."""
         return self.video_features if modality == "video" else self.audio_features
 
+    def of_rows(self, rows: range) -> EmbeddedClips:
+        """Those whose row in the clip index is in a range."""
+        keep = (self.clip >= rows.start) & (self.clip < rows.stop)
+        return EmbeddedClips(*(getattr(self, item.name)[keep] for item in dataclasses.fields(self)))
+
     def require_finite(self, dataset: Dataset) -> None:
         """Raise `InputError`, naming clips, if any value is NaN or infinite.
 

@@ -11,6 +11,7 @@ Memory is bounded by `MAX_CLIPS` and `MAX_PROBE_CLIPS`, however large the datase
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.evaluate.labels import labeler
 from trainer.evaluate.probes import ProbeResult, linear_probe
+from trainer.mix import MixedDataset, mix, parts_of
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
 from trainer.run import TrainedRun, load_run, local_copy
@@ -102,7 +104,7 @@ class Judgement:
 
 
 def evaluate(
-    data: str,
+    data: str | Sequence[str],
     run: str | Path,
     labels: Path | None = None,
     label_column: str = "",
@@ -113,7 +115,7 @@ def evaluate(
     """Evaluate the newest checkpoint of a run.
 
     Args:
-        data: URI of the dataset.
+        data: URI of the dataset, or of several.
         run: run folder; may be in a bucket.
         labels: table of labeled time ranges for the class probe; see `trainer/evaluate/labels.py`.
         label_column: column of the clip index to use as the class instead.
@@ -127,7 +129,7 @@ def evaluate(
 
 
 def judge(
-    data: str,
+    data: str | Sequence[str],
     run: str | Path,
     labels: Path | None = None,
     label_column: str = "",
@@ -138,7 +140,8 @@ def judge(
     """As `evaluate`; also returns what the numbers were computed from."""
     with local_copy(run) as folder:
         trained = load_run(folder, best=best, average=average)
-    dataset, device = open_dataset(data), default_device()
+    uris = [data] if isinstance(data, str) else data
+    dataset, device = mix([open_dataset(uri) for uri in uris]), default_device()
     # Unusable labels are reported before clips are embedded, not after.
     label = labeler(dataset, labels, label_column)
     trained.model.to(device)
@@ -163,7 +166,7 @@ def judge(
         data=dataset.storage.uri,
         run=str(run),
         steps_done=trained.steps_done,
-        retrieval=retrieve(embedded, is_heldout=is_heldout),
+        retrieval=retrieve(embedded, dataset, is_heldout=is_heldout),
         class_probe=class_probe,
         movie_probe=movie_probes(dataset, embedded),
         notes=notes,
@@ -261,9 +264,19 @@ def _notes(trained: TrainedRun, dataset: Dataset, is_heldout: bool) -> list[str]
     notes = []
     if not is_heldout:
         notes.append("this run held no movies out: it is evaluated on movies that it trained on")
-    if trained.description["dataset"]["fingerprint"] != dataset.fingerprint:
-        notes.append("this dataset differs from the one that the run was trained on")
+    trained_on = _fingerprints(trained)
+    for part in parts_of(dataset):
+        if part.fingerprint not in trained_on:
+            name = part.uri if isinstance(dataset, MixedDataset) else "this dataset"
+            notes.append(f"{name} differs from the one that the run was trained on")
     if trained.steps_done < trained.config.steps:
         done, steps = trained.steps_done, trained.config.steps
         notes.append(f"the run is unfinished: {done} of {steps} steps")
     return notes
+
+
+def _fingerprints(trained: TrainedRun) -> set[str]:
+    """Of the datasets that a run was trained on."""
+    described = trained.description["dataset"]
+    parts = described.get("parts") or [described]
+    return {str(part["fingerprint"]) for part in parts}

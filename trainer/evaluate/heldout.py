@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.evaluate.embeddings import EmbeddedClips
 from trainer.evaluate.retrieval import Retrieval, Scores, retrieval
+from trainer.mix import parts_of
 from trainer.plan import ClipIndex
 
 #: Short names of directions, for metrics and tables.
@@ -28,6 +29,8 @@ class HeldoutRetrieval:
     num_movies: int
     is_heldout: bool
     """False if the run held no movies out: then these are movies it trained on."""
+    by_dataset: dict[str, HeldoutRetrieval] = field(default_factory=dict)
+    """Of several datasets, the same among the clips of each, by URI."""
 
     @property
     def score(self) -> float:
@@ -45,13 +48,21 @@ class HeldoutRetrieval:
             for key in ("r1", "r5", "r10", "median_rank"):
                 values[f"{name}_{key}"] = getattr(result.over_clips, key)
                 values[f"{name}_{key}_chance"] = getattr(result.chance_over_clips, key)
+        for number, own in enumerate(self.by_dataset.values(), start=1):
+            values |= {
+                name.replace("eval/", f"eval/data{number}_"): value
+                for name, value in own.metrics().items()
+            }
         return values
 
     def lines(self) -> list[str]:
         """A table for people."""
         kind = "held-out" if self.is_heldout else "training (the run held none out)"
         head = f"retrieval on {self.num_clips} clips of {self.num_movies} {kind} movies"
-        return [head, *(line for result in self.results for line in _lines(result))]
+        lines = [head, *(line for result in self.results for line in _lines(result))]
+        for number, (uri, own) in enumerate(self.by_dataset.items(), start=1):
+            lines += [f"data {number}, {uri}:", *own.lines()]
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -68,8 +79,20 @@ def evaluation_index(dataset: Dataset, config: TrainConfig) -> tuple[ClipIndex, 
     return ClipIndex.from_dataset(dataset, policy), False
 
 
-def retrieve(embedded: EmbeddedClips, *, is_heldout: bool) -> HeldoutRetrieval:
-    """Retrieval among embedded clips."""
+def retrieve(embedded: EmbeddedClips, dataset: Dataset, *, is_heldout: bool) -> HeldoutRetrieval:
+    """Retrieval among embedded clips, and among those of each of several datasets."""
+    whole = _retrieve(embedded, is_heldout)
+    parts = parts_of(dataset)
+    if len(parts) == 1:
+        return whole
+    own = {part.uri: embedded.of_rows(part.rows) for part in parts}
+    by_dataset = {
+        uri: _retrieve(clips, is_heldout) for uri, clips in own.items() if len(clips.clip)
+    }
+    return dataclasses.replace(whole, by_dataset=by_dataset)
+
+
+def _retrieve(embedded: EmbeddedClips, is_heldout: bool) -> HeldoutRetrieval:
     return HeldoutRetrieval(
         results=retrieval(embedded.video, embedded.audio, embedded.movie),
         num_clips=len(embedded.clip),
@@ -81,17 +104,35 @@ def retrieve(embedded: EmbeddedClips, *, is_heldout: bool) -> HeldoutRetrieval:
 def whole_movies(index: ClipIndex, max_clips: int) -> NDArray[np.int64]:
     """Index rows of as many whole movies as fit in `max_clips`; at least the first movie.
 
-    Movies are taken evenly over the index, because neighbors in it may be episodes of one show.
+    Movies are taken evenly over the index, because neighbors in it may be episodes of one show. Of
+    several datasets, each may have an equal part of the clips.
     """
-    movies, first, count = np.unique(index.movie, return_index=True, return_counts=True)
-    num_movies = max(1, int(len(movies) * min(1.0, max_clips / max(1, len(index.movie)))))
+    num_datasets = len(index.datasets)
+    if num_datasets == 1:
+        return _whole_movies(index.movie, index.row, max_clips)
+    dataset = index.dataset_of_group[index.group]
+    own = [np.flatnonzero(dataset == number) for number in range(num_datasets)]
+    return np.concatenate(
+        [
+            _whole_movies(index.movie[clips], index.row[clips], max_clips // num_datasets)
+            for clips in own
+            if len(clips)
+        ]
+    )
+
+
+def _whole_movies(
+    movie: NDArray[np.int32], row: NDArray[np.int64], max_clips: int
+) -> NDArray[np.int64]:
+    movies, first, count = np.unique(movie, return_index=True, return_counts=True)
+    num_movies = max(1, int(len(movies) * min(1.0, max_clips / max(1, len(movie)))))
     chosen = np.unique(np.arange(num_movies) * len(movies) // num_movies)
     rows: list[NDArray[np.int64]] = []
     num_rows = 0
     for number in chosen:
         if rows and num_rows + count[number] > max_clips:
             continue
-        rows.append(index.row[first[number] : first[number] + count[number]])
+        rows.append(row[first[number] : first[number] + count[number]])
         num_rows += int(count[number])
     return np.concatenate(rows)
 

@@ -125,7 +125,8 @@ def _movies_by_source(dataset: Dataset) -> dict[str, list[str]]:
     movies_of: dict[str, list[str]] = defaultdict(list)
     for movie in dataset.movies.select(["movie_id", "source_uri"]).to_pylist():
         name = PurePosixPath(unquote(urlsplit(movie["source_uri"]).path)).name
-        for source in {movie["movie_id"], name}:
+        # Of several datasets, movies have qualified names: `2:tt0110912`.
+        for source in {movie["movie_id"], movie["movie_id"].rpartition(":")[2], name}:
             movies_of[source].append(movie["movie_id"])
     return movies_of
 

@@ -56,7 +56,7 @@ def online_evaluation(
     if config.eval_labels and is_heldout:
         found = _class_probes(model, dataset, config, device, embedded)
         probes |= {f"class_probe_{name}": probe for name, probe in found.items()}
-    return OnlineEvaluation(retrieve(embedded, is_heldout=is_heldout), probes)
+    return OnlineEvaluation(retrieve(embedded, dataset, is_heldout=is_heldout), probes)
 
 
 def _class_probes(

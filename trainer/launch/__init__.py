@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainer.launch.banner import banner
-from trainer.launch.chosen_settings import chosen_settings
+from trainer.launch.chosen_settings import chosen_settings, data_of_settings
 from trainer.launch.first_settings import first_settings
 from trainer.launch.resume import Start, checkpoint_after, restore
 
@@ -12,6 +12,7 @@ __all__ = [
     "banner",
     "checkpoint_after",
     "chosen_settings",
+    "data_of_settings",
     "first_settings",
     "restore",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from shards_spec.cli import version
@@ -21,8 +23,10 @@ def banner(
     world: World,
     start: Start,
     num_steps_per_epoch: int,
+    shares: Sequence[str] = (),
 ) -> list[str]:
-    """Lines about device, networks, batches and what is resumed."""
+    """Lines about device, networks, batches and what is resumed; `shares` has one for each of
+    several datasets."""
     policy = config.policy.at_step(start.steps_done)
     load = Load.of(config, dataset.recipe, world.device)
     batch = policy.batch_size
@@ -35,6 +39,7 @@ def banner(
         describe_model(config.model, load.flops_per_clip),
         f"batches: {policy.movies_per_batch} movies x {policy.clips_per_movie} clips = {batch}, "
         f"rho {policy.rho:.3f} (share of negatives from the same movie); {every}",
+        *shares,
     ]
 
 

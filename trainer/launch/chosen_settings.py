@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 #: Key of a settings file that names the recipe it changes.
 RECIPE_KEY = "config"
 
+#: Key that names the dataset, or several.
+DATA_KEY = "data"
+
 
 def chosen_settings(
     *, config: str = "", from_run: str = "", run: str = "", file: str = "", changes: Sequence[str]
@@ -37,6 +40,7 @@ def chosen_settings(
     """
     values = read_settings(Path(file)) if file else {}
     named = values.pop(RECIPE_KEY, "")
+    values.pop(DATA_KEY, None)
     if not isinstance(named, str):
         raise InputError(f"{file}: {RECIPE_KEY} = {named!r} is not the name of a recipe")
     if from_run and config:
@@ -47,6 +51,18 @@ def chosen_settings(
     for change in changes:
         settings = with_values(settings, _parsed(change), f"--set {change}")
     return settings
+
+
+def data_of_settings(file: str) -> tuple[str, ...]:
+    """The datasets that a settings file names; none if it names none.
+
+    Raises `InputError` when the file cannot be read or names them by anything but texts.
+    """
+    data = read_settings(Path(file)).get(DATA_KEY, [])
+    uris = [data] if isinstance(data, str) else data
+    if not isinstance(uris, list) or not all(isinstance(uri, str) and uri for uri in uris):
+        raise InputError(f"{file}: {DATA_KEY} = {data!r} is not the URI of a dataset or a list")
+    return tuple(uris)
 
 
 def _basis(config: str, from_run: str, run: str, named: str) -> TrainConfig:

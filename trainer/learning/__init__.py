@@ -9,7 +9,7 @@ from trainer.learning.flops import describe_model, flops_per_clip, peak_flops
 from trainer.learning.learner import Learner, WeightAverage
 from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
 from trainer.learning.optimizer import learning_rate, set_learning_rate
-from trainer.learning.window import WindowSize
+from trainer.learning.window import WindowedStream, WindowSize
 
 __all__ = [
     "ClipOrigins",
@@ -18,6 +18,7 @@ __all__ = [
     "Learner",
     "WeightAverage",
     "WindowSize",
+    "WindowedStream",
     "autocast",
     "contrastive_loss",
     "describe_model",

@@ -11,6 +11,7 @@ from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
 from trainer.plan.forecast.guards import guarded_share
 from trainer.plan.forecast.meet_again import MeetAgain, meet_again
+from trainer.plan.forecast.shares import share_lines
 from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
@@ -30,5 +31,6 @@ __all__ = [
     "meet_again",
     "plan_epoch",
     "plan_phases",
+    "share_lines",
     "substitute_rows",
 ]

@@ -7,7 +7,9 @@ positions; finished plans contain rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
+from trainer.mix import Part, number_of, parts_of, with_plain_names
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
 from trainer.plan.split import (
@@ -59,6 +62,10 @@ class ClipIndex:
     `policy.joined_clips`. The first column is `row`."""
     group_names: tuple[str, ...]
     """Name of each group number."""
+    datasets: tuple[str, ...]
+    """URIs of the datasets; tables from elsewhere count as one."""
+    dataset_of_group: Ints
+    """Position in `datasets` by group number."""
     copies: tuple[MovieCopy, ...]
     """Movies left out because they are copies of others."""
     clip_ids: pa.ChunkedArray
@@ -92,6 +99,33 @@ class ClipIndex:
         flat: Ints = joined.reshape(*rows.shape[:-1], -1)
         return flat
 
+    @property
+    def num_eligible_by_dataset(self) -> Ints:
+        """(number of datasets,) eligible clips of each."""
+        return np.bincount(self.dataset_of_group[self.group], minlength=len(self.datasets))
+
+    def shares(self, per_step: int) -> tuple[Fraction, ...]:
+        """How many of `per_step` groups each dataset provides, by `policy.data_weights`; without
+        weights in proportion to the eligible clips.
+
+        Raises `PolicyError` for another number of weights, and for a dataset without eligible
+        clips.
+        """
+        weights = self.policy.data_weights or tuple(map(int, self.num_eligible_by_dataset))
+        if len(weights) != len(self.datasets):
+            raise PolicyError(
+                f"data_weights has {len(weights)} values for {len(self.datasets)} datasets; give "
+                "one for each dataset, in the same order"
+            )
+        for uri, num_eligible in zip(self.datasets, self.num_eligible_by_dataset, strict=True):
+            if not num_eligible:
+                raise PolicyError(
+                    f"no clip of {uri} is eligible; loosen where or heldout_fraction, or leave "
+                    "this dataset out"
+                )
+        total = sum(map(Fraction, weights))
+        return tuple(per_step * Fraction(weight) / total for weight in weights)
+
     @staticmethod
     def movie_numbers(clips: pa.Table) -> NDArray[np.int32]:
         """(num_rows,) number of each row's movie in a table of clips, by first appearance."""
@@ -108,15 +142,22 @@ class ClipIndex:
             InputError: the filter names an unknown column or compares incompatible types.
             PolicyError: no clip is eligible.
         """
-        return ClipIndex.from_table(dataset.clips, policy, dataset.fingerprint, dataset.movies)
+        return ClipIndex.from_table(
+            dataset.clips, policy, dataset.fingerprint, dataset.movies, parts_of(dataset)
+        )
 
     @staticmethod
     def from_table(
-        clips: pa.Table, policy: BatchPolicy, fingerprint: str, movies: pa.Table | None = None
+        clips: pa.Table,
+        policy: BatchPolicy,
+        fingerprint: str,
+        movies: pa.Table | None = None,
+        parts: Sequence[Part] = (),
     ) -> ClipIndex:
         """The same from a table of clips, which needs only the columns that are read.
 
-        Without a table of movies, no movie is known to be a copy of another.
+        Without a table of movies, no movie is known to be a copy of another. With several `parts`,
+        the names of movies and groups are qualified.
         """
         movie, movie_names = _numbers(clips["movie_id"])
         group, group_names = movie, movie_names
@@ -125,7 +166,9 @@ class ClipIndex:
         shard, _ = _numbers(clips["shard"])
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
-        row, copies = _eligible_rows(clips, movie, movie_names, policy, Sources.of(movies))
+        is_mixed = len(parts) > 1
+        sources = Sources.of(movies)
+        row, copies = _eligible_rows(clips, movie, movie_names, policy, sources, is_mixed)
         start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
         joined = _joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
         if len(row) and not len(joined):
@@ -150,6 +193,10 @@ class ClipIndex:
             end_ns=_select(end_ns, joined[:, -1]),
             joined=joined,
             group_names=group_names,
+            datasets=tuple(part.uri for part in parts) or ("",),
+            dataset_of_group=np.array(
+                [number_of(name) - 1 if is_mixed else 0 for name in group_names], dtype=np.int64
+            ),
             copies=copies,
             clip_ids=clips["clip_id"],
             policy=policy,
@@ -163,10 +210,12 @@ def _eligible_rows(
     movie_names: tuple[str, ...],
     policy: BatchPolicy,
     sources: Sources,
+    is_mixed: bool,
 ) -> tuple[Ints, tuple[MovieCopy, ...]]:
     """Rows that filter and split allow, ascending, and the copies of movies left out of them."""
-    keep = matching_rows(clips, policy.where)
-    keep &= _on_side(clips, movie, movie_names, policy, sources)[movie]
+    plain = with_plain_names(clips, policy.where_columns) if is_mixed else clips
+    keep = matching_rows(plain, policy.where)
+    keep &= _on_side(clips, movie, movie_names, policy, sources, is_mixed)[movie]
     num_eligible = np.bincount(movie[keep], minlength=len(movie_names))
     copies = copies_to_drop(movie_names, num_eligible, sources)
     if copies:
@@ -224,6 +273,7 @@ def _on_side(
     movie_names: tuple[str, ...],
     policy: BatchPolicy,
     sources: Sources,
+    is_mixed: bool,
 ) -> NDArray[np.bool_]:
     """(num_movies,) bool: the movies on the policy's side of the split.
 
@@ -235,9 +285,8 @@ def _on_side(
     names = clips["group"].take(pa.array(firsts)).to_pylist()
     groups = list(dict.fromkeys(names))
     linked = groups_of_sets(sources.same_source, dict(zip(movie_names, names, strict=True)))
-    is_heldout = dict(
-        zip(groups, heldout_groups(groups, linked, policy.heldout_fraction), strict=True)
-    )
+    heldout = heldout_groups(groups, linked, policy.heldout_fraction, are_qualified=is_mixed)
+    is_heldout = dict(zip(groups, heldout, strict=True))
     return np.array([is_heldout[name] == (policy.split == "heldout") for name in names])
 
 

@@ -17,7 +17,8 @@ itself.
     step    0 1 2 3 0 1 2 3 0 1 2 3 -      the last one is left over
 
 With episodes, the units of each movie are first dealt in the same way to the units of its group,
-of e movies each, which are then dealt to steps.
+of e movies each, which are then dealt to steps. With several datasets, each has its share of the
+groups of a step; see `dealing.py`.
 
 With `weighting_exponent` a below 1, a group of u units keeps min(u, median * (u / median)^a) of
 them, different ones in each epoch: groups longer than the median get fewer units.
@@ -34,9 +35,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shards_spec.errors import PolicyError
 from trainer.plan.chunks import Timeline, bundle, cut, repair, shuffled
 from trainer.plan.clip_index import ClipIndex, Ints
+from trainer.plan.dealing import Dealt, deal, deal_shares
+from trainer.plan.forecast.enough import check_enough
 from trainer.plan.policy import BatchPolicy, naming_phase
 from trainer.randomness import rng
 
@@ -60,6 +62,8 @@ class Unused:
     """Of groups that have more units than the epoch has steps."""
     last_step: int
     """In units that are too few to fill another step."""
+    data_weights: int
+    """Of datasets that are not used up when another one has ended the epoch."""
 
     @property
     def total(self) -> int:
@@ -110,15 +114,14 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
     k = policy.clips_per_group
     every = _units(index, policy, seed, epoch)
     units, group = every.positions, every.group
-    _check_enough(index, policy, group, every.gap)
+    check_enough(index, policy, group, every.gap)
     if policy.weighting_exponent < 1.0:
-        kept = _weigh(group, policy.weighting_exponent, rng(seed, epoch, "weigh"))
+        kept = _weigh(index, group, policy.weighting_exponent, rng(seed, epoch, "weigh"))
         units, group = units[kept], group[kept]
-    generator = rng(seed, epoch, "deal")
-    dealt, capped = _deal(group, policy.movies_per_batch, generator)
-    num_capped = int(np.maximum(np.bincount(group) - len(dealt), 0).sum())
+    dealt = _deal(index, policy, group, rng(seed, epoch, "deal"))
+    left_over = len(group) - dealt.num_capped - dealt.num_unneeded - dealt.units.size
     return BatchPlan(
-        clips=index.row[units[dealt]],
+        clips=index.row[units[dealt.units]],
         epoch=epoch,
         seed=seed,
         num_eligible=index.num_eligible,
@@ -128,10 +131,11 @@ def plan_epoch(index: ClipIndex, policy: BatchPolicy, seed: int, epoch: int) -> 
             odd_chunks=every.odd_chunks,
             episodes=every.episodes,
             weighting=(len(every.positions) - len(units)) * k,
-            capped=num_capped * k,
-            last_step=(len(group) - num_capped - dealt.size) * k,
+            capped=dealt.num_capped * k,
+            last_step=left_over * k,
+            data_weights=dealt.num_unneeded * k,
         ),
-        capped_groups=tuple(index.group_names[number] for number in capped),
+        capped_groups=tuple(index.group_names[number] for number in dealt.capped),
     )
 
 
@@ -210,78 +214,32 @@ def _join_episodes(
         names, local = np.unique(movie[own], return_inverse=True)
         if len(names) < policy.episodes_per_group:
             continue
-        dealt, _ = _deal(local.astype(np.int64), policy.episodes_per_group, generator)
+        dealt = deal(local.astype(np.int64), policy.episodes_per_group, generator).units
         parts.append(units[own[dealt]].reshape(len(dealt), policy.clips_per_group))
         owners.append(np.full(len(dealt), number, dtype=np.int64))
     return np.concatenate(parts), np.concatenate([np.empty(0, dtype=np.int64), *owners])
 
 
-def _weigh(group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
-    """Numbers of the units that are kept, ascending: a random subset for longer groups."""
-    count = np.bincount(group)
-    median = float(np.median(count[count > 0]))
-    share = median * (np.maximum(count, 1) / median) ** exponent
-    target = np.minimum(count, np.maximum(np.rint(share), 1)).astype(np.int64)
+def _deal(
+    index: ClipIndex, policy: BatchPolicy, group: Ints, generator: np.random.Generator
+) -> Dealt:
+    shares = index.shares(policy.movies_per_batch)
+    if len(shares) == 1:
+        return deal(group, policy.movies_per_batch, generator)
+    return deal_shares(group, index.dataset_of_group, shares, generator)
+
+
+def _weigh(index: ClipIndex, group: Ints, exponent: float, generator: np.random.Generator) -> Ints:
+    """Numbers of the units that are kept, ascending: a random subset for longer groups.
+
+    The median is that of the group's own dataset.
+    """
+    count = np.bincount(group, minlength=len(index.group_names))
+    target = np.zeros_like(count)
+    for dataset in range(len(index.datasets)):
+        own = (index.dataset_of_group == dataset) & (count > 0)
+        median = float(np.median(count[own]))
+        share = median * (count[own] / median) ** exponent
+        target[own] = np.minimum(count[own], np.maximum(np.rint(share), 1)).astype(np.int64)
     order, number, _ = shuffled(group, generator)
     return np.sort(order[number < target[group[order]]])
-
-
-def _deal(group: Ints, per_step: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    """Assign units to steps: (S, per_step) numbers of units, and the groups that were capped."""
-    count = np.bincount(group)
-    steps = _num_steps(count, per_step)
-    # Groups in random order, each with its units in random order, as in the module docstring.
-    group_order = generator.permutation(len(count))
-    order, number, _ = shuffled(group_order[group], generator)
-    order = order[number < steps][: steps * per_step]
-    dealt = order.reshape(per_step, steps).T
-    dealt = generator.permuted(dealt[generator.permutation(steps)], axis=1)
-    return dealt, np.flatnonzero(count > steps)
-
-
-def _num_steps(count: Ints, per_step: int) -> int:
-    """The largest S with sum(min(count, S)) >= per_step * S.
-
-    That sum minus per_step * S is concave in S and 0 at 0, so exactly 0..largest satisfy it.
-    """
-    low, high = 0, int(count.sum()) // per_step
-    while low < high:
-        middle = (low + high + 1) // 2
-        if int(np.minimum(count, middle).sum()) >= per_step * middle:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _check_enough(index: ClipIndex, policy: BatchPolicy, group: Ints, gap: int) -> None:
-    """Raise `PolicyError` when fewer than m groups have a unit."""
-    m, k, r = policy.movies_per_batch, policy.clips_per_movie, policy.num_reads
-    num_able = len(np.unique(group))
-    if num_able >= m:
-        return
-    if policy.episodes_per_group:
-        raise PolicyError(
-            f"a batch needs {m} groups with {policy.episodes_per_group} movies each and {k} clips "
-            f"of every movie, but only {num_able} of {len(np.unique(index.group))} groups with "
-            "eligible clips can provide them; lower movies_per_batch, episodes_per_group or "
-            "clips_per_movie, check the column group of the dataset, or preprocess more episodes"
-        )
-    sizes = np.bincount(index.group)
-    noun = "movies" if policy.group_by == "movie_id" else "groups"
-    reads = "" if r == 1 else f" ({r} reads of {k // r})"
-    advice = [f"lower movies_per_batch to at most {num_able}"] if num_able else []
-    advice += ["lower clips_per_movie"] if k > 1 else []
-    advice += [f"loosen where = {policy.where!r}"] if policy.where else []
-    advice += [f"lower min_gap_seconds = {policy.min_gap_seconds:g}"] if gap else []
-    if k > r and not gap and num_able < int((sizes >= k).sum()):
-        advice += [
-            f"raise reads_per_movie = {r}, because shards are cut into chunks of {k // r} clips"
-        ]
-    advice += ["preprocess more or longer movies"]
-    raise PolicyError(
-        f"a batch needs {m} {noun} with {k} clips each{reads}, but only {num_able} of "
-        f"{int((sizes > 0).sum())} {noun} with eligible clips can provide them (the largest has "
-        f"{int(sizes.max())} eligible clips; {gap} clips overlap or are too close in time); "
-        f"{', or '.join(advice)}"
-    )

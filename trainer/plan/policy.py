@@ -42,6 +42,11 @@ class BatchPolicy:
     """How the share of a movie in an epoch grows with its length: 1 uses each of its clips once; 0
     gives no movie more clips than the median movie has; values between interpolate. Which clips are
     left out changes from epoch to epoch; no clip is used twice in an epoch."""
+    data_weights: tuple[float, ...] = ()
+    """Of several datasets, in their order: shares of the movies (or groups) of a batch, such as 2 1
+    for two thirds and one third; empty for shares in proportion to their eligible clips. Each step
+    has the number below or above the share, and an epoch has the shares exactly; it ends when the
+    first dataset is used up."""
     where: str = ""
     """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty selects
     all clips."""
@@ -97,6 +102,10 @@ class BatchPolicy:
             self.schedule_keeps in ("batch", "movies"),
             f"schedule_keeps = {self.schedule_keeps!r}: must be batch or movies",
         )
+        for weight in self.data_weights:
+            _require(
+                0.0 < weight < 1e9, f"data_weights = {weight:g}: must be above 0 and below 1e9"
+            )
         self.phases()
         check_where(self.where)
 
@@ -210,7 +219,8 @@ class BatchPolicy:
         known = {field.name for field in dataclasses.fields(BatchPolicy)}
         unknown = sorted(set(values) - known)
         _require(not unknown, f"unknown settings {unknown}, written by a newer reelshards")
-        return BatchPolicy(**values)
+        weights = values.get("data_weights", ())
+        return BatchPolicy(**{**values, "data_weights": tuple(weights)})
 
 
 @contextmanager

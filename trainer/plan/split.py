@@ -22,6 +22,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainer.mix import number_of, plain_name
+
 #: The fingerprints that the pipeline writes; a writer without fingerprints may repeat any text.
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
@@ -65,7 +67,11 @@ class Sources:
 
 
 def heldout_groups(
-    groups: Sequence[str], linked: Iterable[Sequence[str]], fraction: float
+    groups: Sequence[str],
+    linked: Iterable[Sequence[str]],
+    fraction: float,
+    *,
+    are_qualified: bool = False,
 ) -> NDArray[np.bool_]:
     """(len(groups),) bool: the groups that are held out.
 
@@ -75,10 +81,13 @@ def heldout_groups(
     group qualifies, the one with the smallest hash is held out so that there is something to
     evaluate; that choice may change while the dataset is so small.
 
+    Of several datasets, each is split as it would be alone, except for groups that share a source.
+
     Args:
         groups: distinct names.
         linked: names of groups that share a source.
         fraction: share to hold out, [0, 1).
+        are_qualified: whether the names are those of groups in several datasets.
     """
     if fraction <= 0.0 or not groups:
         return np.zeros(len(groups), dtype=bool)
@@ -88,12 +97,18 @@ def heldout_groups(
         roots = root[[number[name] for name in names]]
         if len(set(roots.tolist())) > 1:
             root[np.isin(root, roots)] = roots.min()
-    hashes = np.array([_unit_hash(group) for group in groups])
+    names_alone = [plain_name(group) if are_qualified else group for group in groups]
+    hashes = np.array([_unit_hash(name) for name in names_alone])
     highest = np.zeros(len(groups))
     np.maximum.at(highest, root, hashes)
     score = highest[root]
     is_heldout: NDArray[np.bool_] = score < fraction
-    return is_heldout if is_heldout.any() else np.asarray(score == score.min())
+    dataset = np.array([number_of(group) if are_qualified else 0 for group in groups])
+    for number in np.unique(dataset):
+        own = dataset == number
+        if not is_heldout[own].any():
+            is_heldout = is_heldout | (score == score[own].min())
+    return is_heldout
 
 
 def copies_to_drop(

@@ -22,6 +22,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
+from trainer.mix import part_fingerprints
 from trainer.models import TwoTowers, build_model
 from trainer.run.atomic_files import read_json, write_text
 from trainer.run.checkpoint import Checkpoint, best_checkpoint, newest_checkpoint
@@ -66,6 +67,8 @@ def _dataset_problems(
     fingerprint = described["fingerprint"]
     if fingerprint == dataset.fingerprint:
         return []
+    if parts := _part_problems(described, dataset):
+        return parts
     if not config.allow_appended_data:
         return [
             f"dataset fingerprint: {fingerprint} became {dataset.fingerprint} (if movies were only "
@@ -85,6 +88,20 @@ def _dataset_problems(
     return problems
 
 
+def _part_problems(described: dict[str, Any], dataset: Dataset) -> list[str]:
+    """How the list of datasets differs, where one of the two runs has several.
+
+    Datasets may have moved, and movies may have been appended: the fingerprint of all together
+    says whether something else has changed.
+    """
+    before = [part["uri"] for part in described.get("parts", [])]
+    now = [str(part["uri"]) for part in part_fingerprints(dataset)]
+    if len(before) == len(now) and (before == now or set(before) != set(now)):
+        return []
+    texts = [" + ".join(uris) or "a single dataset" for uris in (before, now)]
+    return [f"datasets: {texts[0]} became {texts[1]}"]
+
+
 def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
     """Write `config.json` and `movies.json`."""
     # In this order: whenever config.json exists, the run can be compared with a later dataset.
@@ -95,6 +112,7 @@ def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
             "uri": dataset.storage.uri,
             "fingerprint": dataset.fingerprint,
             "num_clips": dataset.clips.num_rows,
+            **({"parts": parts} if (parts := part_fingerprints(dataset)) else {}),
             "recipe": dataset.recipe.to_json(),
         },
         "versions": {

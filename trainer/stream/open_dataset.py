@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,17 +27,27 @@ from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
 from trainer.fetch import ClipLocation
+from trainer.mix import mix
 from trainer.plan import BatchPolicy
 
 #: Columns of few distinct texts, which are read as dictionaries to save memory.
 _REPEATED = ("movie_id", "shard", "group")
 
 
-def open_for_training(uri: str | Storage, policy: BatchPolicy) -> Dataset:
+def open_for_training(data: str | Storage | Sequence[str], policy: BatchPolicy) -> Dataset:
     """Like `open_dataset`, but only with the columns of clips that training and the policy read.
 
-    Raises as `open_dataset` does, and `InputError` when the filter names an unknown column.
+    Several datasets are opened as one, see `trainer.mix`.
+
+    Raises as `open_dataset` does, and `InputError` when the filter names an unknown column, or when
+    several datasets do not go together.
     """
+    if isinstance(data, str | Storage):
+        return _open_one(data, policy)
+    return mix([_open_one(uri, policy) for uri in data])
+
+
+def _open_one(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     storage = uri if isinstance(uri, Storage) else Storage(uri)
     info = read_info(storage)
     recipe = recipe_of(info)

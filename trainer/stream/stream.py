@@ -38,6 +38,7 @@ from trainer.plan import (
     PlanState,
     guarded_share,
     plan_phases,
+    share_lines,
     substitute_rows,
 )
 from trainer.stream.bad_clips import BadClips
@@ -84,7 +85,7 @@ class ClipStream:
                 index.copies[0].movie_id,
                 index.copies[0].copy_of,
             )
-        self._clips, self._policy, self._seed = dataset.clips, policy, seed
+        self._dataset, self._policy, self._seed = dataset, policy, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanLookahead(index, seed)
         self._next = self._submitted = position = _on_schedule(policy, epoch, step, steps_done)
@@ -149,6 +150,15 @@ class ClipStream:
         """
         return self._first_plan.num_steps
 
+    @property
+    def dataset(self) -> Dataset:
+        """What the batches are from; `Batch.clip` counts the rows of its `clips`."""
+        return self._dataset
+
+    def shares(self) -> list[str]:
+        """A line for each of several datasets: its share of a batch now; none for a single one."""
+        return share_lines(self._index, self._policy.at_step(self._next.steps_done))
+
     def state(self) -> PlanState:
         """Position of the next batch; a stream created with its epoch and step continues there."""
         return PlanState(
@@ -172,7 +182,7 @@ class ClipStream:
         try:
             return guarded_share(
                 self._index,
-                self._clips,
+                self._dataset.clips,
                 self._seed,
                 guard_seconds=guard_seconds,
                 guard_shots=guard_shots,

@@ -155,3 +155,58 @@ def test_plan_report_counts_an_epoch(toy_data: rs.Dataset) -> None:
     assert report.num_eligible == 63
     assert report.num_used == 8 * report.num_steps
     assert report.rho == pytest.approx(3 / 7)
+
+
+def test_stream_takes_what_training_takes(
+    make_toy_dataset: Callable[..., rs.Dataset], tmp_path: Path
+) -> None:
+    shows = make_toy_dataset(
+        str(tmp_path / "a"), num_movies=6, clips_per_movie=12, movies_per_group=3
+    )
+    settings = {"group_by": "group", "episodes_per_group": 2, "joined_clips": 2}
+    with rs.stream(shows, 2, 3, frame_size=16, num_processes=0, **settings) as stream:
+        batch = next(stream)
+        assert stream.dataset is shows
+    assert batch.frames.shape == (12, 8, 16, 16, 3)
+    assert len(batch.movie.unique()) == 4
+    assert len(batch.group.unique()) == 2
+    with pytest.raises(rs.InputError, match="unknown settings movie_per_batch"):
+        rs.stream(shows, movie_per_batch=2)
+
+
+def test_windows_of_a_stream_are_those_of_training(toy_data: rs.Dataset) -> None:
+    from trainer.config import AugmentConfig
+    from trainer.learning.augment import Dice
+    from trainer.learning.window import windows
+
+    with rs.stream(toy_data, 2, 4, 5, num_processes=0) as stream:
+        whole = [next(stream) for _ in range(2)]
+    with rs.stream(toy_data, 2, 4, 5, num_processes=0, window=0.5) as stream:
+        cut = [next(stream) for _ in range(2)]
+    config = rs.TrainConfig(seed=5, augment=AugmentConfig(window=0.5))
+    for batch, part in zip(whole, cut, strict=True):
+        dice = Dice(5, batch.epoch, batch.clip)
+        frames, logmel = windows(batch.frames, batch.logmel, dice, config)
+        assert torch.equal(part.frames, frames)
+        assert torch.equal(part.logmel, logmel)
+        start = (part.start_ns - batch.start_ns) * toy_data.recipe.fps / 1e9
+        for clip, first in enumerate(start.round().int().tolist()):
+            assert torch.equal(part.frames[clip, 0], batch.frames[clip, first])
+    with pytest.raises(rs.InputError, match=r"window = 1\.5"):
+        rs.stream(toy_data, 2, 4, window=1.5)
+
+
+def test_stream_and_plan_of_two_datasets(
+    make_toy_dataset: Callable[..., rs.Dataset], tmp_path: Path
+) -> None:
+    pair = [
+        make_toy_dataset(str(tmp_path / name), num_movies=5, clips_per_movie=8) for name in "ab"
+    ]
+    with rs.stream(pair, 3, 4, data_weights=(2, 1), num_processes=0) as stream:
+        batch = next(stream)
+        clips = stream.dataset.clips
+    names = {clips["movie_id"][row].as_py() for row in batch.clip.tolist()}
+    assert sorted(name[:2] for name in names) == ["1:", "1:", "2:"]
+    uris = [dataset.storage.uri for dataset in pair]
+    policy = rs.BatchPolicy(movies_per_batch=3, clips_per_movie=4, data_weights=(2, 1))
+    assert len(rs.plan_report(uris, policy).datasets) == 2

@@ -1,40 +1,32 @@
 """Run folders in buckets: a local copy that is trained in, and published at every checkpoint.
 
-    s3://bucket/runs/first/.run-lock           one launch at a time; expires if it is not renewed
+    s3://bucket/runs/first/.run-lock/          one launch at a time; see in_bucket/lock.py
                            config.json, movies.json, metrics.jsonl, checkpoints/, tensorboard/
 
 A launch downloads what it needs to resume: settings, metrics and the newest checkpoint. Files are
 published in an order in which every state of the bucket can be resumed from: a checkpoint only
-after the settings and the metric lines that belong to it.
+after the settings and the metric lines that belong to it. If the store refuses for good, the local
+copy is kept, and the error says where.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import socket
+import shutil
 import tempfile
-import threading
-import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from shards_spec.errors import InputError, ObjectNotFoundError, ReelshardsError
+from shards_spec.errors import InputError, ObjectNotFoundError, ReelshardsError, StorageError
 from shards_spec.storage import Storage
 from trainer.ranks import World
 from trainer.run.checkpoint import BEST, CHECKPOINTS
+from trainer.run.in_bucket.lock import BucketLock
 
-LOCK_KEY = ".run-lock"
-
-#: A launch that has not renewed its lock for this long is taken to be dead, seconds.
-LOCK_SECONDS = 180.0
-
-#: Time between renewals, seconds.
-RENEWAL_SECONDS = 30.0
+#: How long an unavailable store is waited for, seconds; training continues meanwhile.
+PATIENCE_SECONDS = 300.0
 
 #: What a launch reads of the run; missing files are those of a new run.
 _TEXTS = ("config.json", "movies.json", "metrics.jsonl")
@@ -95,8 +87,10 @@ class RunFolder:
     """Newest checkpoints that the bucket keeps."""
     _published: dict[str, tuple[int, int]] = field(default_factory=dict)
     """(bytes, modification time) of what the bucket has, by key."""
-    _lost: list[str] = field(default_factory=list)
-    """Why the lock is no longer ours."""
+    lock: BucketLock | None = None
+    """Of the launch that publishes."""
+    is_kept: bool = False
+    """Whether the copy on this machine stays, because the bucket does not have it all."""
 
     def publish(self) -> None:
         """Bring the bucket up to date; does nothing for a folder on this machine.
@@ -105,9 +99,9 @@ class RunFolder:
         """
         if not self.uri:
             return
-        if self._lost:
-            raise InputError(f"{self.uri}: {self._lost[0]}; this launch stops")
-        storage = Storage(self.uri)
+        if self.lock is not None:
+            self.lock.check()
+        storage = Storage(self.uri).with_patience(PATIENCE_SECONDS)
         files = sorted(path for path in self.path.rglob("*") if path.is_file())
         for path in sorted(files, key=self._rank):
             key = path.relative_to(self.path).as_posix()
@@ -140,12 +134,13 @@ def open_run_folder(run: str | Path, world: World) -> Iterator[RunFolder]:
         return
     storage = Storage(str(run))
     with contextlib.ExitStack() as stack:
-        parent = stack.enter_context(tempfile.TemporaryDirectory(prefix="reelshards-run-"))
-        folder = RunFolder(Path(parent) / "run", storage.uri if world.is_first else "")
+        parent = Path(tempfile.mkdtemp(prefix="reelshards-run-"))
+        folder = RunFolder(parent / "run", storage.uri if world.is_first else "")
+        stack.callback(_remove, parent, folder)
         refusal: ReelshardsError | None = None
         if world.is_first:
             try:
-                stack.enter_context(_locked(storage, folder))
+                folder.lock = stack.enter_context(BucketLock(storage))
             except ReelshardsError as error:
                 refusal = error
         if any(refused for [refused] in world.gather([float(refusal is not None)])):
@@ -155,9 +150,31 @@ def open_run_folder(run: str | Path, world: World) -> Iterator[RunFolder]:
         try:
             yield folder
         finally:
-            # What was written last, such as the lines of an interrupted launch.
-            if folder.uri and not folder._lost and (folder.path / _TEXTS[0]).exists():
-                folder.publish()
+            _publish_last(folder)
+
+
+def _publish_last(folder: RunFolder) -> None:
+    """Publish what was written last, such as the lines of an interrupted launch.
+
+    If the store refuses, the folder on this machine is all that there is of the latest checkpoints:
+    it is kept, and the error names it.
+    """
+    is_superseded = folder.lock is not None and folder.lock.is_lost
+    if not folder.uri or is_superseded or not (folder.path / _TEXTS[0]).exists():
+        return
+    try:
+        folder.publish()
+    except StorageError as error:
+        folder.is_kept = True
+        raise StorageError(
+            f"{error}; the run is kept in {folder.path}: resume it with --run {folder.path}, or "
+            f"copy that folder to {folder.uri} and run the same command again"
+        ) from error
+
+
+def _remove(parent: Path, folder: RunFolder) -> None:
+    if not folder.is_kept:
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 def _download(storage: Storage, folder: Path) -> dict[str, tuple[int, int]]:
@@ -176,83 +193,3 @@ def _download(storage: Storage, folder: Path) -> dict[str, tuple[int, int]]:
             continue
         states[key] = (path.stat().st_size, path.stat().st_mtime_ns)
     return states
-
-
-@contextlib.contextmanager
-def _locked(storage: Storage, folder: RunFolder) -> Iterator[None]:
-    token = uuid.uuid4().hex
-    _acquire(storage, token)
-    stop = threading.Event()
-    renewal = threading.Thread(
-        target=_renew, args=(storage, token, stop, folder), name="reelshards-run-lock", daemon=True
-    )
-    renewal.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        renewal.join()
-        with contextlib.suppress(ReelshardsError):
-            if _holder(storage).get("token") == token:
-                storage.delete(LOCK_KEY)
-
-
-def _acquire(storage: Storage, token: str) -> None:
-    for _ in range(2):
-        if storage.create(LOCK_KEY, _content(token)):
-            return
-        holder = _holder(storage)
-        if not _is_dead(holder):
-            expires = holder["expires_unix"]
-            left = expires - time.time() if isinstance(expires, int | float) else 0.0
-            raise InputError(
-                f"another launch is training in {storage.uri} (process {holder.get('pid')} on "
-                f"{holder.get('host')}); wait until it ends, stop it, or choose another --run; if "
-                f"it was killed, its lock expires in {max(0, left):.0f} s"
-            )
-        storage.delete(LOCK_KEY)
-    raise InputError(f"another launch has just taken {storage.uri}")
-
-
-def _renew(storage: Storage, token: str, stop: threading.Event, folder: RunFolder) -> None:
-    renewed = time.monotonic()
-    while not stop.wait(RENEWAL_SECONDS):
-        try:
-            if _holder(storage).get("token") != token:
-                folder._lost.append("another launch has taken over this run")
-                return
-            storage.put(LOCK_KEY, _content(token))
-            renewed = time.monotonic()
-        except ReelshardsError as error:
-            if time.monotonic() - renewed > LOCK_SECONDS:
-                folder._lost.append(f"the lock could not be renewed ({error})")
-                return
-
-
-def _content(token: str) -> bytes:
-    values = {
-        "token": token,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "expires_unix": time.time() + LOCK_SECONDS,
-    }
-    return json.dumps(values).encode()
-
-
-def _holder(storage: Storage) -> dict[str, object]:
-    """The contents of the lock; empty if there is none, or nothing readable in it."""
-    try:
-        values = json.loads(storage.get(LOCK_KEY))
-    except (ObjectNotFoundError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _is_dead(holder: dict[str, object]) -> bool:
-    """Whether the lock has expired, or its process on this machine has ended."""
-    expires, pid = holder.get("expires_unix"), holder.get("pid")
-    if not isinstance(expires, int | float) or not isinstance(pid, int):
-        return True
-    if holder.get("host") == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-        return Path("/proc/self").exists()
-    return expires < time.time()

@@ -16,8 +16,8 @@ from trainer.config import OptimizerConfig, TrainConfig
 from trainer.evaluate import evaluate, export, load_encoder
 from trainer.learning import learning_rate
 from trainer.run import load_run
-from trainer.run.bucket import LOCK_KEY
 from trainer.run.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trainer.run.in_bucket.lock import LOCKS
 from trainer.run.metric_log import TIMED_AREAS, read_metrics
 from trainer.train import train
 
@@ -185,7 +185,7 @@ def test_a_run_in_a_bucket_resumes(
         train(toy_data.storage.uri, run, dataclasses.replace(config, stop_at_step=stop))
     storage = Storage(run)
     keys = {info.key for info in storage.list()}
-    assert LOCK_KEY not in keys
+    assert not [key for key in keys if key.startswith(LOCKS)]
     assert {"config.json", "movies.json", "metrics.jsonl"} <= keys
     assert len([key for key in keys if "/step-" in key]) == 2
     for key in keys:

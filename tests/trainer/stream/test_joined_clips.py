@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
+from pipeline.audio.features import log_mel
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from tests.support.datasets.clip_tables import SECOND, assert_sound, clips_table, index_of
@@ -69,6 +71,38 @@ def test_movies_without_neighbors_are_named() -> None:
         index_of(overlapping, POLICY)
     with pytest.raises(InputError, match="joined_clips = 0"):
         BatchPolicy(joined_clips=0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"window_ms": 40.0, "hop_ms": 5.0, "n_mels": 20},
+        {"window_ms": 10.0, "hop_ms": 10.0, "sample_rate_hz": 8_000, "num_frames": 8},
+    ],
+)
+def test_log_mels_differ_from_one_pass_only_in_the_last_columns_before_a_seam(
+    settings: dict[str, object], toy: ModuleType
+) -> None:
+    """A stored clip's audio ends with the clip: windows that reach beyond it see silence."""
+    recipe = toy.toy_recipe(**settings)
+    width = 3
+    noise = np.random.default_rng(0).normal(0.0, 0.1, width * recipe.clip_samples)
+    samples = noise.astype(np.float32)
+    stored = [log_mel(part, recipe) for part in np.split(samples, width)]
+    joined = np.concatenate(stored, axis=1).astype(np.float32)
+    frames = recipe.num_frames * width
+    longer = log_mel(samples, dataclasses.replace(recipe, num_frames=frames)).astype(np.float32)
+    # The window is in the middle of the FFT's samples.
+    end = (recipe.n_fft - recipe.window_samples) // 2 + recipe.window_samples
+    num_cut = -(-end // recipe.hop_samples) - 1
+    column = np.arange(joined.shape[1])
+    from_seam = recipe.num_mel_frames - column % recipe.num_mel_frames
+    differs = np.abs(joined - longer).max(axis=0) > 2e-2
+    assert not differs[from_seam > num_cut].any()
+    assert not differs[column >= len(column) - num_cut].any(), "after the last, both see silence"
+    assert differs.sum() <= 2 * num_cut
+    assert differs.any(), "this is what the documentation says"
 
 
 @pytest.fixture(scope="module")

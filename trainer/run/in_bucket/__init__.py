@@ -1,0 +1,1 @@
+"""What only run folders in buckets need."""

@@ -210,6 +210,7 @@ def test_a_renewal_sees_that_the_lock_is_lost(
 # -- stores that refuse writes ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_bucket_that_refuses_keeps_the_run_on_this_machine(
     toy_data: Dataset,
     tiny_config: TrainConfig,

@@ -212,7 +212,7 @@ def pair(
     return [str(folder / "a"), str(folder / "b")]
 
 
-@pytest.mark.parametrize("num_processes", [0, 1])
+@pytest.mark.parametrize("num_processes", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_batches_contain_the_clips_of_their_dataset(
     pair: list[str], num_processes: int, no_threads_left: None
 ) -> None:

@@ -41,7 +41,7 @@ class Dealt:
     capped: Ints
     """Groups that have more units than there are steps."""
     num_capped: int
-    """Units that these have too many."""
+    """Excess units of these groups."""
     num_unneeded: int
     """Units of datasets that last longer than the one that ended the epoch."""
 

@@ -1,9 +1,9 @@
 """At which keyframes of H.264 and HEVC a decoder has the parameter sets that it needs.
 
-Whatever the container says, packets may bring sets: some files repeat them at every keyframe, some
-send them once, some change only one of several. A run that enters at a keyframe knows the sets of
-the container's configuration and those of the entry itself; the run from the start knows all that
-came before. A keyframe is an entry if both know the same.
+No matter what the container says, packets may bring sets: some files repeat them at every keyframe,
+some send them once, some change only one of several. A run that enters at a keyframe knows the sets
+of the container's configuration and those of the entry itself; the run from the start knows all
+that came before. A keyframe is an entry if both know the same.
 
     packets       K p p K p p K p p K p p
     sets          A     A     B
@@ -108,7 +108,7 @@ def _are_all_equal(scan: _Scan, keyframes: NDArray[np.int64]) -> bool:
 
 
 def _entries(scan: _Scan, initial: Sets, brought: Sequence[Sets]) -> NDArray[np.int64]:
-    """Keyframes at which the configuration and the own sets are all that is in force."""
+    """Keyframes at which only the configuration and their own sets are in force."""
     pts = np.array(scan.pts, np.int64)
     places = _places(pts, np.array(scan.set_pts, np.int64))
     if places is None:

@@ -14,7 +14,8 @@ import reelshards as rs
 from reelshards.commands import main
 from tests.support.films.media import Film, make_film
 from trainer.config import InputConfig, ModelConfig
-from trainer.evaluate import embed_clips, export
+from trainer.evaluate import export
+from trainer.evaluate.embeddings import embed_clips
 from trainer.run import load_run
 
 RECIPE = rs.Recipe(

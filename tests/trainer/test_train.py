@@ -20,7 +20,7 @@ from shards_spec.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import OptimizerConfig, TrainConfig
-from trainer.learning import Criterion
+from trainer.learning.loss.criterion import Criterion
 from trainer.learning.optimizer import build_optimizer, learning_rate
 from trainer.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
 from trainer.run.config_file import config_to_json, saved_config

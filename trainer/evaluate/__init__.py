@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
+from trainer.evaluate.embeddings import EmbeddedClips
 from trainer.evaluate.encoder import ClipEncoder, load_encoder
 from trainer.evaluate.evaluation import Evaluation, evaluate, judge
 from trainer.evaluate.export.exported_files import export
@@ -15,7 +15,6 @@ __all__ = [
     "Evaluation",
     "HeldoutRetrieval",
     "OnlineEvaluation",
-    "embed_clips",
     "evaluate",
     "export",
     "judge",

@@ -22,7 +22,8 @@ from shards_spec.recipe import Recipe
 from trainer.evaluate.export.exported import is_export, read_export
 from trainer.learning import autocast
 from trainer.loader import StreamConfig
-from trainer.models import TwoTowers, audio_from_logmel, video_from_frames
+from trainer.models import TwoTowers
+from trainer.models.inputs import audio_from_logmel, video_from_frames
 from trainer.ranks import default_device
 from trainer.run import is_bucket, load_run, local_copy, local_path
 from trainer.stream import read_all

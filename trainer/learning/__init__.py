@@ -7,20 +7,18 @@ from trainer.learning.copy_ahead import on_device
 from trainer.learning.device_inputs import autocast, device_inputs, training_inputs, uses_bf16
 from trainer.learning.flops import describe_model, flops_per_clip, peak_flops
 from trainer.learning.learner import Learner, WeightAverage
-from trainer.learning.loss import ClipOrigins, Criterion, Diagnostics, contrastive_loss
+from trainer.learning.loss import ClipOrigins, Diagnostics
 from trainer.learning.optimizer import learning_rate, set_learning_rate
 from trainer.learning.window import WindowedStream, WindowSize
 
 __all__ = [
     "ClipOrigins",
-    "Criterion",
     "Diagnostics",
     "Learner",
     "WeightAverage",
     "WindowSize",
     "WindowedStream",
     "autocast",
-    "contrastive_loss",
     "describe_model",
     "device_inputs",
     "flops_per_clip",

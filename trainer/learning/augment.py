@@ -28,7 +28,8 @@ import torch
 from torch.nn import functional
 
 from trainer.config import AugmentConfig
-from trainer.models import constant, signed, splitmix64, splitmix64_int, uniform
+from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
+from trainer.models.inputs import constant
 
 #: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a rotation in the chroma plane
 #: changes the hue and keeps luma.

@@ -18,7 +18,13 @@ from trainer.learning.augment import (
     flipped,
 )
 from trainer.learning.window import windows
-from trainer.models import VIDEO_MEAN, VIDEO_STD, audio_from_logmel, constant, video_from_frames
+from trainer.models.inputs import (
+    VIDEO_MEAN,
+    VIDEO_STD,
+    audio_from_logmel,
+    constant,
+    video_from_frames,
+)
 from trainer.stream import Batch
 
 #: Pixels of one program of the kernel.

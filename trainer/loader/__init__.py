@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from trainer.loader.batch_memory import BatchArrays, BatchShape, SharedBuffer
 from trainer.loader.config import StreamConfig
-from trainer.loader.decode import cacheable_array
 from trainer.loader.jobs import FillJob, Loader, Problem
 from trainer.loader.loader import ThreadLoader
 from trainer.loader.worker_handle import LoaderWorker
@@ -22,5 +21,4 @@ __all__ = [
     "SharedBuffer",
     "StreamConfig",
     "ThreadLoader",
-    "cacheable_array",
 ]

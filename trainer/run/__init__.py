@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
 from trainer.run.bucket import RunFolder, is_bucket, local_copy, local_path, open_run_folder
-from trainer.run.checkpoint import Checkpoint, save_checkpoint
+from trainer.run.checkpoint import Checkpoint
 from trainer.run.checkpoint_writer import CheckpointWriter
 from trainer.run.config_file import (
     binding_settings,
@@ -15,7 +15,7 @@ from trainer.run.config_file import (
     saved_config,
 )
 from trainer.run.folder import TrainedRun, describe_run, load_run, open_run, restoring
-from trainer.run.journal import Journal, NonFiniteStepError, StepResult, say_unreached
+from trainer.run.journal import Journal, StepResult, say_unreached
 from trainer.run.load import Load
 from trainer.run.lock import lock_run
 from trainer.run.metric_log import read_metrics
@@ -25,7 +25,6 @@ __all__ = [
     "CheckpointWriter",
     "Journal",
     "Load",
-    "NonFiniteStepError",
     "RunFolder",
     "StepResult",
     "TrainedRun",
@@ -45,7 +44,6 @@ __all__ = [
     "read_metrics",
     "restoring",
     "resumed_config",
-    "save_checkpoint",
     "saved_config",
     "say_unreached",
     "write_text",

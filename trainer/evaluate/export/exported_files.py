@@ -25,7 +25,8 @@ from safetensors.torch import save
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.export.model_card import model_card
 from trainer.evaluate.export.onnx_files import write_onnx
-from trainer.models import TwoTowers, describe_inputs
+from trainer.models import TwoTowers
+from trainer.models.inputs import describe_inputs
 from trainer.run import TrainedRun, atomic_file, config_to_json, load_run, local_copy, write_text
 
 MODALITIES = ("video", "audio")

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from shards_spec.errors import InputError
 from trainer.config import InputConfig
-from trainer.models import TwoTowers, normalize_audio, normalize_video
+from trainer.models import TwoTowers
+from trainer.models.inputs import normalize_audio, normalize_video
 from trainer.run import TrainedRun, atomic_file
 
 #: Largest difference of an embedding's numbers from the original's.

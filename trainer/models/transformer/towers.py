@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainer.config import TransformerConfig
-from trainer.models.transformer.hashing import signed, splitmix64, splitmix64_int, uniform
+from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
 
 #: Mel bands and mel frames of a token of the audio tower.
 AUDIO_PATCH = (16, 8)

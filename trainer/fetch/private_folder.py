@@ -92,7 +92,7 @@ class PrivateFolder:
 
     def read(self, part: str, name: str, max_bytes: int) -> bytes:
         """The first bytes of a file, whose time of use is set. Raises `OSError`."""
-        # One call with a path: only the owner can write here, so `part` is no link, and a file that
+        # One call with a path: only the owner can write here, so `part` is not a link; a file that
         # was planted before lacks the digest.
         file = os.open(f"{part}/{name}", _READ, dir_fd=self._handle)
         try:

@@ -1,4 +1,4 @@
-"""A file that describes far more than it holds costs little, and is not tried again."""
+"""A file that describes far more than it holds costs little, and is not retried."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def setup(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def spoil(setup: Setup, name: str) -> None:
-    """A source that has changed, and still is no movie."""
+    """A source that has changed, and still is not a movie."""
     path = setup.films / f"{name}.mp4"
     size = path.stat().st_size if path.exists() else 20
     path.write_bytes(b"not a movie".ljust(size + 1))

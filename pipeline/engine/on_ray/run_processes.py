@@ -7,6 +7,9 @@ too. This needs `/proc`, so it is done on Linux only.
 
 When Ray's control store or its raylet on this machine dies, Ray ends the driver from native code,
 with exit code 1, or leaves it waiting. `ClusterWatch` notices it first.
+
+When one of Ray's first workers dies while it starts, Ray 2.60 leaves the driver waiting in native
+code, without end and with the interpreter's lock. Only the companion can end such a driver.
 """
 
 from __future__ import annotations
@@ -37,16 +40,27 @@ from shards_spec.errors import ReelshardsError
 #: how long the main thread may then take to notice it before the process is ended. Seconds.
 _WATCH_SECONDS, _UNREACHABLE_SECONDS, _STUCK_SECONDS = 0.5, 20.0, 15.0
 
+#: How long the start of Ray may take, with all of its attempts, before the driver is killed.
+_START_SECONDS = 600.0
+
 #: `<pid>-<start time in clock ticks since the boot>` of the driver.
 _VARIABLE = "REELSHARDS_DRIVER"
 
-#: Kills all processes with the variable's value; repeatedly, because they may start others.
+#: Kills the driver if Ray does not start in time. When the driver has gone, kills all processes
+#: with the variable's value; repeatedly, because they may start others.
 _COMPANION = """
-import os, signal, sys, time
-entry = sys.argv[1].encode()
+import os, select, signal, sys, time
+entry, seconds = sys.argv[1].encode(), float(sys.argv[2])
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if sys.stdin.read() == "done":
+in_time = select.select([sys.stdin], [], [], seconds)[0]
+if not in_time:
+    message = f"Ray did not start within {seconds:g} s; run the same command again to resume"
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os.kill(int(sys.argv[1].partition("=")[2].partition("-")[0]), signal.SIGKILL)
+# Who reads the driver's messages does not wait for this process.
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+if in_time and sys.stdin.read().endswith("done"):
     sys.exit()
 for pause in (0.5, 0.5, 1, 2, 5, 10, 20):
     for name in os.listdir("/proc"):
@@ -71,9 +85,11 @@ class ClusterLostError(ReelshardsError):
 def running_ray(config: RunConfig) -> Iterator[ClusterWatch]:
     """Ray for a run, started or connected to; see `cluster.start_ray`."""
     with contextlib.ExitStack() as stack:
-        if not config.address:
-            stack.enter_context(tied_to_driver())
+        companion = None if config.address else stack.enter_context(tied_to_driver())
         is_own = cluster.start_ray(config)
+        if companion is not None and companion.stdin is not None:
+            companion.stdin.write(b"started, ")
+            companion.stdin.flush()
         watch = stack.enter_context(ClusterWatch())
         try:
             yield watch
@@ -163,24 +179,26 @@ def _abandon_ray() -> None:
 
 
 @contextlib.contextmanager
-def tied_to_driver() -> Iterator[None]:
-    """Processes that are started inside end with this one; they may outlive the context."""
+def tied_to_driver() -> Iterator[subprocess.Popen[bytes] | None]:
+    """Processes that are started inside end with this one; they may outlive the context.
+
+    Yields the companion, which must get some bytes within `_START_SECONDS`; None without `/proc`.
+    """
     value = f"{os.getpid()}-{_start_time(os.getpid())}"
     if not Path("/proc/self/environ").exists():
-        yield
+        yield None
         return
     before = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE] = value
     companion = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _COMPANION, f"{_VARIABLE}={value}"],
+        [sys.executable, "-I", "-S", "-c", _COMPANION, f"{_VARIABLE}={value}", str(_START_SECONDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         start_new_session=True,
         env={},
     )
     try:
-        yield
+        yield companion
     finally:
         with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
             companion.communicate(b"done", timeout=10)

@@ -74,6 +74,20 @@ def test_what_a_killed_driver_started_is_ended(with_companion: bool) -> None:
     wait_for(lambda: not is_running(child))
 
 
+def test_a_driver_that_waits_for_ray_without_end_is_killed() -> None:
+    """As in native code that keeps the interpreter's lock, so that no thread of it can act."""
+    code = (
+        "import ctypes\nfrom pipeline.config import RunConfig\n"
+        "from pipeline.engine.on_ray import run_processes\n"
+        "run_processes._START_SECONDS = 2.0\n"
+        "run_processes.cluster.start_ray = lambda config: ctypes.PyDLL(None).sleep(600)\n"
+        "with run_processes.running_ray(RunConfig()):\n    pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert "error: Ray did not start within 2 s; run the same command again" in done.stderr
+
+
 def test_nothing_is_ended_when_the_driver_ends_well() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

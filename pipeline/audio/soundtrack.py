@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import ffmpeg
 import numpy as np
@@ -26,6 +27,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.audio.downmix import mono_filter
+from pipeline.audio.edited import EditedAudio
 from pipeline.audio.sample_buffer import SampleBuffer
 from pipeline.audio.timeline import AudioFrame, Piece, align
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
@@ -91,6 +93,7 @@ class Soundtrack:
         self._keep_frames = keep_frames
         self._rate_hz, self._has_times = probe.audio.sample_rate_hz, probe.audio.has_times
         self._zero = round(Fraction(probe.start_ns, NANOSECONDS) * self._rate_hz)
+        self._edits = EditedAudio(probe.played_audio, self._rate_hz)
         self._end_ns = end_ns
         self._end = round(Fraction(end_ns, NANOSECONDS) * self._rate_hz)
         self._reports, self._reported = deque[AudioFrame](), 0
@@ -187,21 +190,28 @@ class Soundtrack:
 
     def _frames(self) -> Iterator[AudioFrame]:
         """Frames as they are decoded; the samples of each are buffered before it is yielded."""
-        received = yielded = 0
+        received = 0
+        rest = np.empty(0, np.float32)
         while data := self._run.read_some(_READ_BYTES):
-            self._samples.append(np.frombuffer(data, dtype="<f4"))
+            rest = np.concatenate([rest, np.frombuffer(data, dtype="<f4")])
             received += len(data) // _BYTES_PER_SAMPLE
             # ffmpeg reports a frame before it writes the samples.
             self._wait_for_reports(received)
-            while self._reports and yielded + self._reports[0].count <= received:
-                frame = self._reports.popleft()
-                yielded += frame.count
-                if self._keep_frames:
-                    self.frames.append(frame)
-                yield frame
+            while self._reports and self._reports[0].count <= len(rest):
+                whole = self._reports.popleft()
+                samples, rest = rest[: whole.count], rest[whole.count :]
+                for first, part in self._edits.parts(whole):
+                    self._samples.append(samples[first : first + part.count])
+                    frame = self._on_timeline(part)
+                    if self._keep_frames:
+                        self.frames.append(frame)
+                    yield frame
         self._run.finish(tolerate_errors=True)
         if not received and self._run.returncode:
             raise self._run.error("no audio could be decoded")
+
+    def _on_timeline(self, frame: AudioFrame) -> AudioFrame:
+        return frame if frame.pts is None else replace(frame, pts=frame.pts - self._zero)
 
     def _wait_for_reports(self, num_samples: int) -> None:
         self._run.wait_for_line(lambda: self._reported >= num_samples)
@@ -211,8 +221,7 @@ class Soundtrack:
         if match:
             # Without times in the container ffmpeg counts from 0, wherever the video starts.
             is_timed = self._has_times and match.group(1) != "NOPTS"
-            pts = int(match.group(1)) - self._zero if is_timed else None
-            frame = AudioFrame(pts, int(match.group(2)))
+            frame = AudioFrame(int(match.group(1)) if is_timed else None, int(match.group(2)))
             # The other thread relies on this order: first the frame, then the count.
             self._reports.append(frame)
             self._reported += frame.count
@@ -220,7 +229,10 @@ class Soundtrack:
 
 def _command(source: Readable, probe: Probe) -> list[str]:
     audio = probe.audio
-    opened = input_stream(source, **dict(probe.input_options), threads=1, copyts=None)
+    options: dict[str, Any] = {**dict(probe.input_options), "threads": 1, "copyts": None}
+    if probe.played_audio:
+        options["ignore_editlist"] = 1
+    opened = input_stream(source, **options)
     streams = [opened[str(index)] for index in audio.joined or (audio.index,)]
     is_joined = len(streams) > 1
     track = ffmpeg.filter(streams, "amerge", inputs=len(streams)) if is_joined else streams[0]

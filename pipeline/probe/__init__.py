@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.probe.audio_track import AudioTrack
+from pipeline.probe.containers.edit_list import PlayedRange
 from pipeline.probe.packets import PacketOrder
 from pipeline.probe.probe import Probe, frame_times_ns, probe
 from pipeline.probe.sample_frames import Shape
@@ -20,6 +21,7 @@ __all__ = [
     "Crop",
     "Outlier",
     "PacketOrder",
+    "PlayedRange",
     "Probe",
     "Shape",
     "VideoStream",

@@ -26,6 +26,7 @@ from pipeline.probe.audio_track import (
 )
 from pipeline.probe.containers import asf_header, parameter_sets
 from pipeline.probe.containers.configurations import configured_keyframes, is_in_band
+from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.first_look import require_usual_rate
@@ -96,6 +97,8 @@ class Probe:
     """What frames look like from which time on; empty unless that changes."""
     packet_order: PacketOrder = EMPTY_ORDER
     """The video packets in the order of a sequential read."""
+    played_audio: tuple[PlayedRange, ...] = ()
+    """The ranges of the audio's media that an edit list plays; empty if ffmpeg may apply it."""
 
     @property
     def start_ns(self) -> int:
@@ -234,6 +237,15 @@ def _probe_video(
         input_options=listed.options,
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
+        played_audio=played_ranges(
+            movie,
+            source,
+            listed,
+            good,
+            video,
+            audio,
+            is_trimmed=len(order.pts()) > len(listed_table),
+        ),
     )
 
 

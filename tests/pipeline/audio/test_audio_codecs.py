@@ -61,6 +61,13 @@ MORE_CODECS = {
     "flac-mp4": (".mp4", H264, ("-c:a", "flac", "-strict", "-2")),
     "pcm-22050-mkv": (".mkv", H264, ("-c:a", "pcm_s16le", "-ar", "22050")),
     "mp2-mpg": (".mpg", MPEG2, ("-c:a", "mp2")),
+    "mp3-mov": (".mov", H264, ("-c:a", "libmp3lame")),
+    "mp3-ts": (".ts", H264, ("-c:a", "libmp3lame")),
+    "mp3-22050-mkv": (".mkv", H264, ("-c:a", "libmp3lame", "-ar", "22050")),
+    "mp3-wmv": (".wmv", ("-c:v", "wmv2", "-q:v", "3"), ("-c:a", "libmp3lame")),
+    "mp2-mkv": (".mkv", H264, ("-c:a", "mp2")),
+    "mp2-mov": (".mov", H264, ("-c:a", "mp2")),
+    "ac3-mov": (".mov", H264, ("-c:a", "ac3")),
     "adpcm-avi": (".avi", MPEG4, ("-c:a", "adpcm_ms")),
 }
 

@@ -24,6 +24,8 @@ from tests.support.launch.runs import SMALL, preprocess
 pytestmark = [
     pytest.mark.usefixtures("local_ray"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning"),
+    # A dozen runs each, on a machine that may be busy.
+    pytest.mark.timeout(3600),
 ]
 
 #: Writes with which every command brings the index up to date.

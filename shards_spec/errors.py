@@ -7,8 +7,7 @@
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError
     │   ├── ObjectChangedError
-    │   ├── UnsafeFileError                a local key that is not a file, or leads out of its
-    folder
+    │   ├── UnsafeFileError                a local key that is not a file, or leads elsewhere
     │   ├── StoreUnavailableError          no connection, no answer, or the server failed
     │   │   └── OutageError                ... for longer than the run waits
     │   ├── NoSpaceError                   the local disk is full
@@ -63,8 +62,7 @@ class ObjectChangedError(StorageError):
 
 
 class UnsafeFileError(StorageError):
-    """A key of a local folder leads to a pipe, a device, a folder or out of it; retries are
-    useless.
+    """A key of a local folder leads to a pipe, a device, a folder or out of it: no retries.
 
     A dataset that somebody handed over may contain anything.
     """

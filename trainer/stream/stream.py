@@ -3,7 +3,7 @@
 Guarantees; any deviation is a bug:
 
 - Equal dataset, policy, seed, epoch and step give equal batches, regardless of the number of
-workers, threads and ranks, of where the stream started, and of what finished first.
+  workers, threads and ranks, of where the stream started, and of what finished first.
 - A clip that cannot be read or decoded is replaced by another clip of its movie (the choice depends
   on seed, epoch and clip only), counted by reason, and logged the first and every 1000th time;
   above `max_bad_fraction`, the stream raises `FormatError`.

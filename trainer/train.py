@@ -199,7 +199,8 @@ class Job:
             load = Load.of(self.config, self.dataset.recipe, self.world.device)
             if self.world.is_first:
                 describe_run(self.run, self.dataset, self.config)
-            return Journal(self.run, self.config, done, load, writes=self.world.is_first)
+            writes, uri = self.world.is_first, self.folder.uri
+            return Journal(self.run, self.config, done, load, writes=writes, uri=uri)
 
 
 # -- one step --------------------------------------------------------------------------------------

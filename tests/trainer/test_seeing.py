@@ -6,6 +6,10 @@ import contextlib
 import csv
 import dataclasses
 import io
+import json
+import os
+import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -121,6 +125,39 @@ def test_wandb_offline_gets_every_line(tmp_path: Path, monkeypatch: pytest.Monke
             trackers.log(step, {"train/loss": 1.0 / step})
     [log] = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert log.read_bytes().count(b"train/loss") >= 2
+
+
+TRACKIO = """
+import sys
+from pathlib import Path
+from trainer.trackers import open_trackers
+
+for first in (1, 3):
+    # The copy of a run in a bucket is in another folder for each launch.
+    folder = Path(sys.argv[1]) / str(first) / "run"
+    uri = "s3://bucket/runs/first"
+    with open_trackers(["trackio"], "tests", folder, {"steps": 4}, identity=uri) as trackers:
+        for step in (first, first + 1):
+            trackers.log(step, {"train/loss": 1.0 / step})
+"""
+
+
+@pytest.mark.slow
+def test_trackio_gets_every_line_of_a_resumed_run(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    home = tmp_path / "trackio"
+    subprocess.run(
+        [sys.executable, "-c", TRACKIO, str(tmp_path)],
+        env={**os.environ, "TRACKIO_DIR": str(home), "HF_HUB_OFFLINE": "1"},
+        check=True,
+        timeout=300,
+    )
+    with sqlite3.connect(home / "tests.db") as base:
+        rows = base.execute("select run_name, step, metrics from metrics order by step").fetchall()
+    assert {name.rpartition("-")[0] for name, *_ in rows} == {"first"}
+    assert len({name for name, *_ in rows}) == 1
+    assert [step for _, step, _ in rows] == [1, 2, 3, 4]
+    assert [json.loads(text)["train/loss"] for *_, text in rows] == [1, 1 / 2, 1 / 3, 1 / 4]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ FIRST = (
     ("policy.movies_per_batch", "m: movies in a batch"),
     ("policy.clips_per_movie", "k: clips of each; (k - 1) / (m k - 1) of the negatives are"),
     ("policy.heldout_fraction", "share of the movies that are never trained on"),
-    ("loss.within_weight", "weight of within-movie negatives"),
+    ("loss.within_mass", "softmax share of within-movie negatives; 0: constant weight"),
     ("optimizer.lr", "peak learning rate"),
     ("model.video", "video tower"),
     ("model.audio", "audio tower"),
     ("eval_every", "steps between evaluations; 0 for only the last step"),
-    ("checkpoint_every", "steps between checkpoints"),
+    ("init_from", "weights to start from: file, exported folder or run"),
 )
 
 USAGE = """\
@@ -23,7 +23,7 @@ usage: {prog} train --data URI --run DIR [settings]
 
 Train a model from shards; in the folder of an unfinished run, resume it.
 
-  --data URI           dataset
+  --data URI           dataset; of several (--data A B), --data-weights 2 1 sets the shares
   --run DIR            run folder, also s3://, gs:// or az://; run again to resume
   --config NAME        recipe: auto, {recipes},
                        or a function of your own: module:function, file.py:function
@@ -43,7 +43,7 @@ def first_settings(config: TrainConfig, prog: str, recipes: list[str]) -> str:
         value: object = config
         for part in name.split("."):
             value = getattr(value, part)
-        rows.append((f"--{name.replace('_', '-')}", str(value), text))
+        rows.append((f"--{name.replace('_', '-')}", str(value) or "none", text))
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     lines = [f"  {flag:{wide[0]}}  {value:>{wide[1]}}  {text}" for flag, value, text in rows]
     lines.insert(3, f"{'':{wide[0] + wide[1] + 6}}within-movie: rho {config.policy.rho:.3f} now")

@@ -61,6 +61,8 @@ def mix(datasets: Sequence[Dataset]) -> Dataset:
 
     Raises `InputError` if one is given twice or their recipes make different kinds of clips.
     """
+    if not datasets:
+        raise InputError("no dataset is given")
     if len(datasets) == 1:
         return datasets[0]
     _check_different([dataset.storage.uri for dataset in datasets])

@@ -74,14 +74,24 @@ class Journal:
     """
 
     def __init__(
-        self, run: Path, config: TrainConfig, first_step: int, load: Load, *, writes: bool
+        self,
+        run: Path,
+        config: TrainConfig,
+        first_step: int,
+        load: Load,
+        *,
+        writes: bool,
+        uri: str = "",
     ) -> None:
+        """`uri` is that of a run in a bucket."""
         self._config, self._load = config, load
         self._stack = ExitStack()
         self._log: MetricLog | None = None
         if writes:
             names, values = config.trackers, config_to_json(config)
-            trackers = self._stack.enter_context(open_trackers(names, config.project, run, values))
+            trackers = self._stack.enter_context(
+                open_trackers(names, config.project, run, values, identity=uri)
+            )
             log = MetricLog(run, first_step, tensorboard=config.tensorboard, trackers=trackers)
             self._log = self._stack.enter_context(log)
         self._bar = StepBar(first_step, config.steps, is_shown=writes)

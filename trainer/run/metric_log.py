@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from shards_spec.errors import InputError
 from trainer.run.atomic_files import write_text
 from trainer.trackers import Trackers
 
@@ -33,15 +34,14 @@ class MetricLog:
         self, run: Path, first_step: int, *, tensorboard: bool, trackers: Trackers = _NO_TRACKERS
     ) -> None:
         """Open the log of a run that has completed `first_step` steps; later lines are removed."""
+        board_class = _board_class() if tensorboard else None
         run.mkdir(parents=True, exist_ok=True)
         drop_lines_after(run / METRICS_JSONL, first_step)
         self._file = (run / METRICS_JSONL).open("a", encoding="utf-8")
         self._trackers = trackers
         self._board: Any = None
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=first_step + 1)
+        if board_class is not None:
+            self._board = board_class(str(run / TENSORBOARD), purge_step=first_step + 1)
 
     def write(self, step: int, epoch: int, values: dict[str, float]) -> None:
         """Add a line for `step` completed steps, the last of them in `epoch`."""
@@ -98,3 +98,15 @@ def drop_lines_after(path: Path, step: int) -> None:
         return
     kept = [line for line in read_metrics(path.parent) if line["step"] <= step]
     write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _board_class() -> Any:
+    """Raises `InputError` where TensorBoard, which is part of `reelshards[trainer]`, is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            f"TensorBoard cannot be used ({error}): pip install 'reelshards[trainer]', or train "
+            "with --no-tensorboard"
+        ) from error
+    return SummaryWriter

@@ -22,7 +22,7 @@ from shards_spec.bounds import (
     get_bounded,
     read_bounded_table,
 )
-from shards_spec.errors import FormatError
+from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
@@ -44,6 +44,8 @@ def open_for_training(data: str | Storage | Sequence[str], policy: BatchPolicy) 
     """
     if isinstance(data, str | Storage):
         return _open_one(data, policy)
+    if not data:
+        raise InputError("no dataset is given; name one with --data")
     return mix([_open_one(uri, policy) for uri in data])
 
 

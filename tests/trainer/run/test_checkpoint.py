@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,13 @@ def test_tensorboard_gets_the_same_values(tmp_path: Path) -> None:
     events.Reload()
     (scalar,) = events.Scalars("train/loss")
     assert (scalar.step, scalar.value) == (3, 0.25)
+
+
+def test_without_tensorboard_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match="or train with --no-tensorboard"):
+        MetricLog(tmp_path, 0, tensorboard=True)
+    with MetricLog(tmp_path, 0, tensorboard=False) as log:
+        log.write(1, 0, {"loss": 1.0})

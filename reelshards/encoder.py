@@ -35,12 +35,19 @@ _KEEP_ALL: dict[str, Any] = {"black_luma": -1.0, "silent_dbfs": -1000.0, "frozen
 _MAX_THREADS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Encoder:
     """A video and an audio encoder with comparable embeddings: unit vectors of one size."""
 
     clips: ClipEncoder
     """The networks, for frames and log-mels in memory."""
+
+    def __repr__(self) -> str:
+        config = self.model.config
+        return (
+            f"Encoder(video={config.video!r}, audio={config.audio!r}, "
+            f"embedding_size={self.embedding_size}, device={str(self.clips.device)!r})"
+        )
 
     @property
     def recipe(self) -> Recipe:

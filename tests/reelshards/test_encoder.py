@@ -47,6 +47,12 @@ def test_clips_are_independent_of_each_other(encoder: rs.Encoder) -> None:
         np.testing.assert_allclose(alone[0], together[1], atol=1e-5)
 
 
+def test_an_encoder_is_shown_in_one_line(encoder: rs.Encoder) -> None:
+    assert repr(encoder) == (
+        "Encoder(video='small', audio='small', embedding_size=16, device='cpu')"
+    )
+
+
 def test_no_clips_yield_no_rows(encoder: rs.Encoder) -> None:
     assert [part.shape for part in embed(encoder, 0)] == [(0, 16), (0, 16)]
 

@@ -234,6 +234,21 @@ def test_batches_contain_the_clips_of_their_dataset(
     assert pair[1] in lines[1]
 
 
+def test_ranks_share_the_batches_of_one(pair: list[str]) -> None:
+    policy = BatchPolicy(movies_per_batch=3, clips_per_movie=4, data_weights=(2.0, 1.0))
+    dataset = open_for_training(pair, policy)
+    with ClipStream(dataset, policy, STREAM, seed=1, epoch=1, step=1) as alone:
+        whole = next(alone)
+    parts = []
+    for rank in range(3):
+        settings = {"seed": 1, "rank": rank, "world_size": 3, "epoch": 1, "step": 1}
+        with ClipStream(dataset, policy, STREAM, **settings) as stream:  # type: ignore[arg-type]
+            parts.append(next(stream))
+    for name in ("clip", "movie", "frames", "logmel"):
+        joined = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(joined, getattr(whole, name)), name
+
+
 def one_clip(dataset: Dataset, row: int, policy: BatchPolicy) -> torch.Tensor:
     from trainer.stream import read_all
 

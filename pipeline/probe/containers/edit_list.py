@@ -207,7 +207,7 @@ def _scale(body: bytes) -> int:
 
 
 def _boxes(source: Readable, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and body of the boxes that tell of edits, in order; the body of a parent is empty."""
+    """Kind and body of the boxes that describe edits, in order; the body of a parent is empty."""
     at = 0
     for _ in range(MAX_BOXES):
         head = source.read(at, at + 16)

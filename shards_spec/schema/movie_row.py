@@ -130,5 +130,6 @@ class MovieRow:
     @staticmethod
     def from_json(text: str | bytes) -> MovieRow:
         """Inverse of `to_json`; columns unknown to this version are ignored."""
-        known = {item.name for item in dataclasses.fields(MovieRow)}
+        # Not `fields`, which takes longer than all the rest.
+        known = MovieRow.__dataclass_fields__
         return MovieRow(**{k: v for k, v in json.loads(text).items() if k in known})

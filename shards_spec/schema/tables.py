@@ -115,6 +115,8 @@ def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
 
     `ADDED_COLUMNS` may be missing, because older datasets lack them.
     """
+    if table.schema.equals(schema):
+        return
     names = table.schema.names
     problems: Sequence[str] = [
         f"{item.name}: {'missing' if item.name not in names else 'wrong type'}"

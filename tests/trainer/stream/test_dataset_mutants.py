@@ -2,7 +2,7 @@
 
 No command raises anything but our errors, takes long, needs much memory, shows or opens a file
 outside of the dataset. More mutants than here: set `REELSHARDS_MUTANTS` to a range of seeds, such
-as `0-300`, and run the slow test.
+as `0-300`, and run `make test-exhaustive` with a `--timeout` that suffices.
 """
 
 from __future__ import annotations

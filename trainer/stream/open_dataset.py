@@ -72,13 +72,17 @@ def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Ta
     # The filter compares plain texts, not dictionaries.
     repeated = [column for column in _REPEATED if column not in policy.where_columns]
     try:
-        file = pq.ParquetFile(path, read_dictionary=repeated, buffer_size=1 << 20)
-        check_parquet_bounds(file.metadata, path.stat().st_size, name)
-        schema = pq.read_schema(path)
+        metadata = pq.read_metadata(path)
+        check_parquet_bounds(metadata, path.stat().st_size, name)
+        schema = metadata.schema.to_arrow_schema()
         require_columns(schema.empty_table(), CLIPS_SCHEMA, name)
         # Checked here, where all columns are known, not only those that are kept.
         policy.check_where_columns(schema.names)
         columns = [column for column in schema.names if column in needed]
+        # Opened after the check: Arrow raises KeyError for a dictionary column that is missing.
+        file = pq.ParquetFile(
+            path, metadata=metadata, read_dictionary=repeated, buffer_size=1 << 20
+        )
         # One thread: a process that exits while Arrow still starts its threads is aborted.
         return file.read(columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:

@@ -150,6 +150,7 @@ def retry_films_of(before: Path, folder: Path) -> int:
         original.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_rerun_with_failures_and_changed_movies(
     before: Path, tmp_path: Path, writes: Writes
 ) -> None:

@@ -166,6 +166,7 @@ def test_wrong_keyframe_flags(
     assert len(check(path).probe.keyframes_ns) >= num_keyframes
 
 
+@pytest.mark.slow
 def test_the_frame_size_may_change(master: Path, tmp_path: Path) -> None:
     path, second = tmp_path / "film.ts", tmp_path / "second.ts"
     ffmpeg("-i", master, *H264, *AAC, path)

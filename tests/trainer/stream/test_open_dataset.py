@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from shards_spec.errors import FormatError, InputError
 from shards_spec.layout import CLIPS_PARQUET
 from shards_spec.reader import Dataset, open_dataset
+from shards_spec.schema import CLIPS_SCHEMA
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.epoch_plan import plan_epoch
 from trainer.plan.policy import BatchPolicy
@@ -55,6 +57,18 @@ def test_index_and_plan_equal_those_of_the_full_table(
             assert one == other, field.name
     plans = [plan_epoch(index, policy, 0, 1).clips for index in (left, right)]
     assert (plans[0] == plans[1]).all()
+
+
+def test_a_table_without_a_column_is_reported(
+    make_toy_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    data = make_toy_dataset(str(tmp_path), num_movies=2, clips_per_movie=4)
+    path = tmp_path / CLIPS_PARQUET
+    table = pq.read_table(path)
+    for name in CLIPS_SCHEMA.names:
+        pq.write_table(table.drop_columns([name]), path)
+        with pytest.raises(FormatError, match=f"violates the schema: {name}: missing"):
+            open_for_training(data.storage.uri, POLICY)
 
 
 def test_an_unknown_column_is_reported(make_toy_dataset: MakeDataset, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ class Evaluate:
             print_json(evaluation.to_json())
         else:
             write_lines(evaluation.lines())
-        # Without a movie with two clips there is no within-movie R@1, so the check fails.
+        # Within-movie R@1 needs a movie with two clips; if there is none, the check fails.
         if self.min_lift and not min(evaluation.lifts().values(), default=0.0) >= self.min_lift:
             sys.stderr.write(f"error: within-movie R@1 is below {self.min_lift:g} times chance\n")
             return ExitCode.SOME_FAILED

@@ -38,7 +38,7 @@ class EditedAudio:
     def parts(self, frame: AudioFrame) -> Iterator[tuple[int, AudioFrame]]:
         """The parts of a frame that are played: the first of their samples, and when.
 
-        A frame without a time is played if there are no edits.
+        Without edits, frames without a time are played too.
         """
         if not self._ranges:
             yield 0, frame

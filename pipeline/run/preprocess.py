@@ -88,7 +88,7 @@ def retry(
 ) -> Summary:
     """Process the failed and quarantined movies of a dataset again, with its recipe.
 
-    Raises as `preprocess`; `InputError` also if there is no dataset.
+    Raises the errors of `preprocess`, and `InputError` if there is no dataset.
     """
     recipe = recipe_of(read_info(storage))
     with lease.hold_lease(storage) as held_lease:

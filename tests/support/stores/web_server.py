@@ -44,7 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - a name that http.server looks for
 
     def reply(self, status: int, data: bytes = b"", **headers: str) -> None:
-        """A complete response; `_` in names of headers stands for `-`."""
+        """A complete response; `_` in a header name becomes `-`."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         for name, text in headers.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +146,7 @@ def stream(
     of_policy, of_stream = _sorted_settings(settings, policy_kind, stream_kind)
     if policy is None:
         policy = policy_kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
-    rank, world_size = _rank_and_world_size()
+    rank, world_size = attribute("trainer.ranks", "rank_and_world_size")()
     kind, more = ("trainer.stream", "ClipStream"), {}
     if window != 1.0:
         kind, more = ("trainer.learning", "WindowedStream"), {"window": window}
@@ -280,17 +279,6 @@ def _stream_config(recipe: Recipe) -> StreamConfig:
     default: StreamConfig = attribute("trainer.loader", "StreamConfig")()
     frame_size = min(default.frame_size, recipe.short_side)
     return dataclasses.replace(default, frame_size=frame_size)
-
-
-def _rank_and_world_size() -> tuple[int, int]:
-    """This process's rank: of the process group, else by torchrun's variables, else alone."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    return 0, 1
 
 
 def _train_config(name: str, run: str | Path) -> TrainConfig:

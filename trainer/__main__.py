@@ -21,6 +21,7 @@ from shards_spec.cli import Command, ExitCode, print_json, write_lines
 from trainer.config import TrainConfig
 from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
+from trainer.settings import Basis
 from trainer.study import StudyConfig, StudyCorpus
 
 RecipeName = Annotated[str, tyro.conf.arg(metavar=f"{{auto,{','.join(RECIPES)},MODULE:FUNCTION}}")]
@@ -264,55 +265,29 @@ def parse(arguments: Sequence[str], prog: str = PROGRAM) -> Command:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Basis:
-    """The flags that determine the defaults of others."""
-
-    config: str = ""
-    run: str = ""
-    settings_file: Annotated[str, tyro.conf.arg(name="settings", aliases=["--config-file"])] = ""
-    from_run: Annotated[str, tyro.conf.arg(name="from")] = ""
-    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-
-
 def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
     """Defaults of the command's settings: those of the recipe, or of the run to resume."""
     name = words[0] if words else ""
     if name not in ("train", "plan"):
         return {}
-    basis, _ = tyro.cli(
-        _Basis,
-        prog=f"{prog} {name}",
-        args=list(words[1:]),
-        return_unknown_args=True,
-        add_help=False,
-    )
+    basis = Basis.of(words[1:], f"{prog} {name}")
     if name == "plan":
         settings = recipe(basis.config or "auto")
         return {name: Plan(data=tyro.MISSING, policy=settings.policy, seed=settings.seed)}
-    settings = _train_settings(basis)
-    if not {"-h", "--help"}.isdisjoint(words):
-        from trainer.launch import first_settings
+    from trainer.launch import chosen_settings, data_of_settings, first_settings
 
-        sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
-    data = tyro.MISSING
-    if basis.settings_file:
-        from trainer.launch import data_of_settings
-
-        data = data_of_settings(basis.settings_file) or data
-    return {name: Train(data=data, run_folder=tyro.MISSING, settings=settings)}
-
-
-def _train_settings(basis: _Basis) -> TrainConfig:
-    from trainer.launch import chosen_settings
-
-    return chosen_settings(
+    settings = chosen_settings(
         config=basis.config,
         from_run=basis.from_run,
         run=basis.run,
         file=basis.settings_file,
         changes=basis.set,
     )
+    if not {"-h", "--help"}.isdisjoint(words):
+        sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
+    data = data_of_settings(basis.settings_file) if basis.settings_file else ()
+    train = Train(data=data or tyro.MISSING, run_folder=tyro.MISSING, settings=settings)
+    return {name: train}
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
 from trainer.initial_weights import initialize
-from trainer.launch import Start, banner, checkpoint_after, restore
+from trainer.launch import Job, restore
 from trainer.learning import (
     ClipOrigins,
     Learner,
@@ -32,14 +31,10 @@ from trainer.learning import (
     set_learning_rate,
     training_inputs,
 )
-from trainer.ranks import Readback, StopConsensus, StopSignal, World, join_world
+from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
 from trainer.run import (
-    CheckpointWriter,
     Journal,
-    Load,
-    RunFolder,
     StepResult,
-    describe_run,
     lock_run,
     open_run,
     open_run_folder,
@@ -47,7 +42,7 @@ from trainer.run import (
     say_unreached,
     writing_run,
 )
-from trainer.stream import Batch, ClipStream, open_for_training
+from trainer.stream import Batch, open_for_training
 
 
 @dataclass(frozen=True)
@@ -116,91 +111,6 @@ def train(data: str | Sequence[str], run: str | Path, config: TrainConfig) -> Tr
         if world.is_first:
             say("\n".join(outcome.lines(config.steps)))
         return outcome
-
-
-# -- data ------------------------------------------------------------------------------------------
-# Which clips meet in a batch decides what the model can learn, so batches come from a plan that is
-# a pure function of (index, policy, seed, epoch); a position in it is two integers.
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that a launch works with; nothing is global."""
-
-    folder: RunFolder
-    dataset: Dataset
-    config: TrainConfig
-    world: World
-    learner: Learner
-    average: WeightAverage | None
-    """The averaged weights, where the settings ask for them."""
-    start: Start
-
-    @property
-    def run(self) -> Path:
-        """The run folder on this machine."""
-        return self.folder.path
-
-    def stream(self) -> ClipStream:
-        """This rank's batches from the start position on, without end.
-
-        Raises `PolicyError` when the guards of the loss remove every negative.
-        """
-        config = self.config.stream
-        pin_memory = config.pin_memory and self.world.device.type == "cuda"
-        stream = ClipStream(
-            self.dataset,
-            self.config.policy,
-            dataclasses.replace(config, pin_memory=pin_memory),
-            seed=self.config.seed,
-            rank=self.world.rank,
-            world_size=self.world.world_size,
-            epoch=self.start.plan.epoch,
-            step=self.start.plan.step,
-            steps_done=self.start.steps_done,
-        )
-        loss = self.config.loss
-        guarded = stream.guarded_share(loss.guard_seconds, guard_shots=loss.guard_shots)
-        if guarded == 1 and self.world.is_first:
-            say(
-                "warning: loss.guard-seconds and loss.guard-shots remove every within-movie "
-                "negative: batches of these movies act like clips-per-movie = 1"
-            )
-        return stream
-
-    def banner(self, stream: ClipStream) -> list[str]:
-        """What the launch prints before its first step."""
-        return banner(
-            run=self.folder.uri or str(self.run),
-            dataset=self.dataset,
-            config=self.config,
-            world=self.world,
-            start=self.start,
-            num_steps_per_epoch=stream.num_steps_per_epoch,
-            shares=stream.shares(),
-        )
-
-    def writer(self) -> CheckpointWriter:
-        """Writes the checkpoints of this launch."""
-        return CheckpointWriter(
-            self.run,
-            keep=self.config.keep_checkpoints,
-            milestone_every=self.config.milestone_every,
-            in_background=self.config.background_checkpoints and self.world.is_first,
-            publish=self.folder.publish,
-        )
-
-    def journal(self) -> Journal:
-        """Write the settings into the run folder and open its metrics."""
-        done = self.start.steps_done
-        # By now every rank has read the folder and opened its stream: nothing can be refused later.
-        self.world.wait()
-        with writing_run(self.run):
-            load = Load.of(self.config, self.dataset.recipe, self.world.device)
-            if self.world.is_first:
-                describe_run(self.run, self.dataset, self.config)
-            writes, uri = self.world.is_first, self.folder.uri
-            return Journal(self.run, self.config, done, load, writes=writes, uri=uri)
 
 
 # -- one step --------------------------------------------------------------------------------------
@@ -276,28 +186,33 @@ def run_loop(job: Job) -> TrainOutcome:
                 values |= journal.train_values(done, job.world, stream, result)
             if ends or (config.eval_every and done % config.eval_every == 0):
                 result.require_finite(done)
-                evaluation = evaluate_heldout(job)
+                evaluation = evaluate_and_show(job, journal, batch, done)
+                journal.restart_clock(stream)
                 if evaluation is not None:
                     values |= evaluation.metrics()
                     is_best = evaluation.retrieval.score > best
                     best = max(best, evaluation.retrieval.score)
-                with writing_run(job.run):
-                    journal.show(done, batch, job.learner.model)
-                journal.restart_clock(stream)
             # The line comes first: every step that has a checkpoint has its line.
             with writing_run(job.run):
                 journal.write(done, batch.epoch, values)
             if stops or is_best or done % config.checkpoint_every == 0:
                 result.require_finite(done)
                 if job.world.is_first:
-                    writer.save(
-                        checkpoint_after(batch, done, job.learner, job.average, job.start, best),
-                        is_best=is_best,
-                    )
+                    writer.save(job.checkpoint(batch, done, best), is_best=is_best)
             if stops:
                 asked = signalled and not ends
                 return TrainOutcome(done, evaluation if ends else None, stopped_by_signal=asked)
     raise AssertionError("the stream is endless")
+
+
+def evaluate_and_show(
+    job: Job, journal: Journal, batch: Batch, steps_done: int
+) -> OnlineEvaluation | None:
+    """Evaluate on held-out movies, and show what the model sees."""
+    evaluation = evaluate_heldout(job)
+    with writing_run(job.run):
+        journal.show(steps_done, batch, job.learner.model)
+    return evaluation
 
 
 def evaluate_heldout(job: Job) -> OnlineEvaluation | None:

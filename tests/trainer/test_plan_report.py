@@ -11,8 +11,8 @@ import pytest
 from shards_spec.errors import InputError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.plan.clip_index import ClipIndex
-from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import plan_epoch
+from trainer.plan.forecast.dump import dump_epochs
 from trainer.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command, render
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from trainer.launch.banner import banner
 from trainer.launch.chosen_settings import chosen_settings, data_of_settings
 from trainer.launch.first_settings import first_settings
-from trainer.launch.resume import Start, checkpoint_after, restore
+from trainer.launch.job import Job
+from trainer.launch.resume import restore
 
 __all__ = [
-    "Start",
+    "Job",
     "banner",
-    "checkpoint_after",
     "chosen_settings",
     "data_of_settings",
     "first_settings",

@@ -7,8 +7,8 @@ share these nouns and nothing else of this room.
 from __future__ import annotations
 
 from trainer.plan.clip_index import ClipIndex
-from trainer.plan.dump import dump_epochs
 from trainer.plan.epoch_plan import BatchPlan, plan_epoch, plan_phases
+from trainer.plan.forecast.dump import dump_epochs
 from trainer.plan.forecast.guards import guarded_share
 from trainer.plan.forecast.meet_again import MeetAgain, meet_again
 from trainer.plan.forecast.shares import share_lines

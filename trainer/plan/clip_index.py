@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
 from trainer.mix import Part, number_of, parts_of, with_plain_names
+from trainer.plan.joined_clips import joined_neighbors
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
 from trainer.plan.split import (
@@ -170,33 +171,23 @@ class ClipIndex:
         sources = Sources.of(movies)
         row, copies = _eligible_rows(clips, movie, movie_names, policy, sources, is_mixed)
         start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
-        joined = _joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
-        if len(row) and not len(joined):
-            raise PolicyError(
-                f"no clip of {len(movie_names)} movies is followed by {policy.joined_clips - 1} "
-                "others without a gap; lower joined_clips, or preprocess without overlap and with "
-                "fewer dropped clips"
-            )
-        row = joined[:, 0]
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
+        joined = joined_neighbors(row, movie, start_ns, end_ns, policy.joined_clips)
+        row = joined[:, 0]
         return ClipIndex(
             row=row,
             movie=_select(movie, row),
             group=_select(group, row),
             shard=_select(shard, row),
-            **{
-                name: _select(_column(clips, column), row)
-                for name, column in (("offset", "tar_offset"), ("num_bytes", "tar_bytes"))
-            },
+            offset=_select(_column(clips, "tar_offset"), row),
+            num_bytes=_select(_column(clips, "tar_bytes"), row),
             start_ns=_select(start_ns, row),
             end_ns=_select(end_ns, joined[:, -1]),
             joined=joined,
             group_names=group_names,
             datasets=tuple(part.uri for part in parts) or ("",),
-            dataset_of_group=np.array(
-                [number_of(name) - 1 if is_mixed else 0 for name in group_names], dtype=np.int64
-            ),
+            dataset_of_group=_datasets_of(group_names, is_mixed),
             copies=copies,
             clip_ids=clips["clip_id"],
             policy=policy,
@@ -222,36 +213,6 @@ def _eligible_rows(
         left_out = {copy.movie_id for copy in copies}
         keep &= np.array([name not in left_out for name in movie_names])[movie]
     return np.flatnonzero(keep).astype(np.int64), copies
-
-
-def _joined_neighbors(
-    row: Ints, movie: NDArray[np.int32], start_ns: Ints, end_ns: Ints, num_joined: int
-) -> Ints:
-    """(E, num_joined) rows: each clip with the clips that follow it directly.
-
-    Args:
-        row: rows of the eligible clips, ascending.
-        movie: movie of every row of the table.
-        start_ns: start of every row on its movie's timeline.
-        end_ns: end of every row; the next clip starts exactly there.
-        num_joined: clips that are joined, at least 1. Clips without so many are left out.
-    """
-    if num_joined == 1:
-        return row[:, None]
-    in_time = row[np.lexsort((start_ns[row], movie[row]))]
-    num_chains = len(in_time) - num_joined + 1
-    if num_chains < 1:
-        return np.empty((0, num_joined), dtype=np.int64)
-    follows = (movie[in_time[1:]] == movie[in_time[:-1]]) & (
-        start_ns[in_time[1:]] == end_ns[in_time[:-1]]
-    )
-    whole = np.ones(num_chains, dtype=bool)
-    for step in range(num_joined - 1):
-        whole &= follows[step : step + num_chains]
-    firsts = np.flatnonzero(whole)
-    chains = in_time[firsts[:, None] + np.arange(num_joined)]
-    ordered: Ints = chains[np.argsort(chains[:, 0])]
-    return ordered
 
 
 def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> PolicyError:
@@ -288,6 +249,13 @@ def _on_side(
     heldout = heldout_groups(groups, linked, policy.heldout_fraction, are_qualified=is_mixed)
     is_heldout = dict(zip(groups, heldout, strict=True))
     return np.array([is_heldout[name] == (policy.split == "heldout") for name in names])
+
+
+def _datasets_of(group_names: tuple[str, ...], is_mixed: bool) -> Ints:
+    """(number of groups,) position of each group's dataset, by its qualified name."""
+    if not is_mixed:
+        return np.zeros(len(group_names), dtype=np.int64)
+    return np.array([number_of(name) - 1 for name in group_names], dtype=np.int64)
 
 
 def _numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], tuple[str, ...]]:

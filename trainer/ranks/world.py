@@ -75,6 +75,16 @@ def join_world() -> Iterator[World]:
             dist.destroy_process_group()
 
 
+def rank_and_world_size() -> tuple[int, int]:
+    """This process's rank and the number of ranks: of the process group, else by torchrun's
+    variables, else (0, 1). Joins no process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    return 0, 1
+
+
 def default_device() -> torch.device:
     """This process's GPU, or the CPU without one."""
     if torch.cuda.is_available():

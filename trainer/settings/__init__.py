@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from trainer.settings.augment import AugmentConfig
+from trainer.settings.basis import Basis
 from trainer.settings.checks import at_least, flag, positive, require
 from trainer.settings.loss import LossConfig
 from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
 
 __all__ = [
     "AugmentConfig",
+    "Basis",
     "InputConfig",
     "LossConfig",
     "ModelConfig",

@@ -4,6 +4,7 @@
 <dataset>/index/movies.parquet, index/clips.parquet
 <dataset>/shards/<movie_id>/<movie_id>-00000.tar
 <dataset>/commits/<movie_id>.parquet
+<dataset>/README.md, croissant.json
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ MOVIES_PARQUET = "index/movies.parquet"
 CLIPS_PARQUET = "index/clips.parquet"
 #: Key in the schema metadata of `movies.parquet`: fingerprint of the `clips.parquet` of its update.
 CLIPS_FINGERPRINT = "reelshards.clips_fingerprint"
+README = "README.md"
+CROISSANT = "croissant.json"
 SHARDS = "shards"
 COMMITS = "commits"
 

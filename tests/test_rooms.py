@@ -44,7 +44,7 @@ ORDER = {
         layout memory recipe redaction
         cli schema order
         sample storage
-        bounds conformance
+        bounds conformance card
         writer reader
         index
         validation inspection

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from shards_spec import layout
+from shards_spec.card import Subject, TableFile, write_card
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.index.commits import commit_movie_id, fetch_commits, movie_of_commit, parse_commit
 from shards_spec.index.gathered import (
@@ -47,7 +48,7 @@ def write_index(
     *,
     without: Collection[str] = (),
 ) -> list[MovieRow]:
-    """Bring the index and `dataset.json` up to date with the commit records.
+    """Bring index, card and `dataset.json` up to date with the commit records.
 
     Args:
         settings: further keys of `dataset.json`.
@@ -62,10 +63,10 @@ def write_index(
     for movie_id in without:
         infos.pop(movie_id, None)
     try:
-        rows, parts = _updated(storage, before, infos)
+        rows, parts, tables = _updated(storage, before, infos)
     except (ObjectNotFoundError, FormatError):
         # A part is lost or damaged. From the commit records alone, unless one of them is the cause.
-        rows, parts = _updated(storage, Gathered((), "", {}), infos)
+        rows, parts, tables = _updated(storage, Gathered((), "", {}), infos)
     summary = {
         "spec_version": SPEC_VERSION,
         "recipe": recipe.to_json(),
@@ -74,6 +75,7 @@ def write_index(
         "totals": _totals(rows, parts),
         **(settings or {}),
     }
+    write_card(storage, Subject(summary, rows, tables))
     text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
     storage.put(layout.DATASET_JSON, text.encode())
     return rows
@@ -81,15 +83,14 @@ def write_index(
 
 def _updated(
     storage: Storage, before: Gathered, infos: Mapping[str, ObjectInfo]
-) -> tuple[list[MovieRow], list[Part]]:
-    """Bring parts and tables up to date; returns the rows and the parts of the index."""
+) -> tuple[list[MovieRow], list[Part], list[TableFile]]:
+    """Bring parts and tables up to date; returns rows, parts and tables of the index."""
     update = Update(storage, before, infos)
     parts = update.parts()
     records = dict(sorted(update.records.items()))
     rows = [MovieRow.from_json(record.row) for record in records.values()]
     write_gathered(storage, parts, records, before)
-    _write_tables(storage, parts, rows)
-    return rows, parts
+    return rows, parts, _write_tables(storage, parts, rows)
 
 
 def read_committed_movies(
@@ -130,7 +131,9 @@ def read_indexed_movies(storage: Storage) -> list[MovieRow]:
     return movie_rows(table)
 
 
-def _write_tables(storage: Storage, parts: Sequence[Part], rows: Sequence[MovieRow]) -> None:
+def _write_tables(
+    storage: Storage, parts: Sequence[Part], rows: Sequence[MovieRow]
+) -> list[TableFile]:
     """Join the parts to `clips.parquet`, one in memory at a time, and write `movies.parquet`."""
     with owned_folder(INDEX_FOLDERS) as folder:
         path = Path(folder) / "clips.parquet"
@@ -140,11 +143,15 @@ def _write_tables(storage: Storage, parts: Sequence[Part], rows: Sequence[MovieR
             if not parts:
                 writer.write_table(CLIPS_SCHEMA.empty_table())
         with path.open("rb") as file:
-            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        clips = TableFile(layout.CLIPS_PARQUET, digest, path.stat().st_size, CLIPS_SCHEMA)
         storage.put(layout.CLIPS_PARQUET, path)
     # Readers see by it whether both tables are of one update.
-    movies = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: fingerprint})
-    storage.put(layout.MOVIES_PARQUET, parquet_bytes(movies))
+    table = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: digest[:16]})
+    data = parquet_bytes(table)
+    storage.put(layout.MOVIES_PARQUET, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return [clips, TableFile(layout.MOVIES_PARQUET, digest, len(data), table.schema)]
 
 
 def _totals(rows: Sequence[MovieRow], parts: Sequence[Part]) -> dict[str, int]:

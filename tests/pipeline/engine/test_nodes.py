@@ -112,7 +112,8 @@ def require_clean(corpus: Path, out: Path, whole: Path) -> None:
     report = validate(str(out))
     assert report.ok
     names = {path.name for path in out.iterdir()}
-    assert names == {"commits", "dataset.json", "index", "run.json", "shards"}
+    cards = {"README.md", "croissant.json"}
+    assert names == {"commits", "dataset.json", "index", "run.json", "shards"} | cards
 
 
 @pytest.mark.slow

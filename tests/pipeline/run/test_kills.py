@@ -36,6 +36,8 @@ INDEX = (
     Point("delete", "index/parts/"),
     Point("put", "index/clips.parquet"),
     Point("put", "index/movies.parquet"),
+    Point("put", "README.md"),
+    Point("put", "croissant.json"),
     Point("put", "dataset.json"),
 )
 #: Also reached when a command removes the lease of a killed one.
@@ -58,7 +60,7 @@ RERUN = (
     *(START, Point("put", "run.json"), Point("put", "commits/")),
     *(*INDEX, Point("delete", "shards/"), END),
 )
-assert len(PRUNE) == len(RETRY) == len(RERUN) == 12
+assert len(PRUNE) == len(RETRY) == len(RERUN) == 14
 
 #: With which codes a command ends: it may handle a signal, or already have nothing left to do.
 CODES = {

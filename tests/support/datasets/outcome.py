@@ -12,14 +12,16 @@ from shards_spec.storage.storage import Storage
 
 
 def digests(out: Path) -> dict[str, str]:
-    """SHA-256 of all shards, the clip index, and the movie index without measured columns."""
+    """SHA-256 of all shards, the clip index, and the movie index without measured columns; the
+    texts of `dataset.json` and of the card."""
     found = {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in [*sorted(out.glob("shards/**/*.tar")), out / "index/clips.parquet"]
     }
     movies = pq.read_table(out / "index/movies.parquet").drop_columns(list(MEASURED_COLUMNS))
     found["movies"] = hashlib.sha256(str(movies.to_pylist()).encode()).hexdigest()
-    found["dataset.json"] = (out / "dataset.json").read_text()
+    for name in ("dataset.json", "README.md"):
+        found[name] = (out / name).read_text()
     return found
 
 

@@ -1,0 +1,91 @@
+"""What a card describes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from shards_spec.recipe import NANOSECONDS
+from shards_spec.schema import MovieRow
+
+_HOUR_NS = 3_600 * NANOSECONDS
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table of the index, as stored."""
+
+    key: str
+    sha256: str
+    num_bytes: int
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A dataset to be described."""
+
+    info: Mapping[str, Any]
+    """Content of `dataset.json`."""
+    rows: Sequence[MovieRow]
+    """All movies of the index."""
+    tables: Sequence[TableFile]
+    """The tables of the index."""
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """The totals of `dataset.json`."""
+        totals: Mapping[str, int] = self.info["totals"]
+        return totals
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The settings of the recipe."""
+        recipe: Mapping[str, Any] = self.info["recipe"]
+        return recipe
+
+    @property
+    def done(self) -> list[MovieRow]:
+        """Movies that are in the dataset."""
+        return [row for row in self.rows if row.status == "done"]
+
+    @property
+    def movie_hours(self) -> float:
+        """Total length of the movies, hours."""
+        return self.totals["duration_ns"] / _HOUR_NS
+
+    @property
+    def clip_hours(self) -> float:
+        """Total length of the clips, hours; overlapping clips count as often as they are stored."""
+        return float(self.totals["clips"] * self.recipe["num_frames"] / self.recipe["fps"] / 3_600)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of dropped clips by reason; only reasons that occur."""
+        reasons = [
+            name.removeprefix("dropped_")
+            for name in MovieRow.__dataclass_fields__
+            if name.startswith("dropped_")
+        ]
+        counts = {
+            name: sum(getattr(row, f"dropped_{name}") for row in self.rows) for name in reasons
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def counted(self, column: str) -> dict[str, int]:
+        """Number of movies in the dataset by the value of a text column, most frequent first."""
+        return ordered(Counter(getattr(row, column) for row in self.done if getattr(row, column)))
+
+    @property
+    def further_columns(self) -> list[str]:
+        """Columns of the manifest that the dataset carries."""
+        return sorted({name for row in self.rows for name in row.extra})
+
+
+def ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most frequent first, and equally frequent ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-arms study-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -73,6 +73,9 @@ study: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shard
 	  --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv --others \
 	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
 	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)
+
+# What the negatives do beyond reweighting, batch norm and augmentation: minutes per arm, resumable.
+study-arms: ; @$(MAKE) study ARGS='--comparisons baselines curve negatives augment hard norm mass $(ARGS)'
 
 # 64 clips of 16 frames are 205 s of video. Not measured yet.
 study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \

@@ -36,7 +36,8 @@ from trainer.config import TrainConfig
 from trainer.recipes import recipe
 from trainer.study.cells import CellResult, binding_of, cell_folder, load_result, run_cell
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
-from trainer.study.summary import FIGURES, Interval, figure_value
+from trainer.study.findings.intervals import Interval
+from trainer.study.findings.summary import FIGURES, figure_value
 
 CLIPS_PER_MOVIE = (4, 8, 16)
 BATCH_SIZE = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.learning import autocast, device_inputs
-from trainer.models import TwoTowers
+from trainer.models import Embeddings, Features
 from trainer.stream import read_all
 
 #: Clips named in a message.
@@ -70,9 +71,27 @@ class EmbeddedClips:
             )
 
 
+class Towers(Protocol):
+    """What computes features and embeddings of clips; `TwoTowers` is one."""
+
+    training: bool
+
+    def eval(self) -> object:
+        """Switch to evaluation mode."""
+
+    def train(self, mode: bool = True) -> object:
+        """Switch to training mode, or back."""
+
+    def features(self, video_BCTHW: torch.Tensor, audio_BCML: torch.Tensor) -> Features:
+        """Pixels in [0, 1] and log-mel in nats -> features."""
+
+    def embed(self, features: Features) -> Embeddings:
+        """Features -> embeddings."""
+
+
 @torch.no_grad()
 def embed_clips(
-    model: TwoTowers,
+    model: Towers,
     dataset: Dataset,
     rows: Sequence[int] | NDArray[np.int64],
     config: TrainConfig,

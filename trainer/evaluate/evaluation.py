@@ -17,26 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from shards_spec.reader import Dataset, open_dataset
-from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
+from trainer.config import TrainConfig
+from trainer.evaluate.clip_probes import ClipProbe, class_probes, movie_probes
+from trainer.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
-from trainer.evaluate.labels import labeler
-from trainer.evaluate.probes import ProbeResult, linear_probe
+from trainer.evaluate.labels import Labeler, labeler
+from trainer.evaluate.probes import ProbeResult
 from trainer.mix import MixedDataset, mix, parts_of
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
 from trainer.run import TrainedRun, load_run, local_copy
-
-MODALITIES = ("video", "audio")
 
 #: At most this many held-out clips, of whole movies, are embedded and searched.
 MAX_CLIPS = 50_000
 
 #: At most this many training clips, of whole movies, train the class probe.
 MAX_PROBE_CLIPS = 20_000
+
+_NOT_HELD_OUT = "this run held no movies out: it is evaluated on movies that it trained on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +96,14 @@ class Judgement:
     """An evaluation together with what it was computed from."""
 
     evaluation: Evaluation
-    trained: TrainedRun
     dataset: Dataset
     embedded: EmbeddedClips
     """The clips that were evaluated."""
     labels: list[str | None] | None
     """Of these clips; None without labels."""
+    class_probe: dict[str, ClipProbe]
+    """By modality, with the single answers."""
+    movie_probe: dict[str, ClipProbe]
 
 
 def evaluate(
@@ -141,18 +144,48 @@ def judge(
     with local_copy(run) as folder:
         trained = load_run(folder, best=best, average=average)
     uris = [data] if isinstance(data, str) else data
-    dataset, device = mix([open_dataset(uri) for uri in uris]), default_device()
+    dataset = mix([open_dataset(uri) for uri in uris])
     # Unusable labels are reported before clips are embedded, not after.
     label = labeler(dataset, labels, label_column)
-    trained.model.to(device)
-    index, is_heldout = evaluation_index(dataset, trained.config)
-    notes = _notes(trained, dataset, is_heldout)
+    return judge_towers(
+        trained.model.to(default_device()),
+        trained.config,
+        dataset,
+        label,
+        run=str(run),
+        steps_done=trained.steps_done,
+        notes=_notes(trained, dataset),
+    )
+
+
+def judge_towers(
+    model: Towers,
+    config: TrainConfig,
+    dataset: Dataset,
+    label: Labeler | None,
+    *,
+    run: str,
+    steps_done: int,
+    notes: list[str],
+) -> Judgement:
+    """Evaluate towers that are on this process's device, trained or not.
+
+    Args:
+        config: which movies are held out, and how clips become inputs.
+        label: the classes of clips; None for no class probe.
+        run: what the evaluation names as the run.
+        notes: what a reader must know; more are appended.
+    """
+    device = default_device()
+    index, is_heldout = evaluation_index(dataset, config)
+    if not is_heldout:
+        notes.insert(0, _NOT_HELD_OUT)
     rows = _capped(index, MAX_CLIPS, "evaluation clips", notes)
-    embedded = embed_clips(trained.model, dataset, rows, trained.config, device)
+    embedded = embed_clips(model, dataset, rows, config, device)
     eval_labels = label(embedded.clip.tolist()) if label else None
-    class_probe: dict[str, ProbeResult] = {}
+    class_probe: dict[str, ClipProbe] = {}
     if label and eval_labels is not None and is_heldout:
-        train_clips = _training_clips(trained, dataset, notes)
+        train_clips = _training_clips(model, config, dataset, notes)
         train_labels = label(train_clips.clip.tolist())
         class_probe = class_probes(train_clips, train_labels, embedded, eval_labels)
         num_unlabeled = [*train_labels, *eval_labels].count(None)
@@ -162,93 +195,35 @@ def judge(
             notes.append("no class probe: no labeled clips in training or in held-out movies")
     elif label:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
+    movie_probe = movie_probes(dataset, embedded)
     evaluation = Evaluation(
         data=dataset.storage.uri,
-        run=str(run),
-        steps_done=trained.steps_done,
+        run=run,
+        steps_done=steps_done,
         retrieval=retrieve(embedded, dataset, is_heldout=is_heldout),
-        class_probe=class_probe,
-        movie_probe=movie_probes(dataset, embedded),
+        class_probe={name: probe.result for name, probe in class_probe.items()},
+        movie_probe={name: probe.result for name, probe in movie_probe.items()},
         notes=notes,
     )
     return Judgement(
         evaluation=evaluation,
-        trained=trained,
         dataset=dataset,
         embedded=embedded,
         labels=eval_labels,
+        class_probe=class_probe,
+        movie_probe=movie_probe,
     )
 
 
-def class_probes(
-    train: EmbeddedClips,
-    train_labels: list[str | None],
-    evaluated: EmbeddedClips,
-    eval_labels: list[str | None],
-) -> dict[str, ProbeResult]:
-    """A probe of each modality on the labeled clips; none if either side has no labeled clip."""
-    names = sorted({label for label in (*train_labels, *eval_labels) if label is not None})
-    number = {name: index for index, name in enumerate(names)}
-    train_rows, eval_rows = (
-        torch.tensor([i for i, label in enumerate(labels) if label is not None], dtype=torch.int64)
-        for labels in (train_labels, eval_labels)
-    )
-    if not len(train_rows) or not len(eval_rows):
-        return {}
-    train_number, eval_number = (
-        torch.tensor([number[label] for label in labels if label is not None])
-        for labels in (train_labels, eval_labels)
-    )
-    return {
-        name: linear_probe(
-            train.features(name)[train_rows],
-            train_number,
-            evaluated.features(name)[eval_rows],
-            eval_number,
-        )
-        for name in MODALITIES
-    }
-
-
-def movie_probes(dataset: Dataset, embedded: EmbeddedClips) -> dict[str, ProbeResult]:
-    """Which movie is it? Trained on the first half of each movie, evaluated on its second half.
-
-    Halves in time, not at random: neighbors share a scene, and recognizing a scene does not show
-    that the movie is recognized.
-    """
-    start_ns = torch.from_numpy(
-        np.array(dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
-    )
-    train_rows, eval_rows, labels = [], [], torch.zeros_like(embedded.movie)
-    for number, movie in enumerate(sorted(set(embedded.movie.tolist()))):
-        own = (embedded.movie == movie).nonzero().flatten()
-        own = own[start_ns[own].argsort(stable=True)]
-        labels[own] = number
-        # A movie of one clip cannot be on both sides.
-        if len(own) >= 2:
-            train_rows.append(own[: len(own) // 2])
-            eval_rows.append(own[len(own) // 2 :])
-    if len(train_rows) < 2:
-        return {}
-    train, evaluated = torch.cat(train_rows), torch.cat(eval_rows)
-    return {
-        name: linear_probe(
-            embedded.features(name)[train],
-            labels[train],
-            embedded.features(name)[evaluated],
-            labels[evaluated],
-        )
-        for name in MODALITIES
-    }
-
-
-def _training_clips(trained: TrainedRun, dataset: Dataset, notes: list[str]) -> EmbeddedClips:
+def _training_clips(
+    model: Towers, config: TrainConfig, dataset: Dataset, notes: list[str]
+) -> EmbeddedClips:
     """Embeddings of the clips that train the class probe."""
     # Whole stored clips, also of runs that joined them.
-    policy = dataclasses.replace(trained.config.policy, joined_clips=1)
+    policy = dataclasses.replace(config.policy, joined_clips=1)
     index = ClipIndex.from_dataset(dataset, policy)
     rows = _capped(index, MAX_PROBE_CLIPS, "training clips of the class probe", notes)
-    return embed_clips(trained.model, dataset, rows, trained.config, default_device())
+    return embed_clips(model, dataset, rows, config, default_device())
 
 
 def _capped(index: ClipIndex, max_clips: int, what: str, notes: list[str]) -> NDArray[np.int64]:
@@ -260,10 +235,8 @@ def _capped(index: ClipIndex, max_clips: int, what: str, notes: list[str]) -> ND
     return rows
 
 
-def _notes(trained: TrainedRun, dataset: Dataset, is_heldout: bool) -> list[str]:
+def _notes(trained: TrainedRun, dataset: Dataset) -> list[str]:
     notes = []
-    if not is_heldout:
-        notes.append("this run held no movies out: it is evaluated on movies that it trained on")
     trained_on = _fingerprints(trained)
     for part in parts_of(dataset):
         if part.fingerprint not in trained_on:

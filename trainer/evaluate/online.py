@@ -11,8 +11,8 @@ import torch
 from shards_spec.errors import PolicyError
 from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
+from trainer.evaluate.clip_probes import ClipProbe, class_probes, movie_probes
 from trainer.evaluate.embeddings import EmbeddedClips, embed_clips
-from trainer.evaluate.evaluation import class_probes, movie_probes
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.evaluate.labels import labeler
 from trainer.evaluate.probes import ProbeResult
@@ -52,10 +52,10 @@ def online_evaluation(
     probes: dict[str, ProbeResult] = {}
     if config.eval_probes:
         found = movie_probes(dataset, embedded)
-        probes |= {f"movie_probe_{name}": probe for name, probe in found.items()}
+        probes |= {f"movie_probe_{name}": probe.result for name, probe in found.items()}
     if config.eval_labels and is_heldout:
         found = _class_probes(model, dataset, config, device, embedded)
-        probes |= {f"class_probe_{name}": probe for name, probe in found.items()}
+        probes |= {f"class_probe_{name}": probe.result for name, probe in found.items()}
     return OnlineEvaluation(retrieve(embedded, dataset, is_heldout=is_heldout), probes)
 
 
@@ -65,7 +65,7 @@ def _class_probes(
     config: TrainConfig,
     device: torch.device,
     evaluated: EmbeddedClips,
-) -> dict[str, ProbeResult]:
+) -> dict[str, ClipProbe]:
     """Fitted on as many training clips at most as are evaluated."""
     label = labeler(dataset, Path(config.eval_labels), "")
     assert label is not None

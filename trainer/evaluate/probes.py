@@ -45,7 +45,19 @@ def linear_probe(
     eval_MF: torch.Tensor,
     eval_label_M: torch.Tensor,
 ) -> ProbeResult:
+    """As `probe_answers`, without the single answers."""
+    return probe_answers(train_NF, train_label_N, eval_MF, eval_label_M)[0]
+
+
+def probe_answers(
+    train_NF: torch.Tensor,
+    train_label_N: torch.Tensor,
+    eval_MF: torch.Tensor,
+    eval_label_M: torch.Tensor,
+) -> tuple[ProbeResult, torch.Tensor]:
     """Train on the first pair, evaluate on the second. Labels are int64 from 0.
+
+    Returns the result, and (M,) bool: which evaluation clips were classified correctly.
 
     Raises `InputError` for features that are NaN or infinite.
     """
@@ -63,13 +75,14 @@ def linear_probe(
     logits_MK = ((eval_MF.double() - mean_F) / std_F) @ weights_KF.T + bias_K
     is_right_M = logits_MK.argmax(dim=1) == eval_label_M
     most_common = torch.bincount(eval_label_M).max()
-    return ProbeResult(
+    result = ProbeResult(
         accuracy=float(is_right_M.double().mean()),
         chance=float(most_common) / len(eval_label_M),
         num_classes=len(set(train_label_N.tolist()) | set(eval_label_M.tolist())),
         num_train_clips=len(train_NF),
         num_eval_clips=len(eval_MF),
     )
+    return result, is_right_M
 
 
 def fit_logistic(

@@ -11,7 +11,8 @@ Shape suffixes: Q queries, N gallery items, D embedding size; row i of both is t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,20 +101,34 @@ def retrieval(
         num_bad = int((~vectors_ND.isfinite().all(dim=1)).sum())
         if num_bad:
             raise InputError(f"retrieval: {num_bad} {name} embeddings are NaN or infinite")
+    results = []
+    for direction, gallery, ranks in _all_ranks(video_ND, audio_ND, movie_N):
+        result = summarize(direction, gallery, ranks, movie_N)
+        results += [result] if result.num_queries else []
+    return results
+
+
+def clip_recalls(
+    video_ND: torch.Tensor, audio_ND: torch.Tensor, movie_N: torch.Tensor
+) -> dict[tuple[Direction, Gallery], torch.Tensor]:
+    """(N,) float64 by direction and gallery: the probability that a clip's right answer ranks
+    first, whose mean is R@1; NaN for clips whose gallery has no other item."""
+    return {
+        (direction, gallery): _recalls(ranks, 1).masked_fill(ranks.gallery_size <= 1, math.nan)
+        for direction, gallery, ranks in _all_ranks(video_ND, audio_ND, movie_N)
+    }
+
+
+def _all_ranks(
+    video_ND: torch.Tensor, audio_ND: torch.Tensor, movie_N: torch.Tensor
+) -> Iterator[tuple[Direction, Gallery, Ranks]]:
     views: list[tuple[Direction, torch.Tensor, torch.Tensor]] = [
         ("video_to_audio", video_ND, audio_ND),
         ("audio_to_video", audio_ND, video_ND),
     ]
-    galleries: list[tuple[Gallery, Callable[..., Ranks]]] = [
-        ("within_movie", within_movie_ranks),
-        ("global", lambda query, gallery, _movie: global_ranks(query, gallery)),
-    ]
-    results = []
     for direction, query_ND, gallery_ND in views:
-        for gallery, rank in galleries:
-            result = summarize(direction, gallery, rank(query_ND, gallery_ND, movie_N), movie_N)
-            results += [result] if result.num_queries else []
-    return results
+        yield direction, "within_movie", within_movie_ranks(query_ND, gallery_ND, movie_N)
+        yield direction, "global", global_ranks(query_ND, gallery_ND)
 
 
 def global_ranks(query_ND: torch.Tensor, gallery_ND: torch.Tensor) -> Ranks:
@@ -183,8 +198,13 @@ def scores(ranks: Ranks) -> Scores:
 
 def recall_at(ranks: Ranks, num_first: int) -> float:
     """Mean probability that the right answer is among the first `num_first`."""
+    return float(_recalls(ranks, num_first).mean())
+
+
+def _recalls(ranks: Ranks, num_first: int) -> torch.Tensor:
+    """(Q,) float64, the same for each query."""
     num_free = (num_first - ranks.num_better).double()
-    return float((num_free / (ranks.num_tied + 1)).clamp(0.0, 1.0).mean())
+    return (num_free / (ranks.num_tied + 1)).clamp(0.0, 1.0)
 
 
 def median_rank(ranks: Ranks) -> float:

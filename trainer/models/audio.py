@@ -16,10 +16,11 @@ from torch import nn
 
 from trainer.models.convolutions import Conv, init_convolutions
 from trainer.models.fused_norm import norm_act, norm_conv
+from trainer.models.small_video import NUM_GROUPS, SMALL_WIDTHS
 from trainer.models.video import Recompute
+from trainer.settings import Normalization
 
 RESNET_WIDTHS = (64, 128, 256, 512)
-SMALL_WIDTHS = (24, 48, 96, 192)
 
 
 class ResidualBlock(nn.Module):
@@ -89,7 +90,7 @@ class SmallAudioNet(nn.Module):
 
     num_features = SMALL_WIDTHS[-1]
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Normalization = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = []
         num_in = 1
@@ -97,7 +98,7 @@ class SmallAudioNet(nn.Module):
             size, stride = (5, (2, 4)) if stage == 0 else (3, (2, 2))
             layers += [
                 nn.Conv2d(num_in, width, size, stride, padding=size // 2, bias=False),
-                nn.BatchNorm2d(width),
+                nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(NUM_GROUPS, width),
                 nn.ReLU(inplace=True),
             ]
             num_in = width

@@ -9,8 +9,12 @@ import torch
 from torch import nn
 
 from trainer.models.convolutions import init_convolutions, space_conv, time_conv
+from trainer.settings import Normalization
 
 SMALL_WIDTHS = (24, 48, 96, 192)
+
+#: Groups of a group normalization; divides every width of the small towers.
+NUM_GROUPS = 8
 
 
 class SmallVideoNet(nn.Module):
@@ -18,14 +22,14 @@ class SmallVideoNet(nn.Module):
 
     num_features = SMALL_WIDTHS[-1]
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Normalization = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = []
         num_in = 3
         for stage, width in enumerate(SMALL_WIDTHS):
-            layers += _norm_relu(space_conv(num_in, width, 5 if stage == 0 else 3, 2), width)
+            layers += _norm_relu(space_conv(num_in, width, 5 if stage == 0 else 3, 2), width, norm)
             if stage >= 2:
-                layers += _norm_relu(time_conv(width, width, stride=stage - 1), width)
+                layers += _norm_relu(time_conv(width, width, stride=stage - 1), width, norm)
             num_in = width
         self.layers = nn.Sequential(*layers)
         # A plain mean would lose left and right in so shallow a network: four quadrants are kept.
@@ -41,5 +45,6 @@ class SmallVideoNet(nn.Module):
         return out
 
 
-def _norm_relu(conv: nn.Conv3d, width: int) -> list[nn.Module]:
-    return [conv, nn.BatchNorm3d(width), nn.ReLU(inplace=True)]
+def _norm_relu(conv: nn.Conv3d, width: int, norm: Normalization) -> list[nn.Module]:
+    layer = nn.BatchNorm3d(width) if norm == "batch" else nn.GroupNorm(NUM_GROUPS, width)
+    return [conv, layer, nn.ReLU(inplace=True)]

@@ -180,7 +180,7 @@ AudioTower = SmallAudioNet | AudioResNet18 | AudioTransformer
 
 def _video_tower(config: ModelConfig) -> VideoTower:
     if config.video == "small":
-        return SmallVideoNet()
+        return SmallVideoNet(config.small_norm)
     if config.video == "r3d18":
         return R3d18()
     if config.video == "transformer":
@@ -192,7 +192,7 @@ def _video_tower(config: ModelConfig) -> VideoTower:
 def _audio_tower(config: ModelConfig) -> AudioTower:
     if config.audio == "transformer":
         return AudioTransformer(config.transformer)
-    return AudioResNet18() if config.audio == "resnet18" else SmallAudioNet()
+    return AudioResNet18() if config.audio == "resnet18" else SmallAudioNet(config.small_norm)
 
 
 def _features(

@@ -6,7 +6,7 @@ from trainer.settings.augment import AugmentConfig
 from trainer.settings.basis import Basis
 from trainer.settings.checks import at_least, flag, positive, require
 from trainer.settings.loss import LossConfig
-from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
+from trainer.settings.model import InputConfig, ModelConfig, Normalization, TransformerConfig
 
 __all__ = [
     "AugmentConfig",
@@ -14,6 +14,7 @@ __all__ = [
     "InputConfig",
     "LossConfig",
     "ModelConfig",
+    "Normalization",
     "TransformerConfig",
     "at_least",
     "flag",

@@ -8,6 +8,8 @@ from typing import Literal
 
 from trainer.settings.checks import at_least, positive, require
 
+Normalization = Literal["batch", "group"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
@@ -76,6 +78,9 @@ class ModelConfig:
     attends over time and space in turn."""
     audio: Literal["small", "resnet18", "transformer"] = "small"
     """Audio tower."""
+    small_norm: Normalization = "batch"
+    """Normalization of the small towers. batch: by the statistics of all clips of a batch, which
+    depend on its movies; group: by those of each clip alone."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     embedding_size: int = 128
     """Dimensions of an embedding."""
@@ -86,6 +91,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         at_least("model.embedding-size", self.embedding_size, 2)
         at_least("model.head-hidden", self.head_hidden, 1)
+        require(
+            self.small_norm == "batch" or "small" in (self.video, self.audio),
+            f"model.small-norm = {self.small_norm}: acts on small towers, but model.video = "
+            f"{self.video} and model.audio = {self.audio}",
+        )
 
     @property
     def draws(self) -> bool:

@@ -17,9 +17,9 @@ from trainer.ranks import default_device
 from trainer.run import config_to_json
 from trainer.study.cells import CellResult
 from trainer.study.config import StudyConfig, StudyCorpus
+from trainer.study.findings.summary import Summary
+from trainer.study.findings.verdict import Verdict
 from trainer.study.page import PAGE_HTML
-from trainer.study.summary import Summary
-from trainer.study.verdict import Verdict
 
 
 def describe(
@@ -72,6 +72,7 @@ def to_markdown(findings: Verdict, summary: Summary, about: dict[str, Any]) -> s
             "",
             *(f"- {point}" for point in findings.points),
             "",
+            *_claims(findings),
             *effects,
             "Limitations:",
             "",
@@ -81,6 +82,17 @@ def to_markdown(findings: Verdict, summary: Summary, about: dict[str, Any]) -> s
             "",
         ]
     )
+
+
+def _claims(findings: Verdict) -> list[str]:
+    if not findings.claims:
+        return []
+    return [
+        "| claim | outcome | measured |",
+        "|---|---|---|",
+        *(f"| {item.text} | {item.outcome} | {item.evidence} |" for item in findings.claims),
+        "",
+    ]
 
 
 def _device_name() -> str:

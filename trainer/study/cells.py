@@ -1,5 +1,7 @@
 """One run of a study: train, evaluate, measure; `result.json` is written last.
 
+Settings without training have a folder with a result only.
+
 A cell's folder is a run folder, so a stopped cell resumes from its last checkpoint. A cell with a
 result is not run again; its result is used only if it was measured with the same settings, data and
 labels.
@@ -22,9 +24,11 @@ import torch
 
 from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig
-from trainer.evaluate import judge
+from trainer.evaluate import Judgement, judge
 from trainer.ranks import StopSignal
 from trainer.run import binding_settings, differences, write_text
+from trainer.study.baselines import judge_untrained
+from trainer.study.by_movie import scores_by_movie
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json
@@ -65,6 +69,8 @@ class CellResult:
     similarities: list[dict[str, Any]]
     """See `trainer/study/similarity.py`."""
     examples: list[Example]
+    by_movie: dict[str, dict[str, list[float]]]
+    """By key of `FIGURES`, then by id of the held-out movie; see `trainer/study/by_movie.py`."""
     seconds: float
     """Wall-clock time of the launch that completed the run."""
     cpu_seconds: float
@@ -79,10 +85,14 @@ class CellResult:
 def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
     """The run folder of a cell."""
     setting = cell.setting
+    norm = "-group" if setting.norm == "group" else ""
+    if setting.source != "training":
+        return run / corpus.slug / f"{setting.source}{norm}-seed{cell.seed}"
     mass = f"-mass{setting.within_mass:g}" if setting.within_mass else ""
+    hard = f"-hard{setting.hardness:g}" if setting.hardness else ""
     name = (
-        f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}{mass}-{setting.augment}-"
-        f"{setting.positives}-seed{cell.seed}"
+        f"k{setting.clips_per_movie:03d}-weight{setting.within_weight:g}{mass}{hard}{norm}-"
+        f"{setting.augment}-{setting.positives}-seed{cell.seed}"
     )
     return run / corpus.slug / name
 
@@ -116,6 +126,7 @@ def load_result(folder: Path, binding: Mapping[str, Any]) -> CellResult | None:
             curves=values["curves"],
             similarities=values["similarities"],
             examples=[Example.from_json(example) for example in values["examples"]],
+            by_movie=values["by_movie"],
             seconds=values["seconds"],
             cpu_seconds=values["cpu_seconds"],
         )
@@ -151,6 +162,36 @@ def run_cell(
     folder.mkdir(parents=True, exist_ok=True)
     begin, cpu_begin = time.monotonic(), time.process_time()
     config = cell_config(recipe, study, cell)
+    source = cell.setting.source
+    if source != "training":
+        judged, curves = judge_untrained(source, corpus, config), {}
+    else:
+        judged = _trained(folder, corpus, config)
+        curves = _curves(folder / "metrics.jsonl")
+    embedded = judged.embedded
+    has_pairs = source != "statistics"
+    chosen = examples(embedded, judged.dataset, judged.labels) if has_pairs else []
+    rows = sorted({row for example in chosen for row in (example.query, *example.results)})
+    if rows:
+        write_strips(folder / STRIPS, strips(judged.dataset, rows, config))
+    start_ns = np.array(judged.dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
+    pairs = similarities(embedded, torch.from_numpy(start_ns), judged.labels) if has_pairs else []
+    result = CellResult(
+        cell=cell,
+        folder=folder,
+        binding=binding_of(config, judged.dataset.fingerprint, corpus.labels),
+        evaluation=judged.evaluation.to_json(),
+        curves=curves,
+        similarities=to_json(pairs),
+        examples=chosen,
+        by_movie=scores_by_movie(judged),
+        seconds=time.monotonic() - begin,
+        cpu_seconds=time.process_time() - cpu_begin,
+    )
+    write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
+
+
+def _trained(folder: Path, corpus: StudyCorpus, config: TrainConfig) -> Judgement:
     # After the last step the run is finished in any case: evaluation takes seconds.
     with StopSignal(), (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
         outcome = train(corpus.data, folder, config)
@@ -159,24 +200,7 @@ def run_cell(
                 f"the run in {folder} was stopped after step {outcome.steps_done} of "
                 f"{config.steps}; run the same command to resume"
             )
-        judged = judge(corpus.data, folder, corpus.labels)
-        embedded = judged.embedded
-        start_ns = np.array(judged.dataset.clips["start_ns"].to_numpy())[embedded.clip.numpy()]
-        chosen = examples(embedded, judged.dataset, judged.labels)
-        rows = sorted({row for example in chosen for row in (example.query, *example.results)})
-        write_strips(folder / STRIPS, strips(judged.dataset, rows, config))
-        result = CellResult(
-            cell=cell,
-            folder=folder,
-            binding=binding_of(config, judged.dataset.fingerprint, corpus.labels),
-            evaluation=judged.evaluation.to_json(),
-            curves=_curves(folder / "metrics.jsonl"),
-            similarities=to_json(similarities(embedded, torch.from_numpy(start_ns), judged.labels)),
-            examples=chosen,
-            seconds=time.monotonic() - begin,
-            cpu_seconds=time.process_time() - cpu_begin,
-        )
-        write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
+        return judge(corpus.data, folder, corpus.labels)
 
 
 def _curves(path: Path) -> dict[str, list[float | None]]:

@@ -1,5 +1,6 @@
 """Which runs a study compares.
 
+    baselines    what needs no training: initial weights, and the mean color and mean log-mel
     curve        k clips per movie in a batch, from one to all, at a fixed batch size
     negatives    a large k with and without within-movie negatives, in the same batches: a larger
                  k also means fewer movies in a batch and in its batch statistics
@@ -8,6 +9,13 @@
     positives    another clip of the movie as the positive
     corpora      smallest and largest k on other corpora
 
+These are compared only on request:
+
+    hard         negatives weighted by their similarity, at the smallest and a large k: does that
+                 find within-movie negatives by itself?
+    norm         the curve's ends of `negatives` with group normalization, which sees no other clips
+    mass         a large k with a fixed share of the softmax on within-movie negatives
+
 A run that several comparisons share is made once.
 """
 
@@ -15,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +33,18 @@ from typing import Literal, get_args
 
 from shards_spec.errors import require
 from trainer.config import AugmentConfig, LossConfig, TrainConfig
+from trainer.settings import Normalization
 
-Comparison = Literal["curve", "negatives", "weight", "augment", "positives", "corpora"]
+Comparison = Literal[
+    "baselines", "curve", "negatives", "weight", "augment", "positives", "corpora",
+    "hard", "norm", "mass",
+]  # fmt: skip
+
+#: What is compared by default.
+DEFAULT: tuple[Comparison, ...] = get_args(Comparison)[:-3]
+
+#: Where features come from: a trained network, its initial weights, or plain statistics of a clip.
+Source = Literal["training", "initial", "statistics"]
 
 _require = partial(require, "study")
 
@@ -87,12 +106,22 @@ class Setting:
     within_weight: float = 1.0
     within_mass: float = 0.0
     """As `LossConfig.within_mass`; 0 keeps the weight constant."""
+    hardness: float = 0.0
+    """As `LossConfig.hardness`; 0 weights all negatives alike, which is InfoNCE."""
+    norm: Normalization = "batch"
+    """As `ModelConfig.small_norm`."""
+    source: Source = "training"
+    """Without training, k and everything above has no effect, except for the norm."""
     augment: str = "none"
     """A key of `AUGMENTS`."""
     positives: Literal["clip", "movie"] = "clip"
 
     def describe(self) -> str:
         """In a few words, without the corpus."""
+        if self.source == "statistics":
+            return "no network: mean color, mean log-mel"
+        if self.source == "initial":
+            return "untrained network" + (", group norm" if self.norm == "group" else "")
         words = [f"k = {self.clips_per_movie}"]
         if self.within_weight == NO_WEIGHT:
             words.append("no within-movie negatives")
@@ -100,6 +129,10 @@ class Setting:
             words.append(f"weight {self.within_weight:g}")
         if self.within_mass:
             words.append(f"mass {self.within_mass:g}")
+        if self.hardness:
+            words.append(f"hard negatives {self.hardness:g}")
+        if self.norm == "group":
+            words.append("group norm")
         if self.augment != "none":
             words.append(f"{self.augment} augmentation")
         if self.positives == "movie":
@@ -127,8 +160,12 @@ class StudyConfig:
     """Optimizer steps of each run."""
     seeds: int = 3
     """Runs of each setting: seeds 0, 1, ..."""
-    comparisons: tuple[Comparison, ...] = get_args(Comparison)
-    """What is compared."""
+    comparisons: tuple[Comparison, ...] = DEFAULT
+    """What is compared; by default everything but `hard`, `norm` and `mass`."""
+    hardness: float = 1.0
+    """Of the comparison `hard`: a negative's weight grows with e to this times its logit."""
+    mass: float = 0.5
+    """Share of the softmax in the comparison `mass`."""
     weight: float = 8.0
     """Within-movie weight in the comparison `weight`."""
     middle_clips: int = 4
@@ -148,17 +185,23 @@ class StudyConfig:
         _require(self.seeds >= 1, f"seeds = {self.seeds}: must be at least 1")
         _require(self.steps >= 2, f"steps = {self.steps}: must be at least 2")
         _require(self.workers >= 0, f"workers = {self.workers}: must be at least 0")
-        _require(bool(self.comparisons), "comparisons: needs at least one")
         _require(
-            self.comparisons != ("negatives",) or self.large_clips > 1,
-            f"comparisons negatives: needs a k from 2 to {self.batch_size // 2} in clips-per-movie "
-            f"= {ks}",
+            bool(set(self.comparisons) - {"baselines"}),
+            "comparisons: needs at least one besides baselines",
+        )
+        _require(0 < self.hardness < math.inf, f"hardness = {self.hardness:g}: must be above 0")
+        _require(0 < self.mass < 1, f"mass = {self.mass:g}: must be in (0, 1)")
+        controls = {"baselines", "negatives", "norm", "mass"}
+        _require(
+            not controls.issuperset(self.comparisons) or self.large_clips > 1,
+            f"comparisons {', '.join(self.comparisons)}: need a k from 2 to "
+            f"{self.batch_size // 2} in clips-per-movie = {ks}",
         )
 
     @property
     def large_clips(self) -> int:
-        """k in the comparison `negatives`, the largest that leaves two movies to a batch; with 1
-        there are no negatives from the same movie, and nothing is compared."""
+        """k in `negatives`, `hard`, `norm` and `mass`: the largest that leaves two movies to a
+        batch; with 1 there are no negatives from the same movie, and nothing is compared."""
         return max((k for k in self.clips_per_movie if 2 * k <= self.batch_size), default=1)
 
     def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
@@ -183,11 +226,11 @@ class StudyConfig:
         if name == "curve":
             ks = sorted(set(self.clips_per_movie))
             return [dataclasses.replace(main, clips_per_movie=k) for k in ks]
-        if name == "negatives":
-            if self.large_clips == 1:
-                return []
-            large = dataclasses.replace(main, clips_per_movie=self.large_clips)
-            return [dataclasses.replace(large, within_weight=NO_WEIGHT), large]
+        if name == "baselines":
+            sources: tuple[Source, ...] = ("statistics", "initial")
+            return [dataclasses.replace(main, source=source) for source in sources]
+        if name in ("negatives", "hard", "norm", "mass"):
+            return self._compared_at_large(name, main)
         if name == "weight":
             return [middle, dataclasses.replace(middle, within_weight=self.weight)]
         if name == "augment":
@@ -195,6 +238,21 @@ class StudyConfig:
         if name == "positives":
             return [middle, dataclasses.replace(middle, positives="movie")]
         return [dataclasses.replace(end, corpus=c.name) for c in corpora for end in ends]
+
+    def _compared_at_large(self, name: Comparison, one: Setting) -> list[Setting]:
+        if self.large_clips == 1:
+            return [one, dataclasses.replace(one, hardness=self.hardness)] if name == "hard" else []
+        large = dataclasses.replace(one, clips_per_movie=self.large_clips)
+        without = dataclasses.replace(large, within_weight=NO_WEIGHT)
+        if name == "negatives":
+            return [without, large]
+        if name == "mass":
+            return [large, dataclasses.replace(large, within_mass=self.mass)]
+        if name == "norm":
+            compared = (dataclasses.replace(one, source="initial"), one, without, large)
+            return [dataclasses.replace(setting, norm="group") for setting in compared]
+        hard = (dataclasses.replace(setting, hardness=self.hardness) for setting in (one, large))
+        return [one, large, *hard]
 
 
 def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainConfig:
@@ -216,14 +274,25 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         seed=cell.seed,
         policy=policy,
         augment=AUGMENTS[setting.augment],
-        loss=LossConfig(
-            within_weight=setting.within_weight,
-            within_mass=setting.within_mass,
-            positives=setting.positives,
-        ),
+        model=dataclasses.replace(recipe.model, small_norm=setting.norm),
+        loss=_loss(setting),
         optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=warmup),
         eval_every=0,
         log_every=max(1, study.steps // 40),
         checkpoint_every=max(1, study.steps // 4),
         tensorboard=False,
+    )
+
+
+def _loss(setting: Setting) -> LossConfig:
+    loss = LossConfig(
+        within_weight=setting.within_weight,
+        within_mass=setting.within_mass,
+        positives=setting.positives,
+    )
+    if not setting.hardness:
+        return loss
+    # Without the correction for false negatives, only the weights differ from InfoNCE.
+    return dataclasses.replace(
+        loss, objective="hard", hardness=setting.hardness, positive_prior=0.0
     )

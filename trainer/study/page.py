@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,48 +11,16 @@ from typing import Any
 
 from trainer.run import write_text
 from trainer.study import plots
+from trainer.study.captions import CURVE, EFFECTS, LOSS, SIMILARITIES, STYLE, TRAINING
 from trainer.study.cells import STRIPS, CellResult
-from trainer.study.config import StudyConfig, StudyCorpus
+from trainer.study.config import NO_WEIGHT, StudyConfig, StudyCorpus
 from trainer.study.examples import Example
-from trainer.study.summary import FIGURES, Interval, Row, Summary
-from trainer.study.verdict import Verdict, curve_rows
+from trainer.study.findings.intervals import Interval
+from trainer.study.findings.summary import FIGURES, Row, Summary
+from trainer.study.findings.verdict import Verdict, curve_rows
 
 PAGE_HTML = "study.html"
 PLOTS = "plots"
-
-STYLE = """
-:root { --ink: #1d2126; --soft: #5b626b; --line: #dfe3e8; --paper: #fff; --tint: #f4f6f8;
-        --good: #2e7d4f; --bad: #a63a3a; --blue: #2f6db3; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--tint); color: var(--ink);
-       font: 16px/1.55 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 32px 40px 64px; background: var(--paper); }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 12px; }
-h2 { font-size: 21px; margin: 44px 0 8px; padding-top: 18px; border-top: 1px solid var(--line); }
-h3 { font-size: 16px; margin: 16px 0 2px; }
-p { margin: 8px 0; max-width: 78ch; } ul { margin: 8px 0; padding-left: 22px; max-width: 82ch; }
-li { margin: 5px 0; }
-.verdict { border-left: 5px solid var(--blue); background: var(--tint); padding: 14px 20px;
-           margin: 20px 0; font-size: 17px; }
-.soft, figcaption { color: var(--soft); font-size: 14px; }
-figure { margin: 18px 0; } figure > img { width: 100%; height: auto; }
-figure.narrow > img { width: 62%; }
-table { border-collapse: collapse; font-size: 12.5px; width: 100%; }
-th, td { text-align: left; padding: 5px 8px; border-bottom: 1px solid var(--line);
-         vertical-align: top; }
-th { font-weight: 600; background: var(--tint); } td span { color: var(--soft); }
-.wide { overflow-x: auto; }
-.example { display: grid; grid-template-columns: 190px repeat(4, 1fr); gap: 8px; margin: 10px 0;
-           align-items: start; }
-.example.head { font-weight: 600; font-size: 14px; margin-top: 20px; }
-.clip { font-size: 12.5px; line-height: 1.3; }
-.clip img { width: 100%; display: block; border: 3px solid var(--line); border-radius: 3px; }
-.own img { border-color: var(--good); } .alike img { border-color: #8fc4a5; }
-.wrong img { border-color: #d9a1a1; }
-.batches { display: flex; gap: 40px; flex-wrap: wrap; margin: 16px 0; }
-.batch { font-size: 14px; } .batch svg { display: block; margin-bottom: 6px; }
-code { background: var(--tint); padding: 1px 4px; border-radius: 3px; font-size: 14px; }
-"""
 
 
 def write_page(
@@ -69,7 +38,7 @@ def write_page(
     rows = curve_rows(summary, config, corpora)
     curve_section = ""
     if findings.best is not None:
-        _plot_curve(folder, rows, results, findings)
+        _plot_curve(folder, rows, results, findings, *_references(summary, rows, config))
         curve_section = _findings(folder, findings)
         compared = [rows[0].setting, findings.best]
     else:
@@ -83,6 +52,7 @@ def write_page(
     body = "\n".join(
         [
             _opening(config, findings),
+            _claims(findings),
             curve_section,
             _similarities(folder),
             _examples(ends),
@@ -102,13 +72,30 @@ def write_page(
 
 
 def _plot_curve(
-    folder: Path, rows: Sequence[Row], results: Sequence[CellResult], findings: Verdict
+    folder: Path,
+    rows: Sequence[Row],
+    results: Sequence[CellResult],
+    findings: Verdict,
+    untrained: Row | None,
+    control: Row | None,
 ) -> None:
     curve = {row.setting for row in rows}
-    plots.plot_curve(folder / "curve.png", rows)
+    plots.plot_curve(folder / "curve.png", rows, untrained, control)
     plots.plot_loss_and_learning(folder / "loss.png", rows, findings.judged_by)
     on_curve = [result for result in results if result.cell.setting in curve]
     plots.plot_training(folder / "training.png", on_curve)
+
+
+def _references(
+    summary: Summary, rows: Sequence[Row], config: StudyConfig
+) -> tuple[Row | None, Row | None]:
+    """Of the curve: the untrained network, and the large k without its negatives."""
+    first = rows[0].setting
+    large = dataclasses.replace(first, clips_per_movie=config.large_clips)
+    return (
+        summary.row(dataclasses.replace(first, source="initial")),
+        summary.row(dataclasses.replace(large, within_weight=NO_WEIGHT)),
+    )
 
 
 def _opening(config: StudyConfig, findings: Verdict) -> str:
@@ -153,29 +140,6 @@ def _batch_drawing(k: int, size: int) -> str:
     )
 
 
-CURVE = (
-    "Points are means over seeds with 95 % intervals, small dots are single runs, dotted lines are "
-    "chance. All on held-out movies except the loss."
-)
-LOSS = (
-    "One point per run. If look and score suffice to recognize negatives, the task is easy and the "
-    "loss low; that says nothing about meaning."
-)
-TRAINING = (
-    "One line per run. The softmax mass is the share of the loss's attention on clips of the same "
-    "movie."
-)
-SIMILARITIES = (
-    "Similarity of video and audio of two clips, for pairs of each kind. A model of meaning "
-    "separates classes, whatever the movie; a model of movies separates movies, whatever is shown. "
-    "Dotted: means."
-)
-EFFECTS = (
-    "Each line is the effect of one change. Right of zero is better. Bars are 95 % intervals over "
-    "seeds, paired."
-)
-
-
 def _findings(folder: Path, findings: Verdict) -> str:
     points = "".join(f"<li>{escape(point)}</li>" for point in findings.points)
     return f"""
@@ -185,6 +149,21 @@ def _findings(folder: Path, findings: Verdict) -> str:
 <h2>The loss, and what was learned</h2>
 {_figure(folder / "loss.png", LOSS, narrow=True)}
 {_figure(folder / "training.png", TRAINING)}"""
+
+
+def _claims(findings: Verdict) -> str:
+    if not findings.claims:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(item.text)}</td><td class='{item.outcome.split(' ')[-1]}'>"
+        f"{escape(item.outcome)}</td><td>{escape(item.evidence)}</td></tr>"
+        for item in findings.claims
+    )
+    return f"""
+<h2>What is supported, and what is refuted</h2>
+<div class="wide"><table><tr><th>claim</th><th>outcome</th><th>measured</th></tr>{rows}</table>
+</div>
+"""
 
 
 def _similarities(folder: Path) -> str:
@@ -256,9 +235,8 @@ def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
             f"<tr><td>{escape(row.setting.corpus)}</td><td>{escape(row.setting.describe())}</td>"
             f"<td>{_interval(row.loss)}</td>{cells}</tr>"
         )
-    chance = "".join(
-        f"<td>{summary.rows[0].chance.get(f.key, float('nan')):.3f}</td>" for f in FIGURES
-    )
+    first = summary.most_complete_row
+    chance = "".join(f"<td>{first.chance.get(f.key, float('nan')):.3f}</td>" for f in FIGURES)
     corpora = "".join(
         f"<li><b>{escape(corpus['name'])}</b>: {escape(corpus['data'])}</li>"
         for corpus in about["corpora"]
@@ -266,7 +244,7 @@ def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
     return f"""
 <h2>All numbers</h2>
 <div class="wide"><table><tr><th>corpus</th><th>setting</th><th>loss</th>{head}</tr>{"".join(rows)}
-<tr><td>{escape(summary.rows[0].setting.corpus)}</td><td>chance</td><td></td>{chance}</tr></table></div>
+<tr><td>{escape(first.setting.corpus)}</td><td>chance</td><td></td>{chance}</tr></table></div>
 <h2>How it was measured</h2>
 <p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds per
 setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in total, on {escape(about["hardware"])},

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.study.cells import CellResult
-from trainer.study.summary import Effect, Interval, Row
-from trainer.study.verdict import TITLES
+from trainer.study.findings.claims import TITLES
+from trainer.study.findings.intervals import Interval
+from trainer.study.findings.summary import Effect, Row
 
 BLUE, ORANGE, GREEN, RED, GRAY = "#2f6db3", "#d9822b", "#3a8f5c", "#b23a48", "#8a8f98"
 SHADES = ("#9ecae1", "#6baed6", "#3182bd", "#08519c", "#08306b")
@@ -34,8 +35,15 @@ STYLE: Any = {
 }
 
 
-def plot_curve(path: Path, rows: Sequence[Row]) -> None:
-    """Meaning, movie identity, within-movie retrieval, and the loss, over k."""
+def plot_curve(
+    path: Path, rows: Sequence[Row], untrained: Row | None = None, control: Row | None = None
+) -> None:
+    """Meaning, movie identity, within-movie retrieval, and the loss, over k.
+
+    Args:
+        untrained: the network without training, drawn as a dashed line.
+        control: the batches of one k without its within-movie negatives, drawn as hollow squares.
+    """
     panels = [
         ("What is shown (class probe)", ("class_video", "class_audio")),
         ("Which movie it is (movie probe)", ("movie_video", "movie_audio")),
@@ -48,11 +56,13 @@ def plot_curve(path: Path, rows: Sequence[Row]) -> None:
             for key, color in zip(keys, (BLUE, ORANGE), strict=True):
                 _curve(axis, rows, [row.figures[key] for row in rows], color, _short(key))
                 axis.axhline(rows[0].chance[key], color=color, ls=":", lw=1)
+                _references(axis, rows, untrained, control, key, color)
             # Retrieval among dozens of clips is far below 1 even if it is good.
             highest = max(max(row.figures[key].values) for row in rows for key in keys)
             axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
-            axis.legend(loc="best")
-        _curve(axes[-1], rows, [row.loss for row in rows], GRAY, "")
+            axis.legend(loc="best", fontsize=8.5)
+        losses = [row.loss for row in rows if row.loss]
+        _curve(axes[-1], rows, losses, GRAY, "")
         axes[-1].set(title="Training loss at the end, nats")
         axes[-1].set_ylim(bottom=0)
         for axis in axes:
@@ -70,7 +80,8 @@ def plot_loss_and_learning(path: Path, rows: Sequence[Row], keys: Sequence[str])
                 for values in zip(*(row.figures[key].values for key in keys), strict=True)
             ]
             k = row.setting.clips_per_movie
-            axes[0].scatter(row.loss.values, learned, color=shade, s=46, label=f"k = {k}", zorder=3)
+            losses = row.loss.values if row.loss else []
+            axes[0].scatter(losses, learned, color=shade, s=46, label=f"k = {k}", zorder=3)
         axes[0].set(
             title="The loss, and what was learned",
             xlabel="training loss at the end, nats",
@@ -175,13 +186,15 @@ def plot_effects(path: Path, effects: Sequence[Effect], keys: Sequence[str]) -> 
             for row, effect in enumerate(effects):
                 interval = effect.differences[key]
                 height = row + offset
-                axes[0].plot([interval.low, interval.high], [height, height], color=color, lw=2)
+                axes[0].plot([interval.low, interval.high], [height, height], color=color, lw=3)
+                both = [interval.movie_low, interval.movie_high]
+                axes[0].plot(both, [height, height], color=color, lw=1, marker="|", ms=7)
                 label = _short(key) if row == 0 else ""
                 axes[0].plot(interval.mean, height, "o", color=color, ms=6, label=label)
         axes[0].axvline(0, color="#33373d", lw=1)
         axes[0].set_yticks(range(len(effects)), [item.name for item in effects])
         axes[0].invert_yaxis()
-        axes[0].set(title=f"Difference in {kind_of(keys[0])}, with its 95 % interval")
+        axes[0].set(title=f"Difference in {kind_of(keys[0])}, with its 95 % intervals")
         axes[0].legend()
         _save(figure, path)
 
@@ -194,6 +207,26 @@ def _curve(
     for x, item in zip(positions, intervals, strict=True):
         axis.plot([x, x], [item.low, item.high], color=color, lw=1.2, alpha=0.7)
         axis.scatter([x] * len(item.values), item.values, color=color, s=10, alpha=0.5)
+
+
+def _references(
+    axis: Axes,
+    rows: Sequence[Row],
+    untrained: Row | None,
+    control: Row | None,
+    key: str,
+    color: str,
+) -> None:
+    """What a curve is to be compared with."""
+    if untrained is not None and key in untrained.figures:
+        mean = untrained.figures[key].mean
+        axis.axhline(mean, color=color, ls=(0, (6, 3)), lw=1.2, label=f"{_short(key)}, untrained")
+    if control is not None and key in control.figures:
+        x = [row.setting.clips_per_movie for row in rows].index(control.setting.clips_per_movie)
+        interval = control.figures[key]
+        axis.plot([x, x], [interval.low, interval.high], color=color, lw=1.2, ls=":")
+        label = f"{_short(key)}, without the negatives"
+        axis.plot(x, interval.mean, "s", mfc="white", mec=color, ms=7, label=label, zorder=4)
 
 
 def _k_axis(axis: Axes, rows: Sequence[Row]) -> None:

@@ -36,9 +36,9 @@ from trainer.study.cells import (
     run_cell,
 )
 from trainer.study.config import Cell, StudyConfig, StudyCorpus, cell_config
+from trainer.study.findings.summary import Summary, summarize
+from trainer.study.findings.verdict import Verdict, verdict
 from trainer.study.page import PAGE_HTML, write_page
-from trainer.study.summary import Summary, summarize
-from trainer.study.verdict import Verdict, verdict
 
 STUDY_JSON, STUDY_MD = "study.json", "study.md"
 

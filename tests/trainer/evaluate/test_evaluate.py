@@ -18,8 +18,9 @@ from shards_spec.reader import Dataset
 from shards_spec.schema import clip_rows
 from trainer.config import TrainConfig
 from trainer.evaluate import evaluation
+from trainer.evaluate.clip_probes import movie_probes
 from trainer.evaluate.embeddings import EmbeddedClips
-from trainer.evaluate.evaluation import evaluate, movie_probes
+from trainer.evaluate.evaluation import evaluate
 from trainer.evaluate.heldout import evaluation_index, whole_movies
 from trainer.evaluate.labels import label_clips, read_labels
 from trainer.plan.clip_index import ClipIndex
@@ -206,8 +207,12 @@ def test_movie_probe_is_fitted_on_first_halves(toy_data: Dataset) -> None:
     clip = torch.arange(len(rows))
     embedded = EmbeddedClips(video, audio, video, audio, clip, movie)
     found = movie_probes(toy_data, embedded)
-    assert (found["video"].accuracy, found["audio"].accuracy) == (0.0, 1.0)
-    assert (found["video"].num_train_clips, found["video"].chance) == (16, 0.5)
+    video_result, audio_result = found["video"].result, found["audio"].result
+    assert (video_result.accuracy, audio_result.accuracy) == (0.0, 1.0)
+    assert (video_result.num_train_clips, video_result.chance) == (16, 0.5)
+    assert late[found["audio"].row].all()
+    assert found["audio"].is_right.all()
+    assert not found["video"].is_right.any()
 
 
 @pytest.mark.parametrize("name", ["video", "audio", "video_features", "audio_features"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
+from shards_spec.errors import InputError
 from trainer.config import InputConfig, ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.inputs import (
@@ -91,6 +94,33 @@ def test_audio_towers_return_vectors(net: type[AudioResNet18 | SmallAudioNet]) -
     tower = net().eval()
     with torch.no_grad():
         assert tower(torch.randn(2, 1, 40, 64)).shape == (2, tower.num_features)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_group_norm_sees_one_clip_at_a_time(norm: Literal["batch", "group"]) -> None:
+    model = build_model(ModelConfig(small_norm=norm), seed=3).train()
+    video, audio = torch.rand(4, 3, 4, 32, 32), torch.randn(4, 1, 40, 64)
+    with torch.no_grad():
+        whole = model.features(video, audio)
+        # Other clips in the batch: only batch statistics change what the first two become.
+        pair = model.features(video[:2], audio[:2])
+    is_independent = norm == "group"
+    for one, other in ((whole.video, pair.video), (whole.audio, pair.audio)):
+        assert torch.allclose(one[:2], other, atol=1e-5) == is_independent
+    names = {type(part).__name__ for part in model.modules() if "Norm" in type(part).__name__}
+    assert names == ({"GroupNorm"} if is_independent else {"BatchNorm2d", "BatchNorm3d"})
+
+
+def test_group_norm_starts_from_the_same_weights() -> None:
+    batch = dict(build_model(ModelConfig(), seed=3).named_parameters())
+    group = dict(build_model(ModelConfig(small_norm="group"), seed=3).named_parameters())
+    assert batch.keys() == group.keys()
+    assert all(torch.equal(batch[name], group[name]) for name in batch)
+
+
+def test_group_norm_needs_a_small_tower() -> None:
+    with pytest.raises(InputError, match=r"model\.small-norm = group: acts on small towers"):
+        ModelConfig(video="r2plus1d18", audio="resnet18", small_norm="group")
 
 
 def test_embeddings_are_unit_vectors_and_start_at_the_stated_scale() -> None:

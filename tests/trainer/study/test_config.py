@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus, cell_config
+from trainer.study.cells import cell_folder
+from trainer.study.config import (
+    AUGMENTS,
+    Cell,
+    Comparison,
+    Setting,
+    StudyConfig,
+    StudyCorpus,
+    cell_config,
+)
 
 MAIN, OTHER = StudyCorpus(name="main", data="a"), StudyCorpus(name="No look, no score!", data="b")
 
@@ -29,8 +40,12 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     settings = config.settings([MAIN, OTHER])
     assert len(settings) == len(set(settings))
     curve = [Setting(corpus="main", clips_per_movie=k) for k in (1, 4, 16, 64)]
-    assert settings[:4] == curve
-    rest = settings[4:]
+    baselines = [
+        Setting(corpus="main", clips_per_movie=1, source="statistics"),
+        Setting(corpus="main", clips_per_movie=1, source="initial"),
+    ]
+    assert settings[:6] == [*baselines, *curve]
+    rest = settings[6:]
     assert Setting(corpus="main", clips_per_movie=4, within_weight=8.0) in rest
     assert Setting(corpus="main", clips_per_movie=4, positives="movie") in rest
     assert Setting(corpus="main", clips_per_movie=1, augment="strong") in rest
@@ -39,8 +54,49 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     assert Setting(corpus="main", clips_per_movie=16, within_weight=1e-9) in rest
     assert len(rest) == 7
     cells = list(config.cells([MAIN, OTHER]))
-    assert len(cells) == 33
-    assert [cell.seed for cell in cells[:11]] == [0] * 11
+    assert len(cells) == 39
+    assert [cell.seed for cell in cells[:13]] == [0] * 13
+
+
+def test_comparisons_on_request_add_their_arms() -> None:
+    config = StudyConfig(comparisons=("hard", "norm", "mass"))
+    one, large = (Setting(corpus="main", clips_per_movie=k) for k in (1, 16))
+    change = dataclasses.replace
+    group = change(large, norm="group")
+    assert config.settings([MAIN, OTHER]) == [
+        one,
+        large,
+        change(one, hardness=1.0),
+        change(large, hardness=1.0),
+        change(one, norm="group", source="initial"),
+        change(one, norm="group"),
+        change(group, within_weight=1e-9),
+        group,
+        change(large, within_mass=0.5),
+    ]
+    folders = {
+        cell_folder(Path("run"), MAIN, cell)
+        for cell in StudyConfig(comparisons=get_args(Comparison), seeds=2).cells([MAIN])
+    }
+    settings = StudyConfig(comparisons=get_args(Comparison)).settings([MAIN])
+    assert len(folders) == 2 * len(settings)
+
+
+def test_arms_change_the_loss_and_the_network(tiny_config: TrainConfig) -> None:
+    config = StudyConfig(clips_per_movie=(1, 4), batch_size=8, steps=6)
+    plain = Setting(corpus="m", clips_per_movie=4)
+    before, hard, group = (
+        cell_config(tiny_config, config, Cell(setting=setting, seed=0))
+        for setting in (
+            plain,
+            dataclasses.replace(plain, hardness=2.0),
+            dataclasses.replace(plain, norm="group"),
+        )
+    )
+    assert (hard.loss.objective, hard.loss.hardness, hard.loss.positive_prior) == ("hard", 2.0, 0)
+    assert dataclasses.replace(hard, loss=before.loss) == before
+    assert (before.model.small_norm, group.model.small_norm) == ("batch", "group")
+    assert dataclasses.replace(group, model=before.model) == before
 
 
 def test_a_setting_is_passed_to_the_run(tiny_config: TrainConfig) -> None:
@@ -67,7 +123,10 @@ def test_names_become_folders() -> None:
         ({"clips_per_movie": (4, 4)}, "two values"),
         ({"seeds": 0}, "seeds = 0"),
         ({"comparisons": ()}, "comparisons"),
-        ({"comparisons": ("negatives",), "clips_per_movie": (1, 64)}, "needs a k from 2 to 32"),
+        ({"comparisons": ("negatives",), "clips_per_movie": (1, 64)}, "need a k from 2 to 32"),
+        ({"comparisons": ("baselines",)}, "at least one besides baselines"),
+        ({"mass": 1.0}, "mass = 1"),
+        ({"hardness": 0.0}, "hardness = 0"),
         ({"middle_clips": 1}, "middle-clips = 1"),
     ],
 )

@@ -23,6 +23,7 @@ from trainer.run import config_to_json
 from trainer.run.config_file import config_from_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
+from trainer.study.findings.summary import FIGURES, figure_value
 from trainer.study.runner import StudyError, study
 
 CONFIG = StudyConfig(
@@ -30,7 +31,7 @@ CONFIG = StudyConfig(
     batch_size=4,
     steps=4,
     seeds=2,
-    comparisons=("curve", "corpora"),
+    comparisons=("baselines", "curve", "negatives"),
     middle_clips=2,
     workers=1,
 )
@@ -91,25 +92,37 @@ def test_a_study_compares_reports_and_resumes(
     run = tmp_path / "study"
     outcome = study(corpora, run, recipe, CONFIG)
     values = json.loads((run / "study.json").read_text())
-    assert values["num_runs"] == 8
+    # Two baselines, k = 1 and 2, and k = 2 without its negatives.
+    assert values["num_runs"] == 10
     assert {row["num_seeds"] for row in values["rows"]} == {2}
     jobs = [path.parent for path in run.glob("*/*/result.json")]
-    assert len(jobs) == 8
+    assert len(jobs) == 10
     for folder in jobs:
         binding = json.loads((folder / "result.json").read_text())["binding"]
         result = load_result(folder, binding)
         assert result is not None
-        assert result.evaluation["steps_done"] == 4
         assert set(result.evaluation["class_probe"]) == {"video", "audio"}
-        assert len(result.curves["train/loss"]) == len(result.curves["step"]) == 4
-        assert {one["kind"] for one in result.similarities} >= {"positive", "other movie"}
+        for figure in FIGURES:
+            measured = figure_value(result.evaluation, figure)
+            if measured is not None:
+                totals = result.by_movie[figure.key].values()
+                mean = sum(total for total, _ in totals) / sum(count for _, count in totals)
+                assert mean == pytest.approx(measured, abs=1e-6)
+        source = result.cell.setting.source
+        assert result.evaluation["steps_done"] == (4 if source == "training" else 0)
+        if source == "training":
+            assert len(result.curves["train/loss"]) == len(result.curves["step"]) == 4
+        has_pairs = source != "statistics"
+        assert bool(result.evaluation["retrieval"]["results"]) == has_pairs
+        kinds = {one["kind"] for one in result.similarities}
+        assert kinds >= {"positive", "other movie"} if has_pairs else kinds == set()
     page = Page()
     page.feed((run / "study.html").read_text())
     assert page.open == []
     assert len(page.images) > 20
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert "| other | k = 1 |" in (run / "study.md").read_text()
-    assert re.search(r"k = 2 instead of 1, other", outcome.summary.to_markdown())
+    assert "without training" in outcome.verdict.headline
+    assert "Negatives from the same movie help" in (run / "study.md").read_text()
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
     again = study(corpora, run, recipe, CONFIG)
     assert again.verdict == outcome.verdict
@@ -200,7 +213,7 @@ def test_a_run_stopped_by_sigterm_is_not_complete(
 def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:
-    small = dataclasses.replace(CONFIG, comparisons=("curve",))
+    small = dataclasses.replace(CONFIG, comparisons=("curve", "corpora"))
     one = study(corpora, tmp_path / "one", recipe, small)
     run, parallel = tmp_path / "two", dataclasses.replace(small, workers=2)
     broken = run / "main" / "k002-weight1-none-clip-seed0"
@@ -211,6 +224,8 @@ def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
     broken.unlink()
     two = study(corpora, run, recipe, parallel)
     assert one.summary.to_json() == two.summary.to_json()
+    assert "| other | k = 1 |" in (run / "study.md").read_text()
+    assert re.search(r"k = 2 instead of 1, other", two.summary.to_markdown())
 
 
 def test_unsuitable_corpora_are_rejected_before_the_first_run(

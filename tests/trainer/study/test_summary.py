@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from trainer.study.by_movie import bootstrap
 from trainer.study.cells import CellResult
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus
-from trainer.study.summary import FIGURES, T_975, Interval, figure_value, summarize
-from trainer.study.verdict import verdict
+from trainer.study.findings.intervals import T_975, Interval, t_quantile
+from trainer.study.findings.summary import FIGURES, figure_value, summarize
+from trainer.study.findings.verdict import verdict
 
 CORPORA = [StudyCorpus(name="main", data="a"), StudyCorpus(name="plain", data="b")]
 CONFIG = StudyConfig()
@@ -22,6 +26,101 @@ CONFIG = StudyConfig()
 def test_quantiles_are_those_of_the_distribution() -> None:
     for place, value in enumerate(T_975):
         assert value == pytest.approx(stats.t.ppf(0.975, place + 1), abs=6e-4)
+
+
+@pytest.mark.parametrize("degrees", [1, 30, 31, 40, 99, 1000])
+def test_the_quantile_holds_beyond_the_table(degrees: int) -> None:
+    assert t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), abs=6e-4)
+    # With 32 runs the normal's 1.96 would be too small.
+    assert t_quantile(degrees) > 1.96
+
+
+def test_the_bootstrap_covers_movies_and_seeds() -> None:
+    random = np.random.default_rng(1)
+
+    def interval(movie_spread: float, num_movies: int) -> tuple[float, float]:
+        effect = 0.1 + movie_spread * random.standard_normal(num_movies)
+        before = {f"m{j}": [5.0, 10] for j in range(num_movies)}
+        after = {f"m{j}": [5.0 + 10 * effect[j], 10] for j in range(num_movies)}
+        found = bootstrap([(before, after)] * 4)
+        assert found is not None
+        return found
+
+    low, high = interval(0.0, 20)
+    assert low == pytest.approx(0.1)
+    assert high == pytest.approx(0.1)
+    low, high = interval(0.2, 400)
+    # 1.96 standard errors of a mean of 400.
+    assert high - low == pytest.approx(2 * 1.96 * 0.2 / 20, rel=0.15)
+    assert low < 0.1 < high
+    seeds = [({"a": [0, 1], "b": [0, 1]}, {"a": [s, 1], "b": [s, 1]}) for s in (0.0, 1.0)]
+    assert bootstrap(seeds) == pytest.approx((0.0, 1.0)), "the same in both movies: only seeds"
+    assert bootstrap([({"a": [0, 1]}, {"a": [1, 1]})]) is None, "one movie"
+
+
+def test_movies_without_an_effect_make_it_unclear() -> None:
+    steady = [0.2, 0.21, 0.19]
+    assert Interval.of(steady).is_clear
+    assert Interval.of(steady, (0.1, 0.3)).is_above
+    assert not Interval.of(steady, (-0.01, 0.4)).is_clear
+    assert Interval.of([-value for value in steady], (-0.3, -0.1)).is_below
+    assert "movies -0.010 to +0.400" in Interval.of(steady, (-0.01, 0.4)).text(sign=True)
+
+
+def arms(values: dict[Setting, float]) -> list[CellResult]:
+    """Three seeds of each setting, all figures the same."""
+    return [
+        result(setting, seed, {figure.key: mean + 0.01 * (seed - 1) for figure in FIGURES})
+        for setting, mean in values.items()
+        for seed in range(3)
+    ]
+
+
+def test_claims_are_supported_refuted_or_open() -> None:
+    low, large = (Setting(corpus="main", clips_per_movie=k) for k in (1, 16))
+    change = dataclasses.replace
+    results = arms(
+        {
+            change(low, source="initial"): 0.5,
+            change(low, source="statistics"): 0.3,
+            low: 0.4,
+            large: 0.8,
+            change(large, within_weight=1e-9): 0.6,
+            change(low, hardness=1.0): 0.4,
+        }
+    )
+    found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
+    outcomes = {item.text: item.outcome for item in found.claims}
+    assert outcomes == {
+        "Negatives from the same movie help, in the same batches.": "supported",
+        "The whole difference between k = 1 and k = 16 is due to these negatives.": "refuted",
+        "Training at k = 1 is better than not training.": "refuted",
+        "Training at k = 16 is better than not training.": "supported",
+        "Training at k = 16 is better than mean color and mean log-mel.": "supported",
+        "At k = 1, it helps to weight up hard negatives.": "open",
+        "With hard negatives weighted up at k = 1, there is no need of k = 16.": "refuted",
+    }
+    for text in (
+        "0.80 at k = 16",
+        "0.60 in the same batches without these negatives (difference +0.200",
+        "0.40 at k = 1",
+        "0.50 without training",
+    ):
+        assert text in found.headline
+    assert "the batches alone give video +0.200" in " ".join(found.points)
+
+
+def test_outcomes_that_differ_between_modalities_are_named() -> None:
+    low, large = (Setting(corpus="main", clips_per_movie=k) for k in (1, 16))
+    without = dataclasses.replace(large, within_weight=1e-9)
+    results = [
+        result(setting, seed, {"class_video": video + 0.01 * seed, "class_audio": 0.5})
+        for setting, video in ((low, 0.2), (large, 0.7), (without, 0.4))
+        for seed in range(3)
+    ]
+    found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
+    assert found.claims[0].outcome == "video supported, audio open"
+    assert "in one modality only" in found.headline
 
 
 def test_interval_by_hand() -> None:
@@ -62,6 +161,7 @@ def result(setting: Setting, seed: int, values: dict[str, float], loss: float = 
         curves={"step": [1.0, 2.0], "train/loss": [9.0, loss]},
         similarities=[],
         examples=[],
+        by_movie={},
         seconds=1.0,
         cpu_seconds=1.0,
     )
@@ -112,7 +212,8 @@ def test_the_loss_is_the_final_one() -> None:
 def test_a_good_result_is_called_good() -> None:
     results = curve({1: 0.2, 4: 0.3, 16: 0.5, 64: 0.8})
     found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
-    assert found.headline.startswith("Negatives from the same movie made the models learn meaning")
+    assert found.headline.startswith("More clips from each movie made the models learn more")
+    assert "This includes what the batches change" in found.headline
     assert found.best.clips_per_movie == 64
     text = " ".join(found.points)
     assert "grows at every step" in text
@@ -127,9 +228,12 @@ def test_what_the_negatives_do_in_the_same_batches_is_set_apart() -> None:
     results += [result(control, seed, scores) for seed in range(3)]
     summary = summarize(CONFIG, CORPORA, results)
     assert "no within-movie negatives" in summary.to_markdown()
-    (point,) = [p for p in verdict(summary, CONFIG, CORPORA).points if "fewer movies" in p]
-    assert "negatives from the same movie alone change video +0.100" in point
+    found = verdict(summary, CONFIG, CORPORA)
+    (point,) = [p for p in found.points if "fewer movies" in p]
+    assert "the batches alone give video +0.200" in point
+    assert "the negatives the rest: video +0.100" in point
     assert "audio +0.050" in point
+    assert "0.40 in the same batches without these negatives" in found.headline
 
 
 def test_a_bad_result_is_called_bad_and_an_unclear_one_unclear() -> None:

@@ -1,7 +1,7 @@
 """Results over seeds: means with intervals, and the effect of each setting against its baseline.
 
-Intervals are 95 % by Student's t over the seeds: they cover training again on the same movies, not
-other movies. Effects are paired by seed, because runs of a seed start from the same weights.
+Effects are paired by seed, because runs of a seed start from the same weights; their intervals also
+cover other held-out movies (`intervals.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trainer.study.by_movie import bootstrap
 from trainer.study.cells import CellResult
-from trainer.study.config import NO_WEIGHT, Setting, StudyConfig, StudyCorpus
-
-#: Quantile 0.975 of Student's t by degrees of freedom, from 1; beyond the table the normal's 1.96
-#: is used. Any table of the distribution has them.
-T_975 = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
+from trainer.study.config import Setting, StudyConfig, StudyCorpus
+from trainer.study.findings.effects import compared
+from trainer.study.findings.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,39 +63,6 @@ FIGURES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over seeds; `low` and `high` are its 95 % interval, NaN with one seed."""
-
-    mean: float
-    low: float
-    high: float
-    values: list[float]
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Interval:
-        """Student's t over at least one value."""
-        mean, count = sum(values) / len(values), len(values)
-        if count == 1:
-            return Interval(mean=mean, low=math.nan, high=math.nan, values=list(values))
-        variance = sum((value - mean) ** 2 for value in values) / (count - 1)
-        quantile = T_975[count - 2] if count - 2 < len(T_975) else 1.96
-        reach = quantile * math.sqrt(variance / count)
-        return Interval(mean=mean, low=mean - reach, high=mean + reach, values=list(values))
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
-
-    def text(self, *, sign: bool = False) -> str:
-        """`0.61 (0.55 to 0.67)`."""
-        form = "+.3f" if sign else ".3f"
-        if math.isnan(self.low):
-            return f"{self.mean:{form}}"
-        return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Row:
     """A setting, over its seeds."""
 
@@ -110,8 +72,9 @@ class Row:
     """By key of `FIGURES`; those that were measured."""
     chance: dict[str, float]
     """By the same keys."""
-    loss: Interval
-    """Training loss at the end, nats: the mean of the last quarter's lines."""
+    loss: Interval | None
+    """Training loss at the end, nats: the mean of the last quarter's lines; None without training.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +99,11 @@ class Summary:
         """The row of a setting, if it was run."""
         return next((row for row in self.rows if row.setting == setting), None)
 
+    @property
+    def most_complete_row(self) -> Row:
+        """The first of the rows with the most figures; statistics, for instance, have fewer."""
+        return max(self.rows, key=lambda row: len(row.figures))
+
     def to_json(self) -> dict[str, Any]:
         """JSON values; intervals that do not exist are null."""
         values = {
@@ -154,14 +122,19 @@ class Summary:
             lines.append(
                 _line([row.setting.corpus, row.setting.describe(), _cell(row.loss), *cells])
             )
-        first = self.rows[0]
+        first = self.most_complete_row
         chances = [first.chance.get(figure.key) for figure in FIGURES]
         lines.append(
             _line(
                 [first.setting.corpus, "chance", "", *(f"{c:.3f}" if c else "-" for c in chances)]
             )
         )
-        lines += ["", "Effects, paired by seed:", ""]
+        lines += [
+            "",
+            "Effects, paired by seed: the mean, its interval over seeds, and over seeds and "
+            "held-out movies:",
+            "",
+        ]
         head = ["effect", *(figure.title for figure in FIGURES)]
         lines += [_line(head), _line(["---"] * len(head))]
         for effect in self.effects:
@@ -181,7 +154,7 @@ def summarize(
         rows=[_row(setting, group) for setting, group in by_setting.items()],
         effects=[
             _effect(name, by_setting[baseline], by_setting[changed])
-            for name, baseline, changed in _pairs(config, corpora)
+            for name, baseline, changed in compared(config, corpora)
             if baseline in by_setting and changed in by_setting
         ],
     )
@@ -200,49 +173,6 @@ def figure_value(
     return None
 
 
-def _pairs(config: StudyConfig, corpora: list[StudyCorpus]) -> list[tuple[str, Setting, Setting]]:
-    """Effects by name: baseline and changed setting, which differ in one value."""
-    ks = sorted(set(config.clips_per_movie))
-    low, high = ks[0], ks[-1]
-    main = corpora[0].name
-
-    def setting(k: int, corpus: str = main, **changes: Any) -> Setting:
-        return Setting(corpus=corpus, clips_per_movie=k, **changes)
-
-    middle = config.middle_clips
-    return [
-        *((f"k = {k} instead of {low}", setting(low), setting(k)) for k in ks[1:]),
-        (
-            f"negatives from the same movie at k = {config.large_clips}, in the same batches",
-            setting(config.large_clips, within_weight=NO_WEIGHT),
-            setting(config.large_clips),
-        ),
-        (
-            f"within-movie weight {config.weight:g} at k = {middle}",
-            setting(middle),
-            setting(middle, within_weight=config.weight),
-        ),
-        (
-            f"positives from the movie at k = {middle}",
-            setting(middle),
-            setting(middle, positives="movie"),
-        ),
-        *(
-            (f"strong augmentation at k = {k}", setting(k), setting(k, augment="strong"))
-            for k in (low, high)
-        ),
-        (
-            f"k = {high} instead of {low}, both with strong augmentation",
-            setting(low, augment="strong"),
-            setting(high, augment="strong"),
-        ),
-        *(
-            (f"k = {high} instead of {low}, {w.name}", setting(low, w.name), setting(high, w.name))
-            for w in corpora[1:]
-        ),
-    ]
-
-
 def _row(setting: Setting, results: list[CellResult]) -> Row:
     figures, chance = {}, {}
     for figure in FIGURES:
@@ -251,13 +181,13 @@ def _row(setting: Setting, results: list[CellResult]) -> Row:
         if known:
             figures[figure.key] = Interval.of(known)
             chance[figure.key] = figure_value(results[0].evaluation, figure, chance=True) or 0.0
-    losses = [_final_loss(result) for result in results]
+    losses = [_final_loss(result) for result in results if result.curves]
     return Row(
         setting=setting,
         num_seeds=len(results),
         figures=figures,
         chance=chance,
-        loss=Interval.of(losses),
+        loss=Interval.of(losses) if losses else None,
     )
 
 
@@ -278,7 +208,12 @@ def _effect(name: str, baseline: list[CellResult], changed: list[CellResult]) ->
         ]
         known = [b - a for a, b in values if a is not None and b is not None]
         if known:
-            differences[figure.key] = Interval.of(known)
+            scores = [
+                (a.by_movie[figure.key], b.by_movie[figure.key])
+                for a, b in pairs
+                if figure.key in a.by_movie and figure.key in b.by_movie
+            ]
+            differences[figure.key] = Interval.of(known, bootstrap(scores) if scores else None)
     return Effect(
         name=name,
         baseline=baseline[0].cell.setting,

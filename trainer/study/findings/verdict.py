@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from trainer.study.config import NO_WEIGHT, Setting, StudyConfig, StudyCorpus
-from trainer.study.summary import FIGURES, Effect, Interval, Row, Summary
-
-TITLES = {figure.key: figure.title for figure in FIGURES}
+from trainer.study.config import Setting, StudyConfig, StudyCorpus
+from trainer.study.findings.claims import TITLES, Claim, claims, sizes
+from trainer.study.findings.effects import Names
+from trainer.study.findings.intervals import Interval
+from trainer.study.findings.summary import Effect, Row, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Verdict:
     headline: str
     points: list[str]
     """What supports, qualifies or contradicts the headline: the curve over k."""
+    claims: list[Claim]
+    """What was tested, and what of it is supported or refuted."""
     effects: dict[str, list[str]]
     """What other changes do, with effect sizes: `better`, `unclear or mixed`, `worse`."""
     caveats: list[str]
@@ -39,6 +42,7 @@ def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -
         return Verdict(
             headline=_headline_of_effects(summary, keys),
             points=[],
+            claims=claims(summary, config, keys),
             effects=_sorted_effects(summary, keys),
             caveats=_caveats(config, corpora, None, keys),
             best=None,
@@ -48,9 +52,15 @@ def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -
     effect = next(
         e for e in summary.effects if e.baseline == base.setting and e.changed == best.setting
     )
+    control = next((e for e in summary.effects if e.name == Names.of(config).negatives), None)
+    if control is None or not all(key in control.differences for key in keys):
+        headline = _headline(effect, base, best, keys)
+    else:
+        headline = _headline_of_control(summary, control, base, keys)
     return Verdict(
-        headline=_headline(effect, base, best, keys),
-        points=[*_curve_points(curve, keys), *_control_points(summary, keys)],
+        headline=headline,
+        points=[*_curve_points(curve, keys), *_control_points(summary, control, keys)],
+        claims=claims(summary, config, keys),
         effects=_sorted_effects(summary, keys),
         caveats=_caveats(config, corpora, best, keys),
         best=best.setting,
@@ -69,13 +79,37 @@ def curve_rows(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]
 
 def judge_effect(interval: Interval) -> str:
     """`higher`, `lower`, or `not clearly different`."""
-    if interval.low > 0:
+    if interval.is_above:
         return "higher"
-    return "lower" if interval.high < 0 else "not clearly different"
+    return "lower" if interval.is_below else "not clearly different"
+
+
+def _headline_of_control(
+    summary: Summary, control: Effect, base: Row, keys: tuple[str, ...]
+) -> str:
+    """The large k against the same batches without its negatives, and against no training."""
+    without, large = summary.row(control.baseline), summary.row(control.changed)
+    untrained = summary.row(dataclasses.replace(base.setting, source="initial"))
+    assert without is not None
+    assert large is not None
+    figures = []
+    for key in keys:
+        values = [
+            f"{large.figures[key].mean:.2f} at {large.setting.describe()}",
+            f"{without.figures[key].mean:.2f} in the same batches without these negatives "
+            f"(difference {control.differences[key].text(sign=True)})",
+            f"{base.figures[key].mean:.2f} at {base.setting.describe()}",
+        ]
+        if untrained is not None and key in untrained.figures:
+            values.append(f"{untrained.figures[key].mean:.2f} without training")
+        figures.append(f"{TITLES[key]}: {', '.join(values)}; chance {large.chance[key]:.2f}")
+    judged = [judge_effect(control.differences[key]) for key in keys]
+    words = _words("Negatives from the same movie", judged)
+    return f"{words} On movies that no model saw in training, {'. '.join(figures)}."
 
 
 def _headline(effect: Effect, base: Row, best: Row, keys: tuple[str, ...]) -> str:
-    judged = [judge_effect(effect.differences[key]) for key in keys]
+    """The best k against the smallest, without a control for the batches."""
     k, low = best.setting.clips_per_movie, base.setting.clips_per_movie
     figures = "; ".join(
         f"{TITLES[key]}: {base.figures[key].mean:.2f} at k = {low}, "
@@ -83,24 +117,28 @@ def _headline(effect: Effect, base: Row, best: Row, keys: tuple[str, ...]) -> st
         f"{effect.differences[key].text(sign=True)}; chance {best.chance[key]:.2f})"
         for key in keys
     )
-    words = {
-        ("higher", "higher"): "Negatives from the same movie made the models learn meaning, in "
-        "both modalities.",
-        ("lower", "lower"): "Negatives from the same movie did harm, in both modalities.",
-    }.get(
-        (judged[0], judged[1]),
-        "Negatives from the same movie made no clear difference."
-        if set(judged) == {"not clearly different"}
-        else "The effect of negatives from the same movie shows in one modality only, or differs "
-        "between them.",
+    judged = [judge_effect(effect.differences[key]) for key in keys]
+    words = _words("More clips from each movie", judged)
+    return (
+        f"{words} On movies that no model saw in training, {figures}. This includes what the "
+        "batches change: there are fewer movies in each; the comparison `negatives` separates both."
     )
-    return f"{words} On movies that no model saw in training, {figures}."
+
+
+def _words(subject: str, judged: list[str]) -> str:
+    if set(judged) == {"not clearly different"}:
+        return f"{subject} made no clear difference."
+    if set(judged) == {"higher"}:
+        return f"{subject} made the models learn more of what is shown, in both modalities."
+    if set(judged) == {"lower"}:
+        return f"{subject} did harm, in both modalities."
+    return f"{subject} have an effect in one modality only, or one that differs between them."
 
 
 def _headline_of_effects(summary: Summary, keys: tuple[str, ...]) -> str:
     """Without the curve over k: what was compared, and what it changed."""
     effects = [
-        f"{effect.name}: {_sizes(effect, keys)}"
+        f"{effect.name}: {sizes(effect, keys)}"
         for effect in summary.effects
         if all(key in effect.differences for key in keys)
     ]
@@ -110,16 +148,19 @@ def _headline_of_effects(summary: Summary, keys: tuple[str, ...]) -> str:
     return f"Changes of {kind} on movies that no model saw in training: {'; '.join(effects)}."
 
 
-def _control_points(summary: Summary, keys: tuple[str, ...]) -> list[str]:
-    """What is left of the effect of k when only the negatives differ."""
+def _control_points(summary: Summary, control: Effect | None, keys: tuple[str, ...]) -> list[str]:
+    """How much of the effect of k is due to its negatives."""
+    if control is None:
+        return []
+    k = control.changed.clips_per_movie
+    batches = next((e for e in summary.effects if e.changed == control.baseline), None)
+    if batches is None or not all(key in batches.differences for key in keys):
+        return []
+    low = batches.baseline.clips_per_movie
     return [
-        f"A larger k also means fewer movies in a batch. In the same batches of "
-        f"k = {effect.changed.clips_per_movie}, negatives from the same movie alone change "
-        f"{_sizes(effect, keys)}; the rest of the difference between k = 1 and "
-        f"k = {effect.changed.clips_per_movie} comes from the batches."
-        for effect in summary.effects
-        if effect.baseline == dataclasses.replace(effect.changed, within_weight=NO_WEIGHT)
-        and all(key in effect.differences for key in keys)
+        f"A larger k also means fewer movies in a batch. Of the difference between k = {low} and "
+        f"k = {k}, the batches alone give {sizes(batches, keys)}, and the negatives the rest: "
+        f"{sizes(control, keys)}."
     ]
 
 
@@ -142,13 +183,14 @@ def _curve_points(curve: list[Row], keys: tuple[str, ...]) -> list[str]:
             f"audio, from k = {base.setting.clips_per_movie} to {last.setting.clips_per_movie}."
         )
     best = max(curve, key=lambda row: _mean(row, keys))
-    lowest = min(curve, key=lambda row: row.loss.mean)
+    losses = {row.setting: row.loss.mean for row in curve if row.loss}
+    lowest = min(curve, key=lambda row: losses[row.setting])
     if lowest.setting != best.setting:
         points.append(
-            f"The lowest loss ({lowest.loss.mean:.2f} nats) belongs to "
+            f"The lowest loss ({losses[lowest.setting]:.2f} nats) belongs to "
             f"k = {lowest.setting.clips_per_movie}, not to the models that learned most "
-            f"(k = {best.setting.clips_per_movie}, {best.loss.mean:.2f} nats): the loss does not "
-            "measure what was learned."
+            f"(k = {best.setting.clips_per_movie}, {losses[best.setting]:.2f} nats): the loss does "
+            "not measure what was learned."
         )
     return points
 
@@ -160,18 +202,12 @@ def _sorted_effects(summary: Summary, keys: tuple[str, ...]) -> dict[str, list[s
             continue
         intervals = [effect.differences[key] for key in keys]
         name = "unclear or mixed"
-        if all(interval.low > 0 for interval in intervals):
+        if all(interval.is_above for interval in intervals):
             name = "better"
-        elif all(interval.high < 0 for interval in intervals):
+        elif all(interval.is_below for interval in intervals):
             name = "worse"
-        groups[name].append(f"{effect.name}: {_sizes(effect, keys)}")
+        groups[name].append(f"{effect.name}: {sizes(effect, keys)}")
     return groups
-
-
-def _sizes(effect: Effect, keys: tuple[str, ...]) -> str:
-    return ", ".join(
-        f"{TITLES[key].split(', ')[-1]} {effect.differences[key].text(sign=True)}" for key in keys
-    )
 
 
 def _caveats(
@@ -179,7 +215,9 @@ def _caveats(
 ) -> list[str]:
     caveats = [
         f"Intervals are 95 % over {config.seeds} seeds (other initial weights and batches on the "
-        "same movies); they do not cover other movies.",
+        "same movies). Those marked `movies` are by bootstrap over seeds and held-out movies. "
+        "Training movies are the same in all runs: no interval covers others. An effect is called "
+        "clear if both intervals exclude zero.",
         f"All runs have {config.steps} steps: settings that learn slowly may not have converged.",
     ]
     if best is not None:

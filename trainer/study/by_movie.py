@@ -1,0 +1,81 @@
+"""Figures of single movies, and intervals that cover other movies too.
+
+A study's figures are means over clips of held-out movies. Clips of one movie are not independent of
+each other, so movies are what is drawn again: a bootstrap over seeds and movies, crossed, because
+every seed is evaluated on every movie.
+
+Shape suffixes: S seeds, J movies, R bootstrap samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from trainer.evaluate import Judgement, clip_recalls
+
+#: (sum of scores, number of clips) by movie id.
+MovieScores = Mapping[str, Sequence[float]]
+
+NUM_SAMPLES = 10_000
+
+#: Quantiles of the bootstrap's samples that bound an interval.
+LEVELS = (0.025, 0.975)
+
+
+def scores_by_movie(judged: Judgement) -> dict[str, dict[str, list[float]]]:
+    """By key of `FIGURES` and movie id: the sum of the clips' scores, and the number of clips."""
+    found = {}
+    for kind, probes in (("class", judged.class_probe), ("movie", judged.movie_probe)):
+        for modality, probe in probes.items():
+            scores = probe.is_right.double()
+            found[f"{kind}_{modality}"] = _by_movie(judged, probe.row, scores)
+    embedded = judged.embedded
+    recalls = clip_recalls(embedded.video, embedded.audio, embedded.movie)
+    for (direction, gallery), scores in recalls.items():
+        short = "v2a" if direction == "video_to_audio" else "a2v"
+        rows = (~scores.isnan()).nonzero().flatten()
+        name = f"{'within' if gallery == 'within_movie' else 'global'}_{short}"
+        found[name] = _by_movie(judged, rows, scores[rows])
+    return found
+
+
+def bootstrap(pairs: Sequence[tuple[MovieScores, MovieScores]]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean difference, second minus first, over seeds and movies.
+
+    Args:
+        pairs: the scores of both settings, for each seed.
+
+    None if fewer than two movies were evaluated in all of them.
+    """
+    movies = sorted(set.intersection(*(set(one) for pair in pairs for one in pair)))
+    if len(movies) < 2:
+        return None
+    count_J = np.array([pairs[0][0][movie][1] for movie in movies])
+    difference_SJ = np.array(
+        [[second[movie][0] - first[movie][0] for movie in movies] for first, second in pairs]
+    )
+    random = np.random.default_rng(0)
+    num_seeds, num_movies = difference_SJ.shape
+    seeds_RS = random.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), NUM_SAMPLES)
+    movies_RJ = random.multinomial(num_movies, np.full(num_movies, 1 / num_movies), NUM_SAMPLES)
+    sum_R = ((seeds_RS @ difference_SJ) * movies_RJ).sum(axis=1)
+    mean_R = sum_R / (num_seeds * (movies_RJ @ count_J))
+    low, high = np.quantile(mean_R, LEVELS)
+    return float(low), float(high)
+
+
+def _by_movie(
+    judged: Judgement, rows: torch.Tensor, scores: torch.Tensor
+) -> dict[str, list[float]]:
+    """Of clips by their row among the embedded ones."""
+    clips = judged.embedded.clip[rows].numpy()
+    names = judged.dataset.clips["movie_id"].take(clips).to_pylist()
+    totals: dict[str, list[float]] = {}
+    for name, score in zip(names, scores.tolist(), strict=True):
+        total = totals.setdefault(name, [0.0, 0])
+        total[0] += score
+        total[1] += 1
+    return totals

@@ -8,7 +8,8 @@
         ...
 
 Importing this package loads none of torch, ray and librosa: a name's module is imported when the
-name is first used. `reelshards` holds no logic; see `pipeline`, `trainer` and `shards_spec`.
+name is first used. Most of what it offers is in `pipeline`, `trainer` and
+`shards_spec`.
 """
 
 from __future__ import annotations

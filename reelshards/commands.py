@@ -38,6 +38,7 @@ COMMANDS = {
     "demo-corpus": Command("pipeline", "make synthetic movies with known ground truth"),
     "drain": Command("pipeline", "ask the runs on this machine to stop, and wait for them"),
     "validate": Command("shards_spec", "check a dataset against the shard format"),
+    "push": Command("reelshards.push", "upload a dataset to the Hugging Face hub"),
     "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
     "check-store": Command("shards_spec", "test what the commands need from an object store"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),

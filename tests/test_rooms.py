@@ -81,8 +81,8 @@ ORDER = {
     """,
     "reelshards": """
         packages
-        encoder
-        embed
+        encoder hub
+        embed push
         api commands
         __main__
     """,

@@ -10,7 +10,7 @@ same name that we did not write is never replaced.
 
 from __future__ import annotations
 
-from shards_spec.card.files import card_files, write_card
+from shards_spec.card.files import card_files, is_ours, write_card
 from shards_spec.card.subject import Subject, TableFile
 
-__all__ = ["Subject", "TableFile", "card_files", "write_card"]
+__all__ = ["Subject", "TableFile", "card_files", "is_ours", "write_card"]

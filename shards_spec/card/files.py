@@ -28,8 +28,13 @@ def write_card(storage: Storage, subject: Subject) -> None:
     """Write the card of a dataset; what is there already and is not ours stays as it is."""
     for key, data in card_files(subject).items():
         present = _present(storage, key)
-        if present is None or (_MARKERS[key].encode() in present and present != data):
+        if present is None or (is_ours(key, present) and present != data):
             storage.put(key, data)
+
+
+def is_ours(key: str, data: bytes) -> bool:
+    """Whether a file of a card was written by us, and so may be replaced."""
+    return _MARKERS[key].encode() in data
 
 
 def _present(storage: Storage, key: str) -> bytes | None:

@@ -29,7 +29,6 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-from shards_spec.redaction import plain
 
 if TYPE_CHECKING:
     from pipeline.run import OnProgress, Summary
@@ -158,12 +157,19 @@ class Prune:
 
 @dataclass(frozen=True)
 class Report:
-    """Print a dataset's movies, drops, streams and failures; with --html also as a page."""
+    """Print a dataset's movies, drops, streams and failures; with --html also as pages."""
 
     uri: Annotated[str, Positional, arg(metavar="DATASET")]
     """The dataset."""
-    html: str = ""
-    """Also write a self-contained page to this file."""
+    html: Annotated[str, arg(metavar="FOLDER")] = ""
+    """Also write pages to this folder that show movies, and some clips with their audio; or, to a
+    file named .html, only the tables."""
+    html_clips: int = 60
+    """Clips in those pages, spread over movies and time."""
+    against: Annotated[str, arg(metavar="DATASET")] = ""
+    """Also show how the dataset differs from this one."""
+    embeddings: Annotated[str, arg(metavar="FILE")] = ""
+    """Parquet file of `reelshards embed`: the pages also show similar clips."""
     json: bool = False
     """Print JSON instead of tables."""
 
@@ -171,17 +177,17 @@ class Report:
         """Print the report."""
         cli.show_start("reading the dataset")
         from pipeline.console import report
-        from shards_spec.reader import open_dataset
+        from shards_spec.browser import open_site
 
-        dataset, console = open_dataset(self.uri), cli.new_console()
+        site = open_site(self.uri, self.against, self.embeddings)
         if self.json:
-            cli.print_json(report.report_json(dataset))
+            cli.print_json(report.report_json(site))
         else:
-            report.print_report(console, dataset)
+            report.print_site(cli.new_console(), site)
         if self.html:
-            report.write_page(dataset, self.html)
-            sys.stderr.write(f"wrote {plain(self.html)}\n")
-        statuses = set(dataset.movies["status"].to_pylist())
+            problems = report.write_pages(site, self.html, self.html_clips)
+            cli.write_notes([*problems, f"wrote {self.html}"])
+        statuses = set(site.catalog.dataset.movies["status"].to_pylist())
         return ExitCode.SOME_FAILED if statuses & {"failed", "quarantined"} else ExitCode.DONE
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "validate": Command("shards_spec", "check a dataset against the shard format"),
     "push": Command("reelshards.push", "upload a dataset to the Hugging Face hub"),
     "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
+    "browse": Command("shards_spec", "look at a dataset in a web browser, clips with their audio"),
     "check-store": Command("shards_spec", "test what the commands need from an object store"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),
     "train": Command("trainer", "train a model from shards, or resume training it"),

@@ -1,11 +1,14 @@
-"""Command line: `python -m shards_spec validate DATASET`, `inspect DATASET`, `check-store URI`.
+"""Command line: `python -m shards_spec validate DATASET`, `inspect`, `browse`, `check-store URI`.
 
 Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments or unusable input.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +105,40 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Browse:
+    """Show a dataset in a web browser: movies, clips with their audio, drops, failures.
+
+    A small server on this machine answers its user only; the pages load nothing from the network.
+    """
+
+    uri: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """Dataset: a folder, s3://..., gs://..., az://... or https://..."""
+    against: Annotated[str, tyro.conf.arg(metavar="DATASET")] = ""
+    """Also show how it differs from this dataset."""
+    embeddings: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    """Parquet file of `reelshards embed`: also show similar clips."""
+    port: int = 0
+    """Port on 127.0.0.1; 0 for any free one."""
+    open: bool = False
+    """Open the page in the default web browser."""
+
+    def run(self) -> int:
+        """Serve until Ctrl-C; returns 0."""
+        from shards_spec.browser import BrowserServer, open_site
+
+        cli.show_start("reading the dataset")
+        site = open_site(self.uri, self.against, self.embeddings)
+        with BrowserServer(site, self.port) as server:
+            sys.stdout.write(f"{server.url}\nCtrl-C stops the server.\n")
+            sys.stdout.flush()
+            if self.open:
+                webbrowser.open(server.url)
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+        return ExitCode.DONE
+
+
+@dataclass(frozen=True)
 class CheckStore:
     """Test what the commands need from a store, under a temporary prefix that is deleted again."""
 
@@ -131,6 +168,7 @@ class CheckStore:
 COMMANDS: dict[str, type[cli.Command]] = {
     "validate": Validate,
     "inspect": Inspect,
+    "browse": Browse,
     "check-store": CheckStore,
 }
 

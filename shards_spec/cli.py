@@ -282,6 +282,11 @@ def write_lines(lines: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{plain(line)}\n" for line in lines))
 
 
+def write_notes(lines: Iterable[str]) -> None:
+    """Write lines to stderr in the same way."""
+    sys.stderr.write("".join(f"{plain(line)}\n" for line in lines))
+
+
 def version() -> str:
     """Version of the installed package; `unknown` in a checkout that is not installed."""
     try:

@@ -48,6 +48,7 @@ ORDER = {
         writer reader
         index
         validation inspection
+        browser
         __main__
     """,
     "pipeline": """

@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
+from shards_spec.browser import Comparison, MovieDifference, Site, write_report
 from shards_spec.cli import PlainConsole
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
@@ -58,6 +59,13 @@ def print_report(console: Console, dataset: Dataset) -> None:
         console.print(movies_table("without clips", missing))
 
 
+def print_site(console: Console, site: Site) -> None:
+    """Print the report, and how the dataset differs from the second one if there is one."""
+    print_report(console, site.catalog.dataset)
+    if site.other is not None:
+        _print_difference(console, site.comparison)
+
+
 def write_page(dataset: Dataset, path: str) -> None:
     """Write the same as an HTML page. Raises `InputError` when the file cannot be written."""
     page = PlainConsole(record=True, width=_PAGE_WIDTH, file=io.StringIO())
@@ -68,14 +76,63 @@ def write_page(dataset: Dataset, path: str) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-def report_json(dataset: Dataset) -> dict[str, Any]:
+def write_pages(site: Site, path: str, num_clips: int) -> list[str]:
+    """Write the tables to a file named .html, or all pages to a folder.
+
+    Returns what could not be included. Raises `InputError` when it cannot be written.
+    """
+    if Path(path).suffix.lower() in (".html", ".htm"):
+        write_page(site.catalog.dataset, path)
+        return []
+    return write_report(site, Path(path), num_clips)
+
+
+def _print_difference(console: Console, comparison: Comparison) -> None:
+    """Print recipe settings and movies that differ from another dataset."""
+    other = with_paths(redacted(comparison.second.dataset.storage.uri))
+    differing = [movie for movie in comparison.movies if not movie.is_equal]
+    console.print(
+        plain(f"against {other}: {len(differing)} of {len(comparison.movies)} movies differ"),
+        soft_wrap=True,
+    )
+    if comparison.settings:
+        table = Table("setting", "this", "other", title="recipes and versions differ")
+        for change in comparison.settings:
+            table.add_row(*map(plain, (change.name, change.first, change.second)))
+        console.print(table)
+    if differing:
+        console.print(_differing_table(differing))
+
+
+def _differing_table(movies: list[MovieDifference]) -> Table:
+    table = Table(title="movies that differ", title_justify="left")
+    for name in ("movie", "equal", "changed", "only this", "only other", "columns"):
+        table.add_column(name, overflow="fold")
+    where = {"first": "only in this dataset", "second": "only in the other", "both": ""}
+    for movie in movies:
+        counts = (movie.equal, movie.changed, movie.only_first, movie.only_second)
+        columns = where[movie.where] or ", ".join(movie.columns)
+        table.add_row(*map(plain, (movie.movie_id, *map(str, counts), columns)))
+    return table
+
+
+def report_json(site: Site) -> dict[str, Any]:
     """The same as plain values."""
-    return {
+    dataset = site.catalog.dataset
+    values = {
         "dataset": dataset.storage.uri,
         "recipe_fingerprint": dataset.recipe.fingerprint,
         "num_clips": dataset.clips.num_rows,
         "movies": [asdict(row) for row in movie_rows(dataset.movies)],
     }
+    if site.other is not None:
+        comparison = site.comparison
+        values["against"] = {
+            "dataset": comparison.second.dataset.storage.uri,
+            "settings": [asdict(change) for change in comparison.settings],
+            "movies": [asdict(movie) for movie in comparison.movies if not movie.is_equal],
+        }
+    return values
 
 
 def _done_table(rows: list[MovieRow]) -> Table:

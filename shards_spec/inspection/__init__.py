@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from shards_spec.inspection.clip import find_clip, write_images
-from shards_spec.inspection.images import encode_png
-from shards_spec.inspection.summary import Summary, summarize
+from shards_spec.inspection.images import draw_logmel, encode_png
+from shards_spec.inspection.summary import Failure, Summary, summarize
 
-__all__ = ["Summary", "encode_png", "find_clip", "summarize", "write_images"]
+__all__ = [
+    "Failure",
+    "Summary",
+    "draw_logmel",
+    "encode_png",
+    "find_clip",
+    "summarize",
+    "write_images",
+]

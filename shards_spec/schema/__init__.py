@@ -7,7 +7,7 @@ video stream, and ranges are half-open, [start, end).
 from __future__ import annotations
 
 from shards_spec.schema.clip_row import LOCATION_COLUMNS, ClipContent, ClipRow
-from shards_spec.schema.movie_row import STATUSES, MovieRow, Status
+from shards_spec.schema.movie_row import MEASURED_COLUMNS, STATUSES, MovieRow, Status
 from shards_spec.schema.tables import (
     ADDED_COLUMNS,
     CLIPS_SCHEMA,
@@ -27,6 +27,7 @@ __all__ = [
     "ADDED_COLUMNS",
     "CLIPS_SCHEMA",
     "LOCATION_COLUMNS",
+    "MEASURED_COLUMNS",
     "MOVIES_SCHEMA",
     "SPEC_VERSION",
     "STATUSES",

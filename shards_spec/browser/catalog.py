@@ -1,0 +1,103 @@
+"""Finding the rows of a movie, of a clip and of a movie's copies in a large index."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from shards_spec.errors import InputError
+from shards_spec.reader import Dataset
+from shards_spec.schema import ClipRow, clip_rows
+
+#: Two movies with equal values are the same one: source, part, audio track and program.
+_COPY_COLUMNS = (
+    "source_fingerprint",
+    "source_bytes",
+    "wanted_start_seconds",
+    "wanted_end_seconds",
+    "audio_track",
+)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A dataset with the positions of its movies, found once."""
+
+    dataset: Dataset
+
+    @cached_property
+    def movie_ids(self) -> list[str]:
+        """Ids of all movies, in the order of the index."""
+        ids: list[str] = self.dataset.movies["movie_id"].to_pylist()
+        return ids
+
+    @cached_property
+    def _movie_rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.movie_ids)}
+
+    @cached_property
+    def _clip_ranges(self) -> dict[str, tuple[int, int]]:
+        """First and last (exclusive) row of each movie in the sorted table of clips."""
+        clips = self.dataset.clips
+        if not clips.num_rows:
+            return {}
+        runs = pc.run_end_encode(clips["movie_id"].combine_chunks())
+        ends: list[int] = runs.run_ends.to_pylist()
+        return dict(zip(runs.values.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
+
+    def __contains__(self, movie_id: str) -> bool:
+        """Whether the index has a movie."""
+        return movie_id in self._movie_rows
+
+    def movie(self, movie_id: str) -> dict[str, Any]:
+        """A movie's row of the index. Raises `InputError` if there is none."""
+        row = self._movie_rows.get(movie_id)
+        if row is None:
+            raise InputError(f"the dataset has no movie {movie_id!r}")
+        values: dict[str, Any] = self.dataset.movies.slice(row, 1).to_pylist()[0]
+        return values
+
+    def clips_of(self, movie_id: str) -> pa.Table:
+        """A movie's rows of the table of clips, in the order of time."""
+        first, end = self._clip_ranges.get(movie_id, (0, 0))
+        clips = self.dataset.clips.slice(first, end - first)
+        return clips.take(pc.sort_indices(clips, [("start_ns", "ascending")]))
+
+    def clip(self, clip_id: str) -> ClipRow:
+        """A clip's row of the index. Raises `InputError` if there is none."""
+        first, end = self._clip_ranges.get(clip_id.rpartition("_")[0], (0, 0))
+        clips = self.dataset.clips.slice(first, end - first)
+        rows = clip_rows(clips.filter(pc.equal(clips["clip_id"], clip_id)))
+        if not rows:
+            raise InputError(f"the dataset has no clip {clip_id!r}")
+        return rows[0]
+
+    @cached_property
+    def copies(self) -> dict[str, tuple[str, ...]]:
+        """Movies with the same source, part and audio track as others: the ids of all of them."""
+        movies = self.dataset.movies
+        names = [name for name in _COPY_COLUMNS if name in movies.schema.names]
+        columns = zip(*(movies[name].to_pylist() for name in names), strict=True)
+        groups: dict[Any, list[str]] = defaultdict(list)
+        for movie_id, key in zip(self.movie_ids, columns, strict=True):
+            # Movies whose source could not be read have no fingerprint.
+            if key[0]:
+                groups[key].append(movie_id)
+        return {name: tuple(group) for group in groups.values() if len(group) > 1 for name in group}
+
+    @cached_property
+    def copy_groups(self) -> list[tuple[str, ...]]:
+        """Each group of copies once."""
+        return sorted(set(self.copies.values()))
+
+
+def numbers(table: pa.Table, column: str) -> NDArray[Any]:
+    """A numeric column as an array."""
+    return np.asarray(table[column].to_numpy())

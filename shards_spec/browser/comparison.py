@@ -18,8 +18,13 @@ from shards_spec.schema import CLIPS_SCHEMA, MEASURED_COLUMNS, MOVIES_SCHEMA
 #: Columns of clips that say where a clip is stored, not what it is.
 _LOCATION = ("shard", "tar_offset", "tar_bytes")
 
-#: Columns of movies that differ although the clips do not.
-_INCIDENTAL = (*MEASURED_COLUMNS, "first_shard", "num_shards", "source_modified_ns")
+#: Columns of movies that do not make two movies different: measured, where the source and the
+#: shards are, and what the recipes and the clips say themselves.
+_INCIDENTAL = (
+    *MEASURED_COLUMNS,
+    *("source_uri", "source_root", "source_modified_ns", "recipe_fingerprint"),
+    *("num_clips", "num_shards", "shard_bytes", "first_shard"),
+)
 
 
 @dataclass(frozen=True)

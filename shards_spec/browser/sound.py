@@ -87,7 +87,9 @@ def _magnitudes(logmel: NDArray[np.float16], recipe: Recipe) -> NDArray[np.float
     by how far it is off; a few rounds of this come close and never become negative.
     """
     filters = mel_filters(recipe)
-    power = np.exp(np.clip(logmel.astype(np.float32), -24.0, 20.0))
+    # A stranger's log-mel may have any values.
+    values = np.nan_to_num(logmel.astype(np.float32), nan=-24.0)
+    power = np.exp(np.clip(values, -24.0, 20.0))
     areas = np.maximum(filters.sum(axis=1, keepdims=True), 1e-12)
     cover = np.maximum(filters.sum(axis=0)[:, None], 1e-12)
     bins = filters.T @ (power / areas) / cover

@@ -140,11 +140,11 @@ def _clip_blocks(place: Place, timeline: Timeline, clips: pa.Table) -> Iterable[
             yield Block(start, end, "kept", f"{clip_id} at {clock(start)}", target)
         return
     movie_id = clips["movie_id"][0].as_py()
-    for run in timeline.kept:
-        number = run.first_row // CLIPS_PER_PAGE + 1
+    for kept in timeline.kept:
+        number = kept.first_row // CLIPS_PER_PAGE + 1
         target = place.to(movie_page(movie_id, number)) if place.lists_clips(movie_id) else ""
-        label = f"{count(run.num_clips, 'clip')} from {clock(run.start_ns)}"
-        yield Block(run.start_ns, run.end_ns, "kept", label, target)
+        label = f"{count(kept.num_clips, 'clip')} from {clock(kept.start_ns)}"
+        yield Block(kept.start_ns, kept.end_ns, "kept", label, target)
 
 
 def _shot_block(run: Any) -> Block:

@@ -1,7 +1,7 @@
 """Do two runs ever write to one dataset at the same time? Two takers, and a holder that was paused.
 
     python -m benchmarks.faults.split_brain [--trials 50]
-        [--stores folder moto seaweedfs rclone s3rver]
+        [--stores folder moto seaweedfs rclone s3rver] [--parallel 10]
 
 **Two takers**: two processes take the lease of one dataset at the same moment and keep it for a
 while. **Paused holder**: a process holds the lease and writes objects without a break; at a random
@@ -43,8 +43,6 @@ from tests.support.stores.s3_servers import KINDS, server
 
 RESULT = RESULTS / "split_brain.md"
 TIMING = lease.Timing(beat=0.5, dead=8.0, stale=5.0, watch=1.0, valid=0.2, settle=1.0)
-#: Trials at the same time, each on a dataset of its own.
-PARALLEL = 10
 #: Time for which a taker keeps the lease, and a paused holder is stopped, seconds.
 KEEP_SECONDS, PAUSE_SECONDS = 1.0, 10.0
 
@@ -177,12 +175,12 @@ def paused_trial(uri: str) -> str:
     return "in flight" if any(end > began for _, end in writes) else "stopped"
 
 
-def measure(uri: str, trials: int) -> Outcome:
+def measure(uri: str, trials: int, parallel: int) -> Outcome:
     """All trials on one store."""
     with started(prober, uri) as (pipe, _):
         is_exclusive = pipe.recv()
     outcome = Outcome("conditional creation" if is_exclusive else "claims")
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         for kind, trial, counts in (
             ("takers", takers_trial, outcome.takers),
             ("paused", paused_trial, outcome.paused),
@@ -196,6 +194,13 @@ def main() -> None:
     """Measure each store and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        default=10,
+        help="trials at the same time, each on a dataset of its own; a slow store needs fewer, or "
+        "its lease records are older than the shortened intervals allow",
+    )
     parser.add_argument("--stores", nargs="*", default=["folder", *KINDS])
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
@@ -211,7 +216,7 @@ def main() -> None:
                 outcomes[kind] = str(skipped)
                 continue
             os.environ.update(variables)
-            outcomes[kind] = measure(uri, options.trials)
+            outcomes[kind] = measure(uri, options.trials, options.parallel)
         print(kind, outcomes[kind], flush=True)
     options.out.write_text(report(outcomes, options.trials))
 

@@ -11,6 +11,7 @@ import torch
 from benchmarks import gpu
 
 
+@pytest.mark.slow
 def test_every_part_runs_and_is_on_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

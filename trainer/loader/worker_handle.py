@@ -39,9 +39,11 @@ _COMMAND = (
     "from trainer.loader.worker import main; main()"
 )
 
-#: Settings of glibc's allocator, in bytes: it keeps the memory of reads for reuse instead of
-#: returning it to the kernel, whose fresh pages take a twentieth of a clip's time.
+#: Settings of glibc's allocator, sizes in bytes: it keeps the memory of reads for reuse instead of
+#: returning it to the kernel, whose fresh pages take a twentieth of a clip's time. With an arena for
+#: every few threads, as by default, each would keep its own: memory then grows for hours.
 _ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
     "MALLOC_TRIM_THRESHOLD_": str(128 * 1024 * 1024),
 }

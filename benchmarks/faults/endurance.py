@@ -186,9 +186,9 @@ def page(
     lines += [
         "",
         f"The maximum in each {minutes / NUM_PARTS:g} minutes of `RssAnon`, read every "
-        f"{SAMPLE_SECONDS:g} s. The worker keeps up to "
-        f"{MAX_FREE_BYTES // MIB} MiB of buffers for reuse, which its growth is consistent with; "
-        f"nothing else was measured. A batch is requested every {PAUSE_SECONDS:g} s at most, so "
+        f"{SAMPLE_SECONDS:g} s. The worker keeps up to {MAX_FREE_BYTES // MIB} MiB of buffers for "
+        "reuse, so its memory grows until it has as many as it ever needs at once. "
+        f"A batch is requested every {PAUSE_SECONDS:g} s at most, so "
         "the rate of batches is not a measure of speed.",
         "",
     ]

@@ -12,17 +12,21 @@ from benchmarks.films.schedule_films import (
     make_film,
     read_costs,
 )
+from benchmarks.films.speed_films import SPEED_FILMS, SpeedFilm, speed_film
 
 __all__ = [
     "KINDS",
     "PASSING",
     "PERMANENT",
     "SEGMENT_SECONDS",
+    "SPEED_FILMS",
     "Costs",
     "Kind",
     "KindCosts",
+    "SpeedFilm",
     "make_film",
     "make_films",
     "make_repeated",
     "read_costs",
+    "speed_film",
 ]

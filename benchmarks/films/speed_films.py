@@ -1,0 +1,86 @@
+"""The movies that `benchmarks.preprocess` measures: Big Buck Bunny and re-encoded minutes of it.
+
+Big Buck Bunny: (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.ffmpeg import ffmpeg_path
+
+#: First second and length of the part that is re-encoded.
+START_SECONDS, PART_SECONDS = 20, 60
+
+_1080P = ("-vf", "scale=1920:1080:flags=lanczos")
+_H264 = (*_1080P, "-c:v", "libx264", "-preset", "veryfast", "-b:v", "8M", "-bf", "3", "-g", "96")
+_AAC = ("-c:a", "aac", "-b:a", "192k")
+
+
+@dataclass(frozen=True)
+class SpeedFilm:
+    """A movie, and how it is made from the original."""
+
+    name: str
+    suffix: str
+    about: str
+    options: tuple[str, ...] = ()
+    """Of ffmpeg; none for the whole original."""
+
+
+SPEED_FILMS = (
+    SpeedFilm("bbb-720p", ".mp4", "Big Buck Bunny, H.264 720p, 0.7 Mbit/s, 597 s"),
+    SpeedFilm("bbb-720p-60s", ".mp4", "60 s of it", ("-c", "copy")),
+    SpeedFilm("h264-1080p", ".mp4", "H.264 1080p, 8 Mbit/s, B-pyramid", (*_H264, *_AAC)),
+    SpeedFilm("h264-1080p-mkv", ".mkv", "the same in Matroska", (*_H264, *_AAC)),
+    SpeedFilm(
+        "h264-1080p-flat",
+        ".mp4",
+        "H.264 1080p, 8 Mbit/s, B-frames never referenced",
+        (*_H264, "-x264-params", "b-pyramid=none", *_AAC),
+    ),
+    SpeedFilm(
+        "hevc-1080p10",
+        ".mkv",
+        "HEVC 1080p, 10 bits, 5 Mbit/s",
+        (
+            *_1080P,
+            *("-c:v", "libx265", "-preset", "superfast", "-pix_fmt", "yuv420p10le"),
+            *("-x265-params", "log-level=error", "-b:v", "5M", "-g", "96", "-c:a", "eac3"),
+        ),
+    ),
+    SpeedFilm(
+        "mpeg2-480p",
+        ".mpg",
+        "MPEG-2 480p, 6 Mbit/s",
+        ("-vf", "scale=854:480", "-c:v", "mpeg2video", "-b:v", "6M", "-g", "15", "-c:a", "ac3"),
+    ),
+    SpeedFilm(
+        "vp9-720p",
+        ".webm",
+        "VP9 720p, 2 Mbit/s",
+        (
+            *("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M"),
+            *("-c:a", "libopus"),
+        ),
+    ),
+)
+
+
+def speed_film(folder: Path, whole: Path, film: SpeedFilm) -> Path:
+    """The movie; made if it is not in `folder` yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{film.name}{film.suffix}"
+    if path.exists():
+        return path
+    if not film.options:
+        path.hardlink_to(whole)
+        return path
+    part = path.with_name(f"part{film.suffix}")
+    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-ss", str(START_SECONDS)]
+    command += ["-t", str(PART_SECONDS), "-i", str(whole), *film.options, str(part)]
+    subprocess.run(command, check=True)
+    part.replace(path)
+    return path

@@ -10,6 +10,7 @@ not trusted.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import resource
@@ -19,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import cast
+from typing import IO, cast
 
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
@@ -30,6 +31,8 @@ from pipeline.sources import Readable
 
 #: How often the time limits are checked.
 _CHECK_SECONDS = 0.5
+#: Room in the pipes from a process, where the system grants it: a few frames, many lines.
+_PIPE_BYTES = 1 << 19
 #: A line of stdout describes one packet or frame, and is not longer than this.
 MAX_LINE_BYTES = 1 << 16
 
@@ -80,9 +83,11 @@ class FfmpegProcess:
         _limit_memory(self._process.pid, self._limits)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
+        _enlarge(self._process.stdout, self._process.stderr)
         # Buffered, as `Popen` makes its pipes by default.
         self._stdout = cast(io.BufferedReader, self._process.stdout)
-        self._stderr = StderrReader(self._process.stderr, source.url, on_line)
+        stderr = cast(io.BufferedReader, self._process.stderr)
+        self._stderr = StderrReader(stderr, source.url, on_line)
         self._watch = threading.Thread(target=self._watch_clock, daemon=True)
         self._watch.start()
 
@@ -181,6 +186,11 @@ class FfmpegProcess:
         """Whether this build of ffmpeg reported that it cannot decode the codec."""
         return self._stderr.lacks_decoder
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether anything but reports was on stderr, once it has ended."""
+        return bool(self._stderr.tail)
+
     def stop(self) -> None:
         """Kill the process group if it still runs, and reap it."""
         self._has_ended.set()
@@ -244,3 +254,11 @@ def _limit_memory(pid: int, limits: Limits) -> None:
         size = int(limits.ffmpeg_memory_gib * GIB)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
+
+
+def _enlarge(*pipes: IO[bytes]) -> None:
+    """Let a process write ahead (Linux): it and its reader then wake each other less often."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        for pipe in pipes:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import IO
+from collections.abc import Callable, Sequence
 
 from pipeline.errors import (
     DecodeError,
@@ -26,9 +26,13 @@ _NO_DECODER = re.compile(
     re.I,
 )
 #: Progress lines and reports on frames and packets, which are not about errors.
-_REPORT = re.compile(
-    r"^(frame=|size=|\[showinfo@|\[Parsed_)|\b\w+ (->|<-) \S*(pts|type|ist_index):"
-)
+_PROGRESS = ("frame=", "size=", "[showinfo@", "[Parsed_")
+_REPORT = re.compile(r"\w (->|<-) \S*(pts|type|ist_index):")
+#: Reports of `-debug_ts` that repeat others: most lines of a run, and nothing else on the line.
+_REPEATED = re.compile(rb"\[[^\]]*\] \[info\] demuxer\+[a-z]+ -> (?:[a-z_]+:[-+\w.:]+ *)+\s*")
+_BLOCK_BYTES = 1 << 16
+#: How long lines collect in the pipe, unless somebody waits for one.
+_PAUSE_SECONDS = 0.02
 _ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *|\[(?:info|warning|error|fatal)\] ")
 _UNREADABLE = re.compile(
     r"Invalid data found when processing input|moov atom not found|Format not on whitelist|"
@@ -48,7 +52,7 @@ class StderrReader:
     """Reads a process's stderr until it ends."""
 
     def __init__(
-        self, stream: IO[bytes], url: str, on_line: Callable[[str], None] | None = None
+        self, stream: io.BufferedReader, url: str, on_line: Callable[[str], None] | None = None
     ) -> None:
         """Start reading `stream`; `url` is removed from the tail, `on_line` gets every line."""
         self.lacked_memory = False
@@ -59,6 +63,7 @@ class StderrReader:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._changed = threading.Condition()
         self._has_ended = False
+        self._is_awaited = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -79,12 +84,17 @@ class StderrReader:
 
     def wait_until(self, has_arrived: Callable[[], bool]) -> bool:
         """Wait until `on_line` has made `has_arrived` true; false if stderr ended before."""
+        if has_arrived():
+            return True
+        self._is_awaited.set()
         with self._changed:
             self._changed.wait_for(lambda: has_arrived() or self._has_ended)
+        self._is_awaited.clear()
         return has_arrived()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end of stderr."""
+        self._is_awaited.set()
         self._thread.join(timeout)
 
     def error(self, message: str) -> MovieError:
@@ -107,24 +117,49 @@ class StderrReader:
 
     def _read(self) -> None:
         try:
-            # The rest of a longer line counts as a line of its own.
-            while raw := self._stream.readline(_LINE_BYTES):
-                self._note(raw.decode("utf-8", "replace").strip()[:1000])
+            rest = b""
+            while block := self._stream.read1(_BLOCK_BYTES):
+                # ffmpeg writes each line in pieces: one look at many costs less than many looks.
+                self._is_awaited.wait(_PAUSE_SECONDS)
+                lines = (rest + block).split(b"\n")
+                rest = lines.pop()
+                if len(rest) >= _LINE_BYTES:
+                    lines.append(rest)
+                    rest = b""
+                self._note_all(lines)
+            self._note_all([rest] if rest else [])
         finally:
             with self._changed:
                 self._has_ended = True
                 self._changed.notify_all()
 
+    def _note_all(self, lines: Sequence[bytes]) -> None:
+        """Process lines in order; whoever waits for one is notified once."""
+        with self._changed:
+            for raw in lines:
+                if b" demuxer+" in raw and _REPEATED.fullmatch(raw):
+                    continue
+                # The rest of a longer line counts as a line of its own.
+                for begin in range(0, len(raw) or 1, _LINE_BYTES):
+                    part = raw[begin : begin + _LINE_BYTES]
+                    self._note(part.decode("utf-8", "replace").strip()[:1000])
+            self._changed.notify_all()
+
     def _note(self, line: str) -> None:
-        if line and not _REPORT.search(line):
+        if line and not _is_report(line):
             self._tail.append(self._without_noise(line))
             self.lacked_memory |= _NO_MEMORY.search(line) is not None
         if self._on_line is not None:
-            with self._changed:
-                self._on_line(line)
-                self._changed.notify_all()
+            self._on_line(line)
 
     def _without_noise(self, line: str) -> str:
         """A line without memory addresses and the address that the movie is read at."""
         line = plain(_ADDRESS.sub("", line))
         return line.replace(f"{self._url}: ", "").replace(self._url, "the source")
+
+
+def _is_report(line: str) -> bool:
+    """Whether a line is about progress, frames or packets, not about errors."""
+    if line.startswith(_PROGRESS):
+        return True
+    return (" -> " in line or " <- " in line) and _REPORT.search(line) is not None

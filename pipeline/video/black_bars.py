@@ -10,6 +10,8 @@ image fades into black (a globe in space, titles on black) nothing is cropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
 
 import cv2
 import ffmpeg
@@ -42,25 +44,78 @@ MAX_ASYMMETRY = 0.05
 #: Fewer rows or columns than this share of the side are an edge, not a bar; and as few lit lines
 #: between dark ones are an artifact, such as encoded captions on the first line.
 MIN_BAR = 0.015
+#: After so many looks that show no bar, further ones are spared if they cannot change that.
+MIN_LOOKS = 3
+#: If so many keyframes could not be decoded by themselves, no others are tried in that way.
+MAX_REFUSED = 2
+
+#: ffmpeg seeks 3/23 s earlier where frames are reordered.
+_SEEK_SLACK_NS = 3 * NANOSECONDS // 23
+#: How much is read from a keyframe on, by decoding time: its second field may be a packet.
+_READ_SECONDS = 0.001
+#: Frames after a keyframe that lack references from before it, as classes for `skip_frame`.
+_LEADING = {"hevc": "nokey"}
+#: ffmpeg's times on the command line are microseconds.
+_LEAST_TICK = Fraction(1, 1_000_000)
 
 
 def find_crop(probe: Probe, source: Readable, what: str) -> Crop | None:
     """The area inside the black bars, or None when there are none."""
-    rows: list[NDArray[np.bool_]] = []
-    columns: list[NDArray[np.bool_]] = []
-    width, height = probe.video.upright_size
-    num_lit = np.zeros((height, width), dtype=np.uint8)
-    for time_ns in _sample_times(probe):
-        frame = _gray_frame(probe, source, what, time_ns)
+    looks = _Looks(probe.video.upright_size)
+    times = _spread(_sample_times(probe))
+    num_refused = 0
+    for number, time_ns in enumerate(times, 1):
+        frame = None
+        if num_refused < MAX_REFUSED:
+            frame = _keyframe_alone(probe, source, what, time_ns)
+            num_refused += frame is None
+        if frame is None:
+            # Something was reported: then what the decoder saw before may matter.
+            frame = _gray_frame(probe, source, what, time_ns)
         if frame is not None:
-            rows.append(active_rows(frame))
-            columns.append(active_rows(frame.T))
-            num_lit += frame > LIT_LUMA
-    if not rows:
-        return None
-    least = max(1, round(MIN_FRAMES * len(rows)))
-    crop = crop_from_lit(np.sum(rows, axis=0) >= least, np.sum(columns, axis=0) >= least)
-    return crop and straight_sides(crop, num_lit >= least)
+            looks.add(frame)
+        if number >= MIN_LOOKS and looks.show_all(_least(len(times))):
+            return None
+    return looks.crop()
+
+
+class _Looks:
+    """What the sampled frames show: in how many of them each row and column is active."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Of upright frames of `size` (width, height)."""
+        width, height = size
+        self._count = 0
+        self._rows = np.zeros(height, np.int64)
+        self._columns = np.zeros(width, np.int64)
+        self._num_lit = np.zeros((height, width), np.uint8)
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Take in an upright (H, W) luma frame."""
+        self._count += 1
+        self._rows += active_rows(frame)
+        self._columns += active_rows(frame.T)
+        self._num_lit += frame > LIT_LUMA
+
+    def show_all(self, least: int) -> bool:
+        """Whether the whole frame is active, no matter what further frames show.
+
+        Active lines only become more, and `least` frames are the most that may be needed.
+        """
+        return all(_is_whole(lines >= least) for lines in (self._rows, self._columns))
+
+    def crop(self) -> Crop | None:
+        """The area inside the black bars of all frames, or None when there are none."""
+        if not self._count:
+            return None
+        least = _least(self._count)
+        crop = crop_from_lit(self._rows >= least, self._columns >= least)
+        return crop and straight_sides(crop, self._num_lit >= least)
+
+
+def _least(num_frames: int) -> int:
+    """In how many of the frames a line must be active."""
+    return max(1, round(MIN_FRAMES * num_frames))
 
 
 def active_rows(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -114,22 +169,78 @@ def _sample_times(probe: Probe) -> Sequence[int]:
     return [int(key) for key in np.unique(nearest)]
 
 
+def _spread(times: Sequence[int]) -> list[int]:
+    """The same times, so ordered that the first few are from all over the movie."""
+    rest, ordered = list(times), []
+    for step in (8, 4, 2, 1):
+        ordered += rest[step // 2 :: step]
+        del rest[step // 2 :: step]
+    return ordered + rest
+
+
+def _keyframe_alone(
+    probe: Probe, source: Readable, what: str, time_ns: int
+) -> NDArray[np.uint8] | None:
+    """The frame of a keyframe at which a run of the decoder begins; None unless that is certain."""
+    if time_ns not in probe.keyframes_ns or probe.video.time_base < _LEAST_TICK:
+        return None
+    # Where a demuxer is searched by decoding times, ffmpeg seeks this much earlier.
+    later = [key - time_ns for key in probe.keyframes_ns if key > time_ns]
+    slack_ns = min(_SEEK_SLACK_NS, min(later, default=NANOSECONDS) // 2)
+    seconds = (time_ns + probe.start_ns + slack_ns) / NANOSECONDS
+    options = {
+        **{"seek_timestamp": 1, "noaccurate_seek": None, "copyts": None, "threads": 1},
+        **{
+            "skip_frame": _LEADING.get(probe.video.codec, "bidir"),
+            "ss": f"{seconds:.6f}",
+            "t": _READ_SECONDS,
+        },
+    }
+    pts = round(Fraction(time_ns, NANOSECONDS) / probe.video.time_base) + probe.start_pts
+    stream = input_stream(source, **input_options(probe), **options)[str(probe.video.index)]
+    stream = stream.filter("select", f"eq(pts,{pts})")
+    quiet = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
+    return _first_frame(stream, probe, source, what, time_ns, quiet)
+
+
 def _gray_frame(
     probe: Probe, source: Readable, what: str, time_ns: int
 ) -> NDArray[np.uint8] | None:
-    """The upright (H, W) luma of the frame at a keyframe, or None if it cannot be decoded."""
-    video = probe.video
-    width, height = video.upright_size
+    """The frame at a keyframe, decoded as ffmpeg does by itself; None if it cannot be."""
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
     options = {"seek_timestamp": 1, "threads": 1, "ss": f"{seconds:.6f}"}
-    stream = input_stream(source, **input_options(probe), **options)[str(video.index)]
-    graph = upright(framed(fitted(stream, probe, time_ns), probe), video)
+    stream = input_stream(source, **input_options(probe), **options)[str(probe.video.index)]
+    return _first_frame(stream, probe, source, what, time_ns)
+
+
+def _first_frame(
+    stream: Any,
+    probe: Probe,
+    source: Readable,
+    what: str,
+    time_ns: int,
+    quiet: tuple[str, ...] = (),
+) -> NDArray[np.uint8] | None:
+    """The first frame of a stream as upright (H, W) luma; with `quiet`, None after any message."""
+    width, height = probe.video.upright_size
+    graph = upright(framed(fitted(stream, probe, time_ns), probe), probe.video)
     graph = graph.filter("format", "gray")
-    output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1).global_args("-nostdin")
-    command = ffmpeg.compile(output, cmd=ffmpeg_path())
+    output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1)
+    command = ffmpeg.compile(output.global_args("-nostdin", *quiet), cmd=ffmpeg_path())
     with FfmpegProcess(command, source, what=what) as run:
         data = run.read_exactly(width * height)
+        if quiet and data is not None:
+            run.finish(tolerate_errors=True)
+            data = None if run.returncode or run.has_messages else data
     return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)
+
+
+def _is_whole(lit: NDArray[np.bool_]) -> bool:
+    """Whether lit lines leave no bar, and further lit ones could not either."""
+    runs = _long_runs(lit)
+    if not runs or runs[-1][1] - runs[0][0] < len(lit) / 4:
+        return False
+    return _active_range(lit) == (0, len(lit))
 
 
 def _active_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
@@ -139,8 +250,7 @@ def _active_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
     are less than a quarter of the side: that is a dark movie, not one with bars.
     """
     size = len(lit)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]]).astype(np.int8)))
-    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BAR * size]
+    runs = _long_runs(lit)
     if not runs or runs[-1][1] - runs[0][0] < size / 4:
         return 0, size
     first, last = runs[0][0], runs[-1][1]
@@ -149,6 +259,13 @@ def _active_range(lit: NDArray[np.bool_]) -> tuple[int, int]:
     if first == 0 and last == size:
         return 0, size
     return first, last - (last - first) % 2
+
+
+def _long_runs(lit: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """[first, last + 1) of the runs of lit lines that are not artifacts."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lit, [False]]).astype(np.int8)))
+    least = MIN_BAR * len(lit)
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= least]
 
 
 def _even(size: int) -> int:

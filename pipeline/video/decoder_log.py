@@ -102,6 +102,8 @@ class DecoderLog:
         """
         self.frames: list[DecodedFrame] = []
         self._longest = longest
+        self._shortest = _OPEN
+        """Least distance of two frames so far, ticks; at least 1."""
         # Frames before a keyframe may still affect how errors after it are concealed.
         self._entry_pts = -_OPEN if conceals_errors(codec) else entry_pts
         self._is_entered = False
@@ -130,8 +132,12 @@ class DecoderLog:
             self._is_concealed = True
         elif match := _DECODED.search(line):
             self._add(*match.groups())
-        elif any(word in line for word in _ERRORS):
-            self._note_error(line)
+        else:
+            # Not `any`: packets are reported here too, and there are many.
+            for word in _ERRORS:
+                if word in line:
+                    self._note_error(line)
+                    return
 
     @property
     def first_intra_pts(self) -> int | None:
@@ -204,9 +210,10 @@ class DecoderLog:
         """Whether the distance of two frames is usual: no frame is missing and no time wrong."""
         if not self._is_entered:
             return True
-        if not self._is_vfr:
+        if not self._is_vfr and distance < self._shortest:
             # The shortest distance so far is that of frames with none missing between them.
-            self._longest = min(self._longest, MISSING * max(1, distance))
+            self._shortest = max(1, distance)
+            self._longest = min(self._longest, MISSING * self._shortest)
         return 0 < distance < self._longest
 
     def _note_error(self, line: str) -> None:

@@ -103,7 +103,7 @@ class FrameComparer:
         """(H, W) luma of the previous frame; None before the first."""
         self.is_cut = False
         """Whether the newest frame differs sharply from the previous one."""
-        self._detector = CutDetector(plan.recipe.shot_threshold, plan.recipe.fps)
+        self._detector = CutDetector(plan.recipe.shot_threshold)
 
     def compare(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Compare the next frame, (H, W, 3) RGB; returns its luma, the next `previous`."""

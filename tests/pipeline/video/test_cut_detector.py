@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scenedetect import ContentDetector, FrameTimecode
 
 from pipeline.video.cut_detector import CutDetector
 from shards_spec.recipe import Recipe
@@ -38,7 +39,24 @@ def test_the_detector_depends_only_on_the_previous_frame() -> None:
     levels = [20, 20, 220, 220, 30, 30, 25, 230]
     frames = [np.full((16, 16, 3), level, np.uint8) for level in levels]
     for first in range(len(frames) - 1):
-        detector = CutDetector(threshold=27.0, fps=5.0)
+        detector = CutDetector(threshold=27.0)
         found = [detector.is_cut(frame) for frame in frames[first:]]
         changes = np.abs(np.diff(levels[first:])) > 100
         assert found[1:] == changes.tolist()
+
+
+def test_it_decides_as_pyscenedetect_does() -> None:
+    rng = np.random.default_rng(0)
+    frames = [np.full((48, 86, 3), 128, np.uint8)]
+    for _ in range(300):
+        change = rng.normal(0, 10 ** rng.uniform(0, 2), frames[-1].shape)
+        frames.append(np.clip(frames[-1] + change, 0, 255).astype(np.uint8))
+    for threshold in (10.0, 27.0, 60.0):
+        ours, theirs = CutDetector(threshold), ContentDetector(threshold, min_scene_len=0)
+        times = [FrameTimecode(number, 5.0) for number in range(len(frames))]
+        expected = [
+            bool(theirs.process_frame(time, frame[..., ::-1]))
+            for time, frame in zip(times, frames, strict=True)
+        ]
+        assert [ours.is_cut(frame) for frame in frames] == expected
+        assert 0 < sum(expected) < len(frames)

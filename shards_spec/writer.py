@@ -8,13 +8,13 @@ fixed and contain no times.
 from __future__ import annotations
 
 import io
+import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import google_crc32c
-import webdataset
 
 from shards_spec import layout
 from shards_spec.errors import FormatError
@@ -122,10 +122,10 @@ class _OpenShard:
 def tar_sample(clip_id: str, members: Mapping[str, bytes]) -> bytes:
     """Tar bytes of one sample, without end-of-archive blocks; a multiple of 512 bytes."""
     buffer = io.BytesIO()
-    writer = webdataset.TarWriter(
-        buffer, encoder=False, compress=False, mtime=0, user="", group="", mode=0o644
-    )
-    writer.write({"__key__": clip_id, **members})
-    size = writer.tarstream.offset
-    writer.close()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for suffix, data in sorted(members.items()):
+            header = tarfile.TarInfo(f"{clip_id}.{suffix}")
+            header.size, header.mode = len(data), 0o644
+            archive.addfile(header, io.BytesIO(data))
+        size = archive.offset
     return buffer.getvalue()[:size]

@@ -7,10 +7,13 @@ its loopback. Of a cluster that somebody else started, only whether it requires 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -35,6 +38,8 @@ _MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 #: A request that every control store answers, unless it requires a token.
 _HARMLESS = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _PROBE_SECONDS = 10.0
+#: Modules of Ray that decide which processes are started.
+_PATCHED = ("parameter", "services")
 #: Ray's native part, which has no stubs.
 _raylet: Any = import_module("ray._raylet")
 
@@ -57,7 +62,8 @@ def start_ray(config: RunConfig) -> bool:
         options |= {"include_dashboard": False, "_node_ip_address": _LOOPBACK}
         _private.enter()
     try:
-        init_ray(**options)
+        with contextlib.nullcontext() if config.address else _only_needed_processes():
+            init_ray(**options)
         if config.address:
             _warn_if_open(config.address)
     except Exception as error:
@@ -89,6 +95,24 @@ def stop_ray() -> None:
     if ray.is_initialized():
         ray.shutdown(wait_for_processes=True)
         _private.leave()
+
+
+@contextlib.contextmanager
+def _only_needed_processes() -> Iterator[None]:
+    """Start Ray without the processes that a run on one machine has no use for.
+
+    These are the log monitor (logs are not shown), the autoscaler's monitor (there is nothing to
+    scale) and the dashboard's server: each costs as much CPU as a minute of video, and polls. Ray
+    has no public options for them.
+    """
+    parameter, services = (import_module(f"ray._private.{name}") for name in _PATCHED)
+    before = parameter.RayParams, services.start_api_server
+    parameter.RayParams = partial(parameter.RayParams, include_log_monitor=False, no_monitor=True)
+    services.start_api_server = lambda *args, **options: ("", None)
+    try:
+        yield
+    finally:
+        parameter.RayParams, services.start_api_server = before
 
 
 class _Private:

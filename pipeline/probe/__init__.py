@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.probe.audio_track import AudioTrack
 from pipeline.probe.containers.edit_list import PlayedRange
+from pipeline.probe.containers.one_shape import has_one_shape
 from pipeline.probe.packets import PacketOrder
 from pipeline.probe.probe import Probe, frame_times_ns, probe
 from pipeline.probe.sample_frames import Shape
@@ -27,6 +28,7 @@ __all__ = [
     "VideoStream",
     "conceals_errors",
     "frame_times_ns",
+    "has_one_shape",
     "orientation",
     "probe",
     "ratio",

@@ -97,6 +97,8 @@ class Probe:
     """What frames look like from which time on; empty unless that changes."""
     packet_order: PacketOrder = EMPTY_ORDER
     """The video packets in the order of a sequential read."""
+    container: str = ""
+    """ffmpeg's name of the demuxer."""
     played_audio: tuple[PlayedRange, ...] = ()
     """The ranges of the audio's media that an edit list plays; empty if ffmpeg may apply it."""
 
@@ -219,6 +221,8 @@ def _probe_video(
         raise TooShortError(f"{movie.name}: the video has no duration")
     source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
     has_marks = conceals_errors(video.codec)
+    is_trimmed = len(order.pts()) > len(listed_table)
+    parts_of_audio = (movie, source, listed, good, video, audio)
     return Probe(
         video=video,
         audio=audio,
@@ -237,15 +241,8 @@ def _probe_video(
         input_options=listed.options,
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
-        played_audio=played_ranges(
-            movie,
-            source,
-            listed,
-            good,
-            video,
-            audio,
-            is_trimmed=len(order.pts()) > len(listed_table),
-        ),
+        container=listed.container,
+        played_audio=played_ranges(*parts_of_audio, is_trimmed=is_trimmed),
     )
 
 

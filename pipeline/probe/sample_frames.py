@@ -98,7 +98,9 @@ def sample_frames(
         EncryptedError: the packets are encrypted.
     """
     intervals, start_end = _intervals(packets, video.time_base)
-    arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(video.index))
+    # The loop filter changes what frames show, which does not matter here.
+    arguments = ("-v", "error", *as_arguments(options), "-skip_loop_filter", "all")
+    arguments += ("-select_streams", str(video.index))
     shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
     with FfmpegProcess(command, source, what=movie.name) as process:

@@ -53,6 +53,8 @@ MAX_REFUSED = 2
 _SEEK_SLACK_NS = 3 * NANOSECONDS // 23
 #: How much is read from a keyframe on, by decoding time: its second field may be a packet.
 _READ_SECONDS = 0.001
+#: Containers in which both ways of seeking end up at the same keyframe; elsewhere ffmpeg searches.
+_INDEXED = ("matroska", "mov")
 #: Frames after a keyframe that lack references from before it, as classes for `skip_frame`.
 _LEADING = {"hevc": "nokey"}
 #: ffmpeg's times on the command line are microseconds.
@@ -182,7 +184,8 @@ def _keyframe_alone(
     probe: Probe, source: Readable, what: str, time_ns: int
 ) -> NDArray[np.uint8] | None:
     """The frame of a keyframe at which a run of the decoder begins; None unless that is certain."""
-    if time_ns not in probe.keyframes_ns or probe.video.time_base < _LEAST_TICK:
+    has_index = probe.container.startswith(_INDEXED)
+    if not has_index or time_ns not in probe.keyframes_ns or probe.video.time_base < _LEAST_TICK:
         return None
     # Where a demuxer is searched by decoding times, ffmpeg seeks this much earlier.
     later = [key - time_ns for key in probe.keyframes_ns if key > time_ns]

@@ -1,7 +1,8 @@
 """Finds out whether a movie's frames change their shape: size, pixel aspect or orientation.
 
 Broadcasts change it between programs, live streams when a phone is turned. A new shape begins at a
-keyframe, so all of them are decoded: a few percent of the movie's frames. Where nearly every frame
+keyframe. Unless the stream itself proves that there is one shape (`probe.has_one_shape`), all of
+them are decoded: a few percent of the movie's frames. Where nearly every frame
 is a keyframe, some per minute show whether the shape changes; only if it does, all are read.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from pipeline.errors import TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
-from pipeline.probe import Probe, Shape, orientation, ratio
+from pipeline.probe import Probe, Shape, has_one_shape, orientation, ratio
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 
@@ -58,10 +59,20 @@ def with_shapes(probe: Probe, source: Readable, what: str) -> Probe:
 def _find_shapes(probe: Probe, source: Readable, what: str) -> tuple[Shape, ...]:
     """The shapes of a movie's frames in order; empty if all have the same."""
     is_dense = len(probe.keyframes_ns) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
+    if not is_dense and _is_constant(probe, source, what):
+        return ()
     shapes = _read(probe, source, what, _intervals(probe) if is_dense else "")
     if all(_is_same(shape, shapes[0]) for shape in shapes):
         return ()
     return _merged(_read(probe, source, what, "") if is_dense else shapes)
+
+
+def _is_constant(probe: Probe, source: Readable, what: str) -> bool:
+    """Whether the stream itself proves, without decoding, that all frames have one shape."""
+    order, video = probe.packet_order, probe.video
+    if order.num_configured < len(order.pts()):
+        return False
+    return has_one_shape(source, probe.input_options, video.index, video.codec, what)
 
 
 def _turned_ns(probe: Probe, shapes: Sequence[Shape]) -> Iterator[tuple[int, int]]:
@@ -88,6 +99,8 @@ def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Sha
     """Shapes of keyframes in the given intervals (all of them without), by time."""
     options = [word for name, value in probe.input_options for word in (f"-{name}", value)]
     stream = ("-select_streams", str(probe.video.index), "-skip_frame", "nokey")
+    # The loop filter changes what frames show, which does not matter here.
+    stream += ("-skip_loop_filter", "all")
     command = [ffprobe_path(), "-v", "error", *options, *stream]
     command += ["-read_intervals", intervals] if intervals else []
     command += ["-show_entries", _ENTRIES, "-of", "json", *input_arguments(source)]

@@ -94,7 +94,7 @@ def keyframes_with_sets(
     units = _read_units(movie, source, options, stream, graph, scan)
     if units is None:
         return keyframes[:1]
-    initial = sets_of_configuration(codec, _extradata(movie, source, options, stream))
+    initial = sets_of_configuration(codec, read_extradata(source, options, stream, movie.name))
     return _entries(scan, initial, [sets_in(codec, data) for data in units])
 
 
@@ -189,12 +189,12 @@ def _command(
     return command
 
 
-def _extradata(movie: Movie, source: Readable, options: InputOptions, stream: int) -> bytes:
-    """The decoder configuration of the container; empty if it has none."""
+def read_extradata(source: Readable, options: InputOptions, stream: int, what: str) -> bytes:
+    """The decoder configuration of the container; empty if it has none. `what` names the movie."""
     arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(stream))
     shown = ("-show_data", "-show_entries", "stream=extradata", "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
-    with FfmpegProcess(command, source, what=movie.name) as process:
+    with FfmpegProcess(command, source, what=what) as process:
         text = process.read_all(MAX_BYTES)
         process.finish(tolerate_errors=True)
     streams = json.loads(text or "{}").get("streams", [])

@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.video import black_bars
 from shards_spec.recipe import Recipe
+from tests.support.films.opened import source_of
 from tests.support.films.oracle import plan_of
 from tests.support.samples import mostly_slow
 
@@ -148,3 +150,44 @@ def test_bars(case: str, tmp_path: Path) -> None:
     draw, expected = CASES[case]
     plan = plan_of(write(tmp_path / "film.mp4", draw), RECIPE)
     assert str(plan.crop or "") == expected
+
+
+def test_looks_are_only_spared_where_no_bar_could_be_found() -> None:
+    """With any frames after them, and however many of those cannot be decoded."""
+    rng = np.random.default_rng(0)
+    num_spared = 0
+    for _ in range(30):
+        frames = [_random_look(rng) for _ in range(32)]
+        looks, least = black_bars._Looks((64, 48)), black_bars._least(len(frames))
+        is_spared = False
+        for frame in frames:
+            looks.add(frame)
+            is_spared |= looks.show_all(least)
+            assert not (is_spared and looks.crop()), "a crop after looks that show all"
+        num_spared += is_spared
+    assert 5 < num_spared < 30
+
+
+def _random_look(rng: np.random.Generator) -> NDArray[np.uint8]:
+    frame = rng.integers(0, 256, (48, 64), dtype=np.uint8)
+    if rng.random() < 0.6:
+        frame[: rng.integers(0, 12)] = 0
+    if rng.random() < 0.6:
+        frame[:, : rng.integers(0, 12)] = 0
+    return frame if rng.random() < 0.3 else frame // 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_keyframe_alone_shows_what_a_longer_run_shows(suffix: str, tmp_path: Path) -> None:
+    plan = plan_of(write(tmp_path / f"film{suffix}", with_logo), RECIPE)
+    source = source_of(plan)
+    looks = [
+        (
+            black_bars._keyframe_alone(plan.probe, source, "film", time),
+            black_bars._gray_frame(plan.probe, source, "film", time),
+        )
+        for time in plan.probe.keyframes_ns[:3]
+    ]
+    for alone, whole in looks:
+        assert alone is None or np.array_equal(alone, whole)
+    assert any(alone is not None for alone, _ in looks)

@@ -1,6 +1,6 @@
 """A small model trained on real movies and evaluated on others, with the commands that users type.
 
-    python -m benchmarks.real_films FOLDER
+    python -m benchmarks.learning.real_films FOLDER
 
 FOLDER holds movies; which of them are held out is decided by hashes of their names. A handful of
 movies does not teach a model what movies are about: this shows that the whole system works on them,
@@ -90,7 +90,7 @@ def main() -> None:
     lines = [
         "# A model trained on real movies",
         "",
-        f"`python -m benchmarks.real_films FOLDER --steps {given.steps} "
+        f"`python -m benchmarks.learning.real_films FOLDER --steps {given.steps} "
         f"--heldout {given.heldout}`, "
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {platform.python_version()}, torch "
         f"{version('torch')}; {made_seconds:.0f} s of preprocessing, {train_seconds:.0f} s of "

@@ -96,7 +96,7 @@ def _mel_filters(recipe: Recipe) -> NDArray[np.float32]:
     distances = np.subtract.outer(corners, bins)
     rising = -distances[:-2] / widths[:-1, None]
     falling = distances[2:] / widths[1:, None]
-    filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    filters: NDArray[np.float32] = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     filters *= (2.0 / (corners[2:] - corners[:-2]))[:, None]
     return filters
 

@@ -19,6 +19,13 @@ from pipeline.audio.timeline import Piece
 MAX_LEVEL = 64.0
 
 
+def valid_samples(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,) which samples are valid."""
+    # A comparison with NaN is false.
+    valid: NDArray[np.bool_] = np.abs(samples) <= MAX_LEVEL
+    return valid
+
+
 class SampleBuffer:
     """Decoded samples by index, from the last one read on."""
 
@@ -30,11 +37,10 @@ class SampleBuffer:
         self._invalid: deque[tuple[int, int]] = deque()
         """Ranges [first, end) of invalid samples, by index."""
 
-    def append(self, samples: NDArray[np.float32]) -> None:
-        """Take in (N,) float32 samples of any value."""
-        # A comparison with NaN is false.
-        is_valid = np.abs(samples) <= MAX_LEVEL
-        if not is_valid.all():
+    def append(self, samples: NDArray[np.float32], *, are_valid: bool = False) -> None:
+        """Take in (N,) float32 samples of any value; `are_valid` if that is known of all."""
+        is_valid = None if are_valid else valid_samples(samples)
+        if is_valid is not None and not is_valid.all():
             samples = np.where(is_valid, samples, np.float32(0.0))
             edges = np.flatnonzero(np.diff(np.concatenate([[True], is_valid, [True]])))
             for first, end in (edges + self.end).reshape(-1, 2).tolist():

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio.downmix import mono_filter
 from pipeline.audio.edited import EditedAudio
-from pipeline.audio.sample_buffer import SampleBuffer
+from pipeline.audio.sample_buffer import SampleBuffer, valid_samples
 from pipeline.audio.timeline import AudioFrame, Piece, align
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe import Probe
@@ -194,6 +194,8 @@ class Soundtrack:
         rest = np.empty(0, np.float32)
         while data := self._run.read_some(_READ_BYTES):
             rest = np.concatenate([rest, np.frombuffer(data, dtype="<f4")])
+            # One look at many frames: each holds few samples.
+            are_valid = bool(valid_samples(rest).all())
             received += len(data) // _BYTES_PER_SAMPLE
             # ffmpeg reports a frame before it writes the samples.
             self._wait_for_reports(received)
@@ -201,7 +203,8 @@ class Soundtrack:
                 whole = self._reports.popleft()
                 samples, rest = rest[: whole.count], rest[whole.count :]
                 for first, part in self._edits.parts(whole):
-                    self._samples.append(samples[first : first + part.count])
+                    own = samples[first : first + part.count]
+                    self._samples.append(own, are_valid=are_valid)
                     frame = self._on_timeline(part)
                     if self._keep_frames:
                         self.frames.append(frame)
@@ -211,7 +214,7 @@ class Soundtrack:
             raise self._run.error("no audio could be decoded")
 
     def _on_timeline(self, frame: AudioFrame) -> AudioFrame:
-        return frame if frame.pts is None else replace(frame, pts=frame.pts - self._zero)
+        return frame if frame.pts is None else AudioFrame(frame.pts - self._zero, frame.count)
 
     def _wait_for_reports(self, num_samples: int) -> None:
         self._run.wait_for_line(lambda: self._reported >= num_samples)

@@ -35,6 +35,8 @@ _CHECK_SECONDS = 0.5
 _PIPE_BYTES = 1 << 19
 #: A line of stdout describes one packet or frame, and is not longer than this.
 MAX_LINE_BYTES = 1 << 16
+#: How much of stdout is looked at in one go.
+_BLOCK_BYTES = 1 << 16
 
 
 class FfmpegProcess:
@@ -134,13 +136,20 @@ class FfmpegProcess:
 
         Raises `TooLargeError` for a line of more than `MAX_LINE_BYTES`.
         """
+        rest = b""
         self._waiting_since = self._clock()
-        while line := self._stdout.readline(MAX_LINE_BYTES):
+        while block := self._stdout.read1(_BLOCK_BYTES):
             self._waiting_since = None
-            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+            lines = (rest + block).split(b"\n")
+            rest = lines.pop()
+            if max(map(len, (rest, *lines))) >= MAX_LINE_BYTES:
                 raise self._too_much(f"a line of more than {MAX_LINE_BYTES >> 10} KiB")
-            yield line.rstrip(b"\r\n")
+            for line in lines:
+                yield line.rstrip(b"\r")
             self._waiting_since = self._clock()
+        self._waiting_since = None
+        if rest:
+            yield rest.rstrip(b"\r")
         self._raise_if_stopped()
 
     def wait_for_line(self, has_arrived: Callable[[], bool]) -> None:

@@ -53,6 +53,12 @@ def test_a_name_loads_only_what_it_needs(name: str, absent: set[str]) -> None:
     assert "shards_spec" in loaded
 
 
+def test_a_preprocessing_run_starts_without_slow_packages() -> None:
+    """Driver and workers import the same; each of these takes up to seconds of CPU."""
+    slow = {"torch", "librosa", "numba", "scipy", "scenedetect", "webdataset"}
+    assert not loaded_after("import pipeline.run.preprocess, pipeline.engine.tasks") & slow
+
+
 @pytest.mark.parametrize("name", reelshards.__all__)
 def test_every_public_name_exists(name: str) -> None:
     assert getattr(reelshards, name) is not None

@@ -99,8 +99,8 @@ def sample_frames(
     """
     intervals, start_end = _intervals(packets, video.time_base)
     # The loop filter changes what frames show, which does not matter here.
-    arguments = ("-v", "error", *as_arguments(options), "-skip_loop_filter", "all")
-    arguments += ("-select_streams", str(video.index))
+    skipped = ("-skip_loop_filter", "all", "-select_streams", str(video.index))
+    arguments = ("-v", "error", *as_arguments(options), *skipped)
     shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
     with FfmpegProcess(command, source, what=movie.name) as process:

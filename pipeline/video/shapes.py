@@ -98,9 +98,9 @@ def _intervals(probe: Probe) -> str:
 def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Shape]:
     """Shapes of keyframes in the given intervals (all of them without), by time."""
     options = [word for name, value in probe.input_options for word in (f"-{name}", value)]
-    stream = ("-select_streams", str(probe.video.index), "-skip_frame", "nokey")
     # The loop filter changes what frames show, which does not matter here.
-    stream += ("-skip_loop_filter", "all")
+    skipped = ("-skip_frame", "nokey", "-skip_loop_filter", "all")
+    stream = ("-select_streams", str(probe.video.index), *skipped)
     command = [ffprobe_path(), "-v", "error", *options, *stream]
     command += ["-read_intervals", intervals] if intervals else []
     command += ["-show_entries", _ENTRIES, "-of", "json", *input_arguments(source)]

@@ -38,8 +38,6 @@ _MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 #: A request that every control store answers, unless it requires a token.
 _HARMLESS = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _PROBE_SECONDS = 10.0
-#: Modules of Ray that decide which processes are started.
-_PATCHED = ("parameter", "services")
 #: Ray's native part, which has no stubs.
 _raylet: Any = import_module("ray._raylet")
 
@@ -105,7 +103,8 @@ def _only_needed_processes() -> Iterator[None]:
     scale) and the dashboard's server: each costs as much CPU as a minute of video, and polls. Ray
     has no public options for them.
     """
-    parameter, services = (import_module(f"ray._private.{name}") for name in _PATCHED)
+    parameter: Any = import_module("ray._private.parameter")
+    services: Any = import_module("ray._private.services")
     before = parameter.RayParams, services.start_api_server
     parameter.RayParams = partial(parameter.RayParams, include_log_monitor=False, no_monitor=True)
     services.start_api_server = lambda *args, **options: ("", None)

@@ -11,6 +11,7 @@ from pipeline.limits import Limits
 from shards_spec.errors import InputError
 
 Incomplete = Literal["keep", "fail"]
+Decode = Literal["exact", "full"]
 
 STORE_PATIENCE_SECONDS = 300.0
 
@@ -55,6 +56,10 @@ class RunConfig:
     incomplete: Incomplete = "keep"
     """Movies that were cut off (shorter than they declare): `keep` what is there, or `fail`
     them."""
+    decode: Decode = "exact"
+    """What decoders see: `exact` leaves out frames that no clip shows and no other frame refers to,
+    where that is certain (see `decode_mode` in the index), which gives the same clips for less CPU;
+    `full` leaves out nothing."""
     redo_versions: bool = False
     """Process movies again if another version of reelshards or ffmpeg made them."""
     index_minutes: float = 5.0

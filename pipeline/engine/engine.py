@@ -39,7 +39,7 @@ from pipeline.engine.on_ray import cluster
 from pipeline.engine.on_ray.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
-from pipeline.engine.submission import Submission, put_plan
+from pipeline.engine.submission import Submission, decode_whole, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
 from pipeline.movie.rows import Cost, bare_row, failed_row
 from pipeline.plan import MoviePlan
@@ -165,10 +165,10 @@ class Engine:
             self._health.note_end(job.movie.movie_id, None)
             yield MovieFinished(value, cost)
         else:
-            is_repeat = unit.result is not None
             unit.result = value
             job.cpu_seconds += value.cpu_seconds
-            if not is_repeat:
+            if not unit.is_counted:
+                unit.is_counted = True
                 seconds = job.plan.segment_seconds(unit.segment) if job.plan and unit.segment else 0
                 yield PartDecoded(
                     movie_id=job.movie.movie_id,
@@ -177,6 +177,8 @@ class Engine:
                     peak_rss_bytes=result.peak_rss_bytes,
                     cost=cost,
                 )
+            for other in decode_whole(job):
+                self._scheduler.push(other)
             if job.num_open == 0:
                 has_audio = any(other.kind == "audio" for other in job.units)
                 self._scheduler.push(job.add("write" if has_audio else "audio"))

@@ -55,6 +55,8 @@ class Unit:
     """Doubled after each attempt that ran out of memory."""
     result: VideoSegment | MovieAudio | None = None
     """Of a segment or audio unit that has succeeded."""
+    is_counted: bool = False
+    """Whether its part of the movie was reported as decoded."""
     payload: list[Any] = field(default_factory=list)
     """Ray references to the parts of the unit's bytes in the object store."""
 

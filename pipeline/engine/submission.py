@@ -15,6 +15,7 @@ from pipeline.engine.on_ray import cluster
 from pipeline.limits import GIB
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART
+from pipeline.movie.steps import to_decode_again
 from pipeline.sources import is_by_range
 from pipeline.sources.identity import is_local
 from shards_spec.recipe import Recipe
@@ -93,6 +94,22 @@ class Submission:
 def put_plan(job: Job) -> None:
     """Share the job's plan with its tasks through the object store."""
     job.plan_ref = ray.put(job.plan)
+
+
+def decode_whole(job: Job) -> list[Unit]:
+    """Segments that have to be decoded again, now open; see `steps.to_decode_again`."""
+    found = [result for result in results_of(job, "segment") if result is not None]
+    if job.plan is None or not found:
+        return []
+    plan, again = to_decode_again(job.plan, found)
+    if again and plan is not job.plan:
+        job.plan = plan
+        put_plan(job)
+    units = [unit for unit in job.units if unit.segment in again]
+    for unit in units:
+        unit.result, unit.attempts = None, 0
+    job.num_open += len(units)
+    return units
 
 
 def results_of(job: Job, kind: str) -> list[Any]:

@@ -97,7 +97,9 @@ def prepare(movie: Movie, fingerprint: str, recipe: Recipe, options: TaskOptions
     meter = CostMeter()
     with options.opened(movie, fingerprint) as source:
         config = options.config
-        plan = steps.prepare(movie, source, recipe, config.segment_seconds, config.incomplete)
+        plan = steps.prepare(
+            movie, source, recipe, config.segment_seconds, config.incomplete, config.decode
+        )
         return _result(plan, meter)
 
 

@@ -8,6 +8,7 @@ from pipeline.ffmpeg.binaries import (
     ffmpeg_path,
     ffmpeg_version,
     ffprobe_path,
+    filters_packets,
     has_input_filters,
 )
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
@@ -21,6 +22,7 @@ __all__ = [
     "ffmpeg_path",
     "ffmpeg_version",
     "ffprobe_path",
+    "filters_packets",
     "has_input_filters",
     "input_arguments",
     "input_stream",

@@ -45,6 +45,11 @@ def has_input_filters() -> bool:
     return [*map(int, numbers), 0] >= [7, 1]
 
 
+def filters_packets() -> bool:
+    """Whether this ffmpeg can leave out packets of an input: its bitstream filter `noise`."""
+    return has_input_filters() and "noise" in _bitstream_filters(ffmpeg_path())
+
+
 @functools.cache
 def _find(program: str, requested: str, path: str) -> str:
     if requested:
@@ -79,23 +84,26 @@ def bundled_path(program: str) -> str:
 
 @functools.cache
 def _version(binary: str) -> str:
-    run = subprocess.run(
-        [binary, "-hide_banner", "-version"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-        stdin=subprocess.DEVNULL,
-        env=environment(),
-    )
     # "ffmpeg version n8.1.2 Copyright (c) ..."
-    return run.stdout.split()[2]
+    return _printed(binary, "-version").split()[2]
+
+
+@functools.cache
+def _bitstream_filters(binary: str) -> frozenset[str]:
+    return frozenset(_printed(binary, "-bsfs").split())
 
 
 @functools.cache
 def _decodable(binary: str) -> frozenset[str]:
+    # " DEV.LS h264                 H.264 / AVC / MPEG-4 AVC ..."
+    lines = (line.split() for line in _printed(binary, "-codecs").splitlines())
+    return frozenset(words[1] for words in lines if len(words) > 2 and words[0].startswith("D"))
+
+
+def _printed(binary: str, option: str) -> str:
+    """What a program prints about itself."""
     run = subprocess.run(
-        [binary, "-hide_banner", "-codecs"],
+        [binary, "-hide_banner", option],
         capture_output=True,
         text=True,
         timeout=30,
@@ -103,6 +111,4 @@ def _decodable(binary: str) -> frozenset[str]:
         stdin=subprocess.DEVNULL,
         env=environment(),
     )
-    # " DEV.LS h264                 H.264 / AVC / MPEG-4 AVC ..."
-    lines = (line.split() for line in run.stdout.splitlines())
-    return frozenset(words[1] for words in lines if len(words) > 2 and words[0].startswith("D"))
+    return run.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,9 +14,9 @@ from pipeline.ffmpeg import ffmpeg_version, reaper
 from pipeline.limits import Limits
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART, Spool
-from pipeline.movie.steps import prepare, run_audio_parts, run_segment
+from pipeline.movie.steps import prepare, run_audio_parts, run_segment, to_decode_again
 from pipeline.movie.write import write_movie
-from pipeline.plan import MoviePlan
+from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie, Readable, open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
@@ -49,23 +49,27 @@ def shard_movie(
         Spool() as spool,
     ):
         plan = prepare(movie, source, recipe, _SEGMENT_SECONDS)
-        segments = []
-        for video, data in _decoded(plan, source, num_threads):
-            spool.add(video.number, [data])
-            segments.append(video)
+        found: dict[int, VideoSegment] = {}
+        again = list(plan.segments)
+        while again:
+            for video, data in _decoded(plan, again, source, num_threads):
+                spool.add(video.number, [data])
+                found[video.number] = video
+            segments = [found[segment.number] for segment in plan.segments]
+            plan, again = to_decode_again(plan, segments)
         audio = _add_audio(spool, plan, source, segments)
         write_movie(plan, storage, Cost(1, 0.0, 0.0), audio, segments, spool, folder=folder)
     write_index(storage, recipe, ffmpeg_version())
 
 
 def _decoded(
-    plan: MoviePlan, source: Readable, num_threads: int
+    plan: MoviePlan, segments: Sequence[Segment], source: Readable, num_threads: int
 ) -> Iterator[tuple[VideoSegment, NDArray[np.uint8]]]:
-    """All segments in order; at most one for each thread, and one more, is in memory."""
+    """The segments in order; at most one for each thread, and one more, is in memory."""
     waiting: deque[Future[tuple[VideoSegment, NDArray[np.uint8]]]] = deque()
     with ThreadPoolExecutor(num_threads) as pool:
         try:
-            for segment in plan.segments:
+            for segment in segments:
                 waiting.append(pool.submit(run_segment, plan, segment, source))
                 if len(waiting) > num_threads:
                     yield waiting.popleft().result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.movie.selection import DropReason
 from pipeline.plan import MoviePlan
 from pipeline.probe import AudioTrack, Crop, Probe, VideoStream
 from pipeline.sources import Movie
-from pipeline.video import applied
+from pipeline.video import VideoSegment, applied, selection_of
 from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
@@ -88,6 +88,15 @@ def movie_row(
         **_report_columns(audio_report),
         **_dropped_columns(dropped),
     )
+
+
+def decoding_columns(plan: MoviePlan, segments: Sequence[VideoSegment]) -> dict[str, Any]:
+    """What the decoder of a movie saw."""
+    selection = selection_of(plan) if any(segment.leaves_out for segment in segments) else None
+    return {
+        "decode_mode": "selective" if selection else "full",
+        "frames_left_out": selection.num_left_out if selection else 0,
+    }
 
 
 def _probe_columns(probe: Probe, crop: Crop | None) -> dict[str, Any]:

@@ -16,13 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import MovieAudio, audio_parts
-from pipeline.config import Incomplete
+from pipeline.config import Decode, Incomplete
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
+from pipeline.ffmpeg import filters_packets
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import Probe, probe
 from pipeline.sources import Movie, Readable
 from pipeline.sources.identity import fingerprint
-from pipeline.video import VideoSegment, decode_segment, find_crop, frame_size, with_shapes
+from pipeline.video import (
+    VideoSegment,
+    decode_segment,
+    find_crop,
+    frame_size,
+    segments_to_repeat,
+    with_shapes,
+)
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 
@@ -32,14 +40,19 @@ def prepare(
     recipe: Recipe,
     seconds: float,
     incomplete: Incomplete = "keep",
+    decode: Decode = "exact",
 ) -> MoviePlan:
     """Probe a movie and plan it, in segments of about `seconds`.
+
+    `decode` says whether frames that no clip needs may be left out.
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    probed = with_shapes(probe(movie, source, recipe.language), source, movie.name)
+    leaves_out = decode == "exact" and filters_packets()
+    found = probe(movie, source, recipe.language, finds_disposable=leaves_out)
+    probed = with_shapes(found, source, movie.name)
     known: dict[str, Any] = {"probe": probed}
     try:
         if incomplete == "fail":
@@ -73,6 +86,19 @@ def run_segment(
 ) -> tuple[VideoSegment, NDArray[np.uint8]]:
     """Decode one segment; see `decode_segment`."""
     return decode_segment(plan, segment, source)
+
+
+def to_decode_again(
+    plan: MoviePlan, segments: Sequence[VideoSegment]
+) -> tuple[MoviePlan, list[Segment]]:
+    """What remains to be done once all segments have been decoded; usually nothing.
+
+    If something was reported about a decoder that did not see all frames, these are the segments
+    that others decoded in that way, with the plan for decoding them whole.
+    """
+    numbers = segments_to_repeat(segments)
+    again = [segment for segment in plan.segments if segment.number in numbers]
+    return (plan.whole() if again else plan), again
 
 
 def with_clips(plan: MoviePlan, segments: Sequence[VideoSegment]) -> PlacedPlan:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline.audio import AudioClip, AudioReport, MovieAudio
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
-from pipeline.movie.rows import Cost, movie_row
+from pipeline.movie.rows import Cost, decoding_columns, movie_row
 from pipeline.movie.selection import DropReason, select_clips
 from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
 from pipeline.movie.steps import with_clips
@@ -70,6 +70,7 @@ def write_movie(
         num_shards=writer.num_shards,
         shard_bytes=writer.num_bytes,
         first_shard=first_shard,
+        **decoding_columns(plan, segments),
     )
     write_commit(storage, row, writer.rows)
     return row

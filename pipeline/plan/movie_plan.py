@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.plan.segments import Segment, Span, split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
-from pipeline.probe import Crop, Probe
+from pipeline.probe import NONE_DISPOSABLE, Crop, Probe
 from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS, Recipe
 
@@ -51,6 +51,10 @@ class MoviePlan:
     def seconds(self) -> float:
         """Seconds of the movie that are decoded."""
         return self._seconds(self.first_step, self.end_step)
+
+    def whole(self) -> MoviePlan:
+        """The same plan for a decoder that sees every frame."""
+        return replace(self, probe=replace(self.probe, disposable=NONE_DISPOSABLE))
 
     def segment_seconds(self, segment: Segment) -> float:
         """Seconds of the movie that a segment covers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.probe.audio_track import AudioTrack
 from pipeline.probe.containers.edit_list import PlayedRange
 from pipeline.probe.containers.one_shape import has_one_shape
+from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames
 from pipeline.probe.packets import PacketOrder
 from pipeline.probe.probe import Probe, frame_times_ns, probe
 from pipeline.probe.sample_frames import Shape
@@ -18,8 +19,10 @@ from pipeline.probe.video_stream import (
 from pipeline.probe.video_timing import Outlier
 
 __all__ = [
+    "NONE_DISPOSABLE",
     "AudioTrack",
     "Crop",
+    "DisposableFrames",
     "Outlier",
     "PacketOrder",
     "PlayedRange",

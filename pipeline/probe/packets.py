@@ -51,6 +51,8 @@ class PacketTable:
     """(N,) whether the container reports the packet as corrupt."""
     position: NDArray[np.int64]
     """(N,) where the packet is in the file, bytes; -1 if unknown."""
+    size: NDArray[np.int64]
+    """(N,) bytes; 0 if unknown."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -117,12 +119,12 @@ class Packets:
 
 
 def _table(values: array[int]) -> PacketTable:
-    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 5).T
+    columns = np.frombuffer(values, dtype=np.int64).reshape(-1, 6).T
     is_key, has_pts, has_dts, is_corrupt = (
         (columns[3] >> bit & 1).astype(bool) for bit in range(4)
     )
-    pts, dts, duration, position = (columns[number] for number in (0, 1, 2, 4))
-    return PacketTable(pts, dts, duration, is_key, has_pts, has_dts, is_corrupt, position)
+    pts, dts, duration, position, size = (columns[number] for number in (0, 1, 2, 4, 5))
+    return PacketTable(pts, dts, duration, is_key, has_pts, has_dts, is_corrupt, position, size)
 
 
 EMPTY_TABLE = _table(array("q"))
@@ -216,8 +218,8 @@ class _Layout:
 
 
 def _row(words: list[bytes]) -> tuple[int, ...]:
-    """A packet's times, flags as bits, position; nothing if it is not shown or has no timestamp."""
-    _, _, pts, dts, duration, _, position, flags = words[:8]
+    """A packet's times, flags as bits, position and size; nothing if it is not shown or untimed."""
+    _, _, pts, dts, duration, size, position, flags = words[:8]
     has_pts, has_dts = pts != b"N/A", dts != b"N/A"
     # `D` marks packets before the start of an edit list: decoded, never shown.
     if b"D" in flags or not (has_pts or has_dts):
@@ -228,6 +230,7 @@ def _row(words: list[bytes]) -> tuple[int, ...]:
         0 if duration == b"N/A" else int(duration),
         (b"K" in flags) | has_pts << 1 | has_dts << 2 | (b"C" in flags) << 3,
         int(position) if position.isdigit() else -1,
+        int(size) if size.isdigit() else 0,
     )
 
 

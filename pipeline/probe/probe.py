@@ -29,6 +29,7 @@ from pipeline.probe.containers.configurations import configured_keyframes, is_in
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
+from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
 from pipeline.probe.first_look import require_usual_rate
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.packets import (
@@ -99,8 +100,15 @@ class Probe:
     """The video packets in the order of a sequential read."""
     container: str = ""
     """ffmpeg's name of the demuxer."""
+    disposable: DisposableFrames = NONE_DISPOSABLE
+    """The frames to which no other refers, if that is certain and was asked for."""
     played_audio: tuple[PlayedRange, ...] = ()
     """The ranges of the audio's media that an edit list plays; empty if ffmpeg may apply it."""
+
+    @property
+    def has_sure_times(self) -> bool:
+        """Whether every frame of the file is shown at the time of its packet."""
+        return not (self.outliers or self.lost_ns or self.needs_dts or self.corrupt_ns)
 
     @property
     def start_ns(self) -> int:
@@ -108,20 +116,29 @@ class Probe:
         return round(self.start_pts * self.video.time_base * NANOSECONDS)
 
 
-def probe(movie: Movie, source: Readable, language: str) -> Probe:
-    """Probe an open movie; `language` is the preferred one of its audio.
+def probe(
+    movie: Movie, source: Readable, language: str, *, finds_disposable: bool = False
+) -> Probe:
+    """Probe an open movie.
+
+    Args:
+        movie, source: the movie.
+        language: the preferred one of its audio.
+        finds_disposable: whether to read the headers of its frames for `Probe.disposable`.
 
     Raises the `MovieError` that fits, with the chosen streams in `known`.
     """
     known: dict[str, Any] = {}
     try:
-        return _probe(movie, source, language, known)
+        return _probe(movie, source, language, known, finds_disposable)
     except MovieError as error:
         error.known = known
         raise
 
 
-def _probe(movie: Movie, source: Readable, language: str, known: dict[str, Any]) -> Probe:
+def _probe(
+    movie: Movie, source: Readable, language: str, known: dict[str, Any], finds_disposable: bool
+) -> Probe:
     listed, packets = _list(movie, source, language, known)
     video = known["video"] = choose_video(movie, listed, packets, decodable_codecs())
     source.limits.check_movie(movie.name, 0, video.width, video.height)
@@ -129,8 +146,13 @@ def _probe(movie: Movie, source: Readable, language: str, known: dict[str, Any])
     in_program = tracks_of_program(movie, listed, tracks, video.index)
     audio = known["audio"] = _choose_audio(movie, source, in_program, language, listed, packets)
     programs = listed.programs_of(video.index)
+    probed = _probe_video(movie, source, listed, packets, video, audio)
+    if finds_disposable and probed.has_sure_times:
+        table = packets.video[video.index]
+        found = find_disposable(movie, source, listed, probed.video, table, probed.packet_order)
+        probed = replace(probed, disposable=found)
     return replace(
-        _probe_video(movie, source, listed, packets, video, audio),
+        probed,
         other_audio=tuple(t for t in tracks if t.index not in (audio.index, *audio.joined)),
         program=programs[0].number if programs else 0,
         num_programs=len(listed.programs),

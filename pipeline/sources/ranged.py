@@ -18,7 +18,7 @@ import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -85,6 +85,11 @@ class RangedSource(Readable):
         if self._failure is not None:
             raise self._failure
         return data
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], bytes]]:
+        """A function like `read`, for many small reads."""
+        yield self.read
 
     def close(self) -> None:
         """Stop serving."""

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
 from pipeline.errors import MovieError, SourceError
 from pipeline.limits import Limits
 
@@ -32,6 +36,16 @@ class Readable:
             with open(self.url.removeprefix("file:"), "rb") as file:
                 file.seek(start)
                 return file.read(max(0, end - start))
+        except OSError as error:
+            raise SourceError(f"cannot read the movie: {error}") from error
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Callable[[int, int], bytes]]:
+        """A function like `read`, for many small reads."""
+        try:
+            with open(self.url.removeprefix("file:"), "rb", buffering=0) as file:
+                number = file.fileno()
+                yield lambda start, end: os.pread(number, max(0, end - start), start)
         except OSError as error:
             raise SourceError(f"cannot read the movie: {error}") from error
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.video.black_bars import find_crop
 from pipeline.video.filters import applied, frame_size
-from pipeline.video.segment import VideoSegment, decode_segment
+from pipeline.video.segment import VideoSegment, decode_segment, segments_to_repeat
+from pipeline.video.selective import selection_of
 from pipeline.video.shapes import with_shapes
 
 __all__ = [
@@ -13,5 +14,7 @@ __all__ = [
     "decode_segment",
     "find_crop",
     "frame_size",
+    "segments_to_repeat",
+    "selection_of",
     "with_shapes",
 ]

@@ -27,6 +27,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from pipeline.probe import Outlier, conceals_errors
+from pipeline.video.selective import RunSelection
 
 #: What `-debug_ts` reports about a frame that leaves the decoder, and what precedes it if the
 #: decoder concealed errors in the frame.
@@ -88,6 +89,7 @@ class DecoderLog:
         is_vfr: bool,
         outliers: Sequence[Outlier] = (),
         entry_pts: int = -_OPEN,
+        selection: RunSelection | None = None,
     ) -> None:
         """Start without a frame.
 
@@ -99,7 +101,10 @@ class DecoderLog:
             outliers: wrong timestamps; frames that have them are not shown.
             entry_pts: of the requested keyframe, ticks. Where ffmpeg seeks by decoding time, frames
                 before it may be decoded first; they are not part of the result.
+            selection: frames that the decoder never sees. They are counted like the others, when
+                the next frame after them leaves the decoder.
         """
+        self._selection = selection
         self.frames: list[DecodedFrame] = []
         self._longest = longest
         self._shortest = _OPEN
@@ -107,8 +112,9 @@ class DecoderLog:
         # Frames before a keyframe may still affect how errors after it are concealed.
         self._entry_pts = -_OPEN if conceals_errors(codec) else entry_pts
         self._is_entered = False
-        # The MPEG-1 and 2 decoder does not notice a missing frame; the clock has to.
-        self._is_vfr = is_vfr and not codec.endswith("video")
+        # The MPEG-1 and 2 decoder does not notice a missing frame; the clock has to. With a
+        # selection the times of all frames are known.
+        self._is_vfr = (is_vfr and not codec.endswith("video")) or selection is not None
         self._start_pts = start_pts
         self._outliers = outliers
         self._conceals = conceals_errors(codec)
@@ -193,14 +199,31 @@ class DecoderLog:
         if is_outlier:
             # It is not shown: the frame before it stays on screen.
             pts = max(latest, 0)
-        is_known = time != "NOPTS" and not is_outlier
-        is_steady = is_known and self._is_steady(pts - latest)
-        self._is_entered |= pts >= self._entry_pts
-        if self._is_entered and (self._is_concealed or not is_steady):
-            self._errors.append(index)
-        self.frames.append(DecodedFrame(pts, is_key == "1", kind in "01", self._is_concealed))
-        self._latest.append(max(pts, latest))
+        if self._selection is not None:
+            self._add_left_out(self._selection, pts)
+        frame = DecodedFrame(pts, is_key == "1", kind in "01", self._is_concealed)
+        self._append(frame, is_known=time != "NOPTS" and not is_outlier)
         self._is_concealed = False
+
+    def _add_left_out(self, selection: RunSelection, pts: int) -> None:
+        """Add the frames between the latest one and the next, which is shown at `pts`."""
+        latest = self._latest[-1] if self._latest else None
+        left_out, are_all = selection.between(latest, pts)
+        for time in left_out:
+            self._append(DecodedFrame(time, False, False, False), is_known=True)
+        if not are_all:
+            self._errors.append(len(self.frames))
+
+    def _append(self, frame: DecodedFrame, *, is_known: bool) -> None:
+        """Add the next frame; `is_known` if its time is that of its packet."""
+        index = len(self.frames)
+        latest = self._latest[-1] if index else -_OPEN
+        is_steady = is_known and self._is_steady(frame.pts - latest)
+        self._is_entered |= frame.pts >= self._entry_pts
+        if self._is_entered and (frame.is_concealed or not is_steady):
+            self._errors.append(index)
+        self.frames.append(frame)
+        self._latest.append(max(frame.pts, latest))
 
     def _is_outlier(self, pts: int, previous: int) -> bool:
         pts, previous = pts + self._start_pts, previous + self._start_pts

@@ -38,6 +38,7 @@ from pipeline.video.filters import (
     progressive,
     without_outliers,
 )
+from pipeline.video.selective import RunSelection
 from pipeline.video.tone_mapping import ToneMap, color_of
 from shards_spec.recipe import NANOSECONDS
 
@@ -59,12 +60,15 @@ class GridReader:
         first_step: int,
         seek_ns: int | None,
         earlier_ns: int = 0,
+        selection: RunSelection | None = None,
         what: str,
     ) -> None:
         """Frames from the step before `first_step` on, entered at the keyframe at `seek_ns`.
 
-        ffmpeg seeks to `earlier_ns` before it. `what` names movie and segment in errors.
+        ffmpeg seeks to `earlier_ns` before it. The decoder does not see what `selection` leaves
+        out. `what` names movie and segment in errors.
         """
+        self._selection = selection
         self._earlier_ns = earlier_ns
         self.cpu_seconds = 0.0
         self._plan = plan
@@ -81,6 +85,7 @@ class GridReader:
             is_vfr=plan.probe.is_vfr,
             outliers=plan.probe.outliers,
             entry_pts=int(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) - 1,
+            selection=selection,
         )
         entry = round(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) + plan.probe.start_pts
         self._proof = EntryProof(plan.probe.packet_order, entry)
@@ -96,7 +101,7 @@ class GridReader:
         Raises:
             MovieError: ffmpeg failed before the first frame, or was stopped.
         """
-        command = _command(self._plan, self._position_ns, self._source)
+        command = _command(self._plan, self._position_ns, self._source, self._selection)
         run = FfmpegProcess(
             command,
             self._source,
@@ -111,7 +116,8 @@ class GridReader:
                 if not self._started_late:
                     # A stream that is cut off keeps its intact clips; one without a frame fails.
                     run.finish(tolerate_errors=True)
-                    if not self._log.frames and self._seek_ns is None:
+                    is_whole_run = self._seek_ns is None and self._selection is None
+                    if not self._log.frames and is_whole_run:
                         raise run.error("no frame was decoded")
         finally:
             self.cpu_seconds = run.cpu_seconds
@@ -216,7 +222,9 @@ class GridReader:
             self._steps.append(int(match.group(1)))
 
 
-def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str]:
+def _command(
+    plan: MoviePlan, seek_ns: int | None, source: Readable, selection: RunSelection | None
+) -> list[str]:
     probe, recipe = plan.probe, plan.recipe
     # A stream that changes its size or format stays in the same graph: a new graph would lose the
     # frames that the old one still holds.
@@ -225,6 +233,8 @@ def _command(plan: MoviePlan, seek_ns: int | None, source: Readable) -> list[str
     if probe.outliers and not probe.needs_dts and has_input_filters():
         # After a presentation time that goes back, a decoder would use decoding times instead.
         options["bsf:v"] = "setts=pts=PTS:dts=NOPTS"
+    if selection is not None:
+        options["bsf:v"] = selection.bitstream_filter
     if seek_ns is not None:
         seconds = Fraction(seek_ns + probe.start_ns, NANOSECONDS)
         # Half a tick of slack: rounding must not miss the keyframe itself.

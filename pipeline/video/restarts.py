@@ -15,6 +15,10 @@ Where a span cannot be entered at its keyframe (wrong flags, a broken index, oth
 after a seek, frames that refer past it), the run from the start of the movie provides it. Where its
 keyframe is corrupt and the decoder does not conceal errors, no run does: the span is blank and
 marked as damaged.
+
+All of this concerns movies of which the decoder sees every frame. Others are first decoded without
+frames that no clip needs (see `selective`). If anything is reported about any span then, the whole
+movie is decoded as above, so that damage is judged by every frame of it.
 """
 
 from __future__ import annotations
@@ -24,15 +28,19 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from math import ceil
 
+from pipeline.ffmpeg import filters_packets
 from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan, FrameComparer
 from pipeline.video.grid_reader import GridReader
+from pipeline.video.selective import RunSelection, Selection, selection_of
 from shards_spec.recipe import NANOSECONDS
 
 #: Transport streams are searched by decoding time, which may precede the presentation time by this
 #: much: if a run started too late, the next one seeks this much earlier.
 EARLIER_SEEK_NS = NANOSECONDS
+#: How far the decoder may be ahead of the last frame that is used when it is stopped.
+AHEAD_NS = 10 * NANOSECONDS
 
 
 class SegmentDecoder:
@@ -48,6 +56,12 @@ class SegmentDecoder:
         self._encoded: list[EncodedSpan] = []
         self._from_start: list[Span] = []
         """Spans that need a run from the start of the movie; one run serves all of them."""
+        self._selection = selection_of(plan) if filters_packets() else None
+        self.leaves_out = False
+        """Whether the decoder did not see all frames."""
+        self.must_be_whole = False
+        """Whether something was reported when frames were left out, so that none may be in the
+        whole movie."""
 
     def decode(self) -> list[EncodedSpan]:
         """All spans, in order; only the last span of the movie may lack frames at its end.
@@ -55,6 +69,12 @@ class SegmentDecoder:
         Raises:
             MovieError: ffmpeg failed before the first frame, or was stopped.
         """
+        if self._selection is not None:
+            self.leaves_out = self._decode_selectively(self._selection)
+            self.must_be_whole = not self.leaves_out
+            if self.leaves_out:
+                return self._encoded
+            self._encoded = []
         while self._remaining:
             self._decode_next()
         if self._from_start:
@@ -62,6 +82,36 @@ class SegmentDecoder:
                 for encoded, reader in spans:
                     self._keep(encoded, reader)
         return sorted(self._encoded, key=lambda encoded: encoded.span.first_step)
+
+    def _decode_selectively(self, selection: Selection) -> bool:
+        """Keep all spans from runs that leave frames out, if nothing at all is reported about them.
+
+        Returns whether that was so. Usually there is one run; an expression covers a limited time.
+        """
+        spans = deque(self._remaining)
+        while spans:
+            run, reached = self._run_selection(selection, spans)
+            done = self._run(reached, spans[0].seek_ns, selection=run)
+            with contextlib.closing(done):
+                for encoded, reader in done:
+                    end_step = encoded.span.end_step
+                    is_clean = reader.has_no_errors(end_step) and reader.entry_is_clean(end_step)
+                    if not (is_clean and encoded.is_complete):
+                        return False
+                    self._keep(encoded, reader)
+                    spans.popleft()
+        return True
+
+    def _run_selection(
+        self, selection: Selection, spans: Sequence[Span]
+    ) -> tuple[RunSelection | None, list[Span]]:
+        """What a run from the first of some spans leaves out, and the spans for which it can."""
+        tick = self._plan.probe.video.time_base * NANOSECONDS
+        seek_ns = spans[0].seek_ns
+        entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
+        ends = [round((self._plan.recipe.grid_ns(s.end_step) + AHEAD_NS) / tick) for s in spans]
+        count = max(1, sum(end <= entry + selection.reach for end in ends))
+        return selection.of_run(entry, ends[count - 1]), list(spans)[:count]
 
     def _decode_next(self) -> None:
         """Settle the first remaining span, and as many after it as the same run may provide."""
@@ -110,7 +160,11 @@ class SegmentDecoder:
         return encoded.is_complete or encoded.span.end_step == self._plan.end_step
 
     def _run(
-        self, spans: Sequence[Span], seek_ns: int | None, earlier_ns: int = 0
+        self,
+        spans: Sequence[Span],
+        seek_ns: int | None,
+        earlier_ns: int = 0,
+        selection: RunSelection | None = None,
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
         plan = self._plan
@@ -120,6 +174,7 @@ class SegmentDecoder:
             first_step=spans[0].first_step,
             seek_ns=seek_ns,
             earlier_ns=earlier_ns,
+            selection=selection,
             what=self._what,
         )
         lookahead_steps = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)

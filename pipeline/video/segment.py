@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,18 @@ class VideoSegment:
     num_runs: int
     """How often ffmpeg was started: once, unless there is damage or a keyframe is not an entry."""
     cpu_seconds: float
+    leaves_out: bool = False
+    """Whether the decoder did not see all frames; see `restarts`."""
+    must_be_whole: bool = False
+    """Whether something was reported about a decoder that did not, so that all of the movie has to
+    be decoded whole, as this segment has been since."""
+
+
+def segments_to_repeat(segments: Sequence[VideoSegment]) -> list[int]:
+    """Numbers of the segments of a movie that have to be decoded again, whole."""
+    if not any(segment.must_be_whole for segment in segments):
+        return []
+    return [segment.number for segment in segments if segment.leaves_out]
 
 
 def decode_segment(
@@ -72,5 +85,7 @@ def decode_segment(
         jpeg_head=next((span.head for span in spans if span.head), b""),
         num_runs=decoder.num_runs,
         cpu_seconds=decoder.cpu_seconds,
+        leaves_out=decoder.leaves_out,
+        must_be_whole=decoder.must_be_whole,
     )
     return video, np.frombuffer(b"".join(scans), dtype=np.uint8)

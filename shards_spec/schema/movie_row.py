@@ -120,6 +120,11 @@ class MovieRow:
     """Folder that must contain the source, with links resolved; empty for no restriction."""
     source_modified_ns: int = 0
     """When the source was last written, ns since 1970; 0 if its store does not say."""
+    decode_mode: str = ""
+    """`full` if the decoder saw every frame, `selective` if it did not see frames that no clip
+    shows and no other frame refers to; the clips are the same. Empty for movies without clips."""
+    frames_left_out: int = 0
+    """How many frames no decoder saw."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 

@@ -47,6 +47,8 @@ ADDED_COLUMNS = (
     "first_shard",
     "source_root",
     "source_modified_ns",
+    "decode_mode",
+    "frames_left_out",
 )
 
 

@@ -42,6 +42,7 @@ def table(
         has_dts=np.ones(count, bool) if has_dts is None else has_dts,
         is_corrupt=np.zeros(count, bool),
         position=np.full(count, -1),
+        size=np.zeros(count, np.int64),
     )
 
 

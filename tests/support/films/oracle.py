@@ -39,9 +39,19 @@ def plan_of(path: Path, recipe: Recipe = RECIPE, seconds: float = 1000.0) -> Pla
 
 def decoded(plan: MoviePlan) -> tuple[PlacedPlan, MovieFrames]:
     """The plan with its clips placed, and all decoded frames."""
-    segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
+    segments = decoded_segments(plan)
     placed = steps.with_clips(plan, [segment for segment, _ in segments])
     return placed, movie_frames(placed, segments)
+
+
+def decoded_segments(plan: MoviePlan) -> list[tuple[VideoSegment, NDArray[np.uint8]]]:
+    """All segments of a movie and their bytes; none left out frames if one must not."""
+    found: dict[int, tuple[VideoSegment, NDArray[np.uint8]]] = {}
+    again = list(plan.segments)
+    while again:
+        found |= {part.number: steps.run_segment(plan, part, source_of(plan)) for part in again}
+        plan, again = steps.to_decode_again(plan, [found[s.number][0] for s in plan.segments])
+    return [found[segment.number] for segment in plan.segments]
 
 
 def movie_frames(
@@ -97,7 +107,7 @@ def _everything(plan: PlacedPlan, frames: MovieFrames) -> list[object]:
 
 def clip_rows(plan: MoviePlan) -> tuple[list[ClipContent], dict[str, int]]:
     """The rows of a movie's clips in the order of time, and how many were dropped, by reason."""
-    segments = [steps.run_segment(plan, segment, source_of(plan)) for segment in plan.segments]
+    segments = decoded_segments(plan)
     found = [segment for segment, _ in segments]
     audio, _ = decoded_audio(plan, found)
     placed = steps.with_clips(plan, found)

@@ -1,0 +1,1 @@
+"""Which frames of a movie no other frame refers to."""

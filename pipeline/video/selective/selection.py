@@ -1,0 +1,158 @@
+"""Leaves out, before the decoder, frames that no clip shows and no other frame refers to.
+
+    frames   I  b  B  b  P  b  B  b  P      b: no other frame refers to it
+    grid     |     .        |        |      . between frames: the one before is on screen
+    decoder  I  b  B     P     B  b  P
+
+What remains is decoded to the same frames as otherwise. A run without some frames is only trusted
+if all others arrive, in their order, and nothing is reported; see `restarts`.
+
+Whether frames are left out depends on the file and the recipe alone, never on segments.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.plan import MoviePlan
+from pipeline.probe import DisposableFrames, PacketOrder
+from pipeline.video.selective.expression import expression, max_ticks
+
+#: With a smaller share of frames to leave out, nothing is gained.
+MIN_SHARE = 0.1
+#: These many frames at the end stay, because ffmpeg derives the end of the video from them.
+NUM_LAST = 64
+#: Frames with less than this share of their usual distance between some of them are not numbered.
+MIN_DENSITY = 0.25
+#: Largest number of a grid step times the units of a fraction.
+_MAX_NUMBER = 1 << 62
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The N frames of a movie in the order of presentation. Ticks are those of its time base."""
+
+    pts: NDArray[np.int64]
+    """(N,) since the movie's first frame, sorted, ticks."""
+    is_left_out: NDArray[np.bool_]
+    start_pts: int
+    """Container time of the movie's first frame, ticks."""
+    step: int
+    """Smallest distance of two frames, ticks."""
+
+    @property
+    def reach(self) -> int:
+        """How much time after its entry a run can leave frames out, ticks."""
+        return max_ticks(self.step)
+
+    @property
+    def num_left_out(self) -> int:
+        """Frames that no decoder sees."""
+        return int(self.is_left_out.sum())
+
+    def of_run(self, entry_pts: int, end_pts: int) -> RunSelection | None:
+        """The selection for a run of the decoder; None if it leaves nothing out.
+
+        Args:
+            entry_pts: time of the keyframe at which it enters, or of the first frame.
+            end_pts: time up to which its frames are used.
+        """
+        first = entry_pts
+        inside = (self.pts >= first) & (self.pts < min(end_pts, first + self.reach))
+        left_out = self.pts[inside & self.is_left_out]
+        if not len(left_out):
+            return None
+        return RunSelection(
+            pts=self.pts[self.pts >= first].tolist(),
+            left_out=frozenset(left_out.tolist()),
+            first_pts=first,
+            packets=expression(left_out + self.start_pts, self.step),
+        )
+
+
+@dataclass(frozen=True)
+class RunSelection:
+    """What one run of the decoder leaves out. Times are ticks since the movie's first frame."""
+
+    pts: list[int]
+    """Of all frames from the entry on, sorted."""
+    left_out: frozenset[int]
+    first_pts: int
+    """Of the entry."""
+    packets: str
+    """ffmpeg's expression for the packets to leave out."""
+
+    @property
+    def bitstream_filter(self) -> str:
+        """The filter for the input's packets."""
+        return f"noise=drop='{self.packets}'"
+
+    def between(self, previous_pts: int | None, pts: int) -> tuple[list[int], bool]:
+        """What lies between two decoded frames in a row; the first one has none before it.
+
+        Returns:
+            Times of the frames that were left out, and whether these are all, as they should be.
+        """
+        if pts <= self.first_pts:
+            return [], True
+        first = 0 if previous_pts is None else bisect.bisect_right(self.pts, previous_pts)
+        end = bisect.bisect_left(self.pts, pts)
+        times = self.pts[first:end]
+        left_out = [time for time in times if time in self.left_out]
+        is_known = end < len(self.pts) and self.pts[end] == pts and pts not in self.left_out
+        return left_out, is_known and len(left_out) == len(times)
+
+
+def selection_of(plan: MoviePlan) -> Selection | None:
+    """The selection for a movie; None if all of its frames have to be decoded."""
+    probe = plan.probe
+    return _selection(
+        probe.disposable,
+        probe.packet_order,
+        probe.start_pts,
+        probe.video.time_base * plan.recipe.fps_fraction,
+        is_one_shape=not probe.shapes,
+    )
+
+
+def unneeded(pts: NDArray[np.int64], steps_per_tick: Fraction) -> NDArray[np.bool_]:
+    """(N,) which frames are on screen at no step of the grid.
+
+    `pts` (N,) are sorted, in ticks since step 0. A frame stays until the next one; the last one
+    always counts as needed.
+    """
+    # The first step at or after each frame.
+    first = -(-pts * steps_per_tick.numerator // steps_per_tick.denominator)
+    return np.append(first[:-1] == first[1:], False)
+
+
+@lru_cache(maxsize=2)
+def _selection(
+    disposable: DisposableFrames,
+    order: PacketOrder,
+    start_pts: int,
+    steps_per_tick: Fraction,
+    *,
+    is_one_shape: bool,
+) -> Selection | None:
+    candidates = disposable.pts()
+    if not len(candidates) or not is_one_shape:
+        return None
+    in_file = order.pts() - start_pts
+    pts = np.sort(in_file)
+    step = int(np.diff(pts).min())
+    is_dense = step > 0 and (pts[-1] - pts[0]) * MIN_DENSITY <= step * len(pts)
+    if not is_dense or np.abs(pts).max() * steps_per_tick.numerator > _MAX_NUMBER:
+        return None
+    is_left_out = np.isin(pts, candidates - start_pts) & unneeded(pts, steps_per_tick)
+    is_left_out &= ~np.isin(pts, in_file[-NUM_LAST:])
+    is_left_out[-NUM_LAST:] = False
+    if is_left_out.mean() < MIN_SHARE:
+        return None
+    return Selection(pts, is_left_out, start_pts, step)

@@ -17,7 +17,13 @@ STATUSES: tuple[Status, ...] = ("done", "quarantined", "failed", "skipped")
 _NOT_A_COLUMN = {"is_column": False}
 
 #: Measured columns of a movie; they differ between runs that are otherwise equal.
-MEASURED_COLUMNS = ("attempts", "decode_seconds", "wall_seconds")
+MEASURED_COLUMNS = (
+    "attempts",
+    "decode_seconds",
+    "wall_seconds",
+    "decode_mode",
+    "frames_left_out",
+)
 
 _INT32 = {"arrow": pa.int32()}
 

@@ -1,6 +1,6 @@
 """What leaving frames out of the decoder saves: CPU seconds of decoding, and of finding them.
 
-    python -m benchmarks.selective MOVIE...
+    python -m benchmarks.decoding.selective MOVIE...
 
 Decodes each movie alternately with and without the frames that no clip needs, and compares the
 results. CPU seconds are those of this process and of the programs that it runs.

@@ -136,20 +136,30 @@ class Prune:
     """Remove them; without this flag, only list what would be removed."""
     follow_links: bool = False
     """Let links inside a corpus folder lead out of it."""
+    receipt: str = ""
+    """With `--yes`: new folder for a deletion receipt, and for the index from before, from which
+    `exposure` computes which checkpoints have seen the removed movies."""
     json: bool = False
     """Print JSON instead of lines."""
 
     def run(self) -> int:
         """List or remove them."""
+        if self.receipt and not self.yes:
+            raise InputError("--receipt needs --yes: without it, nothing is removed")
         cli.show_start("comparing the dataset with the corpus")
         from pipeline.console import print_prunable
         from pipeline.run import find_prunable, prune
         from shards_spec.storage import Storage
 
-        act = prune if self.yes else find_prunable
-        prunable = act(Storage(self.uri), self.corpus, follow_links=self.follow_links)
+        storage, follow = Storage(self.uri), self.follow_links
+        if self.yes:
+            folder = Path(self.receipt) if self.receipt else None
+            prunable = prune(storage, self.corpus, follow_links=follow, receipt=folder)
+        else:
+            prunable = find_prunable(storage, self.corpus, follow_links=follow)
         if self.json:
-            cli.print_json({"removed": self.yes, **asdict(prunable)})
+            totals = {"num_clips": prunable.num_clips, "num_bytes": prunable.num_bytes}
+            cli.print_json({"removed": self.yes, **totals, **asdict(prunable)})
             return ExitCode.DONE
         print_prunable(cli.new_console(), prunable, removed=self.yes)
         return ExitCode.DONE

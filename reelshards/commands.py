@@ -47,6 +47,7 @@ COMMANDS = {
     "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),
     "embed": Command("reelshards.embed", "embed movies with a run: times, video and audio vectors"),
     "export": Command("trainer", "write a run's encoders as safetensors"),
+    "exposure": Command("trainer", "show which checkpoint has seen which movie, at which steps"),
     "plot": Command("trainer", "draw the curves of runs over each other"),
     "study": Command("trainer", "compare runs with more and fewer within-movie negatives"),
 }

@@ -74,7 +74,7 @@ ORDER = {
         recipes
         learning trackers
         run
-        launch plot_curves
+        launch plot_curves exposure
         evaluate initial_weights
         train
         study

@@ -1,4 +1,4 @@
-"""`python -m trainer train | plan | evaluate | export | study | plot`: shards to models.
+"""`python -m trainer train | plan | evaluate | export | exposure | study | plot`: shards to models.
 
 Exit codes: 0 done; 1 training diverged, or a check such as `--min-lift` failed; 2 bad arguments or
 unusable input; 130 interrupted by Ctrl-C; 143 stopped by SIGTERM with a checkpoint, before the last
@@ -234,12 +234,35 @@ class Plot:
         return ExitCode.DONE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Show which checkpoint of a run has seen which movie, and at which steps."""
+
+    run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Run folder; may be in a bucket."""
+    movie: tuple[str, ...] = ()
+    """Movies to show with all of their steps; by default all movies without them."""
+    data: tuple[str, ...] = ()
+    """Dataset (or datasets, in their order) as it was when the run was launched last, if it has
+    changed or moved since; a copy of dataset.json and index/ is enough."""
+    json: bool = False
+    """Print JSON instead of lines."""
+
+    def run(self) -> int:
+        """Print it."""
+        from trainer.exposure import exposure_command
+
+        exposure_command(self.run_folder, self.movie, self.data, as_json=self.json)
+        return ExitCode.DONE
+
+
 #: Every command by name.
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "plan": Plan,
     "evaluate": Evaluate,
     "export": Export,
+    "exposure": Exposure,
     "study": Study,
     "plot": Plot,
 }

@@ -135,7 +135,8 @@ def print_prunable(console: Console, prunable: Prunable, *, removed: bool) -> No
         counts = f"{row.num_clips} clips, {row.num_shards} shards"
         console.print(plain(f"{verb} {row.movie_id}: {counts}"))
     console.print(
-        f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards"
+        f"{verb} {len(prunable.movies)} movies and {len(prunable.stray_shards)} unused shards, "
+        f"{prunable.num_clips:,} clips and {prunable.num_bytes:,} bytes in all"
         f"{'' if removed else '; add --yes to remove them'}"
     )
 

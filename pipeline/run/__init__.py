@@ -6,7 +6,7 @@ from pipeline.run import lease
 from pipeline.run.drain import drain_local_runs
 from pipeline.run.preprocess import OnProgress, preprocess, retry
 from pipeline.run.progress import Progress, read_progress
-from pipeline.run.prune import Prunable, find_prunable, prune
+from pipeline.run.pruning import Prunable, find_prunable, prune
 from pipeline.run.summary import Summary, movie_hours
 
 __all__ = [

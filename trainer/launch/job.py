@@ -104,7 +104,7 @@ class Job:
         with writing_run(self.run):
             load = Load.of(self.config, self.dataset.recipe, self.world.device)
             if self.world.is_first:
-                describe_run(self.run, self.dataset, self.config)
+                describe_run(self.run, self.dataset, self.config, done)
             writes, uri = self.world.is_first, self.folder.uri
             return Journal(self.run, self.config, done, load, writes=writes, uri=uri)
 

@@ -12,6 +12,7 @@ from trainer.plan.forecast.dump import dump_epochs
 from trainer.plan.forecast.guards import guarded_share
 from trainer.plan.forecast.meet_again import MeetAgain, meet_again
 from trainer.plan.forecast.shares import share_lines
+from trainer.plan.forecast.walk import PlanWalk, Stretch
 from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
@@ -26,6 +27,8 @@ __all__ = [
     "MovieCopy",
     "PlanLookahead",
     "PlanState",
+    "PlanWalk",
+    "Stretch",
     "dump_epochs",
     "guarded_share",
     "meet_again",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainer.run.atomic_files import atomic_file, write_text, writing_run
 from trainer.run.bucket import RunFolder, is_bucket, local_copy, local_path, open_run_folder
-from trainer.run.checkpoint import Checkpoint
+from trainer.run.checkpoint import Checkpoint, best_step
 from trainer.run.checkpoint_writer import CheckpointWriter
 from trainer.run.config_file import (
     binding_settings,
@@ -14,7 +14,16 @@ from trainer.run.config_file import (
     resumed_config,
     saved_config,
 )
-from trainer.run.folder import TrainedRun, describe_run, load_run, open_run, restoring
+from trainer.run.folder import (
+    TrainedRun,
+    describe_run,
+    load_run,
+    movies_of_run,
+    open_run,
+    read_description,
+    restoring,
+)
+from trainer.run.growth import DataChange, data_changes, growth_problems, movie_digests
 from trainer.run.journal import Journal, StepResult, say_unreached
 from trainer.run.load import Load
 from trainer.run.lock import lock_run
@@ -23,24 +32,31 @@ from trainer.run.metric_log import read_metrics
 __all__ = [
     "Checkpoint",
     "CheckpointWriter",
+    "DataChange",
     "Journal",
     "Load",
     "RunFolder",
     "StepResult",
     "TrainedRun",
     "atomic_file",
+    "best_step",
     "binding_settings",
     "config_from_json",
     "config_to_json",
+    "data_changes",
     "describe_run",
     "differences",
+    "growth_problems",
     "is_bucket",
     "load_run",
     "local_copy",
     "local_path",
     "lock_run",
+    "movie_digests",
+    "movies_of_run",
     "open_run",
     "open_run_folder",
+    "read_description",
     "read_metrics",
     "restoring",
     "resumed_config",

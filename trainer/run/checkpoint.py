@@ -86,6 +86,12 @@ def best_checkpoint(run: Path) -> Checkpoint | None:
     return load_checkpoint(path) if path.exists() else None
 
 
+def best_step(run: Path) -> int | None:
+    """Steps of the checkpoint whose evaluation was best; None if there is none."""
+    best = best_checkpoint(run)
+    return best.step if best else None
+
+
 def newest_checkpoint(run: Path) -> Checkpoint | None:
     """The newest checkpoint of a run, on the CPU; None if there is none.
 

@@ -33,7 +33,7 @@ from trainer.run.config_file import (
     saved_config,
     without_cache,
 )
-from trainer.run.growth import growth_problems, movie_digests
+from trainer.run.growth import changes_at_launch, data_changes, growth_problems, movie_digests
 
 #: Digests of the dataset's movies, which distinguish an appended dataset from a different one.
 MOVIES_JSON = "movies.json"
@@ -77,15 +77,21 @@ def _dataset_problems(
     problems = []
     if described["recipe"] != dataset.recipe.to_json():
         problems.append("dataset recipe: it has changed, so this is a different dataset")
-    digests = read_json(run / MOVIES_JSON) if (run / MOVIES_JSON).exists() else {}
-    if not isinstance(digests, dict):
-        raise InputError(f"{run / MOVIES_JSON} is corrupt; use another --run folder")
+    digests = movies_of_run(run)
     if not digests:
         problems.append(
             f"dataset: {run / MOVIES_JSON} is missing, so the original dataset cannot be identified"
         )
     problems += growth_problems(digests, movie_digests(dataset.clips))
     return problems
+
+
+def movies_of_run(run: Path) -> dict[str, str]:
+    """The digests in `movies.json`, if there are any. Raises `InputError` if it is corrupt."""
+    digests = read_json(run / MOVIES_JSON) if (run / MOVIES_JSON).exists() else {}
+    if not isinstance(digests, dict):
+        raise InputError(f"{run / MOVIES_JSON} is corrupt; use another --run folder")
+    return digests
 
 
 def _part_problems(described: dict[str, Any], dataset: Dataset) -> list[str]:
@@ -102,10 +108,15 @@ def _part_problems(described: dict[str, Any], dataset: Dataset) -> list[str]:
     return [f"datasets: {texts[0]} became {texts[1]}"]
 
 
-def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
-    """Write `config.json` and `movies.json`."""
+def describe_run(run: Path, dataset: Dataset, config: TrainConfig, steps_done: int = 0) -> None:
+    """Write `config.json` and `movies.json` when a launch begins after `steps_done` steps."""
+    digests = movie_digests(dataset.clips)
+    changes: dict[str, Any] = {}
+    if (run / CONFIG_JSON).exists():
+        before = data_changes(read_description(run), str(run / CONFIG_JSON))
+        changes = changes_at_launch(before, movies_of_run(run) or digests, digests, steps_done)
     # In this order: whenever config.json exists, the run can be compared with a later dataset.
-    write_text(run / MOVIES_JSON, json.dumps(movie_digests(dataset.clips), indent=0) + "\n")
+    write_text(run / MOVIES_JSON, json.dumps(digests, indent=0) + "\n")
     values: dict[str, Any] = {
         "config": config_to_json(config),
         "dataset": {
@@ -115,6 +126,7 @@ def describe_run(run: Path, dataset: Dataset, config: TrainConfig) -> None:
             **({"parts": parts} if (parts := part_fingerprints(dataset)) else {}),
             "recipe": dataset.recipe.to_json(),
         },
+        **changes,
         "versions": {
             "reelshards": version(),
             "torch": torch.__version__,

@@ -2,20 +2,71 @@
 
 Movies may have been added and nothing else. A movie with more, fewer or different clips has been
 preprocessed again: a resumed run would take content that it has seen for new, or the reverse.
+
+When movies were added is recorded in `config.json`, so that it can be told later which batches had
+them; see `trainer/exposure`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from shards_spec.errors import InputError
 from trainer.plan import ClipIndex
 
 #: Movies named in a message.
 _MAX_NAMES = 5
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """Movies that were appended to the data of a run."""
+
+    steps_done: int
+    """Steps of the run without them."""
+    added: tuple[str, ...]
+    """Their ids."""
+
+
+#: Key of `config.json`; missing if the data never changed.
+_CHANGES = "data_changes"
+
+
+def data_changes(described: Mapping[str, Any], where: str) -> tuple[DataChange, ...]:
+    """The changes that a `config.json` lists, in order. Raises `InputError`, naming `where`."""
+    try:
+        found = [
+            DataChange(int(change["steps_done"]), tuple(map(str, change["added"])))
+            for change in described.get(_CHANGES, [])
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where} is corrupt: {_CHANGES}: {error!r}") from error
+    return tuple(sorted(found, key=lambda change: change.steps_done))
+
+
+def changes_at_launch(
+    before: Sequence[DataChange],
+    old_movies: Mapping[str, str],
+    new_movies: Mapping[str, str],
+    steps_done: int,
+) -> dict[str, Any]:
+    """What `config.json` lists from a launch on that resumes after `steps_done` steps.
+
+    Changes after that step were undone: their movies join now.
+    """
+    kept = [change for change in before if change.steps_done <= steps_done]
+    added = {name for change in before[len(kept) :] for name in change.added}
+    added |= new_movies.keys() - old_movies.keys()
+    if added:
+        kept.append(DataChange(steps_done, tuple(sorted(added))))
+    return {_CHANGES: [dataclasses.asdict(change) for change in kept]} if kept else {}
 
 
 def movie_digests(clips: pa.Table) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,3 +37,42 @@ def test_prune_lists_what_it_would_remove_and_removes_it(
     # An empty corpus means a wrong path, never a request to delete everything.
     (tmp_path / "empty").mkdir()
     assert main(["prune", str(out), str(tmp_path / "empty"), "--yes"]) == 2
+
+
+def test_a_receipt_lists_every_object_that_was_removed(
+    tmp_path: Path, make_toy_dataset: Callable[..., Dataset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, films, receipt = tmp_path / "out", tmp_path / "films", tmp_path / "kept" / "receipt"
+    dataset = make_toy_dataset(str(out), num_movies=3, num_failed=1, shard_bytes=20_000)
+    films.mkdir()
+    (films / "movie-001.mp4").touch()
+    stray = out / "shards/movie-001/movie-001-00077.tar"
+    stray.write_bytes(b"left over")
+
+    def files() -> dict[str, int]:
+        folders = (out / "shards", out / "commits")
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(out).as_posix(): path.stat().st_size for path in paths}
+
+    command = ["prune", str(out), str(films), "--json"]
+    assert main([*command, "--receipt", str(receipt)]) == 2
+    assert main(command) == 0
+    listed = json.loads(capsys.readouterr().out)
+    before = files()
+    assert main([*command, "--yes", "--receipt", str(receipt)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    gone = {key: size for key, size in before.items() if key not in files()}
+    values = json.loads((receipt / "receipt.json").read_text())
+    for record in (listed, printed, values):
+        assert {item["key"]: item["num_bytes"] for item in record["objects"]} == gone
+        assert record["num_bytes"] == sum(gone.values())
+        assert record["num_clips"] == 16
+    names = [row["movie_id"] for row in values["movies"]]
+    assert names == ["broken-000", "movie-000", "movie-002"]
+    assert values["index_before"] == dataset.fingerprint
+    assert values["index_after"] == open_dataset(str(out)).fingerprint != dataset.fingerprint
+    assert open_dataset(str(receipt)).clips.equals(dataset.clips)
+    # A second prune must not replace the receipt of the first one.
+    assert main([*command, "--yes", "--receipt", str(receipt)]) == 2
+    assert "does not exist yet" in capsys.readouterr().err
+    assert json.loads((receipt / "receipt.json").read_text()) == values

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.config import STORE_PATIENCE_SECONDS
 from pipeline.run import lease
+from pipeline.run.pruning.receipt import Prunable, Removal, keep_index, write_receipt
 from pipeline.run.work_list import require_one_recipe
 from pipeline.sources import Movie, find_movies, keep_ids
 from shards_spec import layout
@@ -14,16 +15,6 @@ from shards_spec.index import read_committed_movies, read_indexed_movies, write_
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-
-
-@dataclass(frozen=True)
-class Prunable:
-    """What `prune` would remove."""
-
-    movies: tuple[MovieRow, ...]
-    """Committed movies whose sources are not in the corpus."""
-    stray_shards: tuple[str, ...]
-    """Keys of shards that neither a commit record nor the index lists: left by killed runs."""
 
 
 def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
@@ -37,11 +28,15 @@ def find_prunable(storage: Storage, corpus: str, *, follow_links: bool = False) 
     return _prunable(storage, read_committed_movies(storage), movies)
 
 
-def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Prunable:
+def prune(
+    storage: Storage, corpus: str, *, follow_links: bool = False, receipt: Path | None = None
+) -> Prunable:
     """Remove them under the dataset's lease; returns what was removed.
 
     The index without them is written first, then their commit records go, then their shards:
     nothing is ever listed that does not exist. Interrupted anywhere, it can be run again.
+
+    `receipt` is a new folder for the deletion receipt, see `pipeline/run/pruning/receipt.py`.
     """
     info = read_info(storage)
     recipe = recipe_of(info)
@@ -52,6 +47,8 @@ def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Pruna
         require_one_recipe(committed.values(), recipe, storage)
         prunable = _prunable(storage, committed, movies)
         gone = {row.movie_id for row in prunable.movies}
+        if receipt is not None:
+            keep_index(storage, receipt)
         if gone:
             write_index(storage, recipe, str(info["ffmpeg_version"]), without=gone)
         for movie_id in gone:
@@ -61,6 +58,8 @@ def prune(storage: Storage, corpus: str, *, follow_links: bool = False) -> Pruna
                 storage.delete(shard.key)
         for key in prunable.stray_shards:
             storage.delete(key)
+        if receipt is not None:
+            write_receipt(storage, receipt, corpus, prunable)
     return prunable
 
 
@@ -75,6 +74,18 @@ def _prunable(
         for row in rows
         for number in range(row.num_shards)
     }
-    stray = (info.key for info in storage.list(layout.SHARDS) if info.key not in listed)
+    sizes = {info.key: info.size for info in storage.list(layout.SHARDS)}
+    stray = tuple(key for key in sizes if key not in listed)
     gone = tuple(row for movie_id, row in sorted(committed.items()) if movie_id not in present)
-    return Prunable(gone, tuple(stray))
+    sizes |= {info.key: info.size for info in storage.list(layout.COMMITS)}
+    commits = {layout.commit_key(row.movie_id) for row in gone}
+    folders = tuple(f"{layout.shards_prefix(row.movie_id)}/" for row in gone)
+    return Prunable(
+        gone,
+        stray,
+        tuple(
+            Removal(key, size)
+            for key, size in sorted(sizes.items())
+            if key in stray or key in commits or key.startswith(folders)
+        ),
+    )

@@ -24,9 +24,9 @@ from pipeline.probe.audio_track import (
     tracks_of_program,
     without_times,
 )
-from pipeline.probe.containers import asf_header, parameter_sets
-from pipeline.probe.containers.configurations import configured_keyframes, is_in_band
+from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
+from pipeline.probe.containers.entries import find_entries
 from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
@@ -235,7 +235,7 @@ def _probe_video(
     lost_ns += parts.lost_in_list_ns(listed_table, video.time_base)
     order = packets.order.get(video.index, EMPTY_ORDER)
     # Where the clock jumps back, two packets may have one time, and a seek may end up at either.
-    entries = _entries(movie, source, listed, video, good, timing.keyframes, order)
+    entries = find_entries(movie, source, listed, video, good, timing.keyframes, order)
     entries = entries if lost_ns == 0 else entries[:0]
     span_ns = (round(start * tick), round(timing.end_pts * tick))
     duration_ns = round((timing.end_pts - start) * tick)
@@ -274,34 +274,6 @@ def _require_usual(movie: Movie, table: PacketTable, video: VideoStream) -> None
         raise _no_frames(movie, 0)
     span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
     require_usual_rate(movie, len(table), span)
-
-
-def _entries(
-    movie: Movie,
-    source: Readable,
-    listed: StreamList,
-    video: VideoStream,
-    packets: PacketTable,
-    keyframes: NDArray[np.int64],
-    order: PacketOrder,
-) -> NDArray[np.int64]:
-    """(K,) the keyframes, times in ticks, at which the decoder has the configuration it needs."""
-    keyframes = keyframes[order.is_configured_at(keyframes)]
-    if len(keyframes) < 2:
-        return keyframes
-    options, index = listed.options, video.index
-    if video.codec in parameter_sets.CODECS:
-        configured = parameter_sets.keyframes_with_sets(
-            movie, source, options, index, video.codec, video.pixel_format
-        )
-        return keyframes[np.isin(keyframes, configured)]
-    if not is_in_band(video.codec):
-        return keyframes
-    positions = None
-    if video.codec == "mpeg4":
-        positions = dict(zip(packets.pts.tolist(), packets.position.tolist(), strict=True))
-    configured = configured_keyframes(movie, source, options, index, positions)
-    return keyframes[np.isin(keyframes, configured)]
 
 
 def _with_end(source: Readable, listed: StreamList) -> StreamList:

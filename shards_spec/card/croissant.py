@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec.card.licences import stated_licences
-from shards_spec.card.subject import Subject, TableFile
-from shards_spec.redaction import plain, redacted
+from shards_spec.card.subject import Subject, TableFile, shown
 
 #: By this text, we recognize files that we may replace.
 MARKER = "Metadata written by reelshards, which replaces this file when the dataset changes."
+
+#: Most licences that are listed; the table of movies has all of them.
+_MAX_LICENCES = 100
 
 #: Identifiers are parts of addresses: columns with other names are left out.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -33,7 +35,7 @@ _CROISSANT_KEYS = (
 
 def croissant(subject: Subject) -> str:
     """The metadata as JSON."""
-    licences = [plain(redacted(licence)) for licence in stated_licences(subject.done)]
+    licences = list(map(shown, stated_licences(subject.done)[:_MAX_LICENCES]))
     values = {
         "@context": _context(),
         "@type": "sc:Dataset",

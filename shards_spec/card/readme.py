@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from shards_spec.card.licences import CREDIT_COLUMNS, LICENCE_COLUMNS, hub_licences, licence_counts
-from shards_spec.card.subject import Subject
-from shards_spec.redaction import plain, redacted
+from shards_spec.card.subject import Subject, shown
 from shards_spec.schema import CLIPS_SCHEMA, LOCATION_COLUMNS
 
 #: By this line, we recognize cards that we may replace.
@@ -19,8 +18,6 @@ MARKER = (
 
 #: Most values of a column that a card lists.
 _MAX_VALUES = 30
-#: Longest value that a card shows, characters.
-_MAX_VALUE_LENGTH = 200
 
 #: Hubs' classes of dataset size, by the number of clips below which they apply.
 _SIZES = {
@@ -137,7 +134,7 @@ def _contents(subject: Subject) -> Iterator[str]:
         "shards": f"{totals['shards']:,}, {totals['shard_bytes']:,} bytes",
         "audio languages": _counts(subject.counted("audio_language")),
         "video codecs": _counts(subject.counted("video_codec")),
-        "further columns of the movies": ", ".join(map(_cell, subject.further_columns)) or "none",
+        "further columns of the movies": _names(subject.further_columns),
     }
     yield from _table("contents", "", facts)
 
@@ -209,6 +206,11 @@ def _table(first: str, second: str, facts: Mapping[str, str]) -> Iterator[str]:
         yield f"| {_cell(name)} | {value} |"
 
 
+def _names(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _MAX_VALUES:,} more"] if len(names) > _MAX_VALUES else []
+    return ", ".join((*map(_cell, names[:_MAX_VALUES]), *more)) or "none"
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     """`3 black, 1 silent`."""
     texts = [f"{count:,} {_cell(name)}" for name, count in counts.items() if count]
@@ -218,10 +220,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _cell(text: str) -> str:
     """Any text as plain text of a table's cell: no markup, one line, not too long."""
-    text = plain(redacted(str(text)))
-    if len(text) > _MAX_VALUE_LENGTH:
-        text = f"{text[: _MAX_VALUE_LENGTH - 1]}…"
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = shown(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(
         f"\\{character}" if character in "\\`*_[]|#~$" else character for character in text
     )

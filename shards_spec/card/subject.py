@@ -10,7 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow
+
+#: Longest value that a card shows, characters.
+_MAX_LENGTH = 200
+#: Longest text in which secrets are looked for, which takes a time that grows with its square.
+_MAX_READ = 1_000
 
 _HOUR_NS = 3_600 * NANOSECONDS
 
@@ -89,3 +95,13 @@ class Subject:
 def ordered(counts: Mapping[str, int]) -> dict[str, int]:
     """The most frequent first, and equally frequent ones by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def shown(text: str) -> str:
+    """A text of a stranger on one line, without secrets, and not too long."""
+    if len(text) > _MAX_READ:
+        # Without the last word: the cut may have hidden by what a secret is recognized.
+        words, _, word = text[:_MAX_READ].rpartition(" ")
+        text = f"{words or word[:_MAX_LENGTH].partition('://')[0]}…"
+    text = plain(redacted(text))
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

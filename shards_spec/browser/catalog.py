@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shards_spec.browser.lookalikes import Lookalike, find_lookalikes
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.schema import ClipRow, clip_rows
@@ -91,6 +92,26 @@ class Catalog:
             if key[0]:
                 groups[key].append(movie_id)
         return {name: tuple(group) for group in groups.values() if len(group) > 1 for name in group}
+
+    @cached_property
+    def lookalikes(self) -> tuple[Lookalike, ...]:
+        """Pairs of movies that look and sound the same, apart from copies."""
+        pairs = find_lookalikes(self.dataset)
+        return tuple(pair for pair in pairs if pair.second not in self.copies.get(pair.first, ()))
+
+    @cached_property
+    def lookalikes_of(self) -> dict[str, list[Lookalike]]:
+        """For each movie that looks and sounds like others: those pairs."""
+        pairs: dict[str, list[Lookalike]] = defaultdict(list)
+        for pair in self.lookalikes:
+            pairs[pair.first].append(pair)
+            pairs[pair.second].append(pair)
+        return dict(pairs)
+
+    def same_as(self, movie_id: str) -> list[str]:
+        """Other movies with the same source, then those that look and sound the same."""
+        others = [name for name in self.copies.get(movie_id, ()) if name != movie_id]
+        return others + [pair.other(movie_id) for pair in self.lookalikes_of.get(movie_id, ())]
 
     @cached_property
     def copy_groups(self) -> list[tuple[str, ...]]:

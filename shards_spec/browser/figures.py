@@ -227,7 +227,7 @@ TREATMENTS = {
     "filled": "movies where missing audio was filled with silence",
     "synced": "movies whose audio was shifted, stretched or cut to stay in sync",
     "incomplete": "movies that lack part of their video, or with damage",
-    "copies": "movies whose source is the same as another's",
+    "copies": "movies that are, as a whole or in part, the same as another",
 }
 
 #: Offsets of the audio below this are rounding of timestamps, not corrections.
@@ -264,5 +264,5 @@ def movie_flags(catalog: Catalog) -> dict[str, NDArray[np.bool_]]:
         "filled": column("audio_filled_ns").astype(np.float64) > 0,
         "synced": is_synced,
         "incomplete": is_incomplete,
-        "copies": np.array([name in catalog.copies for name in catalog.movie_ids], dtype=bool),
+        "copies": np.array([bool(catalog.same_as(name)) for name in catalog.movie_ids], dtype=bool),
     }

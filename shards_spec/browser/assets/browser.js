@@ -34,15 +34,21 @@ class SortableTable {
   constructor(data, room) {
     this.data = data;
     this.room = room;
-    const state = new URLSearchParams(location.hash.slice(1));
-    this.query = state.get("search") || "";
-    this.filter = data.filters.some((item) => item.name === state.get("filter"))
-      ? state.get("filter") : "";
-    this.sort = Number(state.get("sort")) || 0;
-    this.isDescending = state.get("order") === "down";
-    this.page = 0;
     this.texts = data.rows.map((row) =>
       row.filter((value) => typeof value === "string").join("\n").toLowerCase());
+    this.start();
+    addEventListener("hashchange", () => this.start());
+  }
+
+  // The address says what is shown, so that it can be linked to and bookmarked.
+  start() {
+    const state = new URLSearchParams(location.hash.slice(1));
+    const isFilter = this.data.filters.some((item) => item.name === state.get("filter"));
+    this.query = state.get("search") || "";
+    this.filter = isFilter ? state.get("filter") : "";
+    this.sort = this.data.columns[state.get("sort")] ? Number(state.get("sort")) : 0;
+    this.isDescending = state.get("order") === "down";
+    this.page = 0;
     this.build();
     this.show();
   }

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec.browser.catalog import Catalog, numbers
+from shards_spec.browser.lookalikes import Lookalike
 from shards_spec.browser.pages.charts import Block, Lane, draw_timeline, key, thin_curve
 from shards_spec.browser.pages.clip_list import CLIPS_PER_PAGE, clip_list
 from shards_spec.browser.pages.html import (
@@ -46,13 +47,14 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
         title = f"Movie {movie_id}, page {number}"
         return page(place, title, clip_list(place, movie_id, clips, number))
     timeline = timeline_of(movie, clips, catalog.dataset.recipe)
-    others = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
+    copies = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
     return page(
         place,
         f"Movie {movie_id}",
         tag("p", tag("b", text(title_of(movie), 300))),
         _outcome(movie, timeline),
-        _copies(place, others),
+        _copies(place, copies),
+        _lookalikes(place, movie_id, catalog.lookalikes_of.get(movie_id, [])),
         _timeline(place, timeline, clips),
         _dropped(timeline),
         _filled(movie, timeline),
@@ -87,6 +89,18 @@ def _copies(place: Place, others: list[str]) -> Markup:
     for name in others[:20]:
         links += [" ", link(place.to(movie_page(name)), name)]
     return tag("p", tag("b", "Same source as:"), *links, class_="problem")
+
+
+def _lookalikes(place: Place, movie_id: str, pairs: list[Lookalike]) -> Markup:
+    if not pairs:
+        return Markup()
+    items = []
+    for pair in pairs[:20]:
+        name = pair.other(movie_id)
+        items.append(tag("li", link(place.to(movie_page(name)), name), f", {pair.words}"))
+    return tag(
+        "div", tag("p", tag("b", "Looks and sounds like:")), tag("ul", *items), class_="problem"
+    )
 
 
 def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:

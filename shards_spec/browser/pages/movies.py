@@ -39,7 +39,7 @@ _COLUMNS = (
     ("sync", "text"),
     ("language", "text"),
     ("cause of failure", "text"),
-    ("same source as", "text"),
+    ("same as", "text"),
 )
 
 
@@ -82,7 +82,7 @@ def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
     passed = np.stack([flags[name] for name in names], axis=1)[first : first + MOVIES_PER_PAGE]
     for row, is_passed in zip(movies.to_pylist(), passed.tolist(), strict=True):
         movie_id = row["movie_id"]
-        others = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
+        others = catalog.same_as(movie_id)
         cause = f"{row['error_class']}: {row['error']}" if row["error_class"] else ""
         yield [
             movie_id,

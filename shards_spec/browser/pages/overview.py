@@ -53,6 +53,7 @@ def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
         _drops(overview),
         _treatments(place, overview),
         _copies(place, catalog),
+        _lookalikes(place, catalog),
         _streams(overview),
         section(
             "Distributions",
@@ -177,6 +178,30 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
         ),
         tag("ul", *items),
         _all(place, len(groups), "copies"),
+    )
+
+
+def _lookalikes(place: Place, catalog: Catalog) -> Markup:
+    pairs = catalog.lookalikes
+    if not pairs:
+        return section("Movies that look and sound the same", tag("p", "None were found."))
+    rows = (
+        (
+            link(place.to(movie_page(pair.first)), pair.first),
+            link(place.to(movie_page(pair.second)), pair.second),
+            pair.words,
+        )
+        for pair in pairs[:MAX_LISTED]
+    )
+    return section(
+        "Movies that look and sound the same",
+        tag(
+            "p",
+            "Their files differ, but brightness and loudness of their clips follow the same "
+            "course. Training does not know of this: remove one of each if you do not want both.",
+        ),
+        table(f"Pairs{_of(len(pairs))}", ("first", "second", "how much"), rows),
+        _all(place, len(pairs), "copies"),
     )
 
 

@@ -166,7 +166,7 @@ def test_sorted_and_filtered_rows_come_from_the_index(site: Site) -> None:
     assert rows["heat"]["dropped"] == 6
     assert rows["heat"]["cropped to"] == "40 x 32"
     assert rows["heat"]["sync"] == "starts +1.500 s, stretched +120.0 ppm"
-    assert rows["heat"]["same source as"] == "copy"
+    assert rows["heat"]["same as"] == "copy"
     assert set(rows["heat"]["filters"]) == {"dropped", "cropped", "filled", "synced", "copies"}
     assert rows["copy"]["filters"] == ["copies"]
     assert rows["dark"]["filters"] == ["failed"]

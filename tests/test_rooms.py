@@ -70,6 +70,7 @@ ORDER = {
         randomness fetch console settings mix
         plan loader ranks
         config stream
+        supply
         own_recipe models plan_report
         recipes
         learning trackers

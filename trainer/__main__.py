@@ -19,9 +19,10 @@ import tyro
 from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, write_lines
 from trainer.config import TrainConfig
+from trainer.loader import StreamConfig
 from trainer.plan import BatchPolicy
 from trainer.recipes import RECIPES, recipe
-from trainer.settings import Basis
+from trainer.settings import Basis, SupplyConfig
 from trainer.study import StudyConfig, StudyCorpus
 
 RecipeName = Annotated[str, tyro.conf.arg(metavar=f"{{auto,{','.join(RECIPES)},MODULE:FUNCTION}}")]
@@ -91,12 +92,23 @@ class Plan:
     seed: int = 0
     """Determines the batches."""
     policy: BatchPolicy
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    supply: SupplyConfig = field(default_factory=SupplyConfig)
 
     def run(self) -> int:
         """Print the report, and write the dump if requested."""
         from trainer.plan_report import plan_command
 
-        return plan_command(self.data, self.policy, self.seed, self.epochs, self.dump, self.json)
+        return plan_command(
+            self.data,
+            self.policy,
+            self.seed,
+            self.epochs,
+            self.dump,
+            self.json,
+            self.stream.on_this_machine(),
+            self.supply,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +308,14 @@ def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
     basis = Basis.of(words[1:], f"{prog} {name}")
     if name == "plan":
         settings = recipe(basis.config or "auto")
-        return {name: Plan(data=tyro.MISSING, policy=settings.policy, seed=settings.seed)}
+        return {
+            name: Plan(
+                data=tyro.MISSING,
+                policy=settings.policy,
+                seed=settings.seed,
+                stream=settings.stream,
+            )
+        }
     from trainer.launch import chosen_settings, data_of_settings, first_settings
 
     settings = chosen_settings(

@@ -29,7 +29,9 @@ from trainer.plan import (
     plan_phases,
     share_lines,
 )
+from trainer.settings import SupplyConfig
 from trainer.stream import open_for_training
+from trainer.supply import forecast
 
 #: Names of capped movies listed in the table.
 _MAX_NAMES = 8
@@ -149,8 +151,11 @@ def plan_command(
     epochs: int,
     dump: str,
     json: bool,
+    stream: StreamConfig | None = None,
+    supply: SupplyConfig | None = None,
 ) -> int:
-    """`python -m trainer plan`: print the report of epoch 0; dump `epochs` epochs to a file.
+    """`python -m trainer plan`: print the report of epoch 0, with a simulation if `supply` asks for
+    one; dump `epochs` epochs to a file.
 
     Returns the exit code. Raises `InputError` on unusable input.
     """
@@ -158,14 +163,22 @@ def plan_command(
         raise InputError(
             f"epochs = {epochs}: must be at least 1, and more than 1 needs --dump FILE"
         )
-    index = ClipIndex.from_dataset(open_for_training(data, policy), policy)
-    report = describe(index, seed, 0)
+    dataset = open_for_training(data, policy)
+    index = ClipIndex.from_dataset(dataset, policy)
+    stream = stream or StreamConfig()
+    report = describe(index, seed, 0, stream.max_gap_bytes)
+    simulated = None
+    if supply is not None and supply.clips_per_second:
+        simulated = forecast(dataset, index, seed, stream, supply)
     if dump:
         dump_epochs(index, seed, epochs, Path(dump))
     if json:
-        print_json(report.to_json())
+        print_json(report.to_json() | ({"supply": simulated.to_json()} if simulated else {}))
     else:
-        PlainConsole().print(render(report))
+        table = render(report)
+        for name, text in (simulated.rows() if simulated else {}).items():
+            table.add_row(name, text)
+        PlainConsole().print(table)
     return 0
 
 

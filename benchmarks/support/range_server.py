@@ -1,11 +1,12 @@
 """A read-only object store on loopback: S3 and HTTP `GET` with ranges, straight from files.
 
-    python -m benchmarks.support.range_server FOLDER [MIB_PER_SECOND]
+    python -m benchmarks.support.range_server FOLDER [MIB_PER_SECOND [LATENCY_SECONDS]]
                                 prints its URL; the first folder is the bucket
 
-A rate limits all responses together. `/sent` returns how many bytes of objects were sent.
-Signatures are not looked at. Answers go out with `sendfile`, one thread a connection, so on the
-cores that it shares with the loaders it costs far less than a full S3 server would.
+A rate limits all responses together; each starts after the latency. `/sent` returns how many bytes
+of objects were sent. Signatures are not looked at. Answers go out with `sendfile`, one thread a
+connection, so on the cores that it shares with the loaders it costs far less than a full S3 server
+would.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ _PIECE_BYTES = 1 << 17
 
 
 @contextmanager
-def serving(folder: Path, mib_per_second: float = 0.0, cores: Sequence[int] = ()) -> Iterator[str]:
+def serving(
+    folder: Path,
+    mib_per_second: float = 0.0,
+    cores: Sequence[int] = (),
+    latency_seconds: float = 0.0,
+) -> Iterator[str]:
     """The server in a process of its own, on these cores (none: all); gives its URL."""
     command = [
         sys.executable,
@@ -34,6 +40,7 @@ def serving(folder: Path, mib_per_second: float = 0.0, cores: Sequence[int] = ()
         "benchmarks.support.range_server",
         str(folder),
         str(mib_per_second),
+        str(latency_seconds),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -75,8 +82,11 @@ class _Link:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Otherwise the body of an answer waits 40 ms until its header has been acknowledged.
+    disable_nagle_algorithm = True
     folder = Path()
     link = _Link(0.0)
+    latency_seconds = 0.0
 
     def do_GET(self) -> None:
         self._serve(with_body=True)
@@ -88,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/sent":
             self._tell(str(self.link.sent).encode())
             return
+        time.sleep(self.latency_seconds)
         path = self.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if not path.is_file():
             self.send_response(404)
@@ -142,6 +153,7 @@ def main() -> None:
     """Serve until killed."""
     _Handler.folder = Path(sys.argv[1])
     _Handler.link = _Link(float(sys.argv[2]) * (1 << 20) if len(sys.argv) > 2 else 0.0)
+    _Handler.latency_seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     server = _Server(("127.0.0.1", 0), _Handler)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from trainer.fetch.cache import ClipCache
 from trainer.fetch.clip_location import ClipLocation
 from trainer.fetch.counters import Counters, Occupancy, StreamStats
-from trainer.fetch.ranges import merged_totals
+from trainer.fetch.ranges import merge_ranges, merged_totals
 from trainer.fetch.reader import ClipReader, FetchedClips
 from trainer.fetch.threads import DaemonPool
 
@@ -21,5 +21,6 @@ __all__ = [
     "FetchedClips",
     "Occupancy",
     "StreamStats",
+    "merge_ranges",
     "merged_totals",
 ]

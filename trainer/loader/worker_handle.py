@@ -40,8 +40,8 @@ _COMMAND = (
 )
 
 #: Settings of glibc's allocator, sizes in bytes: it keeps the memory of reads for reuse instead of
-#: returning it to the kernel, whose fresh pages take a twentieth of a clip's time. With an arena for
-#: every few threads, as by default, each would keep its own: memory then grows for hours.
+#: returning it to the kernel, whose fresh pages take a twentieth of a clip's time. By default every
+#: few threads have an arena, and each would keep its own: memory would grow for hours.
 _ALLOCATOR = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),

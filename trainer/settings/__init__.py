@@ -7,6 +7,7 @@ from trainer.settings.basis import Basis
 from trainer.settings.checks import at_least, flag, positive, require
 from trainer.settings.loss import LossConfig
 from trainer.settings.model import InputConfig, ModelConfig, Normalization, TransformerConfig
+from trainer.settings.supply import SupplyConfig
 
 __all__ = [
     "AugmentConfig",
@@ -15,6 +16,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "Normalization",
+    "SupplyConfig",
     "TransformerConfig",
     "at_least",
     "flag",

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import reelshards as rs
+from shards_spec.browser.site import ASSETS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
@@ -103,6 +104,8 @@ def test_the_installed_package_is_used(environment: Environment) -> None:
 def test_the_wheel_has_the_specification_and_types(environment: Environment) -> None:
     (installed,) = environment.folder.glob("lib/*/site-packages")
     assert (installed / "shards_spec" / "SPEC.md").exists()
+    for asset in ASSETS:
+        assert (installed / "shards_spec" / "browser" / "assets" / asset).exists()
     for package in ("pipeline", "trainer", "shards_spec", "reelshards"):
         assert (installed / package / "py.typed").exists()
     assert not (installed / "tests").exists()

@@ -25,6 +25,7 @@ def logmel_of(samples: np.ndarray, recipe: Recipe) -> np.ndarray:
     return np.log(np.maximum(mel_filters(recipe) @ power.T, 1e-10)).astype(np.float16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{}, {"n_mels": 128, "mel_low_hz": 0.0}, {"sample_rate_hz": 8000, "mel_high_hz": 4e3}],

@@ -43,6 +43,7 @@ COMMANDS = {
     "browse": Command("shards_spec", "look at a dataset in a web browser, clips with their audio"),
     "check-store": Command("shards_spec", "test what the commands need from an object store"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),
+    "analyse": Command("trainer", "measure what a corpus offers to within-movie negatives"),
     "train": Command("trainer", "train a model from shards, or resume training it"),
     "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),
     "embed": Command("reelshards.embed", "embed movies with a run: times, video and audio vectors"),

@@ -78,7 +78,7 @@ ORDER = {
         launch plot_curves exposure
         evaluate initial_weights
         train
-        study
+        analyse study
         __main__
     """,
     "reelshards": """

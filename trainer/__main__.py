@@ -1,4 +1,5 @@
-"""`python -m trainer train | plan | evaluate | export | exposure | study | plot`: shards to models.
+"""`python -m trainer train | plan | evaluate | export | exposure | study | analyse | plot`: shards to
+models.
 
 Exit codes: 0 done; 1 training diverged, or a check such as `--min-lift` failed; 2 bad arguments or
 unusable input; 130 interrupted by Ctrl-C; 143 stopped by SIGTERM with a checkpoint, before the last
@@ -18,6 +19,7 @@ import tyro
 
 from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, write_lines
+from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.loader import StreamConfig
 from trainer.plan import BatchPolicy
@@ -229,6 +231,37 @@ class Study:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Analyse:
+    """Measure what a corpus offers to within-movie negatives: how well its movies are recognized by
+    look and score, how diverse each is, and how often content returns; suggest k, mass and guard.
+    """
+
+    data: Annotated[str, tyro.conf.Positional]
+    """URI of the dataset."""
+    run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = ""
+    """Run folder, whose features are used as well; may be in a bucket."""
+    out: str = "analysis.html"
+    """Page to write, .html; empty for none."""
+    max_clips: int = 20_000
+    """Clips that are read at most, of whole movies."""
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def run(self) -> int:
+        """Print the result, and write the page."""
+        from trainer.analyse import analyse_to
+
+        if self.max_clips < 2:
+            raise InputError(f"max-clips = {self.max_clips}: must be at least 2")
+        found = analyse_to(self.data, self.run_folder, self.out, self.max_clips)
+        if self.json:
+            print_json(found.to_json())
+        else:
+            write_lines([*found.lines(), *([f"page: {self.out}"] if self.out else [])])
+        return ExitCode.DONE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """Draw the curves of runs over each other."""
 
@@ -276,6 +309,7 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "exposure": Exposure,
     "study": Study,
+    "analyse": Analyse,
     "plot": Plot,
 }
 

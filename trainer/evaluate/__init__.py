@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from trainer.evaluate.embeddings import EmbeddedClips, Towers
+from trainer.evaluate.clip_probes import movie_probes
+from trainer.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.evaluate.encoder import ClipEncoder, load_encoder
 from trainer.evaluate.evaluation import Evaluation, Judgement, evaluate, judge, judge_towers
 from trainer.evaluate.export.exported_files import export
-from trainer.evaluate.heldout import HeldoutRetrieval
+from trainer.evaluate.heldout import HeldoutRetrieval, whole_movies
 from trainer.evaluate.labels import labeler
 from trainer.evaluate.online import OnlineEvaluation, online_evaluation
+from trainer.evaluate.probes import ProbeResult
 from trainer.evaluate.retrieval import clip_recalls
 
 __all__ = [
@@ -18,13 +20,17 @@ __all__ = [
     "HeldoutRetrieval",
     "Judgement",
     "OnlineEvaluation",
+    "ProbeResult",
     "Towers",
     "clip_recalls",
+    "embed_clips",
     "evaluate",
     "export",
     "judge",
     "judge_towers",
     "labeler",
     "load_encoder",
+    "movie_probes",
     "online_evaluation",
+    "whole_movies",
 ]

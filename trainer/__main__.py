@@ -210,6 +210,8 @@ class Study:
     """Further datasets for the comparison `corpora`: name, URI and labels of each."""
     config: RecipeName = "study"
     """Recipe of all runs."""
+    finished_only: bool = False
+    """Start no run: summarize those that are finished, also of a study that still runs."""
     json: bool = False
     """Print JSON instead of a table."""
     study: tyro.conf.OmitArgPrefixes[StudyConfig] = field(default_factory=StudyConfig)
@@ -222,7 +224,13 @@ class Study:
             StudyCorpus(name=self.name, data=self.data, labels=self.labels),
             *(StudyCorpus(name=name, data=data, labels=path) for name, data, path in self.others),
         ]
-        outcome = study(corpora, self.run_folder, recipe(self.config), self.study)
+        outcome = study(
+            corpora,
+            self.run_folder,
+            recipe(self.config),
+            self.study,
+            finished_only=self.finished_only,
+        )
         if self.json:
             print_json(outcome.to_json())
         else:
@@ -236,7 +244,7 @@ class Analyse:
     look and score, how diverse each is, and how often content returns; suggest k, mass and guard.
     """
 
-    data: Annotated[str, tyro.conf.Positional]
+    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """URI of the dataset."""
     run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = ""
     """Run folder, whose features are used as well; may be in a bucket."""

@@ -233,7 +233,7 @@ def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
         cells = "".join(f"<td>{_interval(row.figures.get(f.key))}</td>" for f in FIGURES)
         rows.append(
             f"<tr><td>{escape(row.setting.corpus)}</td><td>{escape(row.setting.describe())}</td>"
-            f"<td>{_interval(row.loss)}</td>{cells}</tr>"
+            f"<td>{row.num_seeds}</td><td>{_interval(row.loss)}</td>{cells}</tr>"
         )
     first = summary.most_complete_row
     chance = "".join(f"<td>{first.chance.get(f.key, float('nan')):.3f}</td>" for f in FIGURES)
@@ -243,12 +243,14 @@ def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
     )
     return f"""
 <h2>All numbers</h2>
-<div class="wide"><table><tr><th>corpus</th><th>setting</th><th>loss</th>{head}</tr>{"".join(rows)}
-<tr><td>{escape(first.setting.corpus)}</td><td>chance</td><td></td>{chance}</tr></table></div>
+<div class="wide"><table>
+<tr><th>corpus</th><th>setting</th><th>seeds</th><th>loss</th>{head}</tr>{"".join(rows)}
+<tr><td>{escape(first.setting.corpus)}</td><td>chance</td><td></td><td></td>{chance}</tr>
+</table></div>
 <h2>How it was measured</h2>
-<p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, {about["study"]["seeds"]} seeds per
-setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in total, on {escape(about["hardware"])},
-{about["date"]}; reelshards {about["versions"]["reelshards"]}, torch
+<p>{about["num_runs"]} runs of {about["study"]["steps"]} steps, up to {about["study"]["seeds"]}
+seeds per setting, {about["cpu_seconds"] / 3600:.2f} CPU hours in total, on
+{escape(about["hardware"])}, {about["date"]}; reelshards {about["versions"]["reelshards"]}, torch
 {escape(about["versions"]["torch"])}. All settings are in <code>study.json</code>.</p>
 <ul>{corpora}</ul>
 <ul>{"".join(f"<li>{escape(text)}</li>" for text in findings.caveats)}</ul>

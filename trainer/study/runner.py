@@ -89,12 +89,20 @@ class Job:
 
 
 def study(
-    corpora: list[StudyCorpus], run: Path, recipe: TrainConfig, config: StudyConfig
+    corpora: list[StudyCorpus],
+    run: Path,
+    recipe: TrainConfig,
+    config: StudyConfig,
+    *,
+    finished_only: bool = False,
 ) -> Outcome:
     """Make all missing runs, then `study.json`, `study.md` and the page.
 
+    With `finished_only`, make none, and summarize those that there are.
+
     Raises:
-        InputError: a dataset cannot provide the batches, or the folder contains another study.
+        InputError: a dataset cannot provide the batches, or the folder contains another study, or
+            too few finished runs for a comparison.
         StudyError: a run failed.
         StudyStoppedError: SIGTERM arrived; completed runs are kept.
     """
@@ -106,13 +114,17 @@ def study(
     missing = [job for job in jobs if job.result() is None]
     num_done = len(jobs) - len(missing)
     say(f"{len(jobs)} runs of {config.steps} steps, {num_done} of them already complete")
-    for job in _run_all(missing, recipe, config):
+    for job in _run_all([] if finished_only else missing, recipe, config):
         result = job.result()
         assert result is not None
         num_done += 1
         say(f"[{num_done}/{len(jobs)}] {_line(result)}")
     results = [result for job in jobs if (result := job.result())]
     summary = summarize(config, corpora, results)
+    if not summary.effects:
+        raise InputError(
+            f"{run} has no two finished runs that differ in one setting: nothing can be compared"
+        )
     findings = verdict(summary, config, corpora)
     about = describe(corpora, recipe, config, results, time.monotonic() - begin)
     values = {**about, "verdict": dataclasses.asdict(findings), **summary.to_json()}

@@ -123,6 +123,13 @@ def test_a_study_compares_reports_and_resumes(
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "without training" in outcome.verdict.headline
     assert "Negatives from the same movie help" in (run / "study.md").read_text()
+    # Without one seed of a setting, the rest is summarized; and nothing is run.
+    (run / "main" / "k002-weight1-none-clip-seed1" / "result.json").rename(run / "kept.json")
+    partial = study(corpora, run, recipe, CONFIG, finished_only=True)
+    assert sorted(row.num_seeds for row in partial.summary.rows) == [1, 2, 2, 2, 2]
+    (run / "kept.json").rename(run / "main" / "k002-weight1-none-clip-seed1" / "result.json")
+    with pytest.raises(InputError, match="nothing can be compared"):
+        study(corpora, tmp_path / "empty", recipe, CONFIG, finished_only=True)
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
     again = study(corpora, run, recipe, CONFIG)
     assert again.verdict == outcome.verdict

@@ -115,18 +115,29 @@ class Summary:
 
     def to_markdown(self) -> str:
         """A table of all settings and a table of effects."""
-        head = ["corpus", "setting", "loss", *(figure.title for figure in FIGURES)]
+        head = ["corpus", "setting", "seeds", "loss", *(figure.title for figure in FIGURES)]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in self.rows:
             cells = [_cell(row.figures.get(figure.key)) for figure in FIGURES]
             lines.append(
-                _line([row.setting.corpus, row.setting.describe(), _cell(row.loss), *cells])
+                _line(
+                    [
+                        *(row.setting.corpus, row.setting.describe(), str(row.num_seeds)),
+                        *(_cell(row.loss), *cells),
+                    ]
+                )
             )
         first = self.most_complete_row
         chances = [first.chance.get(figure.key) for figure in FIGURES]
         lines.append(
             _line(
-                [first.setting.corpus, "chance", "", *(f"{c:.3f}" if c else "-" for c in chances)]
+                [
+                    first.setting.corpus,
+                    "chance",
+                    "",
+                    "",
+                    *(f"{c:.3f}" if c else "-" for c in chances),
+                ]
             )
         )
         lines += [

@@ -1,5 +1,5 @@
-"""`python -m trainer train | plan | evaluate | export | exposure | study | analyse | plot`: shards to
-models.
+"""`python -m trainer train | plan | evaluate | export | exposure | study | analyse | plot`: shards
+to models.
 
 Exit codes: 0 done; 1 training diverged, or a check such as `--min-lift` failed; 2 bad arguments or
 unusable input; 130 interrupted by Ctrl-C; 143 stopped by SIGTERM with a checkpoint, before the last

@@ -172,6 +172,13 @@ def main() -> None:
             if not given.kinds or film.name in given.kinds:
                 path = speed_film(given.movies or Path(scratch), given.movie, film)
                 kinds[film.name] = measure(film, path, given.rounds, given.workers)
+                # After each kind: a long measurement may be stopped.
+                write(given.out, kinds)
+    sys.stdout.write((given.out / "preprocess.md").read_text())
+
+
+def write(folder: Path, kinds: dict[str, dict[str, Any]]) -> None:
+    """Write the results so far."""
     record = {
         "command": "python -m benchmarks.preprocess --movie big_buck_bunny.mp4",
         "processor": processor(),
@@ -181,9 +188,8 @@ def main() -> None:
         "ffmpeg": ffmpeg_version(),
         "kinds": {film.name: kinds[film.name] for film in SPEED_FILMS if film.name in kinds},
     }
-    results.write_text(json.dumps(record, indent=2) + "\n")
-    (given.out / "preprocess.md").write_text(page(record))
-    sys.stdout.write(page(record))
+    (folder / "preprocess.json").write_text(json.dumps(record, indent=2) + "\n")
+    (folder / "preprocess.md").write_text(page(record))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _token() -> str:
         raise InputError(
             "no token: set HF_TOKEN to a token with write access, or log in with `hf auth login`"
         )
-    return token
+    return str(token)
 
 
 def _facts(inventory: Inventory, repo: str) -> dict[str, object]:

@@ -358,20 +358,26 @@ def _defaults(words: Sequence[str], prog: str) -> dict[str, Any]:
                 stream=settings.stream,
             )
         }
-    from trainer.launch import chosen_settings, data_of_settings, first_settings
+    from trainer.launch import data_of_settings, first_settings
 
-    settings = chosen_settings(
+    settings = _train_settings(basis)
+    if not {"-h", "--help"}.isdisjoint(words):
+        sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
+    data = data_of_settings(basis.settings_file) if basis.settings_file else ()
+    train = Train(data=data or tyro.MISSING, run_folder=tyro.MISSING, settings=settings)
+    return {name: train}
+
+
+def _train_settings(basis: Basis) -> TrainConfig:
+    from trainer.launch import chosen_settings
+
+    return chosen_settings(
         config=basis.config,
         from_run=basis.from_run,
         run=basis.run,
         file=basis.settings_file,
         changes=basis.set,
     )
-    if not {"-h", "--help"}.isdisjoint(words):
-        sys.stdout.write(first_settings(settings, prog, list(RECIPES)))
-    data = data_of_settings(basis.settings_file) if basis.settings_file else ()
-    train = Train(data=data or tyro.MISSING, run_folder=tyro.MISSING, settings=settings)
-    return {name: train}
 
 
 if __name__ == "__main__":

@@ -266,8 +266,8 @@ def test_study_flags_are_passed_to_the_study(
         def lines(self) -> list[str]:
             return ["done"]
 
-    def study(*values: Any) -> Outcome:
-        asked.extend(values)
+    def study(*values: Any, finished_only: bool) -> Outcome:
+        asked.extend([*values, finished_only])
         return Outcome()
 
     monkeypatch.setattr("trainer.study.runner.study", study)
@@ -275,7 +275,8 @@ def test_study_flags_are_passed_to_the_study(
     words += ["--labels", "a.csv", "--others", "two", "b", "b.csv", "three", "c", "c.csv"]
     assert main([*words, "--steps", "7", "--clips-per-movie", "1", "8"]) == 0
     assert capsys.readouterr().out == "done\n"
-    worlds, run, recipe, config = asked
+    worlds, run, recipe, config, finished_only = asked
+    assert not finished_only
     assert [(w.name, w.data, str(w.labels)) for w in worlds] == [
         ("one", "a", "a.csv"),
         ("two", "b", "b.csv"),

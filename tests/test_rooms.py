@@ -47,7 +47,7 @@ ORDER = {
         bounds conformance card
         writer reader
         index
-        validation inspection
+        validation inspection fingerprints
         browser
         __main__
     """,

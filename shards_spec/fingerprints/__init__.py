@@ -1,0 +1,8 @@
+"""Fingerprints of video and audio, and the near-duplicates that they find across movies."""
+
+from __future__ import annotations
+
+from shards_spec.fingerprints.audio import STEP_SECONDS, Track, logmel_track
+from shards_spec.fingerprints.words import WORD_BITS, distances
+
+__all__ = ["STEP_SECONDS", "WORD_BITS", "Track", "distances", "logmel_track"]

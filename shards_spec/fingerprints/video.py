@@ -1,0 +1,95 @@
+"""Video fingerprints: words of frames on the timeline of a movie.
+
+The first stored frame of each `STEP_SECONDS` gets a word, without the black bars of the movie and
+regardless of its size. Frames that show nothing (black, white, one color) get none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards_spec.fingerprints.audio import STEP_SECONDS, Track
+from shards_spec.fingerprints.words import resampled, words_of
+from shards_spec.recipe import NANOSECONDS
+
+#: Size of what is kept of a frame before bars are removed, and of the image that a word is of.
+THUMB_SIDE, IMAGE_SIDE = 64, 16
+
+#: Frames whose luma deviates less than this, 0..255, show nothing.
+MIN_DEVIATION = 6.0
+
+#: Luma below which a row or column of pixels is black, 0..255.
+_BLACK = 24.0
+
+#: Bars are at most this share of the height or width at each edge.
+_MAX_BAR = 0.35
+
+#: Frequencies of the bits; those that fall off the triangle of low frequencies are few.
+_VERTICAL, _HORIZONTAL = range(1, 9), range(8)
+
+
+@dataclass(frozen=True)
+class Thumbs:
+    """Small frames of one clip."""
+
+    step: NDArray[np.int32]
+    """(N,) ascending, units of `STEP_SECONDS`."""
+    luma: NDArray[np.uint8]
+    """(N, `THUMB_SIDE`, `THUMB_SIDE`)."""
+
+
+def chosen_frames(start_ns: int, end_ns: int, num_frames: int) -> dict[int, int]:
+    """Step -> number of the first frame of a clip in it."""
+    times = start_ns + (end_ns - start_ns) * np.arange(num_frames) // num_frames
+    steps = times // round(STEP_SECONDS * NANOSECONDS)
+    first: dict[int, int] = {}
+    for number, step in enumerate(steps.tolist()):
+        first.setdefault(step, number)
+    return first
+
+
+def thumbs_of(luma: NDArray[np.uint8], chosen: dict[int, int]) -> Thumbs:
+    """Small frames from the luma (T, H, W) of a clip's frames."""
+    frames = luma[list(chosen.values())].astype(np.float32)
+    for axis in (1, 2):
+        frames = resampled(frames, THUMB_SIDE, axis)
+    small = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+    return Thumbs(np.array(list(chosen), np.int32), small)
+
+
+def video_track(pieces: Iterable[Thumbs]) -> tuple[Track, NDArray[np.int32]]:
+    """The words of a movie from the frames of its clips, in any order; and the steps that show
+    nothing, ascending."""
+    every = list(pieces)
+    if not every:
+        return Track.empty(), np.zeros(0, np.int32)
+    steps, first = np.unique(np.concatenate([piece.step for piece in every]), return_index=True)
+    frames = np.concatenate([piece.luma for piece in every])[first]
+    rows, columns = _without_bars(frames, 1), _without_bars(frames, 2)
+    words, shows = [], []
+    for part in np.array_split(frames, max(1, -(-len(frames) // 4096))):
+        images = part[:, rows, columns].astype(np.float32)
+        for axis in (1, 2):
+            images = resampled(images, IMAGE_SIDE, axis)
+        shows.append(images.std(axis=(1, 2)) >= MIN_DEVIATION)
+        words.append(words_of(images, _VERTICAL, _HORIZONTAL))
+    is_shown = np.concatenate(shows)
+    return Track(steps[is_shown], np.concatenate(words)[is_shown]), steps[~is_shown]
+
+
+def _without_bars(frames: NDArray[np.uint8], axis: int) -> slice:
+    """The rows (axis 1) or columns (axis 2) that are not black in the whole movie."""
+    other = 3 - axis
+    means = frames.mean(axis=other, dtype=np.float32)
+    # Compression and subtitles light up bars for a few frames.
+    level = np.percentile(means, 98.0, axis=0)
+    is_lit = np.flatnonzero(level >= _BLACK)
+    length = frames.shape[axis]
+    limit = int(_MAX_BAR * length)
+    if not len(is_lit):
+        return slice(0, length)
+    return slice(min(int(is_lit[0]), limit), max(int(is_lit[-1]) + 1, length - limit))

@@ -35,7 +35,7 @@ from pipeline.probe import Probe
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 
-_ASHOWINFO = re.compile(r"\] n:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
+_ASHOWINFO = re.compile(r"\bn:\d+ pts:(-?\d+|NOPTS) .* nb_samples:(\d+) ")
 _READ_BYTES = 1 << 18
 _BYTES_PER_SAMPLE = 4
 _SILENCE_SECONDS = 1.0

@@ -16,6 +16,7 @@ from pipeline.errors import (
     TooLargeError,
     UnreadableError,
 )
+from pipeline.ffmpeg.messages import separate
 from shards_spec.redaction import plain
 
 _TAIL_LINES = 30
@@ -27,7 +28,7 @@ _NO_DECODER = re.compile(
 )
 #: Progress lines and reports on frames and packets, which are not about errors.
 _PROGRESS = ("frame=", "size=", "[showinfo@", "[Parsed_")
-_REPORT = re.compile(r"\w (->|<-) \S*(pts|type|ist_index):")
+_REPORT = re.compile(r"\w (->|<-) \S*(pts|type|ist_index):|n:\d+ pts:\S+ pts_time:")
 #: Reports of `-debug_ts` that repeat others: most lines of a run, and nothing else on the line.
 _REPEATED = re.compile(rb"\[[^\]]*\] \[info\] demuxer\+[a-z]+ -> (?:[a-z_]+:[-+\w.:]+ *)+\s*")
 _BLOCK_BYTES = 1 << 16
@@ -54,7 +55,10 @@ class StderrReader:
     def __init__(
         self, stream: io.BufferedReader, url: str, on_line: Callable[[str], None] | None = None
     ) -> None:
-        """Start reading `stream`; `url` is removed from the tail, `on_line` gets every line."""
+        """Start reading `stream`; `url` is removed from the tail, `on_line` gets every line.
+
+        Messages that share a line are separated first; see `messages`.
+        """
         self.lacked_memory = False
         """Whether an allocation failed, even if ffmpeg continued: its output may be cut short."""
         self._stream = stream
@@ -141,8 +145,8 @@ class StderrReader:
                     continue
                 # The rest of a longer line counts as a line of its own.
                 for begin in range(0, len(raw) or 1, _LINE_BYTES):
-                    part = raw[begin : begin + _LINE_BYTES]
-                    self._note(part.decode("utf-8", "replace").strip()[:1000])
+                    for message in separate(raw[begin : begin + _LINE_BYTES]):
+                        self._note(message.decode("utf-8", "replace").strip()[:1000])
             self._changed.notify_all()
 
     def _note(self, line: str) -> None:
@@ -162,4 +166,5 @@ def _is_report(line: str) -> bool:
     """Whether a line is about progress, frames or packets, not about errors."""
     if line.startswith(_PROGRESS):
         return True
-    return (" -> " in line or " <- " in line) and _REPORT.search(line) is not None
+    may_be = " -> " in line or " <- " in line or line.startswith("n:")
+    return may_be and _REPORT.search(line) is not None

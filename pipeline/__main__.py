@@ -16,22 +16,19 @@ the run failed as a whole; 130 interrupted, 143 stopped by SIGTERM: the same com
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from pipeline.config import RunConfig
-from pipeline.demo import DemoConfig, make_demo_corpus
+from pipeline.demo import DemoCorpus
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-
-if TYPE_CHECKING:
-    from pipeline.run import OnProgress, Summary
 
 # Ray, librosa and OpenCV take seconds to import: every command imports what it needs when it runs,
 # so that `--help` and mistyped arguments answer at once.
@@ -60,12 +57,13 @@ class Preprocess:
     def run(self) -> int:
         """Preprocess under a live display, then print the summary."""
         _show_life(self.json)
+        from pipeline.console import run_shown
         from pipeline.run import preprocess
 
-        return _run(
+        return run_shown(
             lambda show: preprocess(self.corpus, self.out, self.recipe, self.run_config, show),
             self.out,
-            self.json,
+            as_json=self.json,
         )
 
 
@@ -117,11 +115,14 @@ class Retry:
     def run(self) -> int:
         """Retry under a live display, then print the summary."""
         _show_life(self.json)
+        from pipeline.console import run_shown
         from pipeline.run import retry
         from shards_spec.storage import Storage
 
         storage = Storage(self.uri)
-        return _run(lambda show: retry(storage, self.run_config, show), self.uri, self.json)
+        return run_shown(
+            lambda show: retry(storage, self.run_config, show), self.uri, as_json=self.json
+        )
 
 
 @dataclass(frozen=True)
@@ -231,28 +232,6 @@ class CheckSync:
 
 
 @dataclass(frozen=True)
-class DemoCorpus:
-    """Make synthetic movies with known ground truth: H.264/AAC files and a `labels.csv`."""
-
-    directory: Annotated[str, Positional, arg(metavar="FOLDER")]
-    """Folder for the files; created if it is missing."""
-    config: Annotated[DemoConfig, OmitArgPrefixes, arg(name="movie")] = field(
-        default_factory=DemoConfig
-    )
-
-    def run(self) -> int:
-        """Make the movies."""
-        console = cli.new_console()
-        paths = make_demo_corpus(
-            Path(self.directory),
-            self.config,
-            on_movie=lambda name: console.print(f"made {name}"),
-        )
-        console.print(f"{len(paths)} movies and labels.csv in {self.directory}")
-        return ExitCode.DONE
-
-
-@dataclass(frozen=True)
 class Drain:
     """Ask the runs on this machine to stop, and wait until they have."""
 
@@ -293,20 +272,6 @@ def _show_life(as_json: bool) -> None:
     """Say that the command has started, before imports and the first look at the corpus."""
     (sys.stderr if as_json else sys.stdout).write("starting\n")
     sys.stdout.flush()
-
-
-def _run(work: Callable[[OnProgress], Summary], out: str, as_json: bool) -> int:
-    """Do the work under a live display, then print the summary."""
-    from pipeline.console import Display, print_summary, summary_json
-
-    console = cli.new_console()
-    with Display(cli.PlainConsole(stderr=True) if as_json else console) as display:
-        summary = work(display.show)
-    if as_json:
-        cli.print_json(summary_json(summary))
-    else:
-        print_summary(console, summary, out)
-    return ExitCode.SOME_FAILED if summary.failed else ExitCode.DONE
 
 
 if __name__ == "__main__":

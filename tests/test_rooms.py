@@ -77,8 +77,8 @@ ORDER = {
         run
         launch plot_curves exposure
         evaluate initial_weights
-        train
-        analyse study
+        train analyse
+        commands study
         __main__
     """,
     "reelshards": """

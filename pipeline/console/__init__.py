@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from pipeline.console.display import Display, print_prunable, print_summary, summary_json
+from pipeline.console.display import print_prunable, run_shown
 
-__all__ = ["Display", "print_prunable", "print_summary", "summary_json"]
+__all__ = ["print_prunable", "run_shown"]

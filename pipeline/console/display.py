@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,8 @@ from rich.text import Text
 
 from pipeline.console.notes import partial_movies_table, summary_notes
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished
-from pipeline.run import Progress, Prunable, Summary, movie_hours
+from pipeline.run import OnProgress, Progress, Prunable, Summary, movie_hours
+from shards_spec.cli import ExitCode, PlainConsole, new_console, print_json
 from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow
 
@@ -86,6 +87,21 @@ def progress_line(progress: Progress) -> str:
     if progress.retries:
         parts.append(f"retries {progress.retries}")
     return "  ".join(parts)
+
+
+def run_shown(work: Callable[[OnProgress], Summary], out: str, *, as_json: bool) -> ExitCode:
+    """Do the work under a live display, then print the summary: as tables, or as JSON.
+
+    `work` gets the function that shows its progress; `out` is the dataset's URI.
+    """
+    console = new_console()
+    with Display(PlainConsole(stderr=True) if as_json else console) as display:
+        summary = work(display.show)
+    if as_json:
+        print_json(summary_json(summary))
+    else:
+        print_summary(console, summary, out)
+    return ExitCode.SOME_FAILED if summary.failed else ExitCode.DONE
 
 
 def print_summary(console: Console, summary: Summary, out: str) -> None:

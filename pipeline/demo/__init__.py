@@ -5,7 +5,8 @@ diversity), they come back (reoccurrence), and one palette, grade and theme musi
 (non-semantic consistency). Read `scenario` first, then `drawing` and `sound`.
 """
 
+from pipeline.demo.command import DemoCorpus
 from pipeline.demo.config import DemoConfig
 from pipeline.demo.corpus import make_demo_corpus
 
-__all__ = ["DemoConfig", "make_demo_corpus"]
+__all__ = ["DemoConfig", "DemoCorpus", "make_demo_corpus"]

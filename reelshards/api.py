@@ -141,26 +141,27 @@ def stream(
         InputError: no such step, or settings that do not fit the dataset.
     """
     opened = _opened(dataset)
-    policy_kind = attribute("trainer.plan", "BatchPolicy")
-    stream_kind = attribute("trainer.loader", "StreamConfig")
-    of_policy, of_stream = _sorted_settings(settings, policy_kind, stream_kind)
     if policy is None:
-        policy = policy_kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
+        kind = attribute("trainer.plan", "BatchPolicy")
+        policy = kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
+    config = config or _stream_config(opened.recipe)
+    of_policy, of_config = _sorted_settings(settings, type(policy), type(config))
+    policy = dataclasses.replace(policy, **of_policy)
+    config = dataclasses.replace(config, **of_config)
+    start = {"seed": seed, "epoch": epoch, "step": step, "steps_done": steps_done}
+    return _clip_stream(opened, policy, config, window, start)
+
+
+def _clip_stream(
+    opened: Dataset, policy: BatchPolicy, config: StreamConfig, window: float, start: dict[str, int]
+) -> ClipStream:
+    """This rank's stream, of whole clips or of windows of them; `start` says where it begins."""
     rank, world_size = attribute("trainer.ranks", "rank_and_world_size")()
     kind, more = ("trainer.stream", "ClipStream"), {}
     if window != 1.0:
         kind, more = ("trainer.learning", "WindowedStream"), {"window": window}
     clips: ClipStream = attribute(*kind)(
-        opened,
-        dataclasses.replace(policy, **of_policy),
-        dataclasses.replace(config or _stream_config(opened.recipe), **of_stream),
-        **more,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-        epoch=epoch,
-        step=step,
-        steps_done=steps_done,
+        opened, policy, config, **more, **start, rank=rank, world_size=world_size
     )
     return clips
 

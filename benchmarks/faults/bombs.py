@@ -122,7 +122,7 @@ def page(outcomes: Sequence[Outcome], scale: int) -> str:
         "",
         f"`python -m benchmarks.faults.bombs --scale {scale}` on {today}, {processor()}, ffmpeg "
         f"{ffmpeg_version()}. Peaks of resident memory in MiB: of the worker beyond its modules,",
-        "and of the largest program that it ran (a program counts about 300 MiB of the worker",
+        "and of the largest program that it ran (a program counts about 170 MiB of the worker",
         "from which it was forked). None of these files is retried.",
         "",
         "| file | bytes | ends as | worker | program | wall s | CPU s |",

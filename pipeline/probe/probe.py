@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MovieError, NoFramesError, TooShortError
+from pipeline.errors import MovieError, TooShortError
 from pipeline.ffmpeg import decodable_codecs
 from pipeline.probe.audio_samples import sample_audio, without_cancelling
 from pipeline.probe.audio_track import (
@@ -41,13 +41,13 @@ from pipeline.probe.packets import (
     PacketTable,
     read_packets,
 )
-from pipeline.probe.sample_frames import Shape, sample_frames
+from pipeline.probe.sample_frames import Shape, no_frames, sample_frames
 from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
 from pipeline.probe.tracks.mono_tracks import join_mono_tracks
-from pipeline.probe.video_stream import VideoStream, choose_video, conceals_errors
+from pipeline.probe.video_stream import VideoStream, choose_video
 from pipeline.probe.video_timing import (
     Outlier,
-    corrupt_ranges_ns,
+    corrupt_ns,
     find_outliers,
     is_vfr,
     lost_to_jumps_ns,
@@ -226,8 +226,6 @@ def _probe_video(
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     sample = sample_frames(movie, source, video, good, listed.options)
-    if not sample.num_frames:
-        raise _no_frames(movie, len(table))
     video = sample.apply_to(video)
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)
     tick, start = video.time_base * NANOSECONDS, int(timing.pts[0])
@@ -239,12 +237,9 @@ def _probe_video(
     entries = entries if lost_ns == 0 else entries[:0]
     span_ns = (round(start * tick), round(timing.end_pts * tick))
     duration_ns = round((timing.end_pts - start) * tick)
-    if duration_ns <= 0:
-        raise TooShortError(f"{movie.name}: the video has no duration")
-    source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
-    has_marks = conceals_errors(video.codec)
+    _require_duration(movie, source, video, duration_ns)
+    lost_to_others_ns = lost_to_other_streams_ns(listed, packets, video, timing)
     is_trimmed = len(order.pts()) > len(listed_table)
-    parts_of_audio = (movie, source, listed, good, video, audio)
     return Probe(
         video=video,
         audio=audio,
@@ -254,24 +249,30 @@ def _probe_video(
         is_vfr=is_vfr(timing.pts),
         still_ns=still_ns(timing.pts, video.time_base),
         peak_nits=sample.peak_nits,
-        corrupt_ns=() if has_marks else corrupt_ranges_ns(good, start, video.time_base),
-        lost_ns=lost_ns
-        + parts.lost_beyond_ns
-        + lost_to_other_streams_ns(listed, packets, video, timing),
+        corrupt_ns=corrupt_ns(good, start, video),
+        lost_ns=lost_ns + parts.lost_beyond_ns + lost_to_others_ns,
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
         input_options=listed.options,
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
         container=listed.container,
-        played_audio=played_ranges(*parts_of_audio, is_trimmed=is_trimmed),
+        played_audio=played_ranges(
+            movie, source, listed, good, video, audio, is_trimmed=is_trimmed
+        ),
     )
+
+
+def _require_duration(movie: Movie, source: Readable, video: VideoStream, duration_ns: int) -> None:
+    if duration_ns <= 0:
+        raise TooShortError(f"{movie.name}: the video has no duration")
+    source.limits.check_movie(movie.name, duration_ns, video.width, video.height)
 
 
 def _require_usual(movie: Movie, table: PacketTable, video: VideoStream) -> None:
     """Refuse a video without packets, or with more per second than any genuine movie has."""
     if not len(table):
-        raise _no_frames(movie, 0)
+        raise no_frames(movie, 0)
     span = float((int(table.pts.max()) - int(table.pts.min())) * video.time_base)
     require_usual_rate(movie, len(table), span)
 
@@ -281,11 +282,3 @@ def _with_end(source: Readable, listed: StreamList) -> StreamList:
     if listed.container != "asf" or listed.end_seconds:
         return listed
     return replace(listed, end_seconds=asf_header.declared_ns(source) / NANOSECONDS)
-
-
-def _no_frames(movie: Movie, num_packets: int) -> NoFramesError:
-    return NoFramesError(
-        f"{movie.name}: no frame of the {num_packets} packets of the video stream can be decoded; "
-        "if a player shows the file, set FFMPEG_BINARY to that player's ffmpeg, otherwise replace "
-        "the file"
-    )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import EncryptedError, NoDecoderError
+from pipeline.errors import EncryptedError, NoDecoderError, NoFramesError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
 from pipeline.probe.first_look import MAX_OUTPUT_BYTES
 from pipeline.probe.packets import PacketTable
@@ -96,6 +96,7 @@ def sample_frames(
     Raises:
         NoDecoderError: ffmpeg cannot decode the codec at all.
         EncryptedError: the packets are encrypted.
+        NoFramesError: no frame can be decoded.
     """
     intervals, start_end = _intervals(packets, video.time_base)
     # The loop filter changes what frames show, which does not matter here.
@@ -120,7 +121,19 @@ def sample_frames(
             f"{movie.name}: the video stream is encrypted; decrypt the file or remove it from the "
             "corpus"
         )
-    return _summary([item for item in items if _is(item, "frame")], start_end)
+    sample = _summary([item for item in items if _is(item, "frame")], start_end)
+    if not sample.num_frames:
+        raise no_frames(movie, len(packets))
+    return sample
+
+
+def no_frames(movie: Movie, num_packets: int) -> NoFramesError:
+    """The error for a video stream without a frame that ffmpeg can decode."""
+    return NoFramesError(
+        f"{movie.name}: no frame of the {num_packets} packets of the video stream can be decoded; "
+        "if a player shows the file, set FFMPEG_BINARY to that player's ffmpeg, otherwise replace "
+        "the file"
+    )
 
 
 def _intervals(packets: PacketTable, time_base: Fraction) -> tuple[str, int]:

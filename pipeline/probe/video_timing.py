@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.probe.packets import PacketTable
+from pipeline.probe.video_stream import VideoStream, conceals_errors
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times that go back by less than this are packets out of order, not a new clock.
@@ -122,13 +123,16 @@ def find_outliers(
     return wrong, tuple(Outlier(pts, about) for pts, about in pairs)
 
 
-def corrupt_ranges_ns(
-    packets: PacketTable, start_pts: int, time_base: Fraction
+def corrupt_ns(
+    packets: PacketTable, start_pts: int, video: VideoStream
 ) -> tuple[tuple[int, int], ...]:
     """Ranges from the keyframe before each corrupt packet to the next intact keyframe after it.
 
-    Transport streams number their packets, so that the loss of one is detected.
+    Transport streams number their packets, so that the loss of one is detected. None of codecs
+    whose decoders report damaged frames.
     """
+    if conceals_errors(video.codec):
+        return ()
     keys = np.flatnonzero(packets.is_key)
     intact = np.flatnonzero(packets.is_key & ~packets.is_corrupt)
     pts = packets.pts
@@ -141,7 +145,7 @@ def corrupt_ranges_ns(
         if ranges and first <= ranges[-1][1]:
             first = ranges.pop()[0]
         ranges.append((first, end))
-    tick = time_base * NANOSECONDS
+    tick = video.time_base * NANOSECONDS
     return tuple(
         (round((first - start_pts) * tick), round((end - start_pts) * tick))
         for first, end in ranges

@@ -186,13 +186,7 @@ def judge_towers(
     class_probe: dict[str, ClipProbe] = {}
     if label and eval_labels is not None and is_heldout:
         train_clips = _training_clips(model, config, dataset, notes)
-        train_labels = label(train_clips.clip.tolist())
-        class_probe = class_probes(train_clips, train_labels, embedded, eval_labels)
-        num_unlabeled = [*train_labels, *eval_labels].count(None)
-        if num_unlabeled:
-            notes.append(f"{num_unlabeled} clips have no label and are not in the class probe")
-        if not class_probe:
-            notes.append("no class probe: no labeled clips in training or in held-out movies")
+        class_probe = _class_probe(train_clips, embedded, label, eval_labels, notes)
     elif label:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     movie_probe = movie_probes(dataset, embedded)
@@ -213,6 +207,23 @@ def judge_towers(
         class_probe=class_probe,
         movie_probe=movie_probe,
     )
+
+
+def _class_probe(
+    train_clips: EmbeddedClips,
+    embedded: EmbeddedClips,
+    label: Labeler,
+    eval_labels: list[str | None],
+    notes: list[str],
+) -> dict[str, ClipProbe]:
+    train_labels = label(train_clips.clip.tolist())
+    probe = class_probes(train_clips, train_labels, embedded, eval_labels)
+    num_unlabeled = [*train_labels, *eval_labels].count(None)
+    if num_unlabeled:
+        notes.append(f"{num_unlabeled} clips have no label and are not in the class probe")
+    if not probe:
+        notes.append("no class probe: no labeled clips in training or in held-out movies")
+    return probe
 
 
 def _training_clips(

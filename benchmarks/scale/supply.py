@@ -1,4 +1,4 @@
-"""Does `trainer plan --supply.clips-per-second` foretell how long a training waits for its data?
+"""Does `trainer plan --supply.clips-per-second` predict how long training waits for its data?
 
     python -m benchmarks.scale.supply [--steps 60]
 

@@ -31,7 +31,7 @@ from pipeline.sources import Readable
 
 #: How often the time limits are checked.
 _CHECK_SECONDS = 0.5
-#: Room in the pipes from a process, where the system grants it: a few frames, many lines.
+#: Size of the pipes from a process, where the system allows it: a few frames, many lines.
 _PIPE_BYTES = 1 << 19
 #: A line of stdout describes one packet or frame, and is not longer than this.
 MAX_LINE_BYTES = 1 << 16
@@ -266,7 +266,7 @@ def _limit_memory(pid: int, limits: Limits) -> None:
 
 
 def _enlarge(*pipes: IO[bytes]) -> None:
-    """Let a process write ahead (Linux): it and its reader then wake each other less often."""
+    """Enlarge pipes (Linux), so that a process and its reader wake each other less often."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         for pipe in pipes:
             with contextlib.suppress(OSError):

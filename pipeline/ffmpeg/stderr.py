@@ -123,7 +123,7 @@ class StderrReader:
         try:
             rest = b""
             while block := self._stream.read1(_BLOCK_BYTES):
-                # ffmpeg writes each line in pieces: one look at many costs less than many looks.
+                # ffmpeg writes lines in pieces: reading many at once costs less.
                 self._is_awaited.wait(_PAUSE_SECONDS)
                 lines = (rest + block).split(b"\n")
                 rest = lines.pop()
@@ -138,7 +138,7 @@ class StderrReader:
                 self._changed.notify_all()
 
     def _note_all(self, lines: Sequence[bytes]) -> None:
-        """Process lines in order; whoever waits for one is notified once."""
+        """Process lines in order, then notify waiting threads once."""
         with self._changed:
             for raw in lines:
                 if b" demuxer+" in raw and _REPEATED.fullmatch(raw):

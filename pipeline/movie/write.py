@@ -54,13 +54,8 @@ def write_movie(
     clips, dropped = select_clips(placed, frames, audio.clips)
     if not clips:
         raise _all_dropped(placed, dropped, audio.report)
-    with MovieWriter(
-        storage,
-        plan.movie.movie_id,
-        plan.recipe.shard_bytes,
-        first_shard=first_shard,
-        folder=folder,
-    ) as writer:
+    name, size = plan.movie.movie_id, plan.recipe.shard_bytes
+    with MovieWriter(storage, name, size, first_shard=first_shard, folder=folder) as writer:
         for clip in clips:
             strip = frames.strip(clip.content.clip_number)
             writer.add(clip.content, _members(strip, clip.audio, spool.part(AUDIO_PART)))

@@ -64,9 +64,7 @@ def plan_run(
     changes = _recipe_changes(storage, recipe)
     for movie, current in zip(movies, fingerprints_of(movies), strict=True):
         row = committed.get(movie.movie_id)
-        reason = ""
-        if row is not None:
-            reason = _redo_reason(row, movie, current, recipe, config, changes)
+        reason = _redo_reason(row, movie, current, recipe, config, changes) if row else ""
         if row is not None and not reason:
             keep.append(row)
             continue

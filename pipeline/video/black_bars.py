@@ -44,7 +44,7 @@ MAX_ASYMMETRY = 0.05
 #: Fewer rows or columns than this share of the side are an edge, not a bar; and as few lit lines
 #: between dark ones are an artifact, such as encoded captions on the first line.
 MIN_BAR = 0.015
-#: After so many looks that show no bar, further ones are spared if they cannot change that.
+#: After so many frames without a bar, further ones are skipped if they cannot change that.
 MIN_LOOKS = 3
 #: If so many keyframes could not be decoded by themselves, no others are tried in that way.
 MAX_REFUSED = 2

@@ -158,7 +158,7 @@ class Comparison:
         }
 
 
-#: Columns of clips that are compared; the checksum stands for all bytes.
+#: Columns of clips that are compared; the checksum covers all bytes.
 _COMPARED = tuple(name for name in CLIPS_SCHEMA.names if name not in (*_LOCATION, "clip_id"))
 
 

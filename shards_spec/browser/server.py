@@ -23,7 +23,7 @@ from shards_spec.browser.site import Site
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.redaction import plain
 
-#: Names under which this machine reaches itself; the port differs behind a forwarded one.
+#: Names of this machine for itself; with a forwarded port, the port differs.
 _LOOPBACK_HOST = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
 _RANGE = re.compile(r"bytes=(\d{1,12})-(\d{0,12})")
@@ -61,7 +61,7 @@ class BrowserServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/{self.token}/index.html"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closes a connection is not worth a message; anything else is."""
+        """Report errors, but not browsers that close a connection."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
             sys.stderr.write(plain(f"error while answering a request: {error!r}") + "\n")
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         return rest or "index.html"
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what is not even a request, or has another method, without repeating it."""
+        """Answer malformed requests and other methods, without echoing them."""
         self._refuse(HTTPStatus(code))
 
     def _refuse(self, status: HTTPStatus) -> None:

@@ -1,4 +1,4 @@
-"""A dataset as a site: each path of it as a file, made when it is asked for.
+"""A dataset as a site: the file of each path, made on request.
 
 The server and the static report have the same paths, and all links are relative:
 

@@ -1,4 +1,4 @@
-"""Writes a card, unless a file of the same name is somebody else's."""
+"""Writes a card, unless somebody else wrote a file of the same name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def card_files(subject: Subject) -> dict[str, bytes]:
 
 
 def write_card(storage: Storage, subject: Subject) -> None:
-    """Write the card of a dataset; what is there already and is not ours stays as it is."""
+    """Write the card of a dataset; files that we did not write are kept."""
     for key, data in card_files(subject).items():
         present = _present(storage, key)
         if present is None or (is_ours(key, present) and present != data):
@@ -38,7 +38,7 @@ def is_ours(key: str, data: bytes) -> bool:
 
 
 def _present(storage: Storage, key: str) -> bytes | None:
-    """A file as it is; None if there is none, and empty if it cannot be one of ours."""
+    """The content of a file; None if there is none, empty if it cannot be one of ours."""
     if storage.is_local:
         path = storage.local_path(key)
         if path.is_symlink() or (path.exists() and not path.is_file()):

@@ -98,7 +98,7 @@ def ordered(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def shown(text: str) -> str:
-    """A text of a stranger on one line, without secrets, and not too long."""
+    """Untrusted text on one line, without secrets and not too long."""
     if len(text) > _MAX_READ:
         # Without the last word: the cut may have hidden by what a secret is recognized.
         words, _, word = text[:_MAX_READ].rpartition(" ")

@@ -115,6 +115,7 @@ for batch in rs.stream({toy_data.storage.uri!r}, movies_per_batch=2, clips_per_m
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_stream_under_torchrun_shares_each_batch(toy_data: rs.Dataset) -> None:
     code = f"""
 import json

@@ -126,7 +126,7 @@ def analyse(data: str | Sequence[str], run: str = "", *, max_clips: int = 0) -> 
         max_clips: how many clips to read at most; 0 for `MAX_CLIPS`.
 
     The advice is from the statistics, except that near-duplicates are judged by the run's features
-    where there is a run: it knows better what is alike.
+    where there is a run: they recognize similar content better.
     Raises `InputError` when the dataset or the run cannot be used.
     """
     uri = data if isinstance(data, str) else data[0]

@@ -174,7 +174,7 @@ def judge_towers(
         config: which movies are held out, and how clips become inputs.
         label: the classes of clips; None for no class probe.
         run: what the evaluation names as the run.
-        notes: what a reader must know; more are appended.
+        notes: remarks for the reader; more are appended.
     """
     device = default_device()
     index, is_heldout = evaluation_index(dataset, config)

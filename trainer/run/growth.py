@@ -3,8 +3,8 @@
 Movies may have been added and nothing else. A movie with more, fewer or different clips has been
 preprocessed again: a resumed run would take content that it has seen for new, or the reverse.
 
-When movies were added is recorded in `config.json`, so that it can be told later which batches had
-them; see `trainer/exposure`.
+`config.json` records when movies were added, so that `trainer/exposure` can compute which batches
+had them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class H264Sequence:
     order_type: int
     """How the order of frames is coded: 0 explicitly."""
     declares_delay: bool
-    """Whether it says by how many frames output lags behind; otherwise decoders have to guess."""
+    """Whether it declares how many frames output is delayed; otherwise decoders have to guess."""
 
     @property
     def is_safe(self) -> bool:

@@ -41,7 +41,7 @@ class Kind(Enum):
     REFERENCED = "referenced"
     """Others may refer to it, or it holds more than its picture."""
     UNREADABLE = "unreadable"
-    """Its units are not what the size of the packet promises."""
+    """Its units do not add up to the size of the packet."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class RunSelection:
         return f"noise=drop='{self.packets}'"
 
     def between(self, previous_pts: int | None, pts: int) -> tuple[list[int], bool]:
-        """What lies between two decoded frames in a row; the first one has none before it.
+        """The log between two consecutive decoded frames; the first one has none before it.
 
         Returns:
             Times of the frames that were left out, and whether these are all, as they should be.

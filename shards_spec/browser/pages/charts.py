@@ -96,7 +96,7 @@ def draw_counts(counts: Counts) -> Markup:
 
 
 def bar(number: float, peak: float) -> Markup:
-    """A horizontal bar without text: the number stands next to it."""
+    """A horizontal bar without text; its number is shown next to it."""
     length = 100 * number / peak if peak else 0
     return tag(
         "svg",

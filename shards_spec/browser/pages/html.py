@@ -1,4 +1,4 @@
-"""HTML whose texts are always escaped: names, tags and messages come from files of strangers."""
+"""HTML whose texts are always escaped: names, tags and messages come from untrusted files."""
 
 from __future__ import annotations
 

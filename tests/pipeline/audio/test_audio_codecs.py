@@ -29,16 +29,17 @@ from tests.support.films.beeps import (
     write_wav,
 )
 from tests.support.films.media import ffmpeg
+from tests.support.samples import mostly_slow
 
 CODECS = {
     "aac-mp4": (".mp4", H264, ("-c:a", "aac")),
     "aac-ts": (".ts", H264, ("-c:a", "aac")),
     "opus-webm": (".webm", VP8, ("-c:a", "libopus")),
-    "flac-mkv": (".mkv", H264, ("-c:a", "flac")),
     "pcm-avi": (".avi", MPEG4, ("-c:a", "pcm_s16le")),
-    "mp2-ts": (".ts", MPEG2, ("-c:a", "mp2")),
 }
 MORE_CODECS = {
+    "flac-mkv": (".mkv", H264, ("-c:a", "flac")),
+    "mp2-ts": (".ts", MPEG2, ("-c:a", "mp2")),
     "truehd-mkv": (".mkv", H264, ("-c:a", "truehd", "-strict", "-2", "-ac", "2")),
     "pcm-mkv": (".mkv", H264, ("-c:a", "pcm_s24le")),
     "pcm-mov": (".mov", H264, ("-c:a", "pcm_s16le")),
@@ -72,9 +73,7 @@ MORE_CODECS = {
 }
 
 
-@pytest.mark.parametrize(
-    "case", [*CODECS, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_CODECS)]
-)
+@pytest.mark.parametrize("case", mostly_slow([*CODECS, *MORE_CODECS], CODECS))
 def test_every_codec_in_its_container(case: str, folder: Path, sound: Path) -> None:
     suffix, video, audio = (CODECS | MORE_CODECS)[case]
     path = mux(folder / f"{case}{suffix}", picture(folder, *video), sound, *audio)
@@ -87,8 +86,11 @@ def test_every_codec_in_its_container(case: str, folder: Path, sound: Path) -> N
 @pytest.mark.parametrize(
     ("case", "suffix", "video", "audio"),
     [
-        ("dts-mkv", ".mkv", H264, ("-c:a", "dca", "-strict", "-2", "-ac", "2")),
         ("dts-ts", ".ts", H264, ("-c:a", "dca", "-strict", "-2", "-ac", "2")),
+        pytest.param(
+            *("dts-mkv", ".mkv", H264, ("-c:a", "dca", "-strict", "-2", "-ac", "2")),
+            marks=pytest.mark.slow,
+        ),
         ("ac3-avi", ".avi", MPEG4, ("-c:a", "ac3")),
         pytest.param("mp3-avi", ".avi", MPEG4, ("-c:a", "libmp3lame"), marks=pytest.mark.slow),
         pytest.param("mp2-avi", ".avi", MPEG4, ("-c:a", "mp2"), marks=pytest.mark.slow),
@@ -118,7 +120,7 @@ LATE = {
 }
 
 
-@pytest.mark.parametrize("case", LATE)
+@pytest.mark.parametrize("case", mostly_slow(LATE, ("aac-mp4", "pcm-mkv")))
 def test_a_late_start_is_filled(case: str, folder: Path, sound: Path) -> None:
     suffix, video, audio = LATE[case]
     late = ("-af", "atrim=start=0.7", *audio)
@@ -130,7 +132,7 @@ def test_a_late_start_is_filled(case: str, folder: Path, sound: Path) -> None:
     assert found.clips[0].filled_ns == found.report.start_ns
 
 
-@pytest.mark.parametrize("case", ["aac-mp4", "aac-ts", "pcm-mkv"])
+@pytest.mark.parametrize("case", mostly_slow(["aac-mp4", "aac-ts", "pcm-mkv"], ("aac-ts",)))
 def test_an_early_start_is_cut(case: str, folder: Path) -> None:
     suffix, video, audio = LATE[case]
     times = [time + 0.3 for time in flash_times()]

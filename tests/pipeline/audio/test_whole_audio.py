@@ -26,6 +26,7 @@ from tests.support.films.beeps import (
     write_wav,
 )
 from tests.support.films.media import ffmpeg
+from tests.support.samples import mostly_slow
 
 
 def check_beeps(path: Path, limit_seconds: float = LIMIT_SECONDS) -> str:
@@ -46,7 +47,7 @@ ANTIPHASE = {
 }
 
 
-@pytest.mark.parametrize("name", ANTIPHASE)
+@pytest.mark.parametrize("name", mostly_slow(ANTIPHASE, ("flac.mkv", "alac.mp4")))
 def test_channels_that_cancel_each_other_are_not_added(
     name: str, folder: Path, sound: Path
 ) -> None:
@@ -90,7 +91,7 @@ MONO = {
 }
 
 
-@pytest.mark.parametrize("name", MONO)
+@pytest.mark.parametrize("name", mostly_slow(MONO, ("six.mov", "four.mxf")))
 def test_mono_tracks_of_one_recording_are_joined(name: str, folder: Path, sound: Path) -> None:
     count, loud, coder, layout = MONO[name]
     path = mono_tracks(folder, sound, folder / f"mono-{name}", count, loud, *coder)
@@ -142,7 +143,7 @@ INVALID = {
 }
 
 
-@pytest.mark.parametrize("name", INVALID)
+@pytest.mark.parametrize("name", mostly_slow(INVALID, ("nan.mkv", "huge.mkv")))
 def test_invalid_samples_are_silence(name: str, folder: Path) -> None:
     """One sample, and a whole second between two beeps."""
     value, codec = INVALID[name]

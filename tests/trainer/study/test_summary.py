@@ -98,7 +98,7 @@ def test_claims_are_supported_refuted_or_open() -> None:
         "Training at k = 16 is better than not training.": "supported",
         "Training at k = 16 is better than mean color and mean log-mel.": "supported",
         "At k = 1, it helps to weight up hard negatives.": "open",
-        "With hard negatives weighted up at k = 1, there is no need of k = 16.": "refuted",
+        "With hard negatives weighted up, k = 1 replaces k = 16.": "refuted",
     }
     for text in (
         "0.80 at k = 16",

@@ -69,7 +69,7 @@ def _tested(names: Names) -> Iterator[tuple[str, Literal["above", "not above"], 
     yield text, "above", names.statistics
     text = f"At k = {low}, it helps to weight up hard negatives."
     yield text, "above", names.hard_low
-    text = f"With hard negatives weighted up at k = {low}, there is no need of k = {large}."
+    text = f"With hard negatives weighted up, k = {low} replaces k = {large}."
     yield text, "not above", names.beyond_hard
     yield (
         "The effect of the negatives is one of batch normalization: it is absent with group norm.",

@@ -73,7 +73,7 @@ class Interval:
 
     @property
     def is_above(self) -> bool:
-        """Whether both intervals are above zero; one that does not exist does not object, but
+        """Whether both intervals are above zero; a missing one counts as above zero, but
         that over seeds has to exist."""
         return self.low > 0 and not self.movie_low <= 0
 

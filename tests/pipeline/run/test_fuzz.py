@@ -59,10 +59,9 @@ def run_mutants(folder: Path, mutants: list[tuple[int, int]]) -> Counter[str]:
 
 @pytest.mark.usefixtures("local_ray")
 def test_some_damaged_movies(tmp_path: Path) -> None:
-    """Each of the eight kinds of mutants in two of the four containers."""
-    some = [(container, kind) for container in range(4) for kind in range(container % 2, 8, 2)]
-    counts = run_mutants(tmp_path, some)
-    assert counts["done"] >= 4
+    """Each of the eight kinds of mutants, in one of the four containers."""
+    counts = run_mutants(tmp_path, [(kind * 3 % 4, kind) for kind in range(8)])
+    assert counts["done"] >= 2
     assert len(counts) >= 3
 
 

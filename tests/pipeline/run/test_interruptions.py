@@ -19,13 +19,18 @@ from shards_spec.storage.storage import Storage
 from shards_spec.validation.validator import validate
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
+from tests.support.samples import mostly_slow
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning"),
     pytest.mark.usefixtures("local_ray"),
 ]
 
-NUM_POINTS = 12
+#: Writes at which a command is killed: in `make test`, and in the slow tests.
+FEW_POINTS, MANY_POINTS = 4, 12
+POINTS = pytest.mark.parametrize(
+    "num_points", mostly_slow([FEW_POINTS, MANY_POINTS], (FEW_POINTS,))
+)
 #: Retries would only delay these tests.
 QUICK = ["--retry-seconds", "0.01", "--max-attempts", "2"]
 
@@ -81,8 +86,9 @@ def kill_at_each_point(
     command: Callable[[Path], int],
     kept: set[str],
     code: int,
+    num_points: int = MANY_POINTS,
 ) -> None:
-    """Run `command` on copies of a dataset and kill it at 12 of its writes, spread over all.
+    """Run `command` on copies of a dataset and kill it at some of its writes, spread over all.
 
     After each kill the movies `kept` are there, and running it again ends with `code`.
     """
@@ -90,8 +96,9 @@ def kill_at_each_point(
     writes.count, writes.last = 0, 10**9
     assert command(calm) == code
     total = writes.count
-    assert total >= NUM_POINTS, "fewer writes than points"
-    for point in sorted({1 + number * (total - 1) // (NUM_POINTS - 1) for number in range(12)}):
+    assert total >= num_points, "fewer writes than points"
+    for number in range(num_points):
+        point = 1 + number * (total - 1) // (num_points - 1)
         copy = fresh(before, folder / f"at-{point}", prepare)
         writes.count, writes.last = 0, point
         with pytest.raises(KilledError):
@@ -123,7 +130,8 @@ def readable_movies(out: Path) -> set[str]:
     return set(done) & {row.movie_id for row in rows}
 
 
-def test_retry(before: Path, tmp_path: Path, writes: Writes) -> None:
+@POINTS
+def test_retry(num_points: int, before: Path, tmp_path: Path, writes: Writes) -> None:
     def repair(films: Path) -> None:
         make_film(films / "repaired.mp4", Film(seconds=4, width=96, height=64))
 
@@ -136,6 +144,7 @@ def test_retry(before: Path, tmp_path: Path, writes: Writes) -> None:
         lambda folder: retry_films_of(before, folder),
         {"one", "two", "three"},
         1,
+        num_points,
     )
 
 
@@ -183,7 +192,8 @@ def test_a_rerun_with_another_recipe(before: Path, tmp_path: Path, writes: Write
     )
 
 
-def test_prune(before: Path, tmp_path: Path, writes: Writes) -> None:
+@POINTS
+def test_prune(num_points: int, before: Path, tmp_path: Path, writes: Writes) -> None:
     def remove(films: Path) -> None:
         (films / "two.mp4").unlink()
         (films / "broken.mp4").unlink()
@@ -196,6 +206,7 @@ def test_prune(before: Path, tmp_path: Path, writes: Writes) -> None:
         lambda folder: main(["prune", str(folder / "out"), str(folder / "films"), "--yes"]),
         {"one", "three"},
         0,
+        num_points,
     )
 
 

@@ -87,12 +87,11 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(path: Path) -> PlacedPlan:
-    """No wrong frame, and the same bytes for three lengths of segments."""
+    """No wrong frame, and the same bytes for two lengths of segments."""
     plan = plan_of(path)
     assert plan.probe.lost_ns == 0
     num_wrong, whole = judged(plan, source_frames(path))
     assert num_wrong == 0
-    assert everything(plan_of(path, seconds=5.0)) == whole
     parts = plan_of(path, seconds=1.7)
     assert everything(parts) == whole
     return parts
@@ -150,7 +149,9 @@ def test_no_duration_in_the_header(master: Path, tmp_path: Path) -> None:
     assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
 
 
-@pytest.mark.parametrize(("codec", "num_keyframes"), [(H264, 16), (MPEG4, 300)])
+@pytest.mark.parametrize(
+    ("codec", "num_keyframes"), [(H264, 16), pytest.param(MPEG4, 300, marks=pytest.mark.slow)]
+)
 def test_wrong_keyframe_flags(
     codec: tuple[str, ...], num_keyframes: int, master: Path, tmp_path: Path
 ) -> None:

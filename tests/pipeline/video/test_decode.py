@@ -28,6 +28,7 @@ from tests.support.films.oracle import (
     source_frames,
     wrong_frames,
 )
+from tests.support.samples import mostly_slow
 
 RECIPE = Recipe(num_frames=8, short_side=112, store_audio=True, crop_bars=False)
 
@@ -46,7 +47,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", mostly_slow(CASES, ("h264-23.976", "mpeg2-ts", "slow-4-fps")))
 def test_every_frame_is_the_one_on_screen(case: str, tmp_path: Path) -> None:
     suffix, film = CASES[case]
     path = make_film(tmp_path / f"film{suffix}", film)
@@ -75,7 +76,7 @@ def test_segments_do_not_change_any_bytes(tmp_path: Path) -> None:
     assert everything(one) == everything(many)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.48, -0.3])
+@pytest.mark.parametrize("delay", mostly_slow([0.0, 0.48, -0.3], (0.48, -0.3)))
 def test_audio_starts_with_its_video(tmp_path: Path, delay: float) -> None:
     """Each tone starts with its flash, also when the audio stream starts late or early."""
     film = Film(audio=("-c:a", "pcm_s16le"))

@@ -40,10 +40,12 @@ EDITS: dict[str, list[Edit]] = {
 }
 #: Edits whose later parts ffmpeg shifts by the delay of B-frames or to whole frames, as PyAV does.
 SHIFTED = ("middle cut", "three parts")
+#: In `make test`; the others are slow.
+FEW = (("h264 mp4", "late start, end trimmed"), ("h264 mp4", "three parts"))
 
 
 CASES = [
-    pytest.param(kind, edits, marks=() if kind == "h264 mp4" else pytest.mark.slow)
+    pytest.param(kind, edits, marks=() if (kind, edits) in FEW else pytest.mark.slow)
     for kind in KINDS
     for edits in EDITS
     # There ffmpeg's decoder reports errors at the cut, and the clips around it are left out.

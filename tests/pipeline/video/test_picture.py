@@ -46,7 +46,7 @@ def master(folder: Path, fps: Fraction, **changes: object) -> Path:
 _CODED = {"tff": "tt", "bff": "bb"}
 
 
-@pytest.mark.parametrize("order", ["tff", "bff"])
+@pytest.mark.parametrize("order", mostly_slow(["tff", "bff"], ("bff",)))
 @pytest.mark.parametrize("kind", mostly_slow(["h264 ts", "mpeg2 ts", "mjpeg mkv"], ("mpeg2 ts",)))
 def test_interlaced_frames_show_their_earlier_field(order: str, kind: str, tmp_path: Path) -> None:
     """50 numbered fields per second: the frame on screen at t shows the first of its two fields."""
@@ -96,7 +96,7 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", mostly_slow(TURNS, ("270", "mirrored", "askew")))
 def test_the_display_matrix_is_applied(turn: str, tmp_path: Path) -> None:
     options, expect = TURNS[turn]
     whole = make_film(tmp_path / "whole.mp4", Film(seconds=4, width=128))

@@ -19,6 +19,7 @@ from pipeline.video.shapes import _frames as read_frames
 from tests.support.films.circles import crop_in_container, make_circle, roundness
 from tests.support.films.media import ffmpeg
 from tests.support.films.oracle import clips_of, everything, plan_of
+from tests.support.samples import mostly_slow
 
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-pix_fmt", "yuv420p")
 HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=25:log-level=none")
@@ -36,7 +37,7 @@ CROPS = {
 }
 
 
-@pytest.mark.parametrize("case", CROPS)
+@pytest.mark.parametrize("case", mostly_slow(CROPS, ("h264 mp4", "mpeg4 mov turned")))
 def test_the_crop_of_a_container_is_applied(case: str, tmp_path: Path) -> None:
     options, suffix, rotation, (width, height) = CROPS[case]
     whole = make_circle(tmp_path / "whole.mp4", *options, seconds=4)
@@ -158,7 +159,7 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("case", SIZES)
+@pytest.mark.parametrize("case", mostly_slow(SIZES, ("vp9 webm, odd", "svq1 mov, 4:1:0")))
 def test_frames_of_any_size_are_decoded(case: str, tmp_path: Path) -> None:
     suffix, options, size = SIZES[case]
     plan = plan_of(make_circle(tmp_path / f"film{suffix}", *options, size=size, seconds=4))
@@ -214,7 +215,7 @@ def _kept(lines: Iterator[bytes]) -> tuple[list[Shape], int]:
 
 @pytest.mark.parametrize("changes", [0, 1, 40])
 def test_shapes_are_kept_only_where_they_change(changes: int) -> None:
-    count = 20_000
+    count = 5_000
     step = count // (changes + 1) + 1
     shapes, most = _kept(_listed(count, lambda number: 192 + 16 * (number // step % 2)))
     assert most == len(shapes) == 2 * (changes + 1)

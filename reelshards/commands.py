@@ -41,6 +41,7 @@ COMMANDS = {
     "push": Command("reelshards.push", "upload a dataset to the Hugging Face hub"),
     "inspect": Command("shards_spec", "summarize a dataset, or show one of its clips"),
     "browse": Command("shards_spec", "look at a dataset in a web browser, clips with their audio"),
+    "duplicates": Command("shards_spec", "find movies that look or sound the same, in part too"),
     "check-store": Command("shards_spec", "test what the commands need from an object store"),
     "plan": Command("trainer", "show the batches of a policy before training on them"),
     "analyse": Command("trainer", "measure what a corpus offers to within-movie negatives"),

@@ -23,6 +23,7 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.conformance import StoreCheck, check_store
 from shards_spec.errors import InputError
+from shards_spec.fingerprints import Duplicates
 from shards_spec.inspection import Summary, find_clip, summarize, write_images
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.redaction import plain
@@ -169,6 +170,7 @@ COMMANDS: dict[str, type[cli.Command]] = {
     "validate": Validate,
     "inspect": Inspect,
     "browse": Browse,
+    "duplicates": Duplicates,
     "check-store": CheckStore,
 }
 

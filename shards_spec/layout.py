@@ -2,6 +2,7 @@
 
 <dataset>/dataset.json
 <dataset>/index/movies.parquet, index/clips.parquet
+<dataset>/index/fingerprints.parquet, index/duplicates.parquet
 <dataset>/shards/<movie_id>/<movie_id>-00000.tar
 <dataset>/commits/<movie_id>.parquet
 <dataset>/README.md, croissant.json
@@ -16,6 +17,9 @@ from shards_spec.errors import FormatError
 DATASET_JSON = "dataset.json"
 MOVIES_PARQUET = "index/movies.parquet"
 CLIPS_PARQUET = "index/clips.parquet"
+#: Optional tables about near-duplicates; see `fingerprints`.
+FINGERPRINTS_PARQUET = "index/fingerprints.parquet"
+DUPLICATES_PARQUET = "index/duplicates.parquet"
 #: Key in the schema metadata of `movies.parquet`: fingerprint of the `clips.parquet` of its update.
 CLIPS_FINGERPRINT = "reelshards.clips_fingerprint"
 README = "README.md"

@@ -25,6 +25,7 @@ from shards_spec.bounds import (
     get_bounded,
     read_bounded_table,
 )
+from shards_spec.duplicates import read_duplicates, with_duplicates
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import Sample, check_crc32c, decode_sample, parse_json, split_members
@@ -91,7 +92,10 @@ class Dataset:
     clips: pa.Table
     """`CLIPS_SCHEMA`, sorted by (movie_id, shard, tar_offset)."""
     fingerprint: str
-    """16 hex digits that change with the table of clips."""
+    """16 hex digits that change with the table of clips, and with the one of near-duplicates."""
+    duplicates: pa.Table | None = None
+    """`DUPLICATES_SCHEMA`: spans of movies that show or play the same; None if they were not
+    searched."""
 
     def clip(self, clip_id: str) -> Clip:
         """Fetch and decode one clip.
@@ -173,7 +177,9 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
     elif not allow_interrupted:
         raise _InconsistentError
     check_shards(storage, clips, clips_name)
-    return Dataset(storage, recipe, info, movies, clips, fingerprint)
+    duplicates = read_duplicates(storage, clips)
+    fingerprint = with_duplicates(fingerprint, duplicates)
+    return Dataset(storage, recipe, info, movies, clips, fingerprint, duplicates)
 
 
 def read_info(storage: Storage) -> dict[str, Any]:

@@ -45,6 +45,7 @@ ORDER = {
         cli schema order
         sample storage
         bounds conformance card
+        duplicates
         writer reader
         index
         validation inspection fingerprints

@@ -23,6 +23,7 @@ from trainer.plan import (
     ClipIndex,
     MeetAgain,
     MovieCopy,
+    Repeat,
     dump_epochs,
     meet_again,
     plan_epoch,
@@ -63,6 +64,8 @@ class PlanReport:
     capped_groups: tuple[str, ...]
     copies: tuple[MovieCopy, ...]
     """Movies left out because another movie has the same source."""
+    repeats: tuple[Repeat, ...]
+    """Clips left out because another movie shows or plays the same."""
     reads_per_step: float
     """Ranged reads of a global batch, on average."""
     bytes_per_step: float
@@ -114,6 +117,7 @@ def describe(
         unused=dataclasses.asdict(plan.unused),
         capped_groups=plan.capped_groups,
         copies=index.copies,
+        repeats=index.repeats,
         # The clips that follow a joined one lie elsewhere in the shard.
         reads_per_step=num_reads * policy.joined_clips / plan.num_steps,
         bytes_per_step=num_bytes * policy.joined_clips / plan.num_steps,
@@ -205,6 +209,8 @@ def render(report: PlanReport) -> Table:
         "meet again, same movie": _again(report.within),
         "meet again, other movie": _again(report.across),
     }
+    if report.repeats:
+        rows["repeats left out"] = _repeats(report.repeats)
     if report.datasets:
         rows["datasets"] = "\n".join(report.datasets)
     if report.phases:
@@ -256,6 +262,17 @@ def _copies(copies: tuple[MovieCopy, ...]) -> str:
         return "none"
     names = _names(tuple(f"{copy.movie_id} (as {copy.copy_of})" for copy in copies))
     return f"{len(copies):,} movies with {sum(c.num_clips for c in copies):,} clips: {names}"
+
+
+def _repeats(repeats: tuple[Repeat, ...]) -> str:
+    names = _names(
+        tuple(
+            f"{repeat.num_clips:,} of {repeat.movie_id} ({repeat.kind}"
+            f"{f', as {repeat.repeats}' if repeat.repeats else ''})"
+            for repeat in repeats
+        )
+    )
+    return f"{sum(repeat.num_clips for repeat in repeats):,} clips: {names}"
 
 
 def _again(meet: MeetAgain) -> str:

@@ -71,7 +71,7 @@ def coarse_columns(
     firsts = np.flatnonzero(np.diff(number, prepend=-1))
     counts = np.diff(np.append(firsts, len(number)))
     sums = np.add.reduceat(bands, firsts, axis=1) if len(firsts) else bands
-    return number[firsts], (sums / counts).T
+    return number[firsts], np.asarray((sums / counts).T, dtype=np.float32)
 
 
 def audio_track(

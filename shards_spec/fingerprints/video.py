@@ -22,8 +22,8 @@ THUMB_SIDE, IMAGE_SIDE = 64, 16
 #: Frames whose luma deviates less than this, 0..255, show nothing.
 MIN_DEVIATION = 6.0
 
-#: Luma below which a row or column of pixels is black, 0..255.
-_BLACK = 24.0
+#: Rows and columns of pixels that deviate less than this, 0..255, may be part of a bar.
+_MAX_BAR_DEVIATION = 4.0
 
 #: Bars are at most this share of the height or width at each edge.
 _MAX_BAR = 0.35
@@ -82,14 +82,18 @@ def video_track(pieces: Iterable[Thumbs]) -> tuple[Track, NDArray[np.int32]]:
 
 
 def _without_bars(frames: NDArray[np.uint8], axis: int) -> slice:
-    """The rows (axis 1) or columns (axis 2) that are not black in the whole movie."""
+    """The rows (axis 1) or columns (axis 2) without bars at the edges.
+
+    A bar has one color, and the same in the whole movie; it need not be black.
+    """
     other = 3 - axis
-    means = frames.mean(axis=other, dtype=np.float32)
-    # Compression and subtitles light up bars for a few frames.
-    level = np.percentile(means, 98.0, axis=0)
-    is_lit = np.flatnonzero(level >= _BLACK)
+    # Compression and subtitles disturb bars in a few frames.
+    deviation = np.percentile(frames.std(axis=other, dtype=np.float32), 95.0, axis=0)
+    change = frames.mean(axis=other, dtype=np.float32).std(axis=0)
+    is_bar = (deviation < _MAX_BAR_DEVIATION) & (change < _MAX_BAR_DEVIATION)
+    inside = np.flatnonzero(~is_bar)
     length = frames.shape[axis]
     limit = int(_MAX_BAR * length)
-    if not len(is_lit):
+    if not len(inside):
         return slice(0, length)
-    return slice(min(int(is_lit[0]), limit), max(int(is_lit[-1]) + 1, length - limit))
+    return slice(min(int(inside[0]), limit), max(int(inside[-1]) + 1, length - limit))

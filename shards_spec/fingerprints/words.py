@@ -36,7 +36,7 @@ def words_of(images: NDArray[np.float32], rows: range, columns: range) -> Words:
 def distances(first: Words, second: Words) -> NDArray[np.uint8]:
     """Number of different bits of each pair of words, 0 to 64."""
     both = np.ascontiguousarray(first ^ second).view(np.uint8).reshape(*first.shape, 8)
-    return _NUM_BITS[both].sum(axis=-1, dtype=np.uint8)
+    return np.asarray(_NUM_BITS[both].sum(axis=-1, dtype=np.uint8))
 
 
 _NUM_BITS = np.array([number.bit_count() for number in range(256)], dtype=np.uint8)
@@ -53,7 +53,7 @@ def resampled(values: NDArray[np.float32], size: int, axis: int) -> NDArray[np.f
     part = edges - low
     at_edges = sums[..., low] * (1.0 - part) + sums[..., low + 1] * part
     means = np.diff(at_edges, axis=-1) * (size / length)
-    return np.moveaxis(means, -1, axis).astype(np.float32)
+    return np.asarray(np.moveaxis(means, -1, axis), dtype=np.float32)
 
 
 @cache

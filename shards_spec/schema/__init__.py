@@ -7,6 +7,13 @@ video stream, and ranges are half-open, [start, end).
 from __future__ import annotations
 
 from shards_spec.schema.clip_row import LOCATION_COLUMNS, ClipContent, ClipRow
+from shards_spec.schema.duplicates import (
+    DUPLICATE_KINDS,
+    DUPLICATES_SCHEMA,
+    LINKED_KINDS,
+    clip_ranges,
+    clips_digests,
+)
 from shards_spec.schema.movie_row import MEASURED_COLUMNS, STATUSES, MovieRow, Status
 from shards_spec.schema.tables import (
     ADDED_COLUMNS,
@@ -26,6 +33,9 @@ SPEC_VERSION = "1.0"
 __all__ = [
     "ADDED_COLUMNS",
     "CLIPS_SCHEMA",
+    "DUPLICATES_SCHEMA",
+    "DUPLICATE_KINDS",
+    "LINKED_KINDS",
     "LOCATION_COLUMNS",
     "MEASURED_COLUMNS",
     "MOVIES_SCHEMA",
@@ -35,7 +45,9 @@ __all__ = [
     "ClipRow",
     "MovieRow",
     "Status",
+    "clip_ranges",
     "clip_rows",
+    "clips_digests",
     "clips_table",
     "movie_rows",
     "movies_table",

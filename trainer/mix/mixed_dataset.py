@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from shards_spec.errors import InputError
@@ -53,7 +54,7 @@ class MixedDataset(Dataset):
     """Several datasets. In its tables, movies and groups have qualified names (`2:tt0110912`) and
     shards their full URI; clips keep their ids, which need not be distinct."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = ()
 
 
 def mix(datasets: Sequence[Dataset]) -> Dataset:
@@ -88,6 +89,7 @@ def mix(datasets: Sequence[Dataset]) -> Dataset:
         movies=_movies(datasets),
         clips=_clips(datasets),
         fingerprint=hashlib.sha256(joined.encode()).hexdigest()[:16],
+        duplicates=_duplicates(datasets),
         parts=parts,
     )
 
@@ -158,6 +160,26 @@ def _clips(datasets: Sequence[Dataset]) -> pa.Table:
             table = renamed(table, column, partial(qualified, number))
         tables.append(renamed(table, "shard", dataset.storage.uri_of))
     return _joined(tables)
+
+
+def _duplicates(datasets: Sequence[Dataset]) -> pa.Table | None:
+    """The near-duplicates within each dataset; None if none was searched."""
+    tables, last = [], 0
+    for number, dataset in enumerate(datasets, start=1):
+        if dataset.duplicates is None:
+            continue
+        table = dataset.duplicates
+        for column in ("movie_id", "other_movie_id"):
+            names = [name and qualified(number, name) for name in table[column].to_pylist()]
+            at = table.schema.get_field_index(column)
+            table = table.set_column(at, table.schema.field(column), pa.array(names, pa.string()))
+        # Sets are numbered per dataset; 0 are blank spans.
+        numbers = np.asarray(table["set_number"].to_numpy(), dtype=np.int32)
+        shifted = np.where(numbers > 0, numbers + last, 0).astype(np.int32)
+        last = max(last, int(shifted.max(initial=0)))
+        at, field = table.schema.get_field_index("set_number"), table.schema.field("set_number")
+        tables.append(table.set_column(at, field, pa.array(shifted)))
+    return pa.concat_tables(tables) if tables else None
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:

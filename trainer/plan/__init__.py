@@ -16,7 +16,7 @@ from trainer.plan.forecast.walk import PlanWalk, Stretch
 from trainer.plan.lookahead import PlanLookahead
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.position import PlanState
-from trainer.plan.split import MovieCopy
+from trainer.plan.sources import MovieCopy, Repeat
 from trainer.plan.substitutes import substitute_rows
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "PlanLookahead",
     "PlanState",
     "PlanWalk",
+    "Repeat",
     "Stretch",
     "dump_epochs",
     "guarded_share",

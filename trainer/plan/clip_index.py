@@ -22,12 +22,16 @@ from trainer.mix import Part, number_of, parts_of, with_plain_names
 from trainer.plan.joined_clips import joined_neighbors
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
-from trainer.plan.split import (
+from trainer.plan.sources import (
     MovieCopy,
+    Repeat,
     Sources,
     copies_to_drop,
     groups_of_sets,
     heldout_groups,
+    linked_movies,
+    with_kinds,
+    without_repeats,
 )
 
 Ints = NDArray[np.int64]
@@ -69,6 +73,8 @@ class ClipIndex:
     """Position in `datasets` by group number."""
     copies: tuple[MovieCopy, ...]
     """Movies left out because they are copies of others."""
+    repeats: tuple[Repeat, ...]
+    """Clips left out because they repeat clips of other movies."""
     clip_ids: pa.ChunkedArray
     """(num_rows,) clip ids of the whole table."""
     policy: BatchPolicy
@@ -144,7 +150,12 @@ class ClipIndex:
             PolicyError: no clip is eligible.
         """
         return ClipIndex.from_table(
-            dataset.clips, policy, dataset.fingerprint, dataset.movies, parts_of(dataset)
+            dataset.clips,
+            policy,
+            dataset.fingerprint,
+            dataset.movies,
+            parts_of(dataset),
+            dataset.duplicates,
         )
 
     @staticmethod
@@ -154,11 +165,13 @@ class ClipIndex:
         fingerprint: str,
         movies: pa.Table | None = None,
         parts: Sequence[Part] = (),
+        duplicates: pa.Table | None = None,
     ) -> ClipIndex:
         """The same from a table of clips, which needs only the columns that are read.
 
-        Without a table of movies, no movie is known to be a copy of another. With several `parts`,
-        the names of movies and groups are qualified.
+        Without a table of movies, no movie is known to be a copy of another; without one of
+        near-duplicates, no clip to repeat others. With several `parts`, the names of movies and
+        groups are qualified.
         """
         movie, movie_names = _numbers(clips["movie_id"])
         group, group_names = movie, movie_names
@@ -168,8 +181,11 @@ class ClipIndex:
         if bool((np.diff(shard) < 0).any()) or bool((np.diff(movie) < 0).any()):
             raise FormatError("the clips of the index are not sorted by movie and shard")
         is_mixed = len(parts) > 1
-        sources = Sources.of(movies)
-        row, copies = _eligible_rows(clips, movie, movie_names, policy, sources, is_mixed)
+        sources = Sources.of(movies, linked_movies(duplicates))
+        eligible = with_kinds(clips, policy.where_columns, duplicates)
+        keep, copies = _eligible(eligible, movie, movie_names, policy, sources, is_mixed)
+        keep, repeats = without_repeats(clips, keep, duplicates)
+        row = np.flatnonzero(keep).astype(np.int64)
         start_ns, end_ns = _column(clips, "start_ns"), _column(clips, "end_ns")
         if not len(row):
             raise _nothing_eligible(clips.num_rows, len(movie_names), policy)
@@ -189,21 +205,22 @@ class ClipIndex:
             datasets=tuple(part.uri for part in parts) or ("",),
             dataset_of_group=_datasets_of(group_names, is_mixed),
             copies=copies,
+            repeats=repeats,
             clip_ids=clips["clip_id"],
             policy=policy,
             fingerprint=fingerprint,
         )
 
 
-def _eligible_rows(
+def _eligible(
     clips: pa.Table,
     movie: NDArray[np.int32],
     movie_names: tuple[str, ...],
     policy: BatchPolicy,
     sources: Sources,
     is_mixed: bool,
-) -> tuple[Ints, tuple[MovieCopy, ...]]:
-    """Rows that filter and split allow, ascending, and the copies of movies left out of them."""
+) -> tuple[NDArray[np.bool_], tuple[MovieCopy, ...]]:
+    """The rows that filter and split allow, and the copies of movies left out of them."""
     plain = with_plain_names(clips, policy.where_columns) if is_mixed else clips
     keep = matching_rows(plain, policy.where)
     keep &= _on_side(clips, movie, movie_names, policy, sources, is_mixed)[movie]
@@ -212,7 +229,7 @@ def _eligible_rows(
     if copies:
         left_out = {copy.movie_id for copy in copies}
         keep &= np.array([name not in left_out for name in movie_names])[movie]
-    return np.flatnonzero(keep).astype(np.int64), copies
+    return keep, copies
 
 
 def _nothing_eligible(num_rows: int, num_movies: int, policy: BatchPolicy) -> PolicyError:

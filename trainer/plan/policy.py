@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from shards_spec.duplicates import KIND_COLUMN
 from shards_spec.errors import PolicyError, require
 from shards_spec.recipe import NANOSECONDS
 from trainer.plan.row_filter import check_columns, check_where, columns_of
@@ -207,7 +208,7 @@ class BatchPolicy:
 
     def check_where_columns(self, names: Sequence[str]) -> None:
         """Raise `InputError` for the first column of `where` that is not among `names`."""
-        check_columns(self.where, names)
+        check_columns(self.where, [*names, KIND_COLUMN])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, in field order."""

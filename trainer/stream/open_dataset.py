@@ -22,6 +22,7 @@ from shards_spec.bounds import (
     get_bounded,
     read_bounded_table,
 )
+from shards_spec.duplicates import read_duplicates, with_duplicates
 from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
@@ -65,7 +66,9 @@ def _open_one(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     require_columns(movies, MOVIES_SCHEMA, name)
     check_movie_bounds(movies, name)
     check_shards(storage, clips, storage.uri_of(layout.CLIPS_PARQUET))
-    return Dataset(storage, recipe, info, movies, clips, fingerprint)
+    duplicates = read_duplicates(storage, clips)
+    fingerprint = with_duplicates(fingerprint, duplicates)
+    return Dataset(storage, recipe, info, movies, clips, fingerprint, duplicates)
 
 
 def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Table:

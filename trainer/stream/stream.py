@@ -85,6 +85,14 @@ class ClipStream:
                 index.copies[0].movie_id,
                 index.copies[0].copy_of,
             )
+        if index.repeats and rank == 0:
+            _log.warning(
+                "%d clips are left out because other movies show or play the same, such as %d of "
+                "%s",
+                sum(repeat.num_clips for repeat in index.repeats),
+                index.repeats[0].num_clips,
+                index.repeats[0].movie_id,
+            )
         self._dataset, self._policy, self._seed = dataset, policy, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanLookahead(index, seed)

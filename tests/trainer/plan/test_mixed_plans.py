@@ -15,7 +15,7 @@ from trainer.mix.mixed_dataset import Part
 from trainer.mix.names import qualified, renamed
 from trainer.plan import BatchPolicy, ClipIndex, plan_epoch
 from trainer.plan.dealing import quotas
-from trainer.plan.split import heldout_groups
+from trainer.plan.sources.split import heldout_groups
 
 
 def mixed_table(tables: list[pa.Table]) -> tuple[pa.Table, list[Part]]:

@@ -15,7 +15,7 @@ from shards_spec.reader import Dataset
 from trainer.plan.clip_index import ClipIndex
 from trainer.plan.epoch_plan import plan_epoch
 from trainer.plan.policy import BatchPolicy
-from trainer.plan.split import MovieCopy, heldout_groups
+from trainer.plan.sources.split import MovieCopy, heldout_groups
 from trainer.plan_report import describe, render
 
 MakeDataset = Callable[..., Dataset]

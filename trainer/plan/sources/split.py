@@ -7,7 +7,8 @@ source, such as the same file under two names or two parts of one file, count as
 A *copy* is a movie with the same source, the same part of it and the same audio track as another
 movie. Copies would be each other's negatives although they show the same, so only the first movie
 with eligible clips is used. Sources are compared by their fingerprints: files that were encoded
-differently are not recognized.
+differently are recognized by what they show and play, once `reelshards duplicates` has searched for
+them; see `repeats.py`.
 """
 
 from __future__ import annotations
@@ -44,15 +45,18 @@ class Sources:
     """The movies of a dataset by source; sets of one movie are left out."""
 
     same_source: tuple[tuple[str, ...], ...]
-    """Movies from the same object, or copies."""
+    """Movies from the same object, or copies, or that have spans in common."""
     copies: tuple[tuple[str, ...], ...]
     """Movies from sources with the same content, the same part and audio track of them."""
 
     @staticmethod
-    def of(movies: pa.Table | None) -> Sources:
-        """From a table of movies; None is a dataset about which nothing is known."""
+    def of(movies: pa.Table | None, linked: Sequence[tuple[str, ...]] = ()) -> Sources:
+        """From a table of movies; None is a dataset about which nothing is known.
+
+        `linked` are further movies that belong on one side of a split.
+        """
         if movies is None:
-            return Sources((), ())
+            return Sources(tuple(linked), ())
         by_uri: defaultdict[Hashable, list[str]] = defaultdict(list)
         by_content: defaultdict[Hashable, list[str]] = defaultdict(list)
         names = ("movie_id", "source_uri", "source_fingerprint", "source_bytes", "duration_ns")
@@ -63,7 +67,8 @@ class Sources:
                 by_uri[uri].append(movie_id)
             if _FINGERPRINT.fullmatch(fingerprint):
                 by_content[fingerprint, *size].append(movie_id)
-        return Sources((*_several(by_uri), *_several(by_content)), _several(by_content))
+        same_source = (*_several(by_uri), *_several(by_content), *linked)
+        return Sources(same_source, _several(by_content))
 
 
 def heldout_groups(

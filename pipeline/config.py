@@ -12,6 +12,7 @@ from shards_spec.errors import InputError
 
 Incomplete = Literal["keep", "fail"]
 Decode = Literal["exact", "full"]
+Seeks = Literal["auto", "never", "always"]
 
 STORE_PATIENCE_SECONDS = 300.0
 
@@ -60,6 +61,9 @@ class RunConfig:
     """What decoders see: `exact` leaves out frames that no clip shows and no other frame refers to,
     where that is certain (see `decode_mode` in the index), which gives the same clips for less CPU;
     `full` leaves out nothing."""
+    seeks: Seeks = "auto"
+    """With `--clips-per-movie`, decode only around the chosen clips: `auto` where that is predicted
+    to cost less than one pass over the movie, `never`, or `always`. The clips are the same."""
     redo_versions: bool = False
     """Process movies again if another version of reelshards or ffmpeg made them."""
     index_minutes: float = 5.0

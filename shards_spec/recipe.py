@@ -28,6 +28,11 @@ MAX_JPEG_SIDE = 65_500
 #: JPEG's limit on the restart interval, in blocks of 16x16 pixels. A frame is one interval.
 MAX_JPEG_BLOCKS = 65_535
 
+#: Settings that the first datasets lack, with the defaults that describe those.
+_ADDED_SETTINGS = {"clips_per_movie": 0.0}
+
+#: Offsets of the choice of clips: as many as 8 bytes tell apart.
+_OFFSETS = 1 << 64
 
 #: What a setting of each type may be given as.
 _ACCEPTED: dict[type, type] = {
@@ -50,6 +55,9 @@ class Recipe:
     """Frames shared by consecutive clips; 0 for adjacent clips without overlap."""
     clips: Literal["uniform", "shots"] = "uniform"
     """Evenly spaced clips, or clips that begin with each shot and never cross a cut."""
+    clips_per_movie: float = 0.0
+    """Keep only these many clips of each movie, spread evenly over it, or, below 1, this share of
+    them; 0 for all."""
     short_side: int = 128
     """Shorter side of the stored frames, pixels; a multiple of 16. The aspect ratio is kept."""
     jpeg_quality: int = 90
@@ -96,6 +104,12 @@ class Recipe:
         _require(
             self.clips in ("uniform", "shots"),
             f'{self.clips = }: either "uniform" or "shots"',
+        )
+        _require(
+            self.clips_per_movie >= 0
+            and (self.clips_per_movie < 1 or self.clips_per_movie.is_integer()),
+            f"{self.clips_per_movie = }: a number of clips (1, 2, ...), a share of them "
+            "(above 0 and below 1), or 0 for all",
         )
         _require(
             self.short_side >= 16 and self.short_side % 16 == 0,
@@ -183,14 +197,39 @@ class Recipe:
         """Columns of a clip's log-mel spectrogram."""
         return self.clip_samples // self.hop_samples
 
+    def chosen_clips(self, movie_id: str, num_clips: int) -> range | tuple[int, ...]:
+        """Which clips of a movie are made, as positions among the `num_clips` that it could yield.
+
+        Every k-th one, with k = `num_clips` / chosen ones, from an offset below k that depends on
+        `seed` and movie. All of them unless `clips_per_movie` says otherwise.
+        """
+        wanted = int(self.clips_per_movie)
+        if 0 < self.clips_per_movie < 1:
+            wanted = max(1, round(Fraction(repr(self.clips_per_movie)) * num_clips))
+        if not wanted or wanted >= num_clips:
+            return range(num_clips)
+        digest = hashlib.sha256(f"{self.seed} {movie_id}".encode()).digest()
+        offset = int.from_bytes(digest[:8], "little")
+        return tuple(
+            (number * _OFFSETS + offset) * num_clips // (wanted * _OFFSETS)
+            for number in range(wanted)
+        )
+
     def grid_ns(self, step: int) -> int:
         """Nanoseconds on the movie timeline of grid step `step`: round(step / fps)."""
         return round(Fraction(step * NANOSECONDS) / self.fps_fraction)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values in field order; `fps=5` and `fps=5.0` give the same values."""
+        """Plain values in field order; `fps=5` and `fps=5.0` give the same values.
+
+        Settings that the first datasets lack are left out at their defaults, so that recipes keep
+        their fingerprints.
+        """
         values = dataclasses.asdict(self)
-        return {name: kind(values[name]) for name, kind in _kinds().items()}
+        for name, default in _ADDED_SETTINGS.items():
+            if values[name] == default:
+                del values[name]
+        return {name: kind(values[name]) for name, kind in _kinds().items() if name in values}
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Recipe:

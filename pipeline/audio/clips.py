@@ -86,7 +86,7 @@ def audio_parts(
             clips.append(_clip(plan, number, start, samples, offset, members))
             encoded += members
             offset += sum(map(len, members))
-            if len(clips) % CLIPS_PER_PART == 0 or number == plan.end_clip - 1:
+            if len(clips) % CLIPS_PER_PART == 0 or number == plan.numbers[-1]:
                 yield np.frombuffer(b"".join(encoded), dtype=np.uint8)
                 encoded.clear()
     for _ in range(math.ceil(len(clips) / CLIPS_PER_PART), num_audio_parts(plan)):
@@ -116,7 +116,8 @@ def _with_fills(
 def _open(plan: PlacedPlan, source: Readable) -> Soundtrack:
     audio = plan.probe.audio
     what = f"{plan.movie.name}, audio stream {audio.index}"
-    end_ns = plan.clip_end_ns(plan.end_clip - 1)
+    # As far as for all clips of the movie, so that the report is the same if some are not made.
+    end_ns = plan.recipe.grid_ns(plan.clips_end_step)
     return Soundtrack(source, plan.probe, end_ns, what=what)
 
 
@@ -127,7 +128,7 @@ def _cut(
     rate, length = plan.recipe.sample_rate_hz, plan.recipe.clip_samples
     buffer = np.empty(0, dtype=np.float32)
     position = 0
-    for number in range(plan.first_clip, plan.end_clip):
+    for number in plan.numbers:
         start = round(plan.clip_start_ns(number) * rate / NANOSECONDS)
         while position + len(buffer) < start + length:
             buffer = np.concatenate([buffer, next(chunks)])

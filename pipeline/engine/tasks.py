@@ -98,7 +98,13 @@ def prepare(movie: Movie, fingerprint: str, recipe: Recipe, options: TaskOptions
     with options.opened(movie, fingerprint) as source:
         config = options.config
         plan = steps.prepare(
-            movie, source, recipe, config.segment_seconds, config.incomplete, config.decode
+            movie,
+            source,
+            recipe,
+            config.segment_seconds,
+            config.incomplete,
+            config.decode,
+            config.seeks,
         )
         return _result(plan, meter)
 

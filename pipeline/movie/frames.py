@@ -39,7 +39,7 @@ class MovieFrames:
         self._segments = [(video, data) for video, data in segments if len(video.pts_ns)]
         self._head = self._segments[0][0].jpeg_head if self._segments else b""
         videos = [video for video, _ in self._segments]
-        self._steps = _joined([v.first_step + np.arange(len(v.pts_ns)) for v in videos])
+        self._steps = _joined([v.steps for v in videos])
         self._pts_ns = _joined([v.pts_ns for v in videos])
         self._luma_sum = _joined([v.luma_sum for v in videos])
         self._luma_square_sum = _joined([v.luma_square_sum for v in videos])
@@ -89,8 +89,8 @@ class MovieFrames:
 
     def _scan(self, step: int) -> bytes:
         for video, data in self._segments:
-            index = step - video.first_step
-            if 0 <= index < len(video.scan_ends):
+            index = int(np.searchsorted(video.steps, step))
+            if index < len(video.steps) and video.steps[index] == step:
                 start = int(video.scan_ends[index - 1]) if index else 0
                 return data.read(start, int(video.scan_ends[index]))
         raise AssertionError(f"grid step {step} was not decoded")

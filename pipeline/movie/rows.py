@@ -73,6 +73,8 @@ def failed_row(bare: MovieRow, known: Mapping[str, Any], error_class: str, error
         columns |= _report_columns(known["audio_report"])
     if "dropped" in known:
         columns |= _dropped_columns(known["dropped"])
+    if "not_chosen" in known:
+        columns["clips_not_chosen"] = known["not_chosen"]
     return replace(bare, error_class=error_class, error=error, **columns)
 
 
@@ -91,11 +93,15 @@ def movie_row(
 
 
 def decoding_columns(plan: MoviePlan, segments: Sequence[VideoSegment]) -> dict[str, Any]:
-    """What the decoder of a movie saw."""
+    """What the decoder of a movie saw, and what it cost."""
     selection = selection_of(plan) if any(segment.leaves_out for segment in segments) else None
     return {
         "decode_mode": "selective" if selection else "full",
         "frames_left_out": selection.num_left_out if selection else 0,
+        "decode_route": plan.route.name,
+        "predicted_decode_seconds": round(plan.route.predicted_seconds, 3),
+        "predicted_pass_seconds": round(plan.route.pass_seconds, 3),
+        "video_decode_seconds": round(sum(segment.cpu_seconds for segment in segments), 3),
     }
 
 

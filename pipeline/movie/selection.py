@@ -57,7 +57,7 @@ def select_clips(
     if plan.num_short_shots:
         dropped["too_short"] = plan.num_short_shots
     kept: list[SelectedClip] = []
-    for clip_number in range(plan.first_clip, plan.end_clip):
+    for clip_number in plan.numbers:
         video, audio_clip = frames.clip(clip_number), audio_clips.get(clip_number)
         if video is None or audio_clip is None:
             dropped["too_short"] += 1
@@ -101,7 +101,7 @@ def _content(plan: PlacedPlan, video: VideoClip, audio: AudioClip) -> ClipConten
         sample_rate_hz=recipe.sample_rate_hz,
         num_audio_samples=audio.num_samples,
         av_skew_ns=audio.skew_ns,
-        shot_id=int(shot),
+        shot_id=plan.shot_id(number),
         num_cuts=int(last_shot - shot),
         luma_mean=_float32(video.luma_mean),
         luma_std=_float32(video.luma_std),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import MovieAudio, audio_parts
-from pipeline.config import Decode, Incomplete
+from pipeline.config import Decode, Incomplete, Seeks
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.ffmpeg import filters_packets
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
@@ -41,10 +41,12 @@ def prepare(
     seconds: float,
     incomplete: Incomplete = "keep",
     decode: Decode = "exact",
+    seeks: Seeks = "auto",
 ) -> MoviePlan:
     """Probe a movie and plan it, in segments of about `seconds`.
 
-    `decode` says whether frames that no clip needs may be left out.
+    `decode` says whether frames that no clip needs may be left out, `seeks` whether parts of the
+    movie may be.
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
@@ -66,6 +68,7 @@ def prepare(
             crop=crop,
             frame_size=frame_size(probed.video, crop, recipe),
             segment_seconds=seconds,
+            seeks=seeks,
         )
     except MovieError as error:
         error.known = known

@@ -65,6 +65,7 @@ def write_movie(
         num_shards=writer.num_shards,
         shard_bytes=writer.num_bytes,
         first_shard=first_shard,
+        clips_not_chosen=placed.num_not_chosen,
         **decoding_columns(plan, segments),
     )
     write_commit(storage, row, writer.rows)
@@ -78,7 +79,11 @@ def _all_dropped(
     error = AllDroppedError(
         f"{placed.movie.name}: all {placed.num_clips} clips were dropped: {why}"
     )
-    error.known = {"dropped": dropped, "audio_report": audio_report}
+    error.known = {
+        "dropped": dropped,
+        "not_chosen": placed.num_not_chosen,
+        "audio_report": audio_report,
+    }
     return error
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pipeline.plan.cut_context import spans_for_cuts
 from pipeline.plan.movie_plan import MoviePlan, PlacedPlan, plan_movie
+from pipeline.plan.route import Route
 from pipeline.plan.segments import Segment, Span
 from pipeline.plan.shots import place_clips
 
 __all__ = [
     "MoviePlan",
     "PlacedPlan",
+    "Route",
     "Segment",
     "Span",
     "place_clips",
     "plan_movie",
+    "spans_for_cuts",
 ]

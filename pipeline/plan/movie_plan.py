@@ -11,8 +11,11 @@ cuts of all segments (see `shots`).
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, replace
 
+from pipeline.config import Seeks
+from pipeline.plan.route import ONE_PASS, Route, choose_route
 from pipeline.plan.segments import Segment, Span, split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
 from pipeline.probe import NONE_DISPOSABLE, Crop, Probe
@@ -41,6 +44,7 @@ class MoviePlan:
     end_step: int
     """One past the last."""
     segments: tuple[Segment, ...]
+    route: Route = ONE_PASS
 
     @property
     def preroll_ns(self) -> int:
@@ -61,10 +65,16 @@ class MoviePlan:
         return self._seconds(segment.first_step, segment.end_step)
 
     def spans_of(self, segment: Segment) -> tuple[Span, ...]:
-        """The spans of a segment, in order."""
-        first, end = segment.first_step, segment.end_step
+        """The spans of a segment that are decoded, in order."""
+        return tuple(self.route.needed(self._spans(segment.first_step, segment.end_step)))
+
+    def span_before(self, step: int) -> Span:
+        """The span that ends where another one starts, which is not the first."""
+        return self._spans(self.first_step, step)[-1]
+
+    def _spans(self, first: int, end: int) -> list[Span]:
         keyframes_ns = self.probe.keyframes_ns
-        return tuple(split_spans(self.recipe, first, end, keyframes_ns, self.preroll_ns))
+        return list(split_spans(self.recipe, first, end, keyframes_ns, self.preroll_ns))
 
     def _seconds(self, first_step: int, end_step: int) -> float:
         return (self.recipe.grid_ns(end_step) - self.recipe.grid_ns(first_step)) / NANOSECONDS
@@ -74,13 +84,19 @@ class MoviePlan:
 class PlacedPlan(MoviePlan):
     """A movie plan in which the start of every clip is known."""
 
-    first_clip: int
-    """Number of the first clip."""
-    starts: tuple[int, ...]
-    """Grid steps at which the clips first_clip, first_clip + 1, ... start."""
-    cuts: tuple[int, ...]
+    numbers: tuple[int, ...] = ()
+    """Of the clips that are made, in order; at least one."""
+    starts: tuple[int, ...] = ()
+    """Grid steps at which they start."""
+    shot_ids: tuple[int, ...] = ()
+    """The shots of their first frames."""
+    clips_end_step: int = 0
+    """One past the last step of the last clip, whether or not that is made."""
+    num_not_chosen: int = 0
+    """Clips that are not made, because the recipe does not want all."""
+    cuts: tuple[int, ...] = ()
     """Grid steps at which shots start, the movie's first step excluded."""
-    num_short_shots: int
+    num_short_shots: int = 0
     """With `clips="shots"`: shots that are shorter than a clip."""
 
     @property
@@ -89,13 +105,22 @@ class PlacedPlan(MoviePlan):
         return len(self.starts)
 
     @property
+    def first_clip(self) -> int:
+        """Number of the first clip that is made."""
+        return self.numbers[0]
+
+    @property
     def end_clip(self) -> int:
-        """One past the number of the last clip."""
-        return self.first_clip + len(self.starts)
+        """One past the number of the last clip that is made."""
+        return self.numbers[-1] + 1
 
     def clip_step(self, clip_number: int) -> int:
         """Grid step of a clip's first frame."""
-        return self.starts[clip_number - self.first_clip]
+        return self.starts[self._index(clip_number)]
+
+    def shot_id(self, clip_number: int) -> int:
+        """The shot of a clip's first frame."""
+        return self.shot_ids[self._index(clip_number)]
 
     def clip_start_ns(self, clip_number: int) -> int:
         """Start of a clip on the movie timeline."""
@@ -104,6 +129,9 @@ class PlacedPlan(MoviePlan):
     def clip_end_ns(self, clip_number: int) -> int:
         """End of a clip on the movie timeline, exclusive."""
         return self.recipe.grid_ns(self.clip_step(clip_number) + self.recipe.num_frames)
+
+    def _index(self, clip_number: int) -> int:
+        return bisect.bisect_left(self.numbers, clip_number)
 
 
 def plan_movie(
@@ -115,6 +143,7 @@ def plan_movie(
     crop: Crop | None,
     frame_size: tuple[int, int],
     segment_seconds: float,
+    seeks: Seeks = "auto",
 ) -> MoviePlan:
     """Plan a probed movie.
 
@@ -125,6 +154,7 @@ def plan_movie(
         crop: the area inside black bars; None for the whole frame.
         frame_size: (height, width) of a stored frame, pixels.
         segment_seconds: approximate length of a segment.
+        seeks: when only the parts around chosen clips are decoded; see `route`.
 
     Raises:
         TooShortError: the part of the movie that is used contains no whole clip.
@@ -142,7 +172,26 @@ def plan_movie(
         end_step=end_step,
         segments=(),
     )
-    segments = split_segments(
-        recipe, first_step, end_step, probe.keyframes_ns, segment_seconds, plan.preroll_ns
-    )
-    return replace(plan, segments=segments)
+    spans = plan._spans(first_step, end_step)
+    route = choose_route(recipe, probe, spans, _chosen_steps(plan), seeks)
+    needed = route.needed(spans) if route.used else None
+    segments = split_segments(recipe, spans, segment_seconds, needed)
+    return replace(plan, segments=segments, route=route)
+
+
+def uniform_starts(plan: MoviePlan) -> range:
+    """Grid steps at which clips start with `clips="uniform"`."""
+    last_start = plan.end_step - plan.recipe.num_frames
+    return range(plan.first_step, last_start + 1, plan.recipe.stride_frames)
+
+
+def _chosen_steps(plan: MoviePlan) -> list[tuple[int, int]]:
+    """The steps of each chosen clip; nothing if all are, or if only cuts show where they start."""
+    recipe = plan.recipe
+    if recipe.clips == "shots":
+        return []
+    starts = uniform_starts(plan)
+    chosen = recipe.chosen_clips(plan.movie.movie_id, len(starts))
+    if len(chosen) == len(starts):
+        return []
+    return [(starts[index], starts[index] + recipe.num_frames) for index in chosen]

@@ -13,9 +13,10 @@ every frame is chosen by its presentation time.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from math import ceil
 
 from shards_spec.recipe import NANOSECONDS, Recipe
@@ -32,11 +33,17 @@ class Span:
     end_step: int
     seek_ns: int | None
     """Keyframe to start decoding at, on the movie timeline; None for the start of the file."""
+    stop_step: int | None = None
+    """No clip uses the steps from here on: decoding may stop if nothing is reported until then.
+    None if it may not."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Grid steps [first_step, end_step) that one task decodes: whole consecutive spans."""
+    """Grid steps [first_step, end_step) that one task decodes: whole consecutive spans.
+
+    Of a movie that is decoded around its chosen clips, only the spans with any (see `route`).
+    """
 
     number: int
     first_step: int
@@ -77,23 +84,27 @@ def split_spans(
 
 
 def split_segments(
-    recipe: Recipe,
-    first_step: int,
-    end_step: int,
-    keyframes_ns: tuple[int, ...],
-    seconds: float,
-    preroll_ns: int = 0,
+    recipe: Recipe, spans: Sequence[Span], seconds: float, needed: Sequence[Span] | None = None
 ) -> tuple[Segment, ...]:
-    """Split the steps [first_step, end_step) into segments of about `seconds`."""
+    """Join consecutive spans to segments of about `seconds`.
+
+    If only the `needed` spans are decoded, only these count, and consecutive ones stay together.
+    """
     min_steps = Fraction(seconds) * recipe.fps_fraction
+    decoded = {span.first_step for span in (spans if needed is None else needed)}
+    last_decoded = max(decoded)
     segments: list[Segment] = []
     first: Span | None = None
-    for span in split_spans(recipe, first_step, end_step, keyframes_ns, preroll_ns):
+    num_steps = 0
+    for span, following in zip_longest(spans, spans[1:]):
         first = first or span
-        if span.end_step - first.first_step >= min_steps or span.end_step == end_step:
+        num_steps += (span.end_step - span.first_step) * (span.first_step in decoded)
+        continues = needed is not None and following and following.first_step in decoded
+        is_enough = num_steps >= min_steps and not continues and span.first_step < last_decoded
+        if is_enough or following is None:
             number = len(segments)
             segments.append(Segment(number, first.first_step, span.end_step, first.seek_ns))
-            first = None
+            first, num_steps = None, 0
     return tuple(segments)
 
 

@@ -10,12 +10,13 @@ known. They start on grid steps, so all of their frames have been decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import pairwise
 
 from pipeline.errors import TooShortError
-from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan, uniform_starts
 from shards_spec.recipe import Recipe
 
 #: Shortest shot: cuts closer together are flashes or fast motion.
@@ -23,7 +24,7 @@ MIN_SHOT_SECONDS = 0.6
 
 
 def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> PlacedPlan:
-    """Decide where clips start.
+    """Decide where clips start, and which of them are made.
 
     Args:
         plan: of the movie.
@@ -36,9 +37,8 @@ def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> PlacedPlan:
     recipe = plan.recipe
     cuts = merge_close_cuts(cut_steps, recipe)
     if recipe.clips == "uniform":
-        last_start = plan.end_step - recipe.num_frames
-        starts = tuple(range(plan.first_step, last_start + 1, recipe.stride_frames))
-        return _placed(plan, plan.first_step // recipe.stride_frames, starts, cuts, 0)
+        first_clip = plan.first_step // recipe.stride_frames
+        return _placed(plan, first_clip, uniform_starts(plan), cuts, 0)
     starts, num_short = starts_in_shots(recipe, cuts, plan.first_step, plan.end_step)
     if not starts:
         raise TooShortError(
@@ -80,14 +80,40 @@ def starts_in_shots(
 def _placed(
     plan: MoviePlan,
     first_clip: int,
-    starts: tuple[int, ...],
+    all_starts: Sequence[int],
     cuts: tuple[int, ...],
     num_short_shots: int,
 ) -> PlacedPlan:
+    recipe = plan.recipe
+    chosen = recipe.chosen_clips(plan.movie.movie_id, len(all_starts))
+    starts = tuple(all_starts[index] for index in chosen)
+    knows_all = recipe.clips == "shots" or len(starts) == len(all_starts)
     return PlacedPlan(
         **{field.name: getattr(plan, field.name) for field in fields(MoviePlan)},
-        first_clip=first_clip,
+        numbers=tuple(first_clip + index for index in chosen),
         starts=starts,
+        shot_ids=tuple(_shot_ids(recipe, starts, cuts, knows_all)),
+        clips_end_step=all_starts[-1] + recipe.num_frames,
+        num_not_chosen=len(all_starts) - len(starts),
         cuts=cuts,
         num_short_shots=num_short_shots,
     )
+
+
+def _shot_ids(
+    recipe: Recipe, starts: Sequence[int], cuts: Sequence[int], knows_all: bool
+) -> Iterator[int]:
+    """The shot of the first frame of each clip.
+
+    Unless all cuts are known, every gap between chosen clips counts as one, and what precedes the
+    first one as none.
+    """
+    offset, end = 0, starts[0]
+    for index, start in enumerate(starts):
+        shot = bisect.bisect_right(cuts, start)
+        if not knows_all and (index == 0 or start > end):
+            # A new shot, whatever happened since the previous clip.
+            previous = bisect.bisect_left(cuts, end) + offset + 1 if index else 0
+            offset = previous - shot
+        yield shot + offset
+        end = start + recipe.num_frames

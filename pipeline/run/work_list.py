@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from pipeline.config import RunConfig
 from pipeline.engine import Assignment
@@ -193,10 +193,10 @@ def _recipe_changes(storage: Storage, recipe: Recipe) -> str:
     The movies of a killed first run have no `dataset.json` yet.
     """
     try:
-        before = recipe_of(read_info(storage)).to_json()
+        before = asdict(recipe_of(read_info(storage)))
     except ReelshardsError:
         return ""
-    after = recipe.to_json()
+    after = asdict(recipe)
     changes = [
         f"{name} {before[name]} -> {after[name]}" for name in after if before[name] != after[name]
     ]

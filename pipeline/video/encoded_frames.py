@@ -6,6 +6,7 @@ a segment need not know where clips start, and a frame that several clips share 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -50,6 +51,18 @@ class EncodedSpan:
     def is_complete(self) -> bool:
         """Whether there is a frame for every step."""
         return len(self.scans) == self.span.end_step - self.span.first_step
+
+    @property
+    def steps(self) -> range:
+        """Of its frames."""
+        return range(self.span.first_step, self.span.first_step + len(self.scans))
+
+    def end_at(self, step: int) -> None:
+        """Leave out the steps from this one on."""
+        self.span = replace(self.span, end_step=step, stop_step=None)
+        count = step - self.span.first_step
+        del self.scans[count:], self.sums[count:]
+        self.cuts = {cut for cut in self.cuts if cut < step}
 
     def add(
         self, frame: NDArray[np.uint8], luma: NDArray[np.uint8], comparer: FrameComparer

@@ -19,6 +19,11 @@ marked as damaged.
 All of this concerns movies of which the decoder sees every frame. Others are first decoded without
 frames that no clip needs (see `selective`). If anything is reported about any span then, the whole
 movie is decoded as above, so that damage is judged by every frame of it.
+
+If only some clips are made (see `plan.route`), there may be gaps between the spans of a segment.
+Each run then ends at a gap, and already at the last step that a clip shows if nothing was reported
+until then: what is decoded later does not affect it. Which cuts inside of clips are kept may depend
+on cuts before the decoded part; then the span before it is decoded as well.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ from collections.abc import Generator, Sequence
 from math import ceil
 
 from pipeline.ffmpeg import filters_packets
-from pipeline.plan import MoviePlan, Segment, Span
+from pipeline.plan import MoviePlan, Segment, Span, spans_for_cuts
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan, FrameComparer
 from pipeline.video.grid_reader import GridReader
@@ -52,7 +57,10 @@ class SegmentDecoder:
         self._plan = plan
         self._source = source
         self._what = f"{plan.movie.name}, segment {segment.number}"
-        self._remaining = deque(plan.spans_of(segment))
+        self._segment = segment
+        self._spans: list[Span] = []
+        """All that were requested."""
+        self._remaining: deque[Span] = deque()
         self._encoded: list[EncodedSpan] = []
         self._from_start: list[Span] = []
         """Spans that need a run from the start of the movie; one run serves all of them."""
@@ -69,26 +77,38 @@ class SegmentDecoder:
         Raises:
             MovieError: ffmpeg failed before the first frame, or was stopped.
         """
-        if self._selection is not None:
-            self.leaves_out = self._decode_selectively(self._selection)
+        spans: Sequence[Span] = self._plan.spans_of(self._segment)
+        while spans:
+            self._spans += spans
+            self._decode(spans)
+            self._encoded.sort(key=lambda encoded: encoded.span.first_step)
+            spans = spans_for_cuts(self._plan, [(e.steps, e.cuts) for e in self._encoded])
+        return self._encoded
+
+    def _decode(self, spans: Sequence[Span]) -> None:
+        """Decode further spans."""
+        if self._selection is not None and not self.must_be_whole:
+            self.leaves_out = self._decode_selectively(self._selection, spans)
             self.must_be_whole = not self.leaves_out
             if self.leaves_out:
-                return self._encoded
+                return
             self._encoded = []
+            spans = sorted(self._spans, key=lambda span: span.first_step)
+        self._remaining += spans
         while self._remaining:
             self._decode_next()
         if self._from_start:
-            with contextlib.closing(self._run(self._from_start, None)) as spans:
-                for encoded, reader in spans:
+            with contextlib.closing(self._run(self._from_start, None)) as done:
+                for encoded, reader in done:
                     self._keep(encoded, reader)
-        return sorted(self._encoded, key=lambda encoded: encoded.span.first_step)
+            self._from_start = []
 
-    def _decode_selectively(self, selection: Selection) -> bool:
+    def _decode_selectively(self, selection: Selection, requested: Sequence[Span]) -> bool:
         """Keep all spans from runs that leave frames out, if nothing at all is reported about them.
 
         Returns whether that was so. Usually there is one run; an expression covers a limited time.
         """
-        spans = deque(self._remaining)
+        spans = deque(requested)
         while spans:
             run, reached = self._run_selection(selection, spans)
             done = self._run(reached, spans[0].seek_ns, selection=run)
@@ -109,9 +129,10 @@ class SegmentDecoder:
         tick = self._plan.probe.video.time_base * NANOSECONDS
         seek_ns = spans[0].seek_ns
         entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
+        spans = consecutive(spans)
         ends = [round((self._plan.recipe.grid_ns(s.end_step) + AHEAD_NS) / tick) for s in spans]
         count = max(1, sum(end <= entry + selection.reach for end in ends))
-        return selection.of_run(entry, ends[count - 1]), list(spans)[:count]
+        return selection.of_run(entry, ends[count - 1]), spans[:count]
 
     def _decode_next(self) -> None:
         """Settle the first remaining span, and as many after it as the same run may provide."""
@@ -134,14 +155,15 @@ class SegmentDecoder:
 
         Returns the run if its entry failed, so that it provides nothing.
         """
-        spans = self._run(list(self._remaining), first.seek_ns, earlier_ns)
+        spans = self._run(consecutive(self._remaining), first.seek_ns, earlier_ns)
         with contextlib.closing(spans):
             for encoded, reader in spans:
                 end_step = encoded.span.end_step
                 has_no_errors = reader.has_no_errors(end_step) and reader.reads_as_listed(end_step)
-                if encoded.span is first and not reader.entry_is_clean(end_step):
+                is_first = encoded.span.first_step == first.first_step
+                if is_first and not reader.entry_is_clean(end_step):
                     return reader
-                if encoded.span is not first and not (has_no_errors and self._is_whole(encoded)):
+                if not is_first and not (has_no_errors and self._is_whole(encoded)):
                     break
                 self._keep(encoded, reader)
                 self._remaining.popleft()
@@ -190,6 +212,8 @@ class SegmentDecoder:
                             encoded.add(frame, luma, comparer)
                             break
                     comparer.previous = luma
+                    if pending:
+                        stop_early(pending[0], reader, step - lookahead_steps)
                     while pending and step >= pending[0].span.end_step - 1 + lookahead_steps:
                         yield pending.popleft(), reader
                     if not pending:
@@ -198,3 +222,21 @@ class SegmentDecoder:
                 yield encoded, reader
         finally:
             self.cpu_seconds += reader.cpu_seconds
+
+
+def consecutive(spans: Sequence[Span]) -> list[Span]:
+    """The first spans, up to a gap."""
+    spans = list(spans)
+    count = 1
+    while count < len(spans) and spans[count].first_step == spans[count - 1].end_step:
+        count += 1
+    return spans[:count]
+
+
+def stop_early(encoded: EncodedSpan, reader: GridReader, step: int) -> None:
+    """End a span after `step` if no clip shows more of it and nothing was reported until there."""
+    stop = encoded.span.stop_step
+    if stop is None or step != stop - 1 or step < encoded.span.first_step:
+        return
+    if reader.has_no_errors(stop) and reader.entry_is_clean(stop):
+        encoded.end_at(stop)

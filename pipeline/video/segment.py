@@ -21,8 +21,8 @@ class VideoSegment:
     """
 
     number: int
-    first_step: int
-    """Grid step of the first frame; the others follow without gaps."""
+    steps: NDArray[np.int64]
+    """Grid steps of the frames, in order."""
     pts_ns: NDArray[np.int64]
     """Presentation time of the source frame that is on screen at the step."""
     luma_sum: NDArray[np.int64]
@@ -74,7 +74,7 @@ def decode_segment(
     luma_sum, luma_square_sum, change_sum = np.array(sums, np.int64).reshape(-1, 3).T
     video = VideoSegment(
         number=segment.number,
-        first_step=segment.first_step,
+        steps=np.array([step for span in spans for step in span.steps], np.int64),
         pts_ns=np.array([pts for span in spans for pts in span.pts_ns], np.int64),
         luma_sum=luma_sum,
         luma_square_sum=luma_square_sum,

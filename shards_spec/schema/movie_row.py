@@ -23,6 +23,10 @@ MEASURED_COLUMNS = (
     "wall_seconds",
     "decode_mode",
     "frames_left_out",
+    "decode_route",
+    "predicted_decode_seconds",
+    "predicted_pass_seconds",
+    "video_decode_seconds",
 )
 
 _INT32 = {"arrow": pa.int32()}
@@ -131,6 +135,17 @@ class MovieRow:
     shows and no other frame refers to; the clips are the same. Empty for movies without clips."""
     frames_left_out: int = 0
     """How many frames no decoder saw."""
+    clips_not_chosen: int = field(default=0, metadata=_INT32)
+    """Clips that were not made because the recipe wants only some; they do not count as dropped."""
+    decode_route: str = ""
+    """`pass` if the whole movie was decoded, `seeks` if only parts with chosen clips were; the
+    clips are the same. Empty for movies without clips."""
+    predicted_decode_seconds: float = 0.0
+    """CPU time of ffmpeg for the video by that route, as predicted."""
+    predicted_pass_seconds: float = 0.0
+    """The same for decoding the whole movie."""
+    video_decode_seconds: float = 0.0
+    """CPU time that ffmpeg took for the video, in the attempts that succeeded."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 

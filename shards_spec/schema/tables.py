@@ -49,6 +49,11 @@ ADDED_COLUMNS = (
     "source_modified_ns",
     "decode_mode",
     "frames_left_out",
+    "clips_not_chosen",
+    "decode_route",
+    "predicted_decode_seconds",
+    "predicted_pass_seconds",
+    "video_decode_seconds",
 )
 
 

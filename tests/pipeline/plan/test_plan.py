@@ -78,7 +78,9 @@ def test_segments_partition_the_steps_for_any_keyframes(
 ) -> None:
     recipe = Recipe()
     keyframes = tuple(key * NANOSECONDS for key in sorted({0, *keys}))
-    segments = split_segments(recipe, first, first + num_steps, keyframes, seconds)
+    segments = split_segments(
+        recipe, list(split_spans(recipe, first, first + num_steps, keyframes)), seconds
+    )
     steps = [step for s in segments for step in range(s.first_step, s.end_step)]
     assert steps == list(range(first, first + num_steps))
     for segment in segments:
@@ -127,14 +129,14 @@ def test_spans_do_not_depend_on_segments(
     whole = list(split_spans(recipe, 0, num_steps, keyframes, preroll_ns))
     parts = [
         span
-        for segment in split_segments(recipe, 0, num_steps, keyframes, seconds, preroll_ns)
+        for segment in split_segments(recipe, whole, seconds)
         for span in split_spans(recipe, segment.first_step, segment.end_step, keyframes, preroll_ns)
     ]
     assert parts == whole
 
 
 def test_a_movie_with_one_keyframe_is_one_segment() -> None:
-    assert len(split_segments(Recipe(), 0, 100, (0,), 10.0)) == 1
+    assert len(split_segments(Recipe(), list(split_spans(Recipe(), 0, 100, (0,))), 10.0)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""A recipe that wants few clips makes the same ones as a recipe that wants all, by either route."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import Decode, Seeks
+from pipeline.movie import steps
+from pipeline.movie.selection import select_clips
+from pipeline.plan import MoviePlan
+from pipeline.sources import find_movies
+from pipeline.video import VideoSegment
+from shards_spec.recipe import Recipe
+from tests.support.films import damage
+from tests.support.films.media import Film, ffmpeg, make_film
+from tests.support.films.opened import opened
+from tests.support.films.oracle import RECIPE, decoded_audio, decoded_segments, movie_frames
+from tests.support.samples import mostly_slow
+
+ALL = replace(RECIPE, num_frames=4, short_side=64, store_audio=True)
+FEW = replace(ALL, clips_per_movie=4)
+
+_X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
+_FILM = Film(seconds=12, width=96, height=64, gop=25, video=(*_X264, "-bf", "3"))
+
+Made = dict[int, tuple[dict[str, Any], bytes, bytes]]
+
+
+def planned(
+    path: Path,
+    recipe: Recipe,
+    seeks: Seeks = "auto",
+    seconds: float = 1000.0,
+    decode: Decode = "exact",
+    **movie_columns: Any,
+) -> MoviePlan:
+    (movie,) = find_movies(str(path))
+    movie = replace(movie, **movie_columns)
+    return steps.prepare(movie, opened(movie), recipe, seconds, "keep", decode, seeks)
+
+
+def made(plan: MoviePlan) -> tuple[Made, Counter[str], list[VideoSegment]]:
+    """Kept clips by number: row, film strip, and audio members; what was dropped; the segments."""
+    segments = decoded_segments(plan)
+    videos = [video for video, _ in segments]
+    placed = steps.with_clips(plan, videos)
+    frames = movie_frames(placed, segments)
+    audio, data = decoded_audio(plan, videos)
+    clips, dropped = select_clips(placed, frames, audio.clips)
+    assert len(clips) + sum(dropped.values()) - placed.num_short_shots == placed.num_clips
+    found: Made = {}
+    for clip in clips:
+        number, part = clip.content.clip_number, clip.audio
+        end = part.logmel_offset + part.logmel_bytes + part.flac_bytes
+        members = data[part.logmel_offset : end].tobytes()
+        found[number] = (asdict(clip.content), frames.strip(number), members)
+    return found, Counter(map(str, dropped.elements())), videos
+
+
+def require_same(path: Path, few: Recipe = FEW, **movie_columns: Any) -> Made:
+    """Both routes, in any segments, make some of the clips that the full run makes."""
+    full, _, _ = made(planned(path, replace(few, clips_per_movie=0), **movie_columns))
+    sparse, dropped, _ = made(planned(path, few, "never", **movie_columns))
+    plan = steps.with_clips(planned(path, few, "never", **movie_columns), [])
+    chosen = set(plan.numbers) if few.clips == "uniform" else set(sparse)
+    assert set(sparse) == set(full) & chosen, "a chosen clip is kept if the full run keeps it"
+    for number, (row, *members) in sparse.items():
+        whole_row, *whole_members = full[number]
+        assert members == whole_members
+        assert row | {"shot_id": 0} == whole_row | {"shot_id": 0}
+    for seconds in (1000.0, 2.0):
+        found = made(planned(path, few, "always", seconds, **movie_columns))
+        assert found[:2] == (sparse, dropped), seconds
+    return sparse
+
+
+def _flicker(path: Path, codec: tuple[str, ...] = (*_X264, "-bf", "3")) -> Path:
+    """Bursts of cuts, some of them at keyframes and closer together than shots may be."""
+    hue = "hue='H=2*PI*floor(t*4.7)/3*lt(mod(t,2.3),1.3)'"
+    inputs = ("-f", "lavfi", "-i", f"color=c=orange:s=96x64:r=25:d=14,{hue},noise=alls=20:allf=t")
+    sound = ("-f", "lavfi", "-i", "sine=d=14")
+    ffmpeg(*inputs, *sound, *codec, "-g", "25", "-c:a", "aac", "-shortest", path)
+    return path
+
+
+def _variable(path: Path) -> Path:
+    film = make_film(path.with_name("steady.mkv"), _FILM)
+    choice = "select='lt(mod(n,13),4)+eq(mod(n,7),0)'"
+    ffmpeg("-i", film, "-vf", choice, "-fps_mode", "vfr", *_X264, "-g", "9", "-c:a", "copy", path)
+    return path
+
+
+def _cut_off(path: Path) -> Path:
+    film = make_film(path.with_name("whole.mkv"), _FILM)
+    path.write_bytes(film.read_bytes()[: film.stat().st_size * 3 // 4])
+    return path
+
+
+def _interlaced(path: Path) -> Path:
+    video = ("-c:v", "mpeg2video", "-bf", "2", "-flags", "+ilme+ildct", "-top", "1")
+    return make_film(path, replace(_FILM, video=(*video, "-vf", "setfield=tff")))
+
+
+def _damaged(make: Callable[..., None], share: float, seed: int, **changes: Any) -> Any:
+    def movie(path: Path) -> Path:
+        film = make_film(path.with_name(f"intact{path.suffix}"), replace(_FILM, **changes))
+        make(film, path, random.Random(seed), share)
+        return path
+
+    return movie
+
+
+_MPEG2 = ("-c:v", "mpeg2video", "-bf", "2", "-q:v", "4")
+#: Name -> (ending, what writes the movie).
+MOVIES: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "b-frames": (".mp4", lambda path: make_film(path, _FILM)),
+    "one keyframe": (".mkv", lambda path: make_film(path, replace(_FILM, gop=1000))),
+    "cuts": (".mkv", _flicker),
+    "cuts, long groups": (".mp4", lambda path: _flicker(path, (*_X264, "-sc_threshold", "0"))),
+    "variable rate": (".mkv", _variable),
+    "cut off": (".mkv", _cut_off),
+    "interlaced": (".ts", _interlaced),
+    "transport stream": (".ts", lambda path: make_film(path, replace(_FILM, video=_MPEG2))),
+    "noise": (".mkv", _damaged(damage.rot, 0.03, 1)),
+    "wrong bits": (".mp4", _damaged(damage.flip, 0.03, 2)),
+    "lost frames": (".mkv", _damaged(damage.lose, 0.03, 3)),
+    "lost keyframes": (".mkv", _damaged(damage.lose_keys, 0.4, 4)),
+    "lost packets": (".ts", _damaged(damage.lose_ts, 0.01, 5, video=_MPEG2)),
+    "lost keyframes of a stream": (".ts", _damaged(damage.lose_ts_keys, 0.3, 6)),
+}
+FEW_MOVIES = ["b-frames", "cuts", "variable rate", "noise"]
+
+
+@pytest.mark.parametrize("kind", mostly_slow(MOVIES, FEW_MOVIES))
+def test_few_clips_are_those_of_the_full_run(kind: str, tmp_path: Path) -> None:
+    suffix, write = MOVIES[kind]
+    require_same(write(tmp_path / f"film{suffix}"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MOVIES)
+@pytest.mark.parametrize("share", [1, 2, 0.3, 0.6, 100])
+@pytest.mark.parametrize("changes", [{}, {"overlap_frames": 2}, {"num_frames": 2, "fps": 12.5}])
+def test_any_number_of_clips(
+    kind: str, share: float, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    suffix, write = MOVIES[kind]
+    path = write(tmp_path / f"film{suffix}")
+    for seed in range(3):
+        require_same(path, replace(ALL, clips_per_movie=share, seed=seed, **changes))

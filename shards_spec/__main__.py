@@ -219,10 +219,13 @@ def _print_summary(summary: Summary) -> None:
         "hours": f"{summary.clip_hours:.2f} in clips, {summary.movie_hours:.2f} in movies",
         "frames": ", ".join(f"{n:,} of {shape}" for shape, n in summary.clips_by_shape.items()),
         "dropped": ", ".join(f"{n} {reason}" for reason, n in summary.dropped.items()),
+        "not chosen": f"{summary.not_chosen:,}",
         "shards": f"{summary.num_shards:,}, {summary.shard_bytes:,} bytes",
         "made with": f"format {summary.spec_version}, ffmpeg {summary.ffmpeg_version}",
         "recipe": summary.recipe_fingerprint,
     }
+    if not summary.not_chosen:
+        del facts["not chosen"]
     console = cli.new_console()
     console.print(_two_columns(summary.uri, facts))
     console.print(_two_columns("recipe", summary.recipe))

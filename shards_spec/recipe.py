@@ -197,23 +197,39 @@ class Recipe:
         """Columns of a clip's log-mel spectrogram."""
         return self.clip_samples // self.hop_samples
 
+    def num_chosen(self, num_clips: int) -> int:
+        """How many clips of a movie are made, of `num_clips` that it could yield."""
+        wanted = int(self.clips_per_movie)
+        if 0 < self.clips_per_movie < 1:
+            wanted = max(1, round(Fraction(repr(self.clips_per_movie)) * num_clips))
+        return min(wanted, num_clips) if self.clips_per_movie else num_clips
+
     def chosen_clips(self, movie_id: str, num_clips: int) -> range | tuple[int, ...]:
         """Which clips of a movie are made, as positions among the `num_clips` that it could yield.
 
         Every k-th one, with k = `num_clips` / chosen ones, from an offset below k that depends on
         `seed` and movie. All of them unless `clips_per_movie` says otherwise.
         """
-        wanted = int(self.clips_per_movie)
-        if 0 < self.clips_per_movie < 1:
-            wanted = max(1, round(Fraction(repr(self.clips_per_movie)) * num_clips))
-        if not wanted or wanted >= num_clips:
+        count = self.num_chosen(num_clips)
+        if count == num_clips:
             return range(num_clips)
-        digest = hashlib.sha256(f"{self.seed} {movie_id}".encode()).digest()
-        offset = int.from_bytes(digest[:8], "little")
-        return tuple(
-            (number * _OFFSETS + offset) * num_clips // (wanted * _OFFSETS)
-            for number in range(wanted)
+        offset = self._offset(movie_id)
+        return tuple(_position(number, offset, count, num_clips) for number in range(count))
+
+    def is_chosen(self, movie_id: str, num_clips: int, position: int) -> bool:
+        """Whether `chosen_clips` contains a position; takes no memory for any `num_clips`."""
+        count = self.num_chosen(num_clips)
+        if count == num_clips:
+            return 0 <= position < num_clips
+        number, offset = position * count // num_clips, self._offset(movie_id)
+        return any(
+            _position(near, offset, count, num_clips) == position
+            for near in range(max(0, number - 1), min(count, number + 2))
         )
+
+    def _offset(self, movie_id: str) -> int:
+        digest = hashlib.sha256(f"{self.seed} {movie_id}".encode()).digest()
+        return int.from_bytes(digest[:8], "little")
 
     def grid_ns(self, step: int) -> int:
         """Nanoseconds on the movie timeline of grid step `step`: round(step / fps)."""
@@ -251,6 +267,11 @@ class Recipe:
     def fingerprint(self) -> str:
         """16 hex digits that change when any setting changes."""
         return fingerprint_of(self.to_json())
+
+
+def _position(number: int, offset: int, count: int, num_clips: int) -> int:
+    """Of the chosen clip with this number, of `count` among `num_clips`."""
+    return (number * _OFFSETS + offset) * num_clips // (count * _OFFSETS)
 
 
 def _is_finite(value: Any) -> bool:

@@ -112,6 +112,10 @@ def print_summary(console: Console, summary: Summary, out: str) -> None:
     table.add_row("movies", _movie_counts(summary))
     table.add_row("clips", f"{sum(row.num_clips for row in done)}")
     table.add_row("dropped", dropped_clips(done) or "none")
+    not_chosen = sum(row.clips_not_chosen for row in done)
+    if not_chosen:
+        table.add_row("not chosen", f"{not_chosen}")
+        table.add_row("decoding", decoding_cost(done))
     table.add_row("shards", _shards(done))
     table.add_row("length", f"{movie_hours(done):.2f} h")
     speed = summary.progress.movie_hours_per_hour
@@ -179,6 +183,19 @@ def dropped_clips(rows: Sequence[MovieRow]) -> str:
         "damaged": sum(row.dropped_damaged for row in rows),
     }
     return ", ".join(f"{count} {reason}" for reason, count in totals.items() if count)
+
+
+def decoding_cost(rows: Sequence[MovieRow]) -> str:
+    """How the video of movies with few clips was decoded, and what that was predicted to cost."""
+    seeks = sum(row.decode_route == "seeks" for row in rows)
+    real, predicted, one_pass = (
+        sum(getattr(row, name) for row in rows)
+        for name in ("video_decode_seconds", "predicted_decode_seconds", "predicted_pass_seconds")
+    )
+    return (
+        f"{seeks} of {len(rows)} movies around the chosen clips only; {real:.1f} CPU s, predicted "
+        f"{predicted:.1f}, {one_pass:.1f} for all in one pass"
+    )
 
 
 def _movie_counts(summary: Summary) -> str:

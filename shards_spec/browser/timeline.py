@@ -1,7 +1,8 @@
 """What happened along one movie: kept and dropped clips, shots, filled audio.
 
 The index has a row for each kept clip, and for each movie how many clips each rule dropped. Which
-ones were dropped follows from the numbers that are missing. Which rule dropped a clip is only known
+ones were dropped follows from the numbers that are missing, among those that the recipe chooses if
+it wants only some clips. Which rule dropped a clip is only known
 if the movie's counts leave one possibility; otherwise all possible rules are listed.
 """
 
@@ -20,6 +21,10 @@ from shards_spec.recipe import NANOSECONDS, Recipe
 
 #: Rules in the order in which the pipeline applies them; the first that matches drops the clip.
 REASONS = ("too_short", "damaged", "black", "frozen", "silent")
+
+
+#: More clips than that of a movie are not looked at one by one.
+_MAX_CHOSEN = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,10 @@ def timeline_of(movie: Mapping[str, Any], clips: pa.Table, recipe: Recipe) -> Ti
     drops = {name: value for name, value in drops.items() if value > 0}
     is_uniform = recipe.clips == "uniform" and recipe.fingerprint == movie["recipe_fingerprint"]
     breaks = np.flatnonzero(np.diff(number) != 1) + 1 if len(number) else np.zeros(0, np.int64)
-    gaps = _gaps(movie, number, start, end, breaks, recipe, is_uniform, sum(drops.values()))
+    if int(movie.get("clips_not_chosen") or 0):
+        gaps = _chosen_gaps(movie, number, recipe, drops) if is_uniform else []
+    else:
+        gaps = _gaps(movie, number, start, end, breaks, recipe, is_uniform, sum(drops.values()))
     dropped = _with_reasons(gaps, drops, is_uniform)
     num_found = sum(run.num_clips for run in dropped)
     duration = max(int(movie["duration_ns"]), int(end.max(initial=0)))
@@ -148,6 +156,22 @@ def _gaps(
         last = int(number[-1])
         gaps.append(_Gap(*at(last + 1, last + remaining), remaining, True))
     return gaps
+
+
+def _chosen_gaps(
+    movie: Mapping[str, Any], number: NDArray[Any], recipe: Recipe, drops: Mapping[str, int]
+) -> list[_Gap]:
+    """Missing clips among the chosen ones, one by one; none if there are impossibly many."""
+    num_made = len(number) + sum(drops.values())
+    num_all = num_made + int(movie["clips_not_chosen"])
+    if num_made > _MAX_CHOSEN or recipe.num_chosen(num_all) != num_made:
+        return []
+    first, stride = _first_number(movie, recipe), recipe.stride_frames
+    chosen = [first + at for at in recipe.chosen_clips(str(movie["movie_id"]), num_all)]
+    missing = sorted(set(chosen) - set(number.tolist()))
+    starts = [clip * stride for clip in missing]
+    times = [(recipe.grid_ns(step), recipe.grid_ns(step + recipe.num_frames)) for step in starts]
+    return [_Gap(*span, 1, clip == chosen[-1]) for clip, span in zip(missing, times, strict=True)]
 
 
 def _first_number(movie: Mapping[str, Any], recipe: Recipe) -> int:

@@ -130,6 +130,7 @@ def _contents(subject: Subject) -> Iterator[str]:
         "hours": f"{subject.movie_hours:,.2f} in movies, {subject.clip_hours:,.2f} in clips",
         "clips": f"{totals['clips']:,}",
         "dropped clips": _counts(subject.dropped),
+        **({"clips not chosen": f"{subject.not_chosen:,}"} if subject.not_chosen else {}),
         "groups (shows, franchises)": f"{len({row.group for row in subject.done}):,}",
         "shards": f"{totals['shards']:,}, {totals['shard_bytes']:,} bytes",
         "audio languages": _counts(subject.counted("audio_language")),

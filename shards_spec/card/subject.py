@@ -82,6 +82,11 @@ class Subject:
         }
         return {name: count for name, count in counts.items() if count}
 
+    @property
+    def not_chosen(self) -> int:
+        """Number of clips that were not made because the recipe wants only some."""
+        return sum(row.clips_not_chosen for row in self.rows)
+
     def counted(self, column: str) -> dict[str, int]:
         """Number of movies in the dataset by the value of a text column, most frequent first."""
         return ordered(Counter(getattr(row, column) for row in self.done if getattr(row, column)))

@@ -48,6 +48,8 @@ class Summary:
     """Number of clips by frame size, `<width>x<height>`."""
     dropped: dict[str, int]
     """Number of dropped clips by reason."""
+    not_chosen: int
+    """Number of clips that were not made because the recipe wants only some."""
     failures: tuple[Failure, ...]
 
 
@@ -82,5 +84,10 @@ def summarize(dataset: Dataset) -> Summary:
             for name in movies.schema.names
             if name.startswith("dropped_")
         },
+        not_chosen=(
+            pc.sum(movies["clips_not_chosen"], min_count=0).as_py()
+            if "clips_not_chosen" in movies.schema.names
+            else 0
+        ),
         failures=tuple(Failure(**row) for row in failed.select(columns).to_pylist()),
     )

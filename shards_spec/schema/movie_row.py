@@ -149,6 +149,17 @@ class MovieRow:
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 
+    @property
+    def num_dropped(self) -> int:
+        """Clips that a rule dropped."""
+        return (
+            self.dropped_black
+            + self.dropped_silent
+            + self.dropped_frozen
+            + self.dropped_too_short
+            + self.dropped_damaged
+        )
+
     def to_json(self) -> str:
         """Canonical JSON of all columns."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -236,6 +237,32 @@ def recipe_problems(movie_id: str, rows: Sequence[ClipRow], recipe: Recipe) -> P
         yield Problem(
             "recipe", movie_id, f"has clips of {len(shapes)} shapes: {sorted(shapes)[:3]}"
         )
+
+
+def choice_problems(movie: MovieRow, rows: Sequence[ClipRow], recipe: Recipe) -> Problems:
+    """If the recipe wants few clips: only those are there, and as many as it wants."""
+    where = movie.movie_id
+    if movie.status != "done" or (recipe.clips == "shots" and movie.dropped_too_short):
+        # Of short clips and of shots without a clip only the sum is known.
+        return
+    num_made = movie.num_clips + movie.num_dropped
+    num_all = num_made + movie.clips_not_chosen
+    num_chosen = recipe.num_chosen(num_all)
+    if num_made != num_chosen:
+        message = (
+            f"{num_made} clips were kept or dropped and {movie.clips_not_chosen} not chosen, but "
+            f"the recipe chooses {num_chosen} of {num_all}"
+        )
+        yield Problem("recipe", where, message)
+        return
+    first = 0
+    if recipe.clips == "uniform":
+        start = Fraction(movie.wanted_start_seconds).limit_denominator(1_000_000)
+        first = -(-ceil(start * recipe.fps_fraction) // recipe.stride_frames)
+    for row in rows:
+        if not recipe.is_chosen(where, num_all, row.clip_number - first):
+            message = "is not one of the clips that the recipe chooses"
+            yield Problem("recipe", row.shard, message, row.clip_id)
 
 
 def range_problems(shard: str, rows: Sequence[ClipRow], size: int) -> Problems:

@@ -49,6 +49,8 @@ def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Prob
     yield from index_checks.permutation_problems(movie.movie_id, rows)
     yield from index_checks.time_problems(movie, rows, data.recipe)
     yield from index_checks.recipe_problems(movie.movie_id, rows, data.recipe)
+    if data.recipe.clips_per_movie:
+        yield from index_checks.choice_problems(movie, rows, data.recipe)
     yield from _commit_problems(data.storage, movie, rows)
     for shard in sorted({row.shard for row in rows} & set(data.sizes)):
         of_shard = [row for row in rows if row.shard == shard]

@@ -1,5 +1,6 @@
 """Recipes: rejected values, derived numbers, time on the grid, the fingerprint."""
 
+import hashlib
 from fractions import Fraction
 
 import numpy as np
@@ -125,3 +126,64 @@ def test_fingerprint_is_the_same_for_integers_and_equal_floats():
 def test_fingerprint_is_of_canonical_json():
     assert fingerprint_of({"b": 1, "a": 2.0}) == fingerprint_of({"a": 2.0, "b": 1})
     assert Recipe().fingerprint == fingerprint_of(Recipe().to_json())
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 1.5, 20.25, float("nan"), float("inf")])
+def test_rejects_impossible_numbers_of_clips(value):
+    with pytest.raises(InputError, match="recipe: "):
+        Recipe(clips_per_movie=value)
+
+
+def test_recipes_that_want_all_clips_keep_their_fingerprint():
+    assert Recipe().fingerprint == "e50866bb7bc11945"
+    assert "clips_per_movie" not in Recipe(clips_per_movie=0).to_json()
+    few = Recipe(clips_per_movie=20)
+    assert few.to_json()["clips_per_movie"] == 20.0
+    assert Recipe.from_json(few.to_json()) == few
+    assert few.fingerprint not in (Recipe().fingerprint, Recipe(clips_per_movie=21).fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("clips_per_movie", "num_clips", "expected"),
+    [
+        (0, 7, 7),
+        (3, 7, 3),
+        (7, 7, 7),
+        (8, 7, 7),
+        (0.1, 7, 1),
+        (0.5, 7, 4),
+        (0.5, 5, 2),
+        (0.99, 9, 9),
+    ],
+)
+def test_how_many_clips_are_chosen(clips_per_movie, num_clips, expected):
+    recipe = Recipe(clips_per_movie=clips_per_movie)
+    assert len(recipe.chosen_clips("m", num_clips)) == recipe.num_chosen(num_clips) == expected
+
+
+@given(
+    wanted=st.integers(1, 60),
+    num_clips=st.integers(1, 300),
+    seed=st.integers(0, 99),
+    movie_id=st.sampled_from(["a", "b", "c"]),
+)
+def test_chosen_clips_are_spread_evenly(wanted, num_clips, seed, movie_id):
+    recipe = Recipe(clips_per_movie=wanted, seed=seed)
+    chosen = list(recipe.chosen_clips(movie_id, num_clips))
+    assert chosen == list(recipe.chosen_clips(movie_id, num_clips))
+    steps = np.diff([*chosen, chosen[0] + num_clips])
+    assert steps.max() - steps.min() <= 1
+    assert chosen[0] >= 0
+    assert chosen[-1] < num_clips
+    flags = [recipe.is_chosen(movie_id, num_clips, at) for at in range(-2, num_clips + 2)]
+    assert [at - 2 for at, flag in enumerate(flags) if flag] == chosen
+
+
+def test_the_choice_follows_the_specification():
+    """h for `0 m`, as in section 6."""
+    digest = hashlib.sha256(b"0 m").digest()
+    h = int.from_bytes(digest[:8], "little")
+    expected = tuple((k * 2**64 + h) * 100 // (4 * 2**64) for k in range(4))
+    assert Recipe(clips_per_movie=4).chosen_clips("m", 100) == expected
+    firsts = {Recipe(clips_per_movie=4, seed=s).chosen_clips("m", 100)[0] for s in range(200)}
+    assert firsts == set(range(25)), "every clip may be chosen"

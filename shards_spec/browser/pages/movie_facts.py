@@ -29,7 +29,9 @@ _GROUPS = {
     "Processing": (
         *("status", "error_class", "error", "attempts", "num_clips", "num_shards"),
         *("shard_bytes", "dropped_black", "dropped_silent", "dropped_frozen"),
-        *("dropped_too_short", "dropped_damaged", "decode_seconds", "wall_seconds"),
+        *("dropped_too_short", "dropped_damaged", "clips_not_chosen"),
+        *("decode_seconds", "wall_seconds", "decode_mode", "frames_left_out", "decode_route"),
+        *("video_decode_seconds", "predicted_decode_seconds", "predicted_pass_seconds"),
         *("recipe_fingerprint", "reelshards_version", "ffmpeg_version", "first_shard"),
     ),
 }
@@ -49,7 +51,12 @@ _MEANINGS = {
     "sar": "sample aspect ratio",
     "avg_frame_rate": "frame rate as declared",
     "picture_applied": "applied to the frames",
+    "clips_not_chosen": "clips that the recipe does not want",
     "decode_seconds": "CPU time of ffmpeg",
+    "frames_left_out": "frames that no decoder saw",
+    "video_decode_seconds": "CPU time of ffmpeg for the video",
+    "predicted_decode_seconds": "the same as predicted",
+    "predicted_pass_seconds": "the same for the whole movie, as predicted",
     "wall_seconds": "time from first task to commit",
 }
 

@@ -60,7 +60,7 @@ ORDER = {
         probe demo
         plan
         audio video
-        movie
+        movie excerpts
         engine
         run
         console
@@ -78,14 +78,14 @@ ORDER = {
         run
         launch plot_curves exposure
         evaluate initial_weights
-        train analyse
+        train analyse transfer
         commands study
         __main__
     """,
     "reelshards": """
         packages
         encoder hub
-        embed push
+        embed push transfer
         api commands
         __main__
     """,

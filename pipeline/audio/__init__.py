@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, num_audio_parts
+from pipeline.audio.downmix import mono_filter
 from pipeline.audio.features import log_mel
 from pipeline.audio.soundtrack import AudioReport, Soundtrack
 from pipeline.audio.timeline import AudioFrame, Piece
@@ -16,5 +17,6 @@ __all__ = [
     "Soundtrack",
     "audio_parts",
     "log_mel",
+    "mono_filter",
     "num_audio_parts",
 ]

@@ -101,6 +101,11 @@ def list_streams(movie: Movie, source: Readable) -> StreamList:
     return listed
 
 
+def list_quickly(movie: Movie, source: Readable) -> StreamList:
+    """The streams at the start of a file, which need not have both video and audio."""
+    return _list(movie, source, (), "5 s")
+
+
 def relist(movie: Movie, source: Readable, listed: StreamList, options: InputOptions) -> StreamList:
     """The streams of a movie as they are numbered with other options."""
     return _list(movie, source, options, listed.searched)

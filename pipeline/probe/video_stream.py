@@ -127,7 +127,7 @@ def choose_video(
 
     best = max(streams, key=rank)
     require_a_base_layer(movie, best)
-    return _video_stream(best)
+    return video_stream(best)
 
 
 def _candidates(movie: Movie, listed: StreamList) -> list[dict[str, Any]]:
@@ -172,7 +172,8 @@ def _moving(streams: list[dict[str, Any]], packets: Packets) -> list[dict[str, A
     ]
 
 
-def _video_stream(best: dict[str, Any]) -> VideoStream:
+def video_stream(best: dict[str, Any]) -> VideoStream:
+    """What the header of a listed stream says about it."""
     transfer = _known(best.get("color_transfer"))
     mirrored, rotation = orientation(best) or (False, 0)
     return VideoStream(

@@ -188,14 +188,19 @@ def normalized(stream: Any, probe: Probe, crop: Crop | None, size: tuple[int, in
     stream = upright(stream, probe.video)
     if crop is not None:
         stream = stream.filter("crop", crop.width, crop.height, crop.x, crop.y)
-    color = color_of(probe.video)
+    return to_rgb(stream, probe.video, size)
+
+
+def to_rgb(stream: Any, video: VideoStream, size: tuple[int, int]) -> Any:
+    """Filter graph from upright frames to RGB frames of `size` (height, width)."""
+    color = color_of(video)
     if color.matrix:
         value_range = "full" if color.full_range else "limited"
         stream = stream.filter("setparams", colorspace=color.matrix, range=value_range)
     height, width = size
     flags = "bicubic+accurate_rnd+full_chroma_int+bitexact"
     stream = stream.filter("scale", width, height, flags=flags).filter("setsar", 1)
-    return stream.filter("format", pixel_format(probe.video))
+    return stream.filter("format", pixel_format(video))
 
 
 def pixel_format(video: VideoStream) -> str:

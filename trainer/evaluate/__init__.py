@@ -10,7 +10,7 @@ from trainer.evaluate.export.exported_files import export
 from trainer.evaluate.heldout import HeldoutRetrieval, whole_movies
 from trainer.evaluate.labels import labeler
 from trainer.evaluate.online import OnlineEvaluation, online_evaluation
-from trainer.evaluate.probes import ProbeResult
+from trainer.evaluate.probes import ProbeResult, fit_logistic, log_loss
 from trainer.evaluate.retrieval import clip_recalls
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "embed_clips",
     "evaluate",
     "export",
+    "fit_logistic",
     "judge",
     "judge_towers",
     "labeler",
     "load_encoder",
+    "log_loss",
     "movie_probes",
     "online_evaluation",
     "whole_movies",

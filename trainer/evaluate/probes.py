@@ -86,9 +86,16 @@ def probe_answers(
 
 
 def fit_logistic(
-    features_NF: torch.Tensor, label_N: torch.Tensor, num_classes: int, l2: float = L2
+    features_NF: torch.Tensor,
+    label_N: torch.Tensor,
+    num_classes: int,
+    l2: float = L2,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Weights (K, F) and bias (K,) that minimize mean log-loss + l2 / 2 * |weights|^2.
+
+    `label_N` is (N,) int64, or (N, K) of 0 and 1 where a clip may have several labels: then the
+    log-loss is that of K independent answers, summed.
 
     The problem is convex and starts from zero, so the solution is deterministic.
     """
@@ -96,7 +103,7 @@ def fit_logistic(
     bias_K = features_NF.new_zeros(num_classes, requires_grad=True)
     solver = torch.optim.LBFGS(
         [weights_KF, bias_K],
-        max_iter=MAX_ITERATIONS,
+        max_iter=max_iterations,
         tolerance_grad=1e-7,
         line_search_fn="strong_wolfe",
     )
@@ -104,9 +111,19 @@ def fit_logistic(
     def objective() -> float:
         solver.zero_grad()
         logits_NK = features_NF @ weights_KF.T + bias_K
-        loss = functional.cross_entropy(logits_NK, label_N) + l2 / 2 * weights_KF.square().sum()
+        loss = log_loss(logits_NK, label_N) + l2 / 2 * weights_KF.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     solver.step(objective)  # type: ignore[no-untyped-call]
     return weights_KF.detach(), bias_K.detach()
+
+
+def log_loss(logits_NK: torch.Tensor, label_N: torch.Tensor) -> torch.Tensor:
+    """The mean log-loss of `fit_logistic`, for labels of either kind."""
+    if label_N.ndim == 1:
+        return functional.cross_entropy(logits_NK, label_N)
+    loss_NK = functional.binary_cross_entropy_with_logits(
+        logits_NK, label_N.to(logits_NK.dtype), reduction="none"
+    )
+    return loss_NK.sum(dim=1).mean()

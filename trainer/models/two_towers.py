@@ -104,11 +104,27 @@ class TwoTowers(nn.Module):
         key_B: torch.Tensor | None = None,
     ) -> Features:
         """The towers alone."""
-        audio_BCML = normalize_audio(audio_BCML, self.config.inputs)
-        video_BCTHW = video_BCTHW if is_normalized else normalize_video(video_BCTHW)
         return Features(
-            _features(self.video, video_BCTHW, key_B), _features(self.audio, audio_BCML, key_B)
+            self.video_features(video_BCTHW, is_normalized=is_normalized, key_B=key_B),
+            self.audio_features(audio_BCML, key_B=key_B),
         )
+
+    def video_features(
+        self,
+        video_BCTHW: torch.Tensor,
+        *,
+        is_normalized: bool = False,
+        key_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The video tower alone, as in `features`: (B, F)."""
+        video_BCTHW = video_BCTHW if is_normalized else normalize_video(video_BCTHW)
+        return _features(self.video, video_BCTHW, key_B)
+
+    def audio_features(
+        self, audio_BCML: torch.Tensor, *, key_B: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The audio tower alone, as in `features`: (B, F)."""
+        return _features(self.audio, normalize_audio(audio_BCML, self.config.inputs), key_B)
 
     def embed(self, features: Features) -> Embeddings:
         """The heads alone."""

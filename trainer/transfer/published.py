@@ -27,8 +27,8 @@ class Published:
 
 
 def published(task: str) -> list[Published]:
-    """The figures of a task, in the order of their size."""
-    return sorted((f for f in _FIGURES if f.task == task), key=lambda figure: figure.percent)
+    """The figures of a task, by modality, in the order of their size."""
+    return sorted((f for f in _FIGURES if f.task == task), key=lambda f: (f.modality, f.percent))
 
 
 def _video(

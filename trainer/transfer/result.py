@@ -152,10 +152,11 @@ class TransferResult:
         for one in self.summaries():
             protocol = next(p for p in self.protocol.probes if p == one.probe)
             spread = one.sd_folds[self.metric]
+            how = self.protocol.describe(protocol, one.modality)
+            percent = f"{100 * one.mean[self.metric]:.1f}"
+            sd = "-" if spread is None else f"{100 * spread:.1f}"
             rows.append(
-                f"| **{self.run}** | | {self.protocol.describe(protocol, one.modality)} | {one.modality} | "
-                f"{100 * one.mean[self.metric]:.1f} | "
-                f"{'-' if spread is None else f'{100 * spread:.1f}'} | this run |"
+                f"| **{self.run}** | | {how} | {one.modality} | {percent} | {sd} | this run |"
             )
         if self.measured:
             chance = 100 * self.summaries()[0].mean["chance"]

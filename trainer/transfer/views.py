@@ -107,7 +107,8 @@ def _packed(windows: Windows) -> bytes:
 def _loaded(path: Path) -> Windows | None:
     """None if the file is damaged: it is then made again."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # From memory: of a damaged file, numpy would leave the file itself open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             strips = None
             if "strips" in arrays:
                 data, ends = arrays["strips"].tobytes(), arrays["ends"].tolist()

@@ -65,7 +65,7 @@ def _file(
     unknown = [label for label in labels if label not in number]
     if unknown or not labels:
         raise InputError(
-            f"{path}: {video} has the labels {labels}, not in class_labels_indices.csv"
+            f"{path}: {video}: labels {labels} are not in class_labels_indices.csv"
         )
     stems = (
         *(f"{video}_{1000 * start}_{1000 * end}", f"{video}_{start}_{end}"),

@@ -86,13 +86,15 @@ def mean_features(
 ) -> dict[str, torch.Tensor]:
     """(F,) of each modality that the windows have, averaged over their views."""
     return {
-        modality: torch.cat(
-            [tower_features(encoder, modality, part) for part in views.split(BATCH_VIEWS)]
-        )
-        .mean(dim=0)
-        .cpu()
+        modality: all_features(encoder, modality, views).mean(dim=0).cpu()
         for modality, views in view_inputs(encoder, windows, num_crops).items()
     }
+
+
+def all_features(encoder: ClipEncoder, modality: str, inputs: torch.Tensor) -> torch.Tensor:
+    """As `tower_features`, for any number of views."""
+    parts = torch.split(inputs, BATCH_VIEWS)
+    return torch.cat([tower_features(encoder, modality, part) for part in parts])
 
 
 def view_inputs(encoder: ClipEncoder, windows: Windows, num_crops: int) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from trainer.evaluate import ClipEncoder, log_loss
-from trainer.transfer.features import BATCH_VIEWS, tower_features, view_inputs
+from trainer.transfer.features import all_features, tower_features, view_inputs
 from trainer.transfer.protocol import Modality, Protocol
 from trainer.transfer.views import Windows
 
@@ -130,12 +130,10 @@ def _answer(
     """(K,) probabilities: the mean over views. With both modalities, the crops of a window share
     its audio."""
     inputs = view_inputs(tuned, windows, protocol.crops)
-    features = {}
-    for name in names:
-        parts = inputs[name].split(BATCH_VIEWS)
-        features[name] = torch.cat([tower_features(tuned, name, part) for part in parts])
+    features = {name: all_features(tuned, name, inputs[name]) for name in names}
     if len(names) == 2:
         features["audio"] = features["audio"].repeat_interleave(protocol.crops, dim=0)
     logits_VK = head(torch.cat([features[name] for name in names], dim=1))
     answers_VK = logits_VK.sigmoid() if many else logits_VK.softmax(dim=1)
-    return answers_VK.double().mean(dim=0).cpu()
+    mean_K: torch.Tensor = answers_VK.double().mean(dim=0).cpu()
+    return mean_K

@@ -77,7 +77,7 @@ def chosen_regularization(
     there is nothing to choose by, and the middle one is taken.
     """
     fold_N = torch.tensor(inner_folds(groups, num_folds))
-    folds = fold_N.unique().tolist()
+    folds = sorted(set(fold_N.tolist()))
     if len(folds) < 2:
         return REGULARIZATIONS[len(REGULARIZATIONS) // 2]
     metric = "map" if many else "top1"

@@ -33,7 +33,7 @@ def score(scores_NK: torch.Tensor, target_NK: torch.Tensor, *, many: bool) -> di
     order_NK = scores_NK.argsort(dim=1, descending=True, stable=True)
     is_right_NK = order_NK == label_N[:, None]
     is_first_N = is_right_NK[:, 0].double()
-    classes = label_N.unique()
+    classes: torch.Tensor = torch.unique(label_N)
     by_class = torch.stack([is_first_N[label_N == one].mean() for one in classes])
     return {
         "top1": float(is_first_N.mean()),

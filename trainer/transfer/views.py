@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,14 +94,15 @@ class WindowStore:
 
 
 def _packed(windows: Windows) -> bytes:
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     if windows.strips is not None:
         arrays["strips"] = np.frombuffer(b"".join(windows.strips), np.uint8)
         arrays["ends"] = np.cumsum([len(strip) for strip in windows.strips])
     if windows.logmel is not None:
         arrays["logmel"] = windows.logmel
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    save: Any = np.savez
+    save(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -64,9 +64,7 @@ def _file(
     labels = [label.strip() for label in row["labels"].split(",") if label.strip()]
     unknown = [label for label in labels if label not in number]
     if unknown or not labels:
-        raise InputError(
-            f"{path}: {video}: labels {labels} are not in class_labels_indices.csv"
-        )
+        raise InputError(f"{path}: {video}: labels {labels} are not in class_labels_indices.csv")
     stems = (
         *(f"{video}_{1000 * start}_{1000 * end}", f"{video}_{start}_{end}"),
         *(f"{video}_{start:06d}_{end:06d}", f"{video}_{1000 * start}", f"{video}_{start}", video),

@@ -1,0 +1,1 @@
+"""Real sounds and clips in the layouts of data sets that packages do not carry."""

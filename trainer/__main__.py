@@ -19,17 +19,8 @@ import tyro
 
 from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, write_lines
-from trainer.commands import (
-    Analyse,
-    Evaluate,
-    Export,
-    Exposure,
-    Plan,
-    Plot,
-    RecipeName,
-    Train,
-    default_settings,
-)
+from trainer import commands
+from trainer.commands import RecipeName, default_settings
 from trainer.recipes import recipe
 from trainer.study import StudyConfig, StudyCorpus
 
@@ -96,16 +87,7 @@ class Study:
 
 
 #: Every command by name.
-COMMANDS: dict[str, type[Command]] = {
-    "train": Train,
-    "plan": Plan,
-    "evaluate": Evaluate,
-    "export": Export,
-    "exposure": Exposure,
-    "study": Study,
-    "analyse": Analyse,
-    "plot": Plot,
-}
+COMMANDS: dict[str, type[Command]] = {**commands.COMMANDS, "study": Study}
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = PROGRAM) -> int:

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from shards_spec.reader import Dataset
-from trainer.__main__ import Train, main, parse
+from trainer.__main__ import main, parse
+from trainer.commands import Train
 from trainer.config import OptimizerConfig
 from trainer.config import TrainConfig as Config
 from trainer.recipes import RECIPES

@@ -5,17 +5,19 @@ torch takes seconds to import, so every command imports what it needs when it ru
 
 from __future__ import annotations
 
+from shards_spec.cli import Command
 from trainer.commands.results import Analyse, Evaluate, Export, Exposure, Plot
 from trainer.commands.training import Plan, RecipeName, Train, default_settings
 
-__all__ = [
-    "Analyse",
-    "Evaluate",
-    "Export",
-    "Exposure",
-    "Plan",
-    "Plot",
-    "RecipeName",
-    "Train",
-    "default_settings",
-]
+#: Every command of the room by name.
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "plan": Plan,
+    "evaluate": Evaluate,
+    "export": Export,
+    "exposure": Exposure,
+    "analyse": Analyse,
+    "plot": Plot,
+}
+
+__all__ = ["COMMANDS", "RecipeName", "Train", "default_settings"]

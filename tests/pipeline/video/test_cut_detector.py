@@ -12,6 +12,7 @@ from pipeline.video.cut_detector import CutDetector
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import clip_rows, plan_of
 from tests.support.films.shots import CUTS, make_shots
+from tests.support.samples import mostly_slow
 
 UNIFORM = Recipe(num_frames=8, short_side=112, crop_bars=False, frozen_motion=0.0)
 
@@ -21,7 +22,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shots(tmp_path_factory.mktemp("shots") / "film.mp4")
 
 
-@pytest.mark.parametrize("seconds", [1000.0, 3.0, 1.7])
+@pytest.mark.parametrize("seconds", mostly_slow([1000.0, 3.0, 1.7], (1.7,)))
 def test_cuts_are_counted_wherever_segments_are_cut(film: Path, seconds: float) -> None:
     rows, _ = clip_rows(plan_of(film, UNIFORM, seconds))
     starts = [row.start_ns / 1e9 for row in rows]

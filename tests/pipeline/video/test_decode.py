@@ -132,6 +132,7 @@ def test_aac_priming_does_not_shift_the_audio(tmp_path: Path) -> None:
     assert abs(np.median(errors)) < 5e-3
 
 
+@pytest.mark.slow
 def test_bars_are_found_and_removed(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "whole.mp4", Film(width=320, height=136))
     path = tmp_path / "film.mp4"

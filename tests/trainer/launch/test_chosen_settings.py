@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.__main__ import Train, main, parse
+from trainer.__main__ import main, parse
+from trainer.commands import Train
 from trainer.config import TrainConfig
 from trainer.launch.chosen_settings import chosen_settings, with_values
 from trainer.recipes import RECIPES, recipe

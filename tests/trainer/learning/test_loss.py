@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch.nn import functional
 
 from shards_spec.errors import InputError
+from tests.support.samples import mostly_slow
 from trainer.config import LossConfig, TrainConfig
 from trainer.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
 from trainer.models.two_towers import Embeddings
@@ -266,7 +267,7 @@ def one_rank(rank: int, world_size: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world_size", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("world_size", mostly_slow([1, 2, 4], (2,)))
 def test_ranks_agree_with_one_process(world_size: int, tmp_path: Path) -> None:
     # This file itself is run as a script: spawned processes cannot import tests by name.
     ranks = [

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from shards_spec.errors import InputError
+from tests.support.samples import mostly_slow
 from trainer.models.fused_norm import forced
 from trainer.models.norm.ops import KernelOps, NormOps, TorchOps
 from trainer.models.norm.values import Affine, Over, Running
@@ -66,7 +67,7 @@ def expected(net: R2Plus1d) -> list[torch.Tensor]:
     return learnt(reference, lambda video: in_three_dimensions(reference, video))
 
 
-@pytest.mark.parametrize("recompute", get_args(Recompute))
+@pytest.mark.parametrize("recompute", mostly_slow(get_args(Recompute), ("segments",)))
 @pytest.mark.parametrize("ops", [pytest.param(None, marks=pytest.mark.slow), TorchOps()])
 def test_it_is_the_three_dimensional_network(
     net: R2Plus1d, expected: list[torch.Tensor], ops: NormOps | None, recompute: Recompute

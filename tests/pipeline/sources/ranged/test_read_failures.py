@@ -83,6 +83,7 @@ def test_a_movie_that_is_replaced_during_reading(
         ranged_source(ts_movie, fingerprint(ts_movie), Limits()).__enter__()
 
 
+@pytest.mark.slow
 def test_a_slow_store_is_not_an_idle_ffmpeg(films: dict[str, Path]) -> None:
     """Every block takes longer than ffmpeg may be idle; then an ffmpeg that really is idle."""
     limits = Limits(no_progress_seconds=1.0)

@@ -33,6 +33,7 @@ COMMANDS = {
     "status": Command("pipeline", "show the progress of a run, and which movies failed"),
     "retry": Command("pipeline", "process failed and quarantined movies again"),
     "prune": Command("pipeline", "remove movies that the corpus no longer contains"),
+    "label": Command("pipeline", "give clips labels, subtitles or chapters, by movie and time"),
     "report": Command("pipeline", "describe a dataset: movies, drops, streams, failures"),
     "check-sync": Command("pipeline", "show how well the audio and video of a movie line up"),
     "demo-corpus": Command("pipeline", "make synthetic movies with known ground truth"),

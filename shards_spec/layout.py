@@ -3,6 +3,7 @@
 <dataset>/dataset.json
 <dataset>/index/movies.parquet, index/clips.parquet
 <dataset>/index/fingerprints.parquet, index/duplicates.parquet
+<dataset>/labels/, index/labels/, index/labels.json    see `shards_spec.labels`
 <dataset>/shards/<movie_id>/<movie_id>-00000.tar
 <dataset>/commits/<movie_id>.parquet
 <dataset>/README.md, croissant.json

@@ -45,7 +45,7 @@ ORDER = {
         cli schema order
         sample storage
         bounds conformance card
-        duplicates
+        duplicates labels
         writer reader
         index
         validation inspection fingerprints
@@ -63,7 +63,8 @@ ORDER = {
         movie excerpts
         engine
         run
-        console
+        labels
+        console label_command
         __main__
         drain
     """,

@@ -154,8 +154,9 @@ class TrainConfig:
     eval_probes: bool = False
     """Also measure in these evaluations how well features reveal which movie a clip is from."""
     eval_labels: str = ""
-    """CSV with the columns source, start_seconds, end_seconds, label: also fit a class probe in
-    these evaluations, on at most as many training clips; empty for none."""
+    """CSV with the columns source, start_seconds, end_seconds, label, or labels of the dataset such
+    as labels.mood: also fit a class probe in these evaluations, on at most as many training clips;
+    empty for none."""
     tensorboard: bool = True
     """Also write TensorBoard events into the run folder: curves, and at each evaluation frames,
     spectrograms and histograms of the weights."""

@@ -10,6 +10,13 @@ from pipeline.probe.packets import PacketOrder
 from pipeline.probe.probe import Probe, frame_times_ns, probe
 from pipeline.probe.sample_frames import Shape
 from pipeline.probe.stream_list import has_picture_size, is_cover_art, list_quickly
+from pipeline.probe.tracks.languages import language_code
+from pipeline.probe.tracks.texts import (
+    MovieTexts,
+    choose_text_track,
+    find_texts,
+    read_text_track,
+)
 from pipeline.probe.video_stream import (
     Crop,
     VideoStream,
@@ -25,6 +32,7 @@ __all__ = [
     "AudioTrack",
     "Crop",
     "DisposableFrames",
+    "MovieTexts",
     "Outlier",
     "PacketOrder",
     "PlayedRange",
@@ -32,14 +40,18 @@ __all__ = [
     "Shape",
     "VideoStream",
     "audio_tracks",
+    "choose_text_track",
     "conceals_errors",
+    "find_texts",
     "frame_times_ns",
     "has_one_shape",
     "has_picture_size",
     "is_cover_art",
+    "language_code",
     "list_quickly",
     "orientation",
     "probe",
     "ratio",
+    "read_text_track",
     "video_stream",
 ]

@@ -96,7 +96,7 @@ def retry(
         rows = read_committed_movies(storage).values()
         require_one_recipe(rows, recipe, storage)
         movies = [
-            _movie_of(row, config.follow_links)
+            movie_of_row(row, config.follow_links)
             for row in rows
             if row.status in ("failed", "quarantined")
         ]
@@ -226,7 +226,7 @@ def _shard_keys(row: MovieRow) -> list[str]:
     return [layout.shard_key(row.movie_id, number) for number in numbers]
 
 
-def _movie_of(row: MovieRow, follow_links: bool) -> Movie:
+def movie_of_row(row: MovieRow, follow_links: bool) -> Movie:
     """The corpus entry of a committed row, with its source as it is now."""
     if "***" in row.source_uri:
         raise InputError(

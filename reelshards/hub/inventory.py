@@ -12,6 +12,7 @@ from shards_spec import layout
 from shards_spec.bounds import check_links
 from shards_spec.card import Subject, TableFile, card_files
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
+from shards_spec.labels import label_keys
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import movie_rows
 from shards_spec.storage import Storage
@@ -87,4 +88,5 @@ def _last_objects(dataset: Dataset) -> dict[str, bytes]:
         except ObjectNotFoundError:
             # A dataset from before cards.
             continue
-    return {**tables, **cards, layout.DATASET_JSON: storage.get(layout.DATASET_JSON)}
+    labels = {key: storage.get(key) for key in label_keys(storage)}
+    return {**tables, **labels, **cards, layout.DATASET_JSON: storage.get(layout.DATASET_JSON)}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shards_spec.browser.labels import LabelCatalog
 from shards_spec.browser.lookalikes import Lookalike, find_lookalikes
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
@@ -32,6 +33,11 @@ class Catalog:
     """A dataset with the positions of its movies, found once."""
 
     dataset: Dataset
+
+    @cached_property
+    def labels(self) -> LabelCatalog:
+        """The labels and texts of its clips."""
+        return LabelCatalog(self.dataset)
 
     @cached_property
     def movie_ids(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from shards_spec.browser.labels.pages import LABELS_PAGE, labels_path, num_table_pages
 from shards_spec.browser.media import File
 from shards_spec.browser.pages import (
     clip_file,
@@ -34,6 +35,10 @@ MAX_LISTED_MOVIES = 200
 
 #: Pages about movies; a report about more has only the tables.
 MAX_MOVIE_PAGES = 20_000
+
+
+#: Pages of each table of labels, of 10,000 rows.
+MAX_LABEL_PAGES = 20
 
 
 def write_report(
@@ -155,6 +160,12 @@ def _pages(site: Site) -> Iterator[tuple[str, File]]:
     yield "index.html", site.file("index.html")
     for number in range(1, num_movie_pages(site.catalog) + 1):
         yield movies_path(number), site.file(movies_path(number))
+    if site.place.has_labels:
+        yield LABELS_PAGE, site.file(LABELS_PAGE)
+    for info in site.catalog.labels.infos:
+        last = min(MAX_LABEL_PAGES, num_table_pages(site.catalog.labels, info.name))
+        for number in range(1, last + 1):
+            yield labels_path(info.name, number), site.file(labels_path(info.name, number))
     for movie_id in site.catalog.movie_ids[:MAX_MOVIE_PAGES]:
         num_clips = site.catalog.movie(movie_id)["num_clips"]
         pages = num_clip_pages(num_clips) if site.place.lists_clips(movie_id) else 1

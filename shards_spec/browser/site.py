@@ -3,6 +3,7 @@
 The server and the static report have the same paths, and all links are relative:
 
     index.html, movies.html         overview, table of movies
+    labels.html, labels/<name>/<n>.html   labels and texts, if there are any
     movie/<movie_id>/<n>.html       a movie, and page n of its clips
     clip/<clip_id>/index.html       a clip; next to it strip.jpg, thumb.jpg, logmel.png, audio.*
     difference.html                 with a second dataset: what differs
@@ -23,6 +24,7 @@ from pathlib import Path
 from shards_spec.browser.catalog import Catalog
 from shards_spec.browser.comparison import Comparison
 from shards_spec.browser.figures import Overview, overview_of
+from shards_spec.browser.labels.pages import LABELS_PAGE, labels_page, num_table_pages, table_page
 from shards_spec.browser.media import ClipMedia, File
 from shards_spec.browser.pages import (
     Place,
@@ -52,6 +54,7 @@ AGAINST = "against/"
 _HTML = "text/html; charset=utf-8"
 _ID = r"[a-z0-9_-]{1,64}"
 _MOVIES = re.compile(r"movies(?:-(\d{1,6}))?\.html")
+_LABELS = re.compile(r"labels/([a-z][a-z0-9_]{0,63})/(\d{1,6})\.html")
 _MOVIE = re.compile(rf"movie/({_ID})/(\d{{1,6}})\.html")
 _DIFFERENCE = re.compile(rf"difference/({_ID})/(\d{{1,6}})\.html")
 _CLIP = re.compile(rf"clip/({_ID}_\d{{6,10}})/([a-z]+\.[a-z]+)")
@@ -76,7 +79,11 @@ class Site:
         self.other = Site(against, prefix=AGAINST) if against is not None else None
         self._embeddings = embeddings
         self.place = Place(
-            "", shown_name(dataset), prefix=prefix, has_difference=against is not None
+            "",
+            shown_name(dataset),
+            prefix=prefix,
+            has_difference=against is not None,
+            has_labels=bool(self.catalog.labels.infos),
         )
 
     def limit(
@@ -119,6 +126,13 @@ class Site:
             number = int(found[1] or 1)
             if 1 <= number <= num_movie_pages(self.catalog) and movies_path(number) == path:
                 return movies_page(place, self.catalog, number)
+        if path == LABELS_PAGE and place.has_labels:
+            return labels_page(place, self.catalog.labels)
+        labels = self.catalog.labels
+        if (found := _LABELS.fullmatch(path)) and found[1] in labels:
+            number, pages = int(found[2]), num_table_pages(labels, found[1])
+            if 1 <= number <= pages:
+                return table_page(place, labels, found[1], number)
         if (found := _MOVIE.fullmatch(path)) and found[1] in self.catalog:
             number, movie = int(found[2]), self.catalog.movie(found[1])
             if 1 <= number <= num_clip_pages(movie["num_clips"]):

@@ -24,6 +24,7 @@ from shards_spec.index.gathered import (
     write_gathered,
 )
 from shards_spec.index.update import Update
+from shards_spec.labels import rejoin_tables
 from shards_spec.recipe import Recipe
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -48,7 +49,7 @@ def write_index(
     *,
     without: Collection[str] = (),
 ) -> list[MovieRow]:
-    """Bring index, card and `dataset.json` up to date with the commit records.
+    """Bring index, labels by clip, card and `dataset.json` up to date with the commit records.
 
     Args:
         settings: further keys of `dataset.json`.
@@ -146,6 +147,8 @@ def _write_tables(
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         clips = TableFile(layout.CLIPS_PARQUET, digest, path.stat().st_size, CLIPS_SCHEMA)
         storage.put(layout.CLIPS_PARQUET, path)
+        # Labels are of times; which clips they belong to may have changed.
+        rejoin_tables(storage, path, digest[:16])
     # Readers see by it whether both tables are of one update.
     table = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: digest[:16]})
     data = parquet_bytes(table)

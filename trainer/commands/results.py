@@ -24,7 +24,8 @@ class Evaluate:
     labels: Path | None = None
     """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
     label_column: str = ""
-    """Column of the clip index to use as the class, instead of a table."""
+    """Column of the clip index to use as the class, instead of a table; or labels that
+    `reelshards label` has imported, such as labels.mood."""
     best: bool = False
     """Use the checkpoint whose evaluation during training was best instead of the newest."""
     average: bool = False

@@ -26,7 +26,7 @@ from trainer.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.evaluate.labels import Labeler, labeler
 from trainer.evaluate.probes import ProbeResult
-from trainer.mix import MixedDataset, mix, parts_of
+from trainer.mix import MixedDataset, mix, parts_of, with_labels
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
 from trainer.run import TrainedRun, load_run, local_copy
@@ -121,7 +121,8 @@ def evaluate(
         data: URI of the dataset, or of several.
         run: run folder; may be in a bucket.
         labels: table of labeled time ranges for the class probe; see `trainer/evaluate/labels.py`.
-        label_column: column of the clip index to use as the class instead.
+        label_column: column of the clip index to use as the class instead, or labels of the
+            dataset: `labels.mood`.
         best: the weights whose evaluation during training was best instead of the newest.
         average: the moving average of the weights, for runs with `ema_decay`.
 
@@ -144,7 +145,9 @@ def judge(
     with local_copy(run) as folder:
         trained = load_run(folder, best=best, average=average)
     uris = [data] if isinstance(data, str) else data
-    dataset = mix([open_dataset(uri) for uri in uris])
+    # With the labels that the run's filter reads, as it was trained.
+    columns = trained.config.policy.where_columns
+    dataset = mix([with_labels(open_dataset(uri), columns) for uri in uris])
     # Unusable labels are reported before clips are embedded, not after.
     label = labeler(dataset, labels, label_column)
     return judge_towers(

@@ -18,13 +18,12 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from shards_spec.errors import InputError
+from shards_spec.labels import MIN_COVER, is_label_column
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
+from trainer.mix import with_labels
 
 COLUMNS = ("source", "start_seconds", "end_seconds", "label")
-
-#: Smallest share of a clip that its label must cover.
-MIN_COVER = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,12 @@ Labeler = Callable[[Sequence[int]], list[str | None]]
 def labeler(dataset: Dataset, path: Path | None, column: str) -> Labeler | None:
     """The source of labels: a table of ranges, or a column of the clip index; None for neither.
 
+    A column may be one of the dataset's labels (`labels.mood`), also where a path is expected.
+
     Raises `InputError` if both are given, if the column does not exist, and as `read_labels`.
     """
+    if path and not column and is_label_column(str(path)) and not path.exists():
+        path, column = None, str(path)
     if path and column:
         raise InputError("labels come from a table or from a column of the clip index, not both")
     if path:
@@ -53,14 +56,15 @@ def labeler(dataset: Dataset, path: Path | None, column: str) -> Labeler | None:
         return lambda rows: label_clips(dataset.clips, rows, ranges)
     if not column:
         return None
-    if column not in dataset.clips.column_names:
+    clips = with_labels(dataset, [column]).clips
+    if column not in clips.column_names:
         raise InputError(
             f"{dataset.storage.uri}: the clip index has no column {column!r}; it has "
-            f"{', '.join(dataset.clips.column_names)}"
+            f"{', '.join(clips.column_names)}, and its labels are named like labels.mood"
         )
     return lambda rows: [
         None if value in (None, "") else str(value)
-        for value in dataset.clips[column].take(pa.array(rows, pa.int64())).to_pylist()
+        for value in clips[column].take(pa.array(rows, pa.int64())).to_pylist()
     ]
 
 

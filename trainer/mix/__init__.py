@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainer.mix.labels import with_labels
 from trainer.mix.mixed_dataset import MixedDataset, Part, mix, part_fingerprints, parts_of
 from trainer.mix.names import number_of, plain_name, with_plain_names
 
@@ -13,5 +14,6 @@ __all__ = [
     "part_fingerprints",
     "parts_of",
     "plain_name",
+    "with_labels",
     "with_plain_names",
 ]

@@ -81,17 +81,22 @@ def mix(datasets: Sequence[Dataset]) -> Dataset:
         )
         for position, dataset in enumerate(datasets)
     )
-    joined = "+".join(part.fingerprint for part in parts)
     return MixedDataset(
         storage=MixedStorage([dataset.storage for dataset in datasets]),
         recipe=first.recipe,
         info=first.info,
         movies=_movies(datasets),
         clips=_clips(datasets),
-        fingerprint=hashlib.sha256(joined.encode()).hexdigest()[:16],
+        fingerprint=joined_fingerprint(parts),
         duplicates=_duplicates(datasets),
         parts=parts,
     )
+
+
+def joined_fingerprint(parts: Sequence[Part]) -> str:
+    """The fingerprint of several datasets together."""
+    joined = "+".join(part.fingerprint for part in parts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
 def parts_of(dataset: Dataset) -> tuple[Part, ...]:

@@ -22,6 +22,11 @@ class MixedStorage(Storage):
     def __reduce__(self) -> tuple[Any, ...]:
         return (MixedStorage, (self._storages,))
 
+    @property
+    def storages(self) -> tuple[Storage, ...]:
+        """The storage of each dataset."""
+        return self._storages
+
     def with_retries(self, max_retries: int) -> Storage:
         """The same objects with another number of retries."""
         return MixedStorage([storage.with_retries(max_retries) for storage in self._storages])

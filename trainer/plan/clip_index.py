@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import FormatError, PolicyError
 from shards_spec.reader import Dataset
-from trainer.mix import Part, number_of, parts_of, with_plain_names
+from trainer.mix import Part, number_of, parts_of, with_labels, with_plain_names
 from trainer.plan.joined_clips import joined_neighbors
 from trainer.plan.policy import BatchPolicy
 from trainer.plan.row_filter import matching_rows
@@ -149,6 +149,7 @@ class ClipIndex:
             InputError: the filter names an unknown column or compares incompatible types.
             PolicyError: no clip is eligible.
         """
+        dataset = with_labels(dataset, policy.where_columns)
         return ClipIndex.from_table(
             dataset.clips,
             policy,

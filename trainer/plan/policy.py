@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from shards_spec.duplicates import KIND_COLUMN
 from shards_spec.errors import PolicyError, require
+from shards_spec.labels import is_label_column
 from shards_spec.recipe import NANOSECONDS
 from trainer.plan.row_filter import check_columns, check_where, columns_of
 
@@ -49,8 +50,8 @@ class BatchPolicy:
     has the number below or above the share, and an epoch has the shares exactly; it ends when the
     first dataset is used up."""
     where: str = ""
-    """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; empty selects
-    all clips."""
+    """Filter on columns of the index, such as: motion > 1 and audio_rms_dbfs > -50; and on labels,
+    such as: labels.mood == 'sad' or 'bye' in text.subtitles; empty selects all clips."""
     group_by: Literal["movie_id", "group"] = "movie_id"
     """What counts as a movie in a batch: the movie, or its group (show, franchise)."""
     episodes_per_group: int = 0
@@ -207,8 +208,12 @@ class BatchPolicy:
         return columns_of(self.where)
 
     def check_where_columns(self, names: Sequence[str]) -> None:
-        """Raise `InputError` for the first column of `where` that is not among `names`."""
-        check_columns(self.where, [*names, KIND_COLUMN])
+        """Raise `InputError` for the first column of `where` that is not among `names`.
+
+        Columns that come from other tables, of labels and near-duplicates, are accepted.
+        """
+        of_labels = filter(is_label_column, self.where_columns)
+        check_columns(self.where, [*names, KIND_COLUMN, *of_labels])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, in field order."""

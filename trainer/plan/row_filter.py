@@ -3,8 +3,12 @@
     motion > 1 and audio_rms_dbfs > -50
     -40 < audio_rms_dbfs <= -10 and not movie_id in ('trailer', 'making-of')
 
+    labels.mood == 'sad' or 'sad' in labels.mood or 'good bye' in text.subtitles
+
 A condition compares columns, numbers and strings with < <= > >= == !=, tests `in` and `not in` a
 list of values, or names a boolean column; `and`, `or`, `not` and parentheses combine conditions.
+A text `in` a column asks whether it is part of the column's text, in upper or lower case, or one of
+the labels of a clip. Columns of labels have a dot in their names, see `shards_spec.labels`.
 The text is parsed with Python's own parser; every kind of syntax node that is not listed here is
 refused. A missing value satisfies no condition.
 """
@@ -13,8 +17,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +26,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec.errors import InputError
+from shards_spec.labels import all_labels_column, is_label_column
+
+#: The name of a column, possibly with a dot.
+_Column = ast.Name | ast.Attribute
 
 #: Longer filters are refused: Python's parser recurses.
 MAX_CHARACTERS = 10_000
@@ -49,16 +57,15 @@ def columns_of(text: str) -> list[str]:
     """Names of the columns that a filter reads, sorted."""
     if not text.strip():
         return []
-    return sorted({node.id for node in ast.walk(_parse(text)) if isinstance(node, ast.Name)})
+    return sorted({_name(node) for node in _columns(_parse(text))})
 
 
 def check_columns(text: str, names: Sequence[str]) -> None:
     """Raise `InputError` for the first column of a filter that is not among `names`."""
     if not text.strip():
         return
-    for node in ast.walk(_parse(text)):
-        if isinstance(node, ast.Name):
-            _check_column(node, names, text)
+    for node in _columns(_parse(text)):
+        _check_column(node, names, text)
 
 
 def matching_rows(table: pa.Table, text: str) -> NDArray[np.bool_]:
@@ -91,6 +98,26 @@ def _parse(text: str) -> ast.expr:
     return root.elts[0]
 
 
+def _columns(root: ast.AST) -> Iterator[_Column]:
+    """All columns that an expression names."""
+    if isinstance(root, ast.Name) or _is_column(root):
+        yield cast(_Column, root)
+        return
+    for child in ast.iter_child_nodes(root):
+        yield from _columns(child)
+
+
+def _is_column(node: ast.AST) -> bool:
+    """Whether a node is the name of a column: `motion`, `labels.mood`."""
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and is_label_column(ast.unparse(node))
+    return isinstance(node, ast.Name)
+
+
+def _name(node: _Column) -> str:
+    return ast.unparse(node)
+
+
 def _check(node: ast.expr, text: str) -> None:
     """Refuse every condition that is not in the language."""
     match node:
@@ -102,15 +129,20 @@ def _check(node: ast.expr, text: str) -> None:
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             _check_value(left, text)
             for op, right in zip(ops, comparators, strict=True):
-                _check_right(op, right, text)
-        case ast.Name() | ast.Constant(value=bool()):
+                _check_right(left, op, right, text)
+                left = right
+        case ast.Constant(value=bool()):
+            pass
+        case _ if _is_column(node):
             pass
         case _:
             raise _refusal(text, node, "is not a condition")
 
 
-def _check_right(op: ast.cmpop, right: ast.expr, text: str) -> None:
+def _check_right(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> None:
     if isinstance(op, ast.In | ast.NotIn):
+        if _is_text(left) and _is_column(right):
+            return
         if not isinstance(right, ast.List | ast.Tuple | ast.Set) or not right.elts:
             raise _refusal(text, right, "must be a list of values, such as ('a', 'b')")
         for value in right.elts:
@@ -122,8 +154,12 @@ def _check_right(op: ast.cmpop, right: ast.expr, text: str) -> None:
 
 
 def _check_value(node: ast.expr, text: str) -> None:
-    if not isinstance(node, ast.Name):
+    if not _is_column(node):
         _constant(node, text)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _constant(node: ast.expr, text: str) -> float | int | str | bool:
@@ -166,7 +202,9 @@ def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table, te
     first = _value(left, table, text)
     try:
         if isinstance(op, ast.In | ast.NotIn):
-            assert isinstance(right, ast.List | ast.Tuple | ast.Set)
+            if not isinstance(right, ast.List | ast.Tuple | ast.Set):
+                is_in = _contains(str(_constant(left, text)), right, table, text)
+                return pc.invert(is_in) if isinstance(op, ast.NotIn) else is_in
             values = pa.array([_constant(item, text) for item in right.elts])
             is_in = pc.is_in(first, value_set=values.cast(first.type))
             return pc.invert(is_in) if isinstance(op, ast.NotIn) else is_in
@@ -176,16 +214,30 @@ def _compare(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pa.Table, te
         raise _refusal(text, left, f"is of type {first.type} and {problem}") from error
 
 
+def _contains(wanted: str, node: ast.expr, table: pa.Table, text: str) -> Any:
+    """Whether a text is one of the labels of each clip, or part of the text of a column."""
+    column = _value(node, table, text)
+    lists = all_labels_column(_name(cast(_Column, node)))
+    if lists not in table.schema.names:
+        return pc.match_substring(column, wanted, ignore_case=True)
+    labels = table[lists].combine_chunks()
+    is_in = np.zeros(len(labels), dtype=bool)
+    equal = pc.equal(labels.flatten(), wanted).to_numpy(zero_copy_only=False)
+    is_in[pc.list_parent_indices(labels).to_numpy()[equal]] = True
+    return pa.array(is_in)
+
+
 def _value(node: ast.expr, table: pa.Table, text: str) -> Any:
-    if not isinstance(node, ast.Name):
+    if not _is_column(node):
         return pa.scalar(_constant(node, text))
-    _check_column(node, table.schema.names, text)
-    return table[node.id]
+    column = cast(_Column, node)
+    _check_column(column, table.schema.names, text)
+    return table[_name(column)]
 
 
-def _check_column(node: ast.Name, names: Sequence[str], text: str) -> None:
-    if node.id not in names:
-        near = difflib.get_close_matches(node.id, names, 1)
+def _check_column(node: _Column, names: Sequence[str], text: str) -> None:
+    if _name(node) not in names:
+        near = difflib.get_close_matches(_name(node), names, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         known = ", ".join(names)
         raise _refusal(text, node, f"is not a column of the index, which has: {known}{hint}")

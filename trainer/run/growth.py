@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from shards_spec.errors import InputError
+from shards_spec.labels import is_label_column
 from trainer.plan import ClipIndex
 
 #: Movies named in a message.
@@ -72,8 +73,9 @@ def changes_at_launch(
 def movie_digests(clips: pa.Table) -> dict[str, str]:
     """A hash of each movie's clips in index order: ids, sizes in bytes and checksums.
 
-    Reads the columns `movie_id`, `clip_id`, `tar_bytes` and `crc32c`.
+    Reads the columns `movie_id`, `clip_id`, `tar_bytes` and `crc32c`, and those with labels.
     """
+    labels = [name for name in clips.column_names if is_label_column(name)]
     number = ClipIndex.movie_numbers(clips)
     firsts = np.flatnonzero(np.diff(number, prepend=-1))
     stops = np.append(firsts[1:], len(number))
@@ -85,6 +87,8 @@ def movie_digests(clips: pa.Table) -> dict[str, str]:
         digest = hashlib.blake2b("\n".join(ids).encode(), digest_size=8)
         digest.update(sizes[first:stop].tobytes())
         digest.update(checksums[first:stop].tobytes())
+        for name in labels:
+            digest.update(repr(clips[name].slice(first, stop - first).to_pylist()).encode())
         digests[clips["movie_id"][first].as_py()] = digest.hexdigest()
     return digests
 

@@ -28,7 +28,7 @@ from shards_spec.reader import Dataset, read_info, recipe_of
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
 from trainer.fetch import ClipLocation
-from trainer.mix import mix
+from trainer.mix import mix, with_labels
 from trainer.plan import BatchPolicy
 
 #: Columns of few distinct texts, which are read as dictionaries to save memory.
@@ -67,8 +67,17 @@ def _open_one(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     check_movie_bounds(movies, name)
     check_shards(storage, clips, storage.uri_of(layout.CLIPS_PARQUET))
     duplicates = read_duplicates(storage, clips)
-    fingerprint = with_duplicates(fingerprint, duplicates)
-    return Dataset(storage, recipe, info, movies, clips, fingerprint, duplicates)
+    dataset = Dataset(
+        storage,
+        recipe,
+        info,
+        movies,
+        clips,
+        with_duplicates(fingerprint, duplicates),
+        duplicates,
+        clips_fingerprint=fingerprint,
+    )
+    return with_labels(dataset, policy.where_columns)
 
 
 def _read(path: Path, needed: set[str], policy: BatchPolicy, name: str) -> pa.Table:

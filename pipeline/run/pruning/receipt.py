@@ -16,6 +16,7 @@ from pathlib import Path
 from shards_spec import layout
 from shards_spec.cli import version
 from shards_spec.errors import InputError, StorageError
+from shards_spec.labels import CLIP_LABELS
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
@@ -60,8 +61,9 @@ def keep_index(storage: Storage, folder: Path) -> None:
     """Copy the index into a new folder. Raises `InputError` if it exists, or cannot be written."""
     try:
         folder.mkdir(parents=True)
-        for key in _INDEX:
-            (folder / key).parent.mkdir(exist_ok=True)
+        labels = [info.key for info in storage.list(CLIP_LABELS)]
+        for key in (*_INDEX, *labels):
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
             (folder / key).write_bytes(storage.get(key))
     except OSError as error:
         raise InputError(

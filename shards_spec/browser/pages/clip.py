@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shards_spec.browser.catalog import Catalog
+from shards_spec.browser.labels import ClipLabel
 from shards_spec.browser.media import ClipMedia
 from shards_spec.browser.pages.clip_list import CLIPS_PER_PAGE
 from shards_spec.browser.pages.html import (
@@ -16,6 +17,7 @@ from shards_spec.browser.pages.html import (
     seconds,
     section,
     size,
+    table,
     tag,
     time_range,
 )
@@ -45,6 +47,7 @@ def clip_page_of(
         _neighbors(place, catalog, row),
         _player(place, media, row),
         section("Log-mel spectrogram", _spectrogram(place, row)),
+        _labels(catalog.labels.of_clip(clip_id)),
         _similar(place, matches),
         section("All about this clip", facts("Columns of the index", _facts(row))),
     )
@@ -141,6 +144,15 @@ def _similar(place: Place, matches: Sequence[tuple[str, Sequence[Match]]]) -> Ma
         if items:
             parts += [tag("h3", title), tag("ul", *items, class_="sheet")]
     return section("Similar clips", *parts) if parts else Markup()
+
+
+def _labels(labels: Sequence[ClipLabel]) -> Markup:
+    """The labels and texts of a clip; nothing if it has none."""
+    if not labels:
+        return Markup()
+    rows = ((item.table, item.label, item.text, f"{100 * item.overlap:.0f} %") for item in labels)
+    heads = ("from", "label", "text", "share of the clip")
+    return section("Labels and texts", table("Of this clip", heads, rows))
 
 
 def _facts(row: ClipRow) -> list[tuple[object, object]]:

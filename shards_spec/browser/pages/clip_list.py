@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from shards_spec.browser.labels import ClipLabel
 from shards_spec.browser.pages.html import (
     Markup,
     clock,
     link,
     seconds,
     section,
+    shortened,
     table,
     tag,
     time_range,
@@ -45,7 +47,13 @@ def pager(to: Callable[[str], str], folder: str, number: int, pages: int) -> Mar
     return tag("nav", *links, aria_label="Pages of clips", class_="parts")
 
 
-def clip_list(place: Place, movie_id: str, clips: pa.Table, number: int) -> Markup:
+def clip_list(
+    place: Place,
+    movie_id: str,
+    clips: pa.Table,
+    number: int,
+    labels: Mapping[str, Sequence[ClipLabel]],
+) -> Markup:
     if not clips.num_rows:
         return Markup()
     if not place.lists_clips(movie_id):
@@ -60,12 +68,15 @@ def clip_list(place: Place, movie_id: str, clips: pa.Table, number: int) -> Mark
         table(
             f"Clips {(number - 1) * CLIPS_PER_PAGE + 1:,} to "
             f"{(number - 1) * CLIPS_PER_PAGE + len(rows):,} of {clips.num_rows:,}",
-            _CLIP_HEADS,
-            (_clip_cells(place, row) for row in rows),
+            (*_CLIP_HEADS, "labels and texts") if labels else _CLIP_HEADS,
+            ((*_clip_cells(place, row), *_label_cells(row, labels)) for row in rows),
             class_="clips",
         ),
     )
 
+
+#: Characters of the labels and texts of a clip.
+_MAX_LABELS = 300
 
 _CLIP_HEADS = ("clip", "time", "shot", "cuts", "brightness", "motion", "loudness", "audio filled")
 
@@ -83,6 +94,16 @@ def _clip_cells(place: Place, row: Mapping[str, Any]) -> tuple[object, ...]:
         f"{row['audio_rms_dbfs']:.1f} dB",
         seconds(row["filled_audio_ns"]) if row["filled_audio_ns"] else "",
     )
+
+
+def _label_cells(
+    row: Mapping[str, Any], labels: Mapping[str, Sequence[ClipLabel]]
+) -> tuple[str, ...]:
+    """What a movie with labels has in a further column."""
+    if not labels:
+        return ()
+    words = "; ".join(item.words for item in labels.get(row["clip_id"], ()))
+    return (shortened(words, _MAX_LABELS),)
 
 
 def _sheet(place: Place, rows: list[dict[str, Any]]) -> Markup:

@@ -43,9 +43,10 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
     """`movie/<movie_id>/<number>.html`: the first page has everything, others more clips."""
     movie = catalog.movie(movie_id)
     clips = catalog.clips_of(movie_id)
+    labels = catalog.labels.of_movie(movie_id)
     if number > 1:
         title = f"Movie {movie_id}, page {number}"
-        return page(place, title, clip_list(place, movie_id, clips, number))
+        return page(place, title, clip_list(place, movie_id, clips, number, labels))
     timeline = timeline_of(movie, clips, catalog.dataset.recipe)
     copies = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
     return page(
@@ -59,7 +60,7 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
         _dropped(timeline),
         _filled(movie, timeline),
         section("Cropping", *_cropping(movie)),
-        clip_list(place, movie_id, clips, number),
+        clip_list(place, movie_id, clips, number, labels),
         section("All about this movie", *all_facts(movie)),
     )
 

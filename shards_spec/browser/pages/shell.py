@@ -26,6 +26,7 @@ class Place:
     prefix: str = ""
     """`against/` for the pages of the dataset that is compared with."""
     has_difference: bool = False
+    has_labels: bool = False
     clips: Collection[str] | None = None
     """Clips that have pages and media; None for all of them."""
     movies: Collection[str] | None = None
@@ -106,6 +107,8 @@ def _name(place: Place) -> Markup:
 
 def _navigation(place: Place) -> Markup:
     targets = [("Overview", place.to("index.html")), ("Movies", place.to("movies.html"))]
+    if place.has_labels:
+        targets.append(("Labels", place.to("labels.html")))
     if place.has_difference:
         targets.append(("Difference", place.to_root("difference.html")))
     if place.prefix:

@@ -1,0 +1,72 @@
+"""Labels, subtitles and other texts of ranges of movies, and of clips."""
+
+from __future__ import annotations
+
+from shards_spec.labels.columns import (
+    KINDS,
+    MIN_COVER,
+    ClipColumns,
+    all_labels_column,
+    is_label_column,
+    label_column_names,
+    with_label_columns,
+)
+from shards_spec.labels.findings import Finding, Findings
+from shards_spec.labels.label_files import Columns, FileRow, read_label_file
+from shards_spec.labels.ranges import ranges_of_rows, ranges_table
+from shards_spec.labels.schema import (
+    CLIP_LABELS,
+    LABELS_JSON,
+    RANGES,
+    LabeledRange,
+    TableInfo,
+    check_name,
+    clip_labels_key,
+    ranges_key,
+)
+from shards_spec.labels.subtitle_files import Cue, read_cues
+from shards_spec.labels.tables import (
+    label_keys,
+    list_tables,
+    read_clip_labels,
+    read_ranges,
+    rejoin_tables,
+    remove_movies,
+    remove_table,
+    write_ranges,
+)
+
+__all__ = [
+    "CLIP_LABELS",
+    "KINDS",
+    "LABELS_JSON",
+    "MIN_COVER",
+    "RANGES",
+    "ClipColumns",
+    "Columns",
+    "Cue",
+    "FileRow",
+    "Finding",
+    "Findings",
+    "LabeledRange",
+    "TableInfo",
+    "all_labels_column",
+    "check_name",
+    "clip_labels_key",
+    "is_label_column",
+    "label_column_names",
+    "label_keys",
+    "list_tables",
+    "ranges_key",
+    "ranges_of_rows",
+    "ranges_table",
+    "read_clip_labels",
+    "read_cues",
+    "read_label_file",
+    "read_ranges",
+    "rejoin_tables",
+    "remove_movies",
+    "remove_table",
+    "with_label_columns",
+    "write_ranges",
+]

@@ -27,6 +27,7 @@ from shards_spec.bounds import (
 )
 from shards_spec.duplicates import read_duplicates, with_duplicates
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
+from shards_spec.labels import read_clip_labels
 from shards_spec.recipe import Recipe
 from shards_spec.sample import Sample, check_crc32c, decode_sample, parse_json, split_members
 from shards_spec.schema import (
@@ -96,6 +97,8 @@ class Dataset:
     duplicates: pa.Table | None = None
     """`DUPLICATES_SCHEMA`: spans of movies that show or play the same; None if they were not
     searched."""
+    clips_fingerprint: str = ""
+    """16 hex digits that change with the table of clips alone; empty if that is not known."""
 
     def clip(self, clip_id: str) -> Clip:
         """Fetch and decode one clip.
@@ -108,6 +111,14 @@ class Dataset:
         row = clip_rows(self.clips.take(self.rows_of([clip_id])))[0]
         sample = read_clips(self.storage, [row])[0]
         return Clip(sample.frames, sample.logmel, row_values(row))
+
+    def labels(self, name: str) -> pa.Table:
+        """Labels and texts by clip, as `reelshards label` has imported them: `clip_id`, `label`,
+        `text`, `overlap` and more, one row for each clip and label.
+
+        Raises `InputError` if there are none of that name, `FormatError` if they are damaged.
+        """
+        return read_clip_labels(self.storage, name, self.clips, self.clips_fingerprint)[0]
 
     def rows_of(self, clip_ids: Sequence[str]) -> list[int]:
         """Row numbers of clips in the clips table. Raises `InputError` for an unknown id."""
@@ -178,8 +189,16 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
         raise _InconsistentError
     check_shards(storage, clips, clips_name)
     duplicates = read_duplicates(storage, clips)
-    fingerprint = with_duplicates(fingerprint, duplicates)
-    return Dataset(storage, recipe, info, movies, clips, fingerprint, duplicates)
+    return Dataset(
+        storage,
+        recipe,
+        info,
+        movies,
+        clips,
+        with_duplicates(fingerprint, duplicates),
+        duplicates,
+        clips_fingerprint=fingerprint,
+    )
 
 
 def read_info(storage: Storage) -> dict[str, Any]:

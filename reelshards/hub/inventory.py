@@ -74,7 +74,7 @@ def _last_objects(dataset: Dataset) -> dict[str, bytes]:
     storage = dataset.storage
     tables = {key: storage.get(key) for key in (layout.CLIPS_PARQUET, layout.MOVIES_PARQUET)}
     digests = {key: hashlib.sha256(data).hexdigest() for key, data in tables.items()}
-    if not digests[layout.CLIPS_PARQUET].startswith(dataset.fingerprint):
+    if not digests[layout.CLIPS_PARQUET].startswith(dataset.clips_fingerprint):
         raise FormatError(f"{storage.uri} changed while it was read; push when its run has ended")
     schemas = {
         layout.CLIPS_PARQUET: dataset.clips.schema,

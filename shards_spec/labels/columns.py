@@ -70,7 +70,7 @@ def with_label_columns(
     Args:
         storage: of the dataset.
         clips: its table of clips, with at least id, movie and times.
-        clips_fingerprint: `Dataset.fingerprint`.
+        clips_fingerprint: `Dataset.clips_fingerprint`.
         names: of columns; others are ignored.
 
     Raises `InputError` for a table that does not exist or has no labels, or no text.

@@ -28,14 +28,14 @@ def with_labels(dataset: Dataset, columns: Collection[str]) -> Dataset:
     if not missing:
         return dataset
     if not isinstance(dataset, MixedDataset) or not isinstance(dataset.storage, MixedStorage):
-        found = with_label_columns(dataset.storage, dataset.clips, dataset.fingerprint, missing)
+        found = with_label_columns(dataset.storage, dataset.clips, dataset.clips_fingerprint, missing)
         fingerprint = _combined(dataset.fingerprint, found.fingerprint)
         return dataclasses.replace(dataset, clips=found.clips, fingerprint=fingerprint)
     tables, parts = [], []
     for part, storage in zip(dataset.parts, dataset.storage.storages, strict=True):
         clips = dataset.clips.slice(part.first_row, part.num_clips)
         plain = with_plain_names(clips, ("movie_id",))
-        found = with_label_columns(storage, plain, part.fingerprint, missing)
+        found = with_label_columns(storage, plain, part.clips_fingerprint, missing)
         added = found.clips.select(found.clips.column_names[clips.num_columns :])
         for name in added.column_names:
             clips = clips.append_column(name, added[name])

@@ -42,6 +42,8 @@ class Part:
     first_row: int
     """Of its clips in the table of all."""
     num_clips: int
+    clips_fingerprint: str = ""
+    """`Dataset.clips_fingerprint`."""
 
     @property
     def rows(self) -> range:
@@ -78,6 +80,7 @@ def mix(datasets: Sequence[Dataset]) -> Dataset:
             fingerprint=dataset.fingerprint,
             first_row=sum(counts[:position]),
             num_clips=counts[position],
+            clips_fingerprint=dataset.clips_fingerprint,
         )
         for position, dataset in enumerate(datasets)
     )

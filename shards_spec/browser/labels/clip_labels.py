@@ -90,7 +90,7 @@ class LabelCatalog:
                     raise InputError(f"the dataset has no labels {name!r}")
                 dataset = self._dataset
                 rows, _ = read_clip_labels(
-                    dataset.storage, name, dataset.clips, dataset.fingerprint
+                    dataset.storage, name, dataset.clips, dataset.clips_fingerprint
                 )
                 order = [(column, "ascending") for column in ("movie_id", "start_ns", "clip_id")]
                 rows = rows.take(pc.sort_indices(rows, order))

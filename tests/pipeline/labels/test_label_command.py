@@ -12,7 +12,7 @@ from pipeline.__main__ import main
 from pipeline.run import lease
 from reelshards.hub import take_inventory
 from shards_spec.errors import InputError
-from shards_spec.labels import list_tables, read_clip_labels
+from shards_spec.labels import list_tables
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage import Storage
 from shards_spec.validation.validator import validate
@@ -26,7 +26,7 @@ other,0,1,sad
 
 def labels_of(uri: str, name: str) -> dict[str, str]:
     dataset = open_dataset(uri)
-    table, _ = read_clip_labels(dataset.storage, name, dataset.clips, dataset.fingerprint)
+    table = dataset.labels(name)
     ids, labels = table["clip_id"].to_pylist(), table["label"].to_pylist()
     return dict(zip(ids, labels, strict=True))
 

@@ -38,7 +38,7 @@ def labeled(tmp_path: Path) -> Site:
     for name, items in (("mood", ranges), ("subtitles", cues)):
         write_ranges(dataset.storage, name, ranges_table(items, dataset.movies, Findings()))
     path = dataset.storage.local_path(layout.CLIPS_PARQUET)
-    rejoin_tables(dataset.storage, path, dataset.fingerprint)
+    rejoin_tables(dataset.storage, path, dataset.clips_fingerprint)
     return open_site(dataset.storage.uri)
 
 

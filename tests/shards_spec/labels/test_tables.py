@@ -51,11 +51,11 @@ def dataset(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> Dataset
 def label(dataset: Dataset, name: str = "mood") -> None:
     write_ranges(dataset.storage, name, ranges_table(RANGES, dataset.movies, Findings()))
     path = dataset.storage.local_path(layout.CLIPS_PARQUET)
-    rejoin_tables(dataset.storage, path, dataset.fingerprint)
+    rejoin_tables(dataset.storage, path, dataset.clips_fingerprint)
 
 
 def rows(dataset: Dataset, name: str = "mood") -> set[tuple[Any, ...]]:
-    table, _ = read_clip_labels(dataset.storage, name, dataset.clips, dataset.fingerprint)
+    table, _ = read_clip_labels(dataset.storage, name, dataset.clips, dataset.clips_fingerprint)
     names = ("clip_id", "label", "text", "overlap")
     return {tuple(row[name] for name in names) for row in table.to_pylist()}
 
@@ -83,7 +83,7 @@ def test_labels_are_listed_and_read_by_clip(dataset: Dataset) -> None:
 
 def test_columns_for_filters(dataset: Dataset) -> None:
     names = ["labels.mood", "text.mood", "overlap.mood", "motion"]
-    found = with_label_columns(dataset.storage, dataset.clips, dataset.fingerprint, names)
+    found = with_label_columns(dataset.storage, dataset.clips, dataset.clips_fingerprint, names)
     by_id = {row["clip_id"]: row for row in found.clips.to_pylist()}
     first, second, third = (
         by_id[name] for name in ("movie-000_000000", "movie-000_000001", "movie-001_000002")
@@ -126,7 +126,7 @@ def _clips(storage: Storage) -> tuple[Any, str]:
 
 
 def test_a_reader_between_two_updates_joins_by_itself(dataset: Dataset) -> None:
-    other = dataclasses.replace(dataset, fingerprint="0" * 16)
+    other = dataclasses.replace(dataset, clips_fingerprint="0" * 16)
     assert rows(other) == EXPECTED
     dataset.storage.delete("index/labels/mood.parquet")
     assert rows(dataset) == EXPECTED
@@ -173,7 +173,7 @@ def test_damaged_labels_do_not_prevent_an_update_and_say_what_to_do(
     write_index(dataset.storage, dataset.recipe, "toy")
     assert open_dataset(dataset.storage).clips.num_rows == 24
     with pytest.raises(FormatError, match=r"labels/mood.parquet"):
-        rows(dataclasses.replace(dataset, fingerprint="0" * 16))
+        rows(dataclasses.replace(dataset, clips_fingerprint="0" * 16))
 
 
 @pytest.mark.parametrize(

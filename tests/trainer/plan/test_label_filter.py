@@ -45,7 +45,7 @@ def write(
     ]
     write_ranges(dataset.storage, "mood", ranges_table(ranges, dataset.movies, Findings()))
     path = dataset.storage.local_path(layout.CLIPS_PARQUET)
-    rejoin_tables(dataset.storage, path, dataset.fingerprint)
+    rejoin_tables(dataset.storage, path, dataset.clips_fingerprint)
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ def with_labels(dataset: Dataset, columns: Collection[str]) -> Dataset:
     if not missing:
         return dataset
     if not isinstance(dataset, MixedDataset) or not isinstance(dataset.storage, MixedStorage):
-        found = with_label_columns(dataset.storage, dataset.clips, dataset.clips_fingerprint, missing)
+        found = with_label_columns(
+            dataset.storage, dataset.clips, dataset.clips_fingerprint, missing
+        )
         fingerprint = _combined(dataset.fingerprint, found.fingerprint)
         return dataclasses.replace(dataset, clips=found.clips, fingerprint=fingerprint)
     tables, parts = [], []

@@ -16,6 +16,7 @@ import torch
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from trainer import __main__ as command
+from trainer.commands import training
 from trainer.config import TrainConfig
 from trainer.run.checkpoint import checkpoint_files
 from trainer.run.config_file import config_from_json, config_to_json
@@ -96,6 +97,7 @@ def test_a_full_disk_is_named_and_the_run_resumes_later(
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a batch's memory counts as a file there")
 def test_unavailable_memory_is_named(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
@@ -126,6 +128,7 @@ def test_phases_that_are_never_reached_are_reported(
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_how_to_resume(
     toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
 ) -> None:
@@ -171,7 +174,7 @@ def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
     torch.set_num_threads(1)
     # A flag for every setting would add nothing to these tests.
-    command._train_settings = lambda *_: config_from_json(TrainConfig, json.loads(config), "")
+    training._train_settings = lambda *_: config_from_json(TrainConfig, json.loads(config), "")
     return command.main(["train", "--data", uri, "--run", run])
 
 

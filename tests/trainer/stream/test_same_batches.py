@@ -198,6 +198,7 @@ def kill_and_resume(
     return [seen[place] for place in sorted(seen)]
 
 
+@pytest.mark.slow
 def test_killed_ranks_resume_with_another_world_size(
     dataset: Dataset, straight: list[str], tmp_path: Path
 ) -> None:

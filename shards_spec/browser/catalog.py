@@ -16,7 +16,7 @@ from shards_spec.browser.labels import LabelCatalog
 from shards_spec.browser.lookalikes import Lookalike, find_lookalikes
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
-from shards_spec.schema import ClipRow, clip_rows
+from shards_spec.schema import LINKED_KINDS, ClipRow, clip_rows
 
 #: Two movies with equal values are the same one: source, part, audio track and program.
 _COPY_COLUMNS = (
@@ -26,6 +26,26 @@ _COPY_COLUMNS = (
     "wanted_end_seconds",
     "audio_track",
 )
+
+
+@dataclass(frozen=True)
+class SharedSpan:
+    """A span of a movie that another movie has, too, or that shows one color."""
+
+    kind: str
+    start_ns: int
+    end_ns: int
+    other: str
+    """The other movie; empty if the span shows one color."""
+    other_start_ns: int
+    other_end_ns: int
+    video_match: float
+    audio_match: float
+
+    @property
+    def links(self) -> bool:
+        """Whether the movies are the same in part: more than a logo."""
+        return self.kind in LINKED_KINDS
 
 
 @dataclass(frozen=True)
@@ -114,10 +134,26 @@ class Catalog:
             pairs[pair.second].append(pair)
         return dict(pairs)
 
+    @cached_property
+    def spans_of(self) -> dict[str, list[SharedSpan]]:
+        """For each movie, its spans of the table of near-duplicates, in the order of that table."""
+        spans: dict[str, list[SharedSpan]] = defaultdict(list)
+        duplicates = self.dataset.duplicates
+        for row in duplicates.to_pylist() if duplicates is not None else ():
+            one, other = ((row[f"{side}start_ns"], row[f"{side}end_ns"]) for side in ("", "other_"))
+            match = row["video_match"], row["audio_match"]
+            names = row["movie_id"], row["other_movie_id"]
+            spans[names[0]].append(SharedSpan(row["kind"], *one, names[1], *other, *match))
+            if names[1]:
+                spans[names[1]].append(SharedSpan(row["kind"], *other, names[0], *one, *match))
+        return dict(spans)
+
     def same_as(self, movie_id: str) -> list[str]:
         """Other movies with the same source, then those that look and sound the same."""
         others = [name for name in self.copies.get(movie_id, ()) if name != movie_id]
-        return others + [pair.other(movie_id) for pair in self.lookalikes_of.get(movie_id, ())]
+        others += [pair.other(movie_id) for pair in self.lookalikes_of.get(movie_id, ())]
+        others += [span.other for span in self.spans_of.get(movie_id, ()) if span.links]
+        return list(dict.fromkeys(others))
 
     @cached_property
     def copy_groups(self) -> list[tuple[str, ...]]:

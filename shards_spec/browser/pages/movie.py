@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shards_spec.browser.catalog import Catalog, numbers
+from shards_spec.browser.catalog import Catalog, SharedSpan, numbers
 from shards_spec.browser.lookalikes import Lookalike
 from shards_spec.browser.pages.charts import Block, Lane, draw_timeline, key, thin_curve
 from shards_spec.browser.pages.clip_list import CLIPS_PER_PAGE, clip_list
@@ -56,6 +56,7 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
         _outcome(movie, timeline),
         _copies(place, copies),
         _lookalikes(place, movie_id, catalog.lookalikes_of.get(movie_id, [])),
+        _shared_spans(place, catalog.spans_of.get(movie_id, [])),
         _timeline(place, timeline, clips),
         _dropped(timeline),
         _filled(movie, timeline),
@@ -102,6 +103,25 @@ def _lookalikes(place: Place, movie_id: str, pairs: list[Lookalike]) -> Markup:
     return tag(
         "div", tag("p", tag("b", "Looks and sounds like:")), tag("ul", *items), class_="problem"
     )
+
+
+def _shared_spans(place: Place, spans: list[SharedSpan]) -> Markup:
+    if not spans:
+        return Markup()
+    rows = (
+        (
+            span.kind,
+            time_range(span.start_ns, span.end_ns),
+            link(place.to(movie_page(span.other)), span.other) if span.other else "one color",
+            time_range(span.other_start_ns, span.other_end_ns) if span.other else "",
+            f"{span.video_match:.0%}" if span.other else "",
+            f"{span.audio_match:.0%}" if span.other else "",
+        )
+        for span in spans[:_MAX_ROWS]
+    )
+    head = ("kind", "time", "same as", "there", "video", "audio")
+    more = f", the first {_MAX_ROWS} of {len(spans):,}" if len(spans) > _MAX_ROWS else ""
+    return section("Spans that other movies have, too", table(f"Spans{more}", head, rows))
 
 
 def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:

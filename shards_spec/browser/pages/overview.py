@@ -14,6 +14,7 @@ from shards_spec.browser.pages.html import (
     facts,
     join,
     link,
+    seconds,
     section,
     size,
     table,
@@ -54,6 +55,7 @@ def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
         _treatments(place, overview),
         _copies(place, catalog),
         _lookalikes(place, catalog),
+        _near_duplicates(place, catalog),
         _streams(overview),
         section(
             "Distributions",
@@ -198,10 +200,45 @@ def _lookalikes(place: Place, catalog: Catalog) -> Markup:
         tag(
             "p",
             "Their files differ, but brightness and loudness of their clips follow the same "
-            "course. Training does not know of this: remove one of each if you do not want both.",
+            "course. Training does not know of this, only of what reelshards duplicates has found.",
         ),
         table(f"Pairs{_of(len(pairs))}", ("first", "second", "how much"), rows),
         _all(place, len(pairs), "copies"),
+    )
+
+
+def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
+    title = "Spans that several movies have"
+    if catalog.dataset.duplicates is None:
+        return section(title, tag("p", "Not searched for; reelshards duplicates does."))
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for name in catalog.movie_ids:
+        for span in catalog.spans_of.get(name, ()):
+            if span.other > name:
+                length = span.end_ns - span.start_ns
+                rows.setdefault((span.kind, name, span.other), []).append(length)
+    if not rows:
+        return section(title, tag("p", "None were found."))
+    ordered = sorted(rows.items(), key=lambda item: (-sum(item[1]), item[0]))
+    lines = (
+        (
+            kind,
+            link(place.to(movie_page(first)), first),
+            link(place.to(movie_page(second)), second),
+            count(len(lengths), "span"),
+            seconds(sum(lengths)),
+        )
+        for (kind, first, second), lengths in ordered[:MAX_LISTED]
+    )
+    return section(
+        title,
+        tag("p", "They show or play the same. Training uses the clips of one movie only."),
+        table(
+            f"Pairs of movies{_of(len(rows))}",
+            ("kind", "first", "second", "spans", "together"),
+            lines,
+        ),
+        _all(place, len(rows), "copies"),
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.limits import Limits
 from shards_spec.errors import InputError
 
 Incomplete = Literal["keep", "fail"]
-Decode = Literal["exact", "full"]
+Decode = Literal["exact", "full", "fast"]
 Seeks = Literal["auto", "never", "always"]
 
 STORE_PATIENCE_SECONDS = 300.0
@@ -60,7 +60,8 @@ class RunConfig:
     decode: Decode = "exact"
     """What decoders see: `exact` leaves out frames that no clip shows and no other frame refers to,
     where that is certain (see `decode_mode` in the index), which gives the same clips for less CPU;
-    `full` leaves out nothing."""
+    `full` leaves out nothing. `fast` makes other clips, and is part of the recipe: no loop filter,
+    frames at most one source frame too early, and the error of each movie in the index."""
     seeks: Seeks = "auto"
     """With `--clips-per-movie`, decode only around the chosen clips: `auto` where that is predicted
     to cost less than one pass over the movie, `never`, or `always`. The clips are the same."""

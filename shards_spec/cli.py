@@ -179,9 +179,15 @@ def _reflowing() -> ConstructorRegistry:
             is_asking = False
         if not isinstance(spec, StructConstructorSpec):
             return None
+        hidden = {
+            field.name
+            for field in dataclasses.fields(info.type)
+            if not field.metadata.get("is_flag", True)
+        }
         fields = tuple(
             dataclasses.replace(field, helptext=partial(_reflowed, field.helptext))
             for field in spec.fields
+            if field.name not in hidden
         )
         return dataclasses.replace(spec, fields=fields)
 

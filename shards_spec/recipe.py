@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from typing import Any, Literal, get_origin, get_type_hints
@@ -29,7 +29,7 @@ MAX_JPEG_SIDE = 65_500
 MAX_JPEG_BLOCKS = 65_535
 
 #: Settings that the first datasets lack, with the defaults that describe those.
-_ADDED_SETTINGS = {"clips_per_movie": 0.0}
+_ADDED_SETTINGS = {"clips_per_movie": 0.0, "fast_decode": False}
 
 #: Offsets of the choice of clips: as many as 8 bytes tell apart.
 _OFFSETS = 1 << 64
@@ -92,6 +92,9 @@ class Recipe:
     """Target size of a shard, bytes; the clip that reaches it is the shard's last."""
     seed: int = 0
     """Seed of the order of a movie's clips in its shards."""
+    fast_decode: bool = field(default=False, metadata={"is_flag": False})
+    """Decode without loop filter, and show the source frame before the exact one where that saves
+    a frame; set by `--decode fast`. The error is in the index."""
 
     def __post_init__(self) -> None:
         self._normalize_types()

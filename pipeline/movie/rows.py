@@ -95,13 +95,17 @@ def movie_row(
 def decoding_columns(plan: MoviePlan, segments: Sequence[VideoSegment]) -> dict[str, Any]:
     """What the decoder of a movie saw, and what it cost."""
     selection = selection_of(plan) if any(segment.leaves_out for segment in segments) else None
+    error = plan.fast_error if plan.is_fast else None
     return {
-        "decode_mode": "selective" if selection else "full",
+        "decode_mode": "fast" if plan.is_fast else "selective" if selection else "full",
         "frames_left_out": selection.num_left_out if selection else 0,
         "decode_route": plan.route.name,
         "predicted_decode_seconds": round(plan.route.predicted_seconds, 3),
         "predicted_pass_seconds": round(plan.route.pass_seconds, 3),
         "video_decode_seconds": round(sum(segment.cpu_seconds for segment in segments), 3),
+        "fast_time_error_ms": error and error.time_ns / 1e6,
+        "fast_ssim": error and error.ssim,
+        "fast_min_ssim": error and error.min_ssim,
     }
 
 

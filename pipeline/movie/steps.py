@@ -19,6 +19,7 @@ from pipeline.audio import MovieAudio, audio_parts
 from pipeline.config import Decode, Incomplete, Seeks
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.ffmpeg import filters_packets
+from pipeline.movie.fast_mode import with_fast_decode
 from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
 from pipeline.probe import Probe, probe
 from pipeline.sources import Movie, Readable
@@ -45,14 +46,14 @@ def prepare(
 ) -> MoviePlan:
     """Probe a movie and plan it, in segments of about `seconds`.
 
-    `decode` says whether frames that no clip needs may be left out, `seeks` whether parts of the
-    movie may be.
+    `decode` says whether frames that no clip needs may be left out (with `recipe.fast_decode` they
+    always are), `seeks` whether parts of the movie may be.
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    leaves_out = decode == "exact" and filters_packets()
+    leaves_out = (decode == "exact" or recipe.fast_decode) and filters_packets()
     found = probe(movie, source, recipe.language, finds_disposable=leaves_out)
     probed = with_shapes(found, source, movie.name)
     known: dict[str, Any] = {"probe": probed}
@@ -60,7 +61,7 @@ def prepare(
         if incomplete == "fail":
             _require_complete(movie, probed)
         crop = known["crop"] = find_crop(probed, source, movie.name) if recipe.crop_bars else None
-        return plan_movie(
+        plan = plan_movie(
             movie=movie,
             source_fingerprint=source.fingerprint,
             recipe=recipe,
@@ -70,6 +71,7 @@ def prepare(
             segment_seconds=seconds,
             seeks=seeks,
         )
+        return with_fast_decode(plan, source) if recipe.fast_decode else plan
     except MovieError as error:
         error.known = known
         raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pipeline.plan.cut_context import spans_for_cuts
-from pipeline.plan.movie_plan import MoviePlan, PlacedPlan, plan_movie
+from pipeline.plan.movie_plan import FastError, MoviePlan, PlacedPlan, plan_movie
 from pipeline.plan.route import Route
 from pipeline.plan.segments import Segment, Span
 from pipeline.plan.shots import place_clips
 
 __all__ = [
+    "FastError",
     "MoviePlan",
     "PlacedPlan",
     "Route",

@@ -28,6 +28,18 @@ INTERLACED_PREROLL_NS = NANOSECONDS // 2
 
 
 @dataclass(frozen=True)
+class FastError:
+    """How frames of the fast mode differ from exact ones, in a sample of a movie."""
+
+    time_ns: int
+    """Largest difference of their presentation times."""
+    ssim: float
+    """Mean structural similarity of their luma; 1 if equal."""
+    min_ssim: float
+    """Of the frame that differs most."""
+
+
+@dataclass(frozen=True)
 class MoviePlan:
     """What workers need to know to decode a movie."""
 
@@ -44,6 +56,10 @@ class MoviePlan:
     end_step: int
     """One past the last."""
     segments: tuple[Segment, ...]
+    is_fast: bool
+    """Whether the decoder skips the loop filter, and frames may be one source frame too early."""
+    fast_error: FastError | None
+    """What that does to the frames, once it was measured."""
     route: Route = ONE_PASS
 
     @property
@@ -57,8 +73,9 @@ class MoviePlan:
         return self._seconds(self.first_step, self.end_step)
 
     def whole(self) -> MoviePlan:
-        """The same plan for a decoder that sees every frame."""
-        return replace(self, probe=replace(self.probe, disposable=NONE_DISPOSABLE))
+        """The same plan for a decoder that sees every frame and skips nothing."""
+        probe = replace(self.probe, disposable=NONE_DISPOSABLE)
+        return replace(self, probe=probe, is_fast=False, fast_error=None)
 
     def segment_seconds(self, segment: Segment) -> float:
         """Seconds of the movie that a segment covers."""
@@ -171,6 +188,8 @@ def plan_movie(
         first_step=first_step,
         end_step=end_step,
         segments=(),
+        is_fast=False,
+        fast_error=None,
     )
     spans = plan._spans(first_step, end_step)
     route = choose_route(recipe, probe, spans, _chosen_steps(plan), seeks)

@@ -71,6 +71,7 @@ def preprocess(
         StorageError: the output cannot be read or written.
         DrainedError: SIGTERM arrived before the end.
     """
+    recipe = replace(recipe, fast_decode=recipe.fast_decode or config.decode == "fast")
     found = find_corpus(corpus, follow_links=config.follow_links, group_depth=config.group_depth)
     storage = Storage(out, create=True)
     with lease.hold_lease(storage) as held_lease:
@@ -91,6 +92,11 @@ def retry(
     Raises the errors of `preprocess`, and `InputError` if there is no dataset.
     """
     recipe = recipe_of(read_info(storage))
+    if config.decode == "fast" and not recipe.fast_decode:
+        raise InputError(
+            f"{storage.uri} was not made with `--decode fast`, and `retry` keeps its recipe; use "
+            "`preprocess` with that option to process all of its movies again"
+        )
     with lease.hold_lease(storage) as held_lease:
         storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
         rows = read_committed_movies(storage).values()

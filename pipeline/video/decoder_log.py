@@ -71,6 +71,8 @@ class DecodedFrame:
     is_intra: bool
     """Whether it is coded without reference to others; also true if the decoder does not say."""
     is_concealed: bool
+    is_left_out: bool = False
+    """Whether the decoder never saw it."""
 
 
 class DecoderLog:
@@ -160,7 +162,11 @@ class DecoderLog:
 
         After a clock jumps back, the frame before the jump stays until the clock catches up.
         """
-        return self._latest[max(0, bisect.bisect_right(self._latest, pts) - 1)]
+        index = max(0, bisect.bisect_right(self._latest, pts) - 1)
+        # Only in fast mode is such a frame due: the one before it is shown.
+        while index and self.frames[index].is_left_out:
+            index -= 1
+        return self._latest[index]
 
     def frames_until(self, pts: int) -> int:
         """How many frames came before the first one that is later than `pts`."""
@@ -210,7 +216,8 @@ class DecoderLog:
         latest = self._latest[-1] if self._latest else None
         left_out, are_all = selection.between(latest, pts)
         for time in left_out:
-            self._append(DecodedFrame(time, False, False, False), is_known=True)
+            left = DecodedFrame(time, False, False, False, is_left_out=True)
+            self._append(left, is_known=True)
         if not are_all:
             self._errors.append(len(self.frames))
 

@@ -230,6 +230,8 @@ def _command(
     # frames that the old one still holds.
     options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
     options |= input_options(probe)
+    if plan.is_fast:
+        options["skip_loop_filter"] = "all"
     if probe.outliers and not probe.needs_dts and has_input_filters():
         # After a presentation time that goes back, a decoder would use decoding times instead.
         options["bsf:v"] = "setts=pts=PTS:dts=NOPTS"

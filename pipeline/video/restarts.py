@@ -16,9 +16,10 @@ after a seek, frames that refer past it), the run from the start of the movie pr
 keyframe is corrupt and the decoder does not conceal errors, no run does: the span is blank and
 marked as damaged.
 
-All of this concerns movies of which the decoder sees every frame. Others are first decoded without
-frames that no clip needs (see `selective`). If anything is reported about any span then, the whole
-movie is decoded as above, so that damage is judged by every frame of it.
+All of this concerns movies of which the decoder sees every frame and skips nothing. Others are
+first decoded without frames that no clip needs (see `selective`), or in fast mode. If anything is
+reported about any span then, the whole movie is decoded as above, so that damage is judged by every
+frame of it.
 
 If only some clips are made (see `plan.route`), there may be gaps between the spans of a segment.
 Each run then ends at a gap, and already at the last step that a clip shows if nothing was reported
@@ -31,7 +32,11 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.ffmpeg import filters_packets
 from pipeline.plan import MoviePlan, Segment, Span, spans_for_cuts
@@ -46,6 +51,16 @@ from shards_spec.recipe import NANOSECONDS
 EARLIER_SEEK_NS = NANOSECONDS
 #: How far the decoder may be ahead of the last frame that is used when it is stopped.
 AHEAD_NS = 10 * NANOSECONDS
+
+
+@dataclass(frozen=True)
+class GridSample:
+    """N frames on the grid, as decoded."""
+
+    frames: list[NDArray[np.uint8]]
+    """N of (H, W, 3) RGB."""
+    pts_ns: NDArray[np.int64]
+    """(N,) presentation times of the source frames."""
 
 
 class SegmentDecoder:
@@ -67,9 +82,11 @@ class SegmentDecoder:
         self._selection = selection_of(plan) if filters_packets() else None
         self.leaves_out = False
         """Whether the decoder did not see all frames."""
+        self.is_fast = False
+        """Whether it skipped the loop filter."""
         self.must_be_whole = False
-        """Whether something was reported when frames were left out, so that none may be in the
-        whole movie."""
+        """Whether something was reported when the decoder did not do all of its work, so that it
+        has to for the whole movie."""
 
     def decode(self) -> list[EncodedSpan]:
         """All spans, in order; only the last span of the movie may lack frames at its end.
@@ -87,12 +104,13 @@ class SegmentDecoder:
 
     def _decode(self, spans: Sequence[Span]) -> None:
         """Decode further spans."""
-        if self._selection is not None and not self.must_be_whole:
-            self.leaves_out = self._decode_selectively(self._selection, spans)
-            self.must_be_whole = not self.leaves_out
-            if self.leaves_out:
+        may_skip = self._selection is not None or self._plan.is_fast
+        if may_skip and not self.must_be_whole:
+            if self._decode_selectively(self._selection, spans):
+                self.leaves_out, self.is_fast = self._selection is not None, self._plan.is_fast
                 return
-            self._encoded = []
+            self.must_be_whole, self.leaves_out, self.is_fast = True, False, False
+            self._encoded, self._plan = [], self._plan.whole()
             spans = sorted(self._spans, key=lambda span: span.first_step)
         self._remaining += spans
         while self._remaining:
@@ -103,7 +121,26 @@ class SegmentDecoder:
                     self._keep(encoded, reader)
             self._from_start = []
 
-    def _decode_selectively(self, selection: Selection, requested: Sequence[Span]) -> bool:
+    def sample(self, span: Span) -> GridSample | None:
+        """The frames of a span, not encoded; None if one is missing, or anything is reported."""
+        first, end = span.first_step, span.end_step
+        run, _ = self._run_selection(self._selection, [span])
+        reader = self._reader(first, span.seek_ns, selection=run)
+        shown: list[NDArray[np.uint8]] = []
+        with contextlib.closing(reader.frames()) as frames:
+            for step, frame in frames:
+                if step >= first:
+                    shown.append(frame)
+                if step >= end - 1:
+                    break
+        self.cpu_seconds += reader.cpu_seconds
+        is_clean = reader.has_no_errors(end) and reader.entry_is_clean(end)
+        if not is_clean or len(shown) != end - first:
+            return None
+        times = [reader.on_screen_ns(step) for step in range(first, end)]
+        return GridSample(shown, np.array(times, np.int64))
+
+    def _decode_selectively(self, selection: Selection | None, requested: Sequence[Span]) -> bool:
         """Keep all spans from runs that leave frames out, if nothing at all is reported about them.
 
         Returns whether that was so. Usually there is one run; an expression covers a limited time.
@@ -123,9 +160,11 @@ class SegmentDecoder:
         return True
 
     def _run_selection(
-        self, selection: Selection, spans: Sequence[Span]
+        self, selection: Selection | None, spans: Sequence[Span]
     ) -> tuple[RunSelection | None, list[Span]]:
         """What a run from the first of some spans leaves out, and the spans for which it can."""
+        if selection is None:
+            return None, list(spans)
         tick = self._plan.probe.video.time_base * NANOSECONDS
         seek_ns = spans[0].seek_ns
         entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
@@ -190,15 +229,7 @@ class SegmentDecoder:
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
         plan = self._plan
-        reader = GridReader(
-            plan,
-            self._source,
-            first_step=spans[0].first_step,
-            seek_ns=seek_ns,
-            earlier_ns=earlier_ns,
-            selection=selection,
-            what=self._what,
-        )
+        reader = self._reader(spans[0].first_step, seek_ns, earlier_ns, selection)
         lookahead_steps = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
         pending = deque(EncodedSpan(plan, span) for span in spans)
         self.num_runs += 1
@@ -222,6 +253,23 @@ class SegmentDecoder:
                 yield encoded, reader
         finally:
             self.cpu_seconds += reader.cpu_seconds
+
+    def _reader(
+        self,
+        first_step: int,
+        seek_ns: int | None,
+        earlier_ns: int = 0,
+        selection: RunSelection | None = None,
+    ) -> GridReader:
+        return GridReader(
+            self._plan,
+            self._source,
+            first_step=first_step,
+            seek_ns=seek_ns,
+            earlier_ns=earlier_ns,
+            selection=selection,
+            what=self._what,
+        )
 
 
 def consecutive(spans: Sequence[Span]) -> list[Span]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import MoviePlan, Segment
+from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.sources import Readable
-from pipeline.video.restarts import SegmentDecoder
+from pipeline.video.restarts import GridSample, SegmentDecoder
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,26 @@ class VideoSegment:
     leaves_out: bool = False
     """Whether the decoder did not see all frames; see `restarts`."""
     must_be_whole: bool = False
-    """Whether something was reported about a decoder that did not, so that all of the movie has to
-    be decoded whole, as this segment has been since."""
+    """Whether something was reported about a decoder that did not do all of its work, so that all
+    of the movie has to be decoded whole, as this segment has been since."""
+    is_fast: bool = False
+    """Whether the decoder skipped the loop filter; see `MoviePlan.is_fast`."""
 
 
 def segments_to_repeat(segments: Sequence[VideoSegment]) -> list[int]:
     """Numbers of the segments of a movie that have to be decoded again, whole."""
     if not any(segment.must_be_whole for segment in segments):
         return []
-    return [segment.number for segment in segments if segment.leaves_out]
+    return [segment.number for segment in segments if segment.leaves_out or segment.is_fast]
+
+
+def sample_span(plan: MoviePlan, span: Span, source: Readable) -> GridSample | None:
+    """The frames of a span as decoded; see `SegmentDecoder.sample`.
+
+    Raises `MovieError` if ffmpeg failed before the first frame, or was stopped.
+    """
+    segment = Segment(0, span.first_step, span.end_step, span.seek_ns)
+    return SegmentDecoder(plan, segment, source).sample(span)
 
 
 def decode_segment(
@@ -87,5 +98,6 @@ def decode_segment(
         cpu_seconds=decoder.cpu_seconds,
         leaves_out=decoder.leaves_out,
         must_be_whole=decoder.must_be_whole,
+        is_fast=decoder.is_fast,
     )
     return video, np.frombuffer(b"".join(scans), dtype=np.uint8)

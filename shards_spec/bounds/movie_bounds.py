@@ -36,7 +36,7 @@ def check_movie_bounds(movies: pa.Table, name: str) -> None:
     for column in MOVIES_SCHEMA.names:
         if column not in movies.schema.names:
             continue
-        if movies[column].null_count:
+        if movies[column].null_count and not MOVIES_SCHEMA.field(column).nullable:
             raise FormatError(f"{name}: column {column} has {movies[column].null_count} nulls")
         if pa.types.is_floating(movies[column].type):
             require_rows(movies, column, pc.is_finite(movies[column]), "a finite number", name)

@@ -165,7 +165,9 @@ _COMPARED = tuple(name for name in CLIPS_SCHEMA.names if name not in (*_LOCATION
 def _differs(left: pa.Table, right: pa.Table, name: str) -> NDArray[np.bool_]:
     if pa.types.is_string(left.schema.field(name).type):
         return np.asarray(pc.not_equal(left[name], right[name]).to_numpy())
-    return np.asarray(numbers(left, name) != numbers(right, name))
+    first, second = numbers(left, name), numbers(right, name)
+    # Nulls are NaN here.
+    return np.asarray((first != second) & ~(np.isnan(first) & np.isnan(second)))
 
 
 def _per_movie(clips: pa.Table, is_in: NDArray[np.bool_]) -> dict[str, int]:

@@ -30,6 +30,7 @@ MEASURED_COLUMNS = (
 )
 
 _INT32 = {"arrow": pa.int32()}
+_NULLABLE = {"arrow": pa.float64(), "nullable": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,8 @@ class MovieRow:
     """When the source was last written, ns since 1970; 0 if its store does not say."""
     decode_mode: str = ""
     """`full` if the decoder saw every frame, `selective` if it did not see frames that no clip
-    shows and no other frame refers to; the clips are the same. Empty for movies without clips."""
+    shows and no other frame refers to; the clips are the same. `fast` if it also skipped the loop
+    filter, as the recipe wants where it can. Empty for movies without clips."""
     frames_left_out: int = 0
     """How many frames no decoder saw."""
     clips_not_chosen: int = field(default=0, metadata=_INT32)
@@ -146,6 +148,13 @@ class MovieRow:
     """The same for decoding the whole movie."""
     video_decode_seconds: float = 0.0
     """CPU time that ffmpeg took for the video, in the attempts that succeeded."""
+    fast_time_error_ms: float | None = field(default=None, metadata=_NULLABLE)
+    """With `decode_mode` `fast`: largest time by which a frame of a sample of the movie is shown
+    too early, milliseconds; null otherwise, like the next two."""
+    fast_ssim: float | None = field(default=None, metadata=_NULLABLE)
+    """Mean structural similarity of these frames with exact ones."""
+    fast_min_ssim: float | None = field(default=None, metadata=_NULLABLE)
+    """That of the frame that differs most."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
 

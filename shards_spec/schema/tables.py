@@ -25,7 +25,8 @@ def _arrow_schema(row_type: type, first: Sequence[str] = ()) -> pa.Schema:
         key=lambda item: first.index(item.name) if item.name in first else len(first),
     ):
         default = plain.get(hints[item.name], pa.string())
-        fields.append(pa.field(item.name, item.metadata.get("arrow", default), nullable=False))
+        arrow, nullable = item.metadata.get("arrow", default), item.metadata.get("nullable", False)
+        fields.append(pa.field(item.name, arrow, nullable=nullable))
     return pa.schema(fields)
 
 
@@ -54,6 +55,9 @@ ADDED_COLUMNS = (
     "predicted_decode_seconds",
     "predicted_pass_seconds",
     "video_decode_seconds",
+    "fast_time_error_ms",
+    "fast_ssim",
+    "fast_min_ssim",
 )
 
 

@@ -47,7 +47,7 @@ def info_problems(info: dict[str, Any]) -> Problems:
 
 
 def schema_problems(table: pa.Table, schema: pa.Schema, where: str) -> Problems:
-    """Every column of `schema` exists with its type, without nulls; numbers are finite."""
+    """Every column of `schema` exists with its type; numbers are finite, nulls only if nullable."""
     for item in schema:
         if item.name not in table.schema.names:
             if item.name not in ADDED_COLUMNS:
@@ -56,7 +56,7 @@ def schema_problems(table: pa.Table, schema: pa.Schema, where: str) -> Problems:
         column = table[item.name]
         if column.type != item.type:
             yield Problem("schema", where, f"{item.name} is {column.type}, expected {item.type}")
-        elif column.null_count:
+        elif column.null_count and not item.nullable:
             yield Problem("schema", where, f"{item.name} has {column.null_count} nulls")
         elif (
             pa.types.is_floating(item.type)

@@ -1,5 +1,6 @@
 """Recipes: rejected values, derived numbers, time on the grid, the fingerprint."""
 
+import dataclasses
 import hashlib
 from fractions import Fraction
 
@@ -113,10 +114,20 @@ def test_fingerprint_changes_with_every_field():
         "mel_low_hz": 0.0, "mel_high_hz": 7_000.0, "store_audio": True, "language": "en",
         "black_luma": 1.0, "silent_dbfs": -60.0, "frozen_motion": 0.1, "shot_threshold": 30.0,
         "shard_bytes": 1, "seed": 1, "clips": "shots",
+        "fast_decode": True, "clips_per_movie": 5.0,
     }  # fmt: skip
-    assert set(changes) == set(base.to_json())
+    assert set(changes) == {item.name for item in dataclasses.fields(Recipe)}
     prints = {Recipe(**{name: value}).fingerprint for name, value in changes.items()}
     assert len(prints | {base.fingerprint}) == len(changes) + 1
+
+
+def test_recipes_from_before_a_setting_keep_their_fingerprints():
+    values = Recipe(fps=4.0).to_json()
+    assert "fast_decode" not in values
+    assert Recipe.from_json(values) == Recipe(fps=4.0)
+    assert Recipe().fingerprint == "e50866bb7bc11945"
+    fast = Recipe(fast_decode=True)
+    assert Recipe.from_json(fast.to_json()) == fast
 
 
 def test_fingerprint_is_the_same_for_integers_and_equal_floats():

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shards_spec.bounds.movie_bounds import check_movie_bounds
 from shards_spec.errors import FormatError
 from shards_spec.schema import (
     ADDED_COLUMNS,
@@ -42,6 +43,18 @@ def test_movies_round_trip_sorted():
     other = dataclasses.replace(MOVIE, movie_id="a", status="failed", error="ü")
     assert movie_rows(movies_table([MOVIE, other])) == [other, MOVIE]
     assert MovieRow.from_json(other.to_json()) == other
+
+
+def test_measured_errors_are_null_unless_the_movie_was_decoded_in_fast_mode():
+    fast = dataclasses.replace(MOVIE, movie_id="a", fast_ssim=0.5, fast_time_error_ms=0.0)
+    table = movies_table([MOVIE, fast])
+    assert table["fast_ssim"].to_pylist() == [0.5, None]
+    assert movie_rows(table) == [fast, MOVIE]
+    assert MovieRow.from_json(fast.to_json()) == fast
+    check_movie_bounds(table, "movies")
+    endless = movies_table([dataclasses.replace(fast, fast_ssim=float("inf"))])
+    with pytest.raises(FormatError, match="fast_ssim is inf, expected a finite number"):
+        check_movie_bounds(endless, "movies")
 
 
 def test_columns_and_keys_of_a_later_minor_version_are_left_out(clip):

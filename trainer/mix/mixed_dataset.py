@@ -148,8 +148,14 @@ def _differing(first: Recipe, other: Recipe) -> list[str]:
 
 
 def _movies(datasets: Sequence[Dataset]) -> pa.Table:
+    # Older datasets lack columns.
+    columns = [
+        name
+        for name in MOVIES_SCHEMA.names
+        if all(name in dataset.movies.column_names for dataset in datasets)
+    ]
     tables = [
-        renamed(dataset.movies.select(MOVIES_SCHEMA.names), "movie_id", partial(qualified, number))
+        renamed(dataset.movies.select(columns), "movie_id", partial(qualified, number))
         for number, dataset in enumerate(datasets, start=1)
     ]
     return _joined(tables)

@@ -7,6 +7,9 @@
 What remains is decoded to the same frames as otherwise. A run without some frames is only trusted
 if all others arrive, in their order, and nothing is reported; see `restarts`.
 
+In fast mode a frame that a clip shows is left out as well if the one before it is decoded, which
+the grid then shows: it is one source frame too early.
+
 Whether frames are left out depends on the file and the recipe alone, never on segments.
 """
 
@@ -118,6 +121,7 @@ def selection_of(plan: MoviePlan) -> Selection | None:
         probe.start_pts,
         probe.video.time_base * plan.recipe.fps_fraction,
         is_one_shape=not probe.shapes,
+        is_fast=plan.is_fast,
     )
 
 
@@ -132,6 +136,18 @@ def unneeded(pts: NDArray[np.int64], steps_per_tick: Fraction) -> NDArray[np.boo
     return np.append(first[:-1] == first[1:], False)
 
 
+def replaced(is_left_out: NDArray[np.bool_], may_be: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) also the frames in whose place the one before can be shown, because it is decoded.
+
+    Of the N frames in the order of presentation, `is_left_out` are those that no clip needs, and
+    `may_be` those to which no other refers.
+    """
+    result = is_left_out.copy()
+    for index in np.flatnonzero(may_be & ~is_left_out).tolist():
+        result[index] = index > 0 and not result[index - 1]
+    return result
+
+
 @lru_cache(maxsize=2)
 def _selection(
     disposable: DisposableFrames,
@@ -140,6 +156,7 @@ def _selection(
     steps_per_tick: Fraction,
     *,
     is_one_shape: bool,
+    is_fast: bool,
 ) -> Selection | None:
     candidates = disposable.pts()
     if not len(candidates) or not is_one_shape:
@@ -150,9 +167,11 @@ def _selection(
     is_dense = step > 0 and (pts[-1] - pts[0]) * MIN_DENSITY <= step * len(pts)
     if not is_dense or np.abs(pts).max() * steps_per_tick.numerator > _MAX_NUMBER:
         return None
-    is_left_out = np.isin(pts, candidates - start_pts) & unneeded(pts, steps_per_tick)
-    is_left_out &= ~np.isin(pts, in_file[-NUM_LAST:])
-    is_left_out[-NUM_LAST:] = False
+    may_be = np.isin(pts, candidates - start_pts) & ~np.isin(pts, in_file[-NUM_LAST:])
+    may_be[-NUM_LAST:] = False
+    is_left_out = may_be & unneeded(pts, steps_per_tick)
+    if is_fast:
+        is_left_out = replaced(is_left_out, may_be)
     if is_left_out.mean() < MIN_SHARE:
         return None
     return Selection(pts, is_left_out, start_pts, step)

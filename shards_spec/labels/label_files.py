@@ -125,21 +125,27 @@ def _csv(
         heads = next((row for row in reader if any(row)), [])
     except csv.Error as error:
         raise InputError(f"{name} line {reader.line_num}: {error}") from error
-    return [item.strip() for item in heads], _csv_rows(reader, name)
+    return [item.strip() for item in heads], _csv_rows(reader, name, text.count('"'))
 
 
-def _csv_rows(reader: Any, name: str) -> Iterator[tuple[int, Sequence[Any]]]:
-    line = reader.line_num + 1
+def _csv_rows(reader: Any, name: str, num_quotes: int) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Rows with the number of their first line. `num_quotes` are the quotation marks of the file.
+
+    Raises `InputError` for a mark that is never closed, after which all rows would be one text.
+    """
+    line, last = reader.line_num + 1, 0
     while True:
         try:
             row = next(reader)
         except StopIteration:
+            if num_quotes % 2 and reader.line_num > last:
+                raise InputError(f"{name} line {last}: a quotation mark is never closed") from None
             return
         except csv.Error as error:
             raise InputError(f"{name} line {line}: {error}") from error
         if any(item.strip() for item in row):
             yield line, row
-        line = reader.line_num + 1
+        line, last = reader.line_num + 1, line
 
 
 def _used_columns(heads: Sequence[str], columns: Columns, name: str) -> Mapping[str, int]:
@@ -233,7 +239,12 @@ def _number(value: Any) -> float:
     if written.count(",") == 1 and "." not in written:
         written = written.replace(",", ".")
     *larger, last = written.split(":")
-    if len(larger) > 2 or (larger and not all(part.strip().isdecimal() for part in larger)):
+    # Python would read `1_0` as 10.
+    if (
+        "_" in written
+        or len(larger) > 2
+        or (larger and not all(part.strip().isdecimal() for part in larger))
+    ):
         raise ValueError(f"{value!r} is not a time")
     total = float(last)
     for power, part in enumerate(reversed(larger), start=1):

@@ -222,6 +222,7 @@ def _ranges_of(storage: Storage, name: str) -> tuple[pa.Table, str]:
     """A table of ranges and the fingerprint of its bytes."""
     key = ranges_key(name)
     uri = storage.uri_of(key)
+    check_links(storage, (key,))
     data = get_bounded(storage, key)
     table = read_bounded_table(data, uri)
     _require_schema(table, RANGES_SCHEMA, uri)

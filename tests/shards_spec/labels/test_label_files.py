@@ -88,6 +88,7 @@ def test_columns_can_be_named() -> None:
     [
         ("nan,3", "bad_time"),
         ("1,inf", "bad_time"),
+        ("1_0,2_0", "bad_time"),
         ("1,1e300", "bad_time"),
         ("one,3", "bad_time"),
         ("1:2:3:4,9", "bad_time"),
@@ -117,6 +118,7 @@ def test_rows_without_movie_or_content_are_counted() -> None:
         (b"\n\n", "no columns at all"),
         ("movie,label\nheat,caf\xe9\n".encode("cp1252"), "line 2: byte 20 is not utf-8.*cp1252"),
         ("movie,label\nheat,x\n".encode("utf-16-le"), "NUL"),
+        (b'movie,label\na,"x\nb,y\nc,z\n', "line 2: a quotation mark is never closed"),
         (b"PAR1 and then nothing", "cannot read labels.csv"),
         (b'movie,label\nheat,"' + b"x" * 200_000 + b'"\n', "line 2: field larger"),
     ],

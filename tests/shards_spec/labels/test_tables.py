@@ -203,3 +203,9 @@ def test_links_that_lead_out_of_a_dataset_are_not_followed(
     path.symlink_to(tmp_path / "outside.parquet")
     with pytest.raises((FormatError, StorageError, InputError), match="mood"):
         rows(dataset)
+    ranges = dataset.storage.local_path("labels/mood.parquet")
+    ranges.rename(tmp_path / "ranges.parquet")
+    ranges.symlink_to(tmp_path / "ranges.parquet")
+    path.unlink()
+    write_index(dataset.storage, dataset.recipe, "toy")
+    assert not path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -17,7 +18,9 @@ from trainer.analyse.analysis import Properties, analyse
 from trainer.analyse.descriptors import Description, describe_plainly, within_movie
 from trainer.analyse.diversity import diversity, effective_number, k_means
 from trainer.analyse.recurrence import recurrence
+from trainer.config import TrainConfig
 from trainer.evaluate import EmbeddedClips, ProbeResult
+from trainer.train import train
 
 CLIP_SECONDS = 3.0
 
@@ -195,7 +198,11 @@ def test_the_command_writes_text_json_and_a_page(
     assert "must be .html" in capsys.readouterr().err
 
 
-def test_a_run_adds_its_features(toy_data: Dataset, trained_run: Path) -> None:
+def test_a_run_adds_its_features(
+    toy_data: Dataset, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    trained_run = tmp_path / "run"
+    train(toy_data.storage.uri, trained_run, dataclasses.replace(tiny_config, stop_at_step=1))
     found = analyse(toy_data.storage.uri, str(trained_run), max_clips=80)
     assert [item.name for item in found.properties] == ["statistics", "features"]
     assert found.properties[1].consistency["video"].num_classes == 5

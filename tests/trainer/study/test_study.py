@@ -37,6 +37,10 @@ CONFIG = StudyConfig(
 )
 
 
+#: The fewest runs that make a comparison.
+SMALL = dataclasses.replace(CONFIG, steps=2, seeds=1, comparisons=("baselines", "negatives"))
+
+
 @pytest.fixture
 def recipe(tiny_config: TrainConfig) -> TrainConfig:
     policy = dataclasses.replace(tiny_config.policy, heldout_fraction=0.25, split="train")
@@ -86,17 +90,28 @@ class Page(HTMLParser):
             self.handle_starttag(tag, attrs)
 
 
+@pytest.mark.parametrize(
+    ("config", "num_runs"),
+    [
+        # Two baselines, k = 2, and k = 2 without its negatives; and k = 1, with two seeds.
+        pytest.param(SMALL, 4, id="small"),
+        pytest.param(CONFIG, 10, id="whole", marks=pytest.mark.slow),
+    ],
+)
 def test_a_study_compares_reports_and_resumes(
-    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
+    config: StudyConfig,
+    num_runs: int,
+    corpora: list[StudyCorpus],
+    recipe: TrainConfig,
+    tmp_path: Path,
 ) -> None:
     run = tmp_path / "study"
-    outcome = study(corpora, run, recipe, CONFIG)
+    outcome = study(corpora, run, recipe, config)
     values = json.loads((run / "study.json").read_text())
-    # Two baselines, k = 1 and 2, and k = 2 without its negatives.
-    assert values["num_runs"] == 10
-    assert {row["num_seeds"] for row in values["rows"]} == {2}
+    assert values["num_runs"] == num_runs
+    assert {row["num_seeds"] for row in values["rows"]} == {config.seeds}
     jobs = [path.parent for path in run.glob("*/*/result.json")]
-    assert len(jobs) == 10
+    assert len(jobs) == num_runs
     for folder in jobs:
         binding = json.loads((folder / "result.json").read_text())["binding"]
         result = load_result(folder, binding)
@@ -109,9 +124,9 @@ def test_a_study_compares_reports_and_resumes(
                 mean = sum(total for total, _ in totals) / sum(count for _, count in totals)
                 assert mean == pytest.approx(measured, abs=1e-6)
         source = result.cell.setting.source
-        assert result.evaluation["steps_done"] == (4 if source == "training" else 0)
+        assert result.evaluation["steps_done"] == (config.steps if source == "training" else 0)
         if source == "training":
-            assert len(result.curves["train/loss"]) == len(result.curves["step"]) == 4
+            assert len(result.curves["train/loss"]) == len(result.curves["step"]) == config.steps
         has_pairs = source != "statistics"
         assert bool(result.evaluation["retrieval"]["results"]) == has_pairs
         kinds = {one["kind"] for one in result.similarities}
@@ -119,19 +134,21 @@ def test_a_study_compares_reports_and_resumes(
     page = Page()
     page.feed((run / "study.html").read_text())
     assert page.open == []
-    assert len(page.images) > 20
+    assert len(page.images) > 10
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert "without training" in outcome.verdict.headline
     assert "Negatives from the same movie help" in (run / "study.md").read_text()
-    # Without one seed of a setting, the rest is summarized; and nothing is run.
-    (run / "main" / "k002-weight1-none-clip-seed1" / "result.json").rename(run / "kept.json")
-    partial = study(corpora, run, recipe, CONFIG, finished_only=True)
-    assert sorted(row.num_seeds for row in partial.summary.rows) == [1, 2, 2, 2, 2]
-    (run / "kept.json").rename(run / "main" / "k002-weight1-none-clip-seed1" / "result.json")
+    if config is CONFIG:
+        assert "without training" in outcome.verdict.headline
+        # Without one seed of a setting, the rest is summarized; and nothing is run.
+        last = run / "main" / "k002-weight1-none-clip-seed1" / "result.json"
+        last.rename(run / "kept.json")
+        partial = study(corpora, run, recipe, config, finished_only=True)
+        assert sorted(row.num_seeds for row in partial.summary.rows) == [1, 2, 2, 2, 2]
+        (run / "kept.json").rename(last)
     with pytest.raises(InputError, match="nothing can be compared"):
-        study(corpora, tmp_path / "empty", recipe, CONFIG, finished_only=True)
+        study(corpora, tmp_path / "empty", recipe, config, finished_only=True)
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
-    again = study(corpora, run, recipe, CONFIG)
+    again = study(corpora, run, recipe, config)
     assert again.verdict == outcome.verdict
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 

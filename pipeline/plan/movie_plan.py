@@ -85,6 +85,11 @@ class MoviePlan:
         """The spans of a segment that are decoded, in order."""
         return tuple(self.route.needed(self._spans(segment.first_step, segment.end_step)))
 
+    @property
+    def all_spans(self) -> list[Span]:
+        """The spans of all segments, whether or not they are decoded."""
+        return self._spans(self.first_step, self.end_step)
+
     def span_before(self, step: int) -> Span:
         """The span that ends where another one starts, which is not the first."""
         return self._spans(self.first_step, step)[-1]
@@ -191,7 +196,7 @@ def plan_movie(
         is_fast=False,
         fast_error=None,
     )
-    spans = plan._spans(first_step, end_step)
+    spans = plan.all_spans
     route = choose_route(recipe, probe, spans, _chosen_steps(plan), seeks)
     needed = route.needed(spans) if route.used else None
     segments = split_segments(recipe, spans, segment_seconds, needed)

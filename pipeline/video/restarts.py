@@ -163,12 +163,12 @@ class SegmentDecoder:
         self, selection: Selection | None, spans: Sequence[Span]
     ) -> tuple[RunSelection | None, list[Span]]:
         """What a run from the first of some spans leaves out, and the spans for which it can."""
+        spans = consecutive(spans)
         if selection is None:
-            return None, list(spans)
+            return None, spans
         tick = self._plan.probe.video.time_base * NANOSECONDS
         seek_ns = spans[0].seek_ns
         entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
-        spans = consecutive(spans)
         ends = [round((self._plan.recipe.grid_ns(s.end_step) + AHEAD_NS) / tick) for s in spans]
         count = max(1, sum(end <= entry + selection.reach for end in ends))
         return selection.of_run(entry, ends[count - 1]), spans[:count]

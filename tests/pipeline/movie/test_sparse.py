@@ -160,3 +160,19 @@ def test_any_number_of_clips(kind: str, changes: str, tmp_path: Path) -> None:
     suffix, write = MOVIES[kind]
     recipe = replace(ALL, **RECIPES[changes])
     require_same(write(tmp_path / f"film{suffix}"), recipe, "full")
+
+
+@pytest.mark.slow
+def test_fast_mode_decodes_around_few_clips_too(tmp_path: Path) -> None:
+    """Without frames to leave out; each run ends at a gap."""
+    video = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-bf", "0")
+    path = make_film(tmp_path / "film.mp4", replace(_FILM, video=video))
+    fast = replace(FEW, fast_decode=True, clips_per_movie=3)
+    full, _, _ = made(planned(path, replace(fast, clips_per_movie=0)))
+    plan = planned(path, fast, "always")
+    found, _, videos = made(plan)
+    assert plan.route.name == "seeks"
+    assert sum(video.num_runs for video in videos) == 3
+    for number, (row, *members) in found.items():
+        assert tuple(members) == full[number][1:]
+        assert row | {"shot_id": 0} == full[number][0] | {"shot_id": 0}

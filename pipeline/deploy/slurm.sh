@@ -52,6 +52,7 @@ cleanup() {
     wait || true
 }
 trap cleanup EXIT
+trap 'exit 143' TERM # Until there is a driver to drain.
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --block --port="$port" --num-cpus="$cores" --include-dashboard=false &

@@ -76,3 +76,25 @@ def test_a_receipt_lists_every_object_that_was_removed(
     assert main([*command, "--yes", "--receipt", str(receipt)]) == 2
     assert "does not exist yet" in capsys.readouterr().err
     assert json.loads((receipt / "receipt.json").read_text()) == values
+
+
+def test_a_receipt_of_a_bucket(
+    s3_bucket: str, tmp_path: Path, make_toy_dataset: Callable[..., Dataset]
+) -> None:
+    out, films = f"{s3_bucket}/data", tmp_path / "films"
+    dataset = make_toy_dataset(out, num_movies=3)
+    films.mkdir()
+    (films / "movie-001.mp4").touch()
+    folders = ("shards", "commits")
+    before = {info.key: info.size for name in folders for info in dataset.storage.list(name)}
+    receipt = tmp_path / "receipt"
+    assert main(["prune", out, str(films), "--yes", "--receipt", str(receipt)]) == 0
+    values = json.loads((receipt / "receipt.json").read_text())
+    left = {info.key for name in folders for info in dataset.storage.list(name)}
+    gone = {key: size for key, size in before.items() if key not in left}
+    assert {item["key"]: item["num_bytes"] for item in values["objects"]} == gone
+    assert {key.split("/")[1].removesuffix(".parquet") for key in gone} == {
+        "movie-000",
+        "movie-002",
+    }
+    assert open_dataset(out).movies["movie_id"].to_pylist() == ["movie-001"]

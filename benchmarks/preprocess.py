@@ -41,16 +41,18 @@ def measure(film: SpeedFilm, path: Path, rounds: int, workers: Sequence[int]) ->
     for _ in range(rounds):
         floor.append(run_accounted(_decode(path)).cpu_seconds)
         with tempfile.TemporaryDirectory(prefix="reelshards-speed-", dir=path.parent) as scratch:
-            one.append(run_accounted(_preprocess(Path(scratch), path, 1)).cpu_seconds)
-            usage = run_accounted(_preprocess(Path(scratch), path, _COPIES))
+            folder = Path(scratch)
+            one.append(run_accounted(_preprocess(folder, path, 1, film.decode)).cpu_seconds)
+            usage = run_accounted(_preprocess(folder, path, _COPIES, film.decode))
         many.append(usage.cpu_seconds)
         peaks.append(usage.peak_bytes)
         walls.append(usage.wall_seconds)
-    stages = run_accounted([sys.executable, "-m", "benchmarks.support.stages", str(path)])
+    command = [sys.executable, "-m", "benchmarks.support.stages", str(path), film.decode]
+    stages = run_accounted(command)
     by_workers = {}
     for number in workers:
         with tempfile.TemporaryDirectory(prefix="reelshards-speed-", dir=path.parent) as scratch:
-            command = _preprocess(Path(scratch), path, 2 * _COPIES, number)
+            command = _preprocess(Path(scratch), path, 2 * _COPIES, film.decode, number)
             by_workers[str(number)] = run_accounted(command).wall_seconds
     return {
         "about": film.about,
@@ -72,13 +74,14 @@ def _decode(path: Path) -> list[str]:
     return [*command, "-map", "0:v", "-f", "null", "-"]
 
 
-def _preprocess(scratch: Path, path: Path, copies: int, workers: int = 1) -> list[str]:
+def _preprocess(scratch: Path, path: Path, copies: int, decode: str, workers: int = 1) -> list[str]:
     movies = scratch / f"movies-{copies}-{workers}"
     movies.mkdir()
     for number in range(copies):
         (movies / f"{path.stem}-{number}{path.suffix}").hardlink_to(path)
     command = [sys.executable, "-m", "pipeline", "preprocess", str(movies), "--json"]
-    return [*command, "--out", f"{scratch}/shards-{copies}-{workers}", "--workers", str(workers)]
+    command += ["--decode", decode, "--workers", str(workers)]
+    return [*command, "--out", f"{scratch}/shards-{copies}-{workers}"]
 
 
 def figures(kind: dict[str, Any]) -> tuple[float, float, float]:

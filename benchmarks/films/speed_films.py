@@ -28,12 +28,24 @@ class SpeedFilm:
     about: str
     options: tuple[str, ...] = ()
     """Of ffmpeg; none for the whole original."""
+    decode: str = "exact"
+    """Mode of the runs: `--decode`."""
+    same_as: str = ""
+    """Name of the kind whose file it is, for another mode."""
 
 
 SPEED_FILMS = (
     SpeedFilm("bbb-720p", ".mp4", "Big Buck Bunny, H.264 720p, 0.7 Mbit/s, 597 s"),
     SpeedFilm("bbb-720p-60s", ".mp4", "60 s of it", ("-c", "copy")),
     SpeedFilm("h264-1080p", ".mp4", "H.264 1080p, 8 Mbit/s, B-pyramid", (*_H264, *_AAC)),
+    SpeedFilm(
+        "h264-1080p-fast",
+        ".mp4",
+        "the same with --decode fast",
+        (*_H264, *_AAC),
+        decode="fast",
+        same_as="h264-1080p",
+    ),
     SpeedFilm("h264-1080p-mkv", ".mkv", "the same in Matroska", (*_H264, *_AAC)),
     SpeedFilm(
         "h264-1080p-flat",
@@ -72,7 +84,7 @@ SPEED_FILMS = (
 def speed_film(folder: Path, whole: Path, film: SpeedFilm) -> Path:
     """The movie; made if it is not in `folder` yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{film.name}{film.suffix}"
+    path = folder / f"{film.same_as or film.name}{film.suffix}"
     if path.exists():
         return path
     if not film.options:

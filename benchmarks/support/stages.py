@@ -1,6 +1,6 @@
 """Where the CPU time of one more movie goes, measured inside of a process that is warm.
 
-    python -m benchmarks.support.stages MOVIE       prints CPU seconds by stage as JSON
+    python -m benchmarks.support.stages MOVIE [fast]    prints CPU seconds by stage as JSON
 
 The movie is processed twice by the steps that the Ray tasks run; the second time counts. Times are
 those of the thread that does the work, and of the ffmpeg and ffprobe processes.
@@ -155,12 +155,13 @@ def process_movie(clock: StageClock, movie: Movie, recipe: Recipe) -> None:
 def main() -> None:
     """Print the stages of a movie."""
     (movie,) = find_movies(sys.argv[1])
+    recipe = Recipe(fast_decode=sys.argv[2:] == ["fast"])
     clock = StageClock()
     watch(clock)
-    process_movie(clock, movie, Recipe())
+    process_movie(clock, movie, recipe)
     clock.seconds.clear()
     before = os.times()
-    process_movie(clock, movie, Recipe())
+    process_movie(clock, movie, recipe)
     whole = sum(os.times()[:4]) - sum(before[:4])
     print(json.dumps({"stages": clock.seconds, "whole": whole}), flush=True)
 

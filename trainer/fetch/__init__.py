@@ -6,7 +6,7 @@ More than six names: the counters of the whole stream are kept here, in its lowe
 from __future__ import annotations
 
 from trainer.fetch.cache import ClipCache
-from trainer.fetch.clip_location import ClipLocation
+from trainer.fetch.clip_location import ClipLocation, ClipRows
 from trainer.fetch.counters import Counters, Occupancy, StreamStats
 from trainer.fetch.ranges import merge_ranges, merged_totals
 from trainer.fetch.reader import ClipReader, FetchedClips
@@ -16,6 +16,7 @@ __all__ = [
     "ClipCache",
     "ClipLocation",
     "ClipReader",
+    "ClipRows",
     "Counters",
     "DaemonPool",
     "FetchedClips",

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from shards_spec.reader import Dataset
-from trainer.fetch import ClipLocation, Counters
+from trainer.fetch import ClipLocation, ClipRows, Counters
 from trainer.loader import (
     BatchArrays,
     BatchShape,
@@ -74,8 +74,8 @@ class BatchBuffers:
         Joined clips become one: frames and mel frames one after the other, the rest of the first.
         """
         width = self.num_joined
-        times = [(clip.shot_id, clip.start_ns) for clip in self.clips[::width]]
-        shot, start_ns = torch.tensor(times, dtype=torch.int64).T
+        times = np.array([(clip.shot_id, clip.start_ns) for clip in self.clips[::width]], np.int64)
+        shot, start_ns = torch.from_numpy(times.T.copy())
         frames, logmel = self.frames, self.logmel
         if width > 1:
             frames = frames.view(-1, width, *frames.shape[1:]).flatten(1, 2)
@@ -124,7 +124,7 @@ class BatchFiller:
         config.check(dataset.recipe)
         # Computing a shape involves exact fractions of seconds, so shapes are cached.
         self._shape = functools.cache(functools.partial(BatchShape.of, dataset.recipe, config))
-        self._clips = dataset.clips
+        self._clips = ClipRows(dataset.clips)
         setup = (dataset.storage, dataset.recipe, config, counters)
         self._loaders: list[Loader] = [LoaderWorker(*setup) for _ in range(config.num_processes)]
         if not config.num_processes:
@@ -155,7 +155,7 @@ class BatchFiller:
         arrays = self._take_memory(rows.size)
         buffers = BatchBuffers(
             rows=rows.ravel().copy(),
-            clips=ClipLocation.take(self._clips, rows.ravel()),
+            clips=self._clips.take(rows.ravel()),
             frames=torch.from_numpy(arrays.frames),
             logmel=torch.from_numpy(arrays.logmel),
             arrays=arrays,
@@ -177,7 +177,7 @@ class BatchFiller:
 
         Returns the first slot whose clip is bad too; None if there is none.
         """
-        for slot, row, clip in zip(slots, rows, ClipLocation.take(self._clips, rows), strict=True):
+        for slot, row, clip in zip(slots, rows, self._clips.take(rows), strict=True):
             buffers.rows[slot], buffers.clips[slot] = row, clip
             buffers.problems.pop(slot, None)
         buffers.problems.update(self._start(buffers, list(slots)).result())

@@ -43,7 +43,9 @@ class Waits(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = func.name().removeprefix("aten::")
-        if name.startswith(WAITS):
+        # A number that is written by index is copied to the device first.
+        is_number = name.startswith("index_put") and args[2].dim() == 0
+        if name.startswith(WAITS) or is_number:
             self.seen.append(name)
         return func(*args, **(kwargs or {}))
 

@@ -91,7 +91,8 @@ class Pairs:
         # The queue holds earlier embeddings of the batch's own clips, too.
         is_self_BM[:, num_batch:] = (same_movie_BM & (gaps[3] == 0))[:, num_batch:]
         is_no_negative_BM = is_self_BM | (all_4M[0] < 0)
-        is_self_BM[torch.arange(num_own, device=device), target_B] = True
+        # Not by index: the host would wait for the device to copy the value there.
+        is_self_BM.scatter_(1, target_B[:, None], value=True)
         within_BM = same_BM & ~is_self_BM
         guarded_BM = gaps[3] < round(config.guard_seconds * NANOSECONDS)
         if config.guard_shots:

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from trainer.models.convolutions import Conv, init_convolutions
-from trainer.models.fused_norm import norm_act, norm_conv
+from trainer.models.fused_norm import norm_act, norm_act_twice, norm_conv, runs_on_kernels
+from trainer.models.layouts import stem_conv, stem_squares
 from trainer.models.small_video import NUM_GROUPS, SMALL_WIDTHS
-from trainer.models.video import Recompute
+from trainer.models.video import Pair, Recompute
 from trainer.settings import Normalization
 
 RESNET_WIDTHS = (64, 128, 256, 512)
@@ -39,17 +40,17 @@ class ResidualBlock(nn.Module):
                 nn.Conv2d(num_in, num_out, 1, stride, bias=False), nn.BatchNorm2d(num_out)
             )
 
-    def forward(self, x_BCML: torch.Tensor, recompute: Recompute = "nothing") -> torch.Tensor:
+    def forward(self, pair: Pair, recompute: Recompute = "nothing") -> Pair:
         """(B, num_in, M, L) -> (B, num_out, M', L')."""
-        short_BCML = x_BCML
+        x_BCML, short_BCML = pair
         if isinstance(self.downsample, nn.Sequential):
             conv, norm = cast(Any, self.downsample)
-            short_BCML = norm_act(conv(x_BCML), norm, relu=False)
+            short_BCML = norm_act(conv(short_BCML), norm, relu=False)
         parts = 0 if recompute == "nothing" else 1
         y_BCML = norm_conv(
             self.conv1(x_BCML), self.bn1, Conv((1, 1), (1, 1)), self.conv2.weight, num_parts=parts
         )
-        return norm_act(y_BCML, self.bn2, short_BCML)
+        return norm_act_twice(y_BCML, self.bn2, short_BCML)
 
 
 class AudioResNet18(nn.Module):
@@ -76,12 +77,16 @@ class AudioResNet18(nn.Module):
 
     def forward(self, audio_BCML: torch.Tensor) -> torch.Tensor:
         """(B, 1, M, L) normalized -> (B, 512)."""
-        x_BCML = self.conv1(audio_BCML.contiguous(memory_format=torch.channels_last))
+        if runs_on_kernels(audio_BCML, self.bn1):
+            x_BCML = stem_conv(stem_squares(audio_BCML), self.conv1.weight, lanes=1)
+        else:
+            x_BCML = self.conv1(audio_BCML.contiguous(memory_format=torch.channels_last))
         x_BCML = self.maxpool(norm_act(x_BCML, self.bn1))
+        pair = x_BCML, x_BCML
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
-                x_BCML = block(x_BCML, self.recompute)
-        features: torch.Tensor = x_BCML.mean(dim=(2, 3))
+                pair = block(pair, self.recompute)
+        features: torch.Tensor = pair[0].mean(dim=(2, 3))
         return features
 
 

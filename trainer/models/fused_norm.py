@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -34,14 +34,34 @@ def norm_act(
     x: torch.Tensor, norm: Norm, short: torch.Tensor | None = None, *, relu: bool = True
 ) -> torch.Tensor:
     """relu(norm(x) + short)."""
+    return _norm_act(x, norm, short, relu=relu)[0]
+
+
+def norm_act_twice(
+    x: torch.Tensor, norm: Norm, short: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """relu(norm(x) + short), for two readers.
+
+    Their gradients are added up where they are read for the statistics, in no pass of its own.
+    """
+    return _norm_act(x, norm, short, relu=True)
+
+
+def _norm_act(
+    x: torch.Tensor, norm: Norm, short: torch.Tensor | None, *, relu: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     ops = _ops(x, norm)
     if ops is None:
         z = _plain(x, norm)
         z = z if short is None else z + short
-        return functional.relu(z, inplace=True) if relu else z
+        z = functional.relu(z, inplace=True) if relu else z
+        return z, z
+    x, short = _channels_last(x), None if short is None else _channels_last(short)
     weight, bias, mean, rstd, over = _prepare(x, norm, ops)
-    y: torch.Tensor = _NormAct.apply(x, weight, bias, mean, rstd, short, relu, over, ops)  # type: ignore[no-untyped-call]
-    return y
+    pair: tuple[torch.Tensor, torch.Tensor] = _NormAct.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, mean, rstd, short, relu, over, ops
+    )
+    return pair
 
 
 def norm_conv(
@@ -55,6 +75,7 @@ def norm_conv(
     ops = _ops(x, norm)
     if ops is None:
         return conv(functional.relu(_plain(x, norm), inplace=True), weight)
+    x = _channels_last(x)
     gamma, beta, mean, rstd, over = _prepare(x, norm, ops)
     y: torch.Tensor = _NormConv.apply(  # type: ignore[no-untyped-call]
         x, gamma, beta, mean, rstd, weight, conv, num_parts, over, ops
@@ -80,22 +101,26 @@ class _NormAct(torch.autograd.Function):
         relu: bool,
         over: Over,
         ops: NormOps,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         y = ops.apply(x, Affine(weight, bias, mean, rstd), short, relu=relu)
         ctx.save_for_backward(x, weight, bias, mean, rstd, *([] if short is None else [y]))
         ctx.relu, ctx.over, ctx.ops = relu, over, ops
-        return y
+        # A reader that does not exist has no gradient, rather than one of zeros.
+        ctx.set_materialize_grads(False)
+        return y, y.view_as(y)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, bias, mean, rstd, *output = ctx.saved_tensors
+        dy, *more = (_channels_last(grad) for grad in grads if grad is not None)
         input_grads = ctx.ops.grads(
-            _channels_last(grads[0]),
+            dy,
             x,
             Affine(weight, bias, mean, rstd),
             ctx.over,
             relu=ctx.relu,
             output=output[0] if output else None,
+            more=more[0] if more else None,
         )
         return (
             input_grads.x,
@@ -126,7 +151,7 @@ class _NormConv(torch.autograd.Function):
         ops: NormOps,
     ) -> torch.Tensor:
         active = ops.apply(x, Affine(weight, bias, mean, rstd), None, relu=True)
-        kernel_x = _channels_last(kernel.to(x.dtype))
+        kernel_x = kernel.to(x.dtype, memory_format=torch.channels_last)
         kept = [] if num_parts else [active]
         ctx.save_for_backward(x, weight, bias, mean, rstd, kernel_x, *kept)
         ctx.conv, ctx.num_parts, ctx.over, ctx.ops = conv, num_parts, over, ops
@@ -271,9 +296,12 @@ def replaying() -> Iterator[None]:
         _is_replaying = before
 
 
-def checkpointed(part: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+Output = TypeVar("Output", torch.Tensor, tuple[torch.Tensor, torch.Tensor])
+
+
+def checkpointed(part: Callable[..., Output], *inputs: torch.Tensor) -> Output:
     """Run a part of the network that the backward pass will run again."""
-    output: torch.Tensor = checkpoint(
+    output: Output = checkpoint(
         part,
         *inputs,
         use_reentrant=False,

@@ -10,18 +10,24 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from trainer.models.convolutions import round_up
 from trainer.models.norm.ops import has_kernels
 
 
 def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Tensor:
-    """(N, 3, H, W) -> (N, lanes, H / 2 + before + after, W / 2 + before + after).
+    """(N, C, H, W) -> (N, lanes, H / 2 + before + after, W / 2 + before + after).
 
-    Each 2x2 square of pixels becomes one pixel of 12 channels, in the order of `pixel_unshuffle`;
-    `before` and `after` count empty squares around them; further channels are 0.
+    Each 2x2 square of pixels becomes one pixel of 4 C channels, in the order of `pixel_unshuffle`;
+    `before` and `after` count empty squares around them; further channels are 0. An odd number of
+    rows or columns is completed by an empty one.
     """
-    if not has_kernels(x) or x.requires_grad:
+    rows, columns = x.shape[2:]
+    if rows % 2 or columns % 2:
+        x = functional.pad(x, (0, columns % 2, 0, rows % 2))
+    if not has_kernels(x) or x.requires_grad or x.shape[1] != 3:
         squares = functional.pixel_unshuffle(x, 2)
-        squares = functional.pad(squares, (before, after, before, after, 0, lanes - 12))
+        extra = lanes - squares.shape[1]
+        squares = functional.pad(squares, (before, after, before, after, 0, extra))
         return squares.contiguous(memory_format=torch.channels_last)
     from trainer.models.norm import kernels
 
@@ -35,6 +41,30 @@ def squares(x: torch.Tensor, *, before: int, after: int, lanes: int) -> torch.Te
         **{"PAD": before, "LANES": lanes, "BLOCK": block},
     )
     return y
+
+
+def stem_squares(x: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) -> what `stem_conv` reads: each 2x2 square of pixels as one pixel, as the
+    channels of an image are too few for tensor cores."""
+    # Output row o reads rows 2 o - 3 to 2 o + 3, which lie in the squares o - 2 to o + 1.
+    return squares(x, before=2, after=1, lanes=round_up(4 * x.shape[1], 8))
+
+
+def stem_conv(squares_NCHW: torch.Tensor, weight_OIKK: torch.Tensor, lanes: int) -> torch.Tensor:
+    """A 7x7 convolution of stride 2 over pixels as a 4x4 one over their squares.
+
+    Args:
+        squares_NCHW: from `stem_squares`.
+        weight_OIKK: (O, C, 7, 7), the weights over pixels.
+        lanes: the output gets channels of 0 up to a multiple of this.
+    """
+    num_out = weight_OIKK.shape[0]
+    extra_out = round_up(num_out, lanes) - num_out
+    weight_OIKK = functional.pad(weight_OIKK, (1, 0, 1, 0, 0, 0, 0, extra_out))
+    # (O, C, 4 * 2, 4 * 2) -> (O, C * 2 * 2, 4, 4), in the squares' order of channels.
+    weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)
+    extra_in = squares_NCHW.shape[1] - weight_OIKK.shape[1]
+    return functional.conv2d(squares_NCHW, functional.pad(weight_OIKK, (0, 0, 0, 0, 0, extra_in)))
 
 
 def every_nth(

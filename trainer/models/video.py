@@ -26,8 +26,14 @@ from trainer.models.convolutions import (
     space_conv,
     time_conv,
 )
-from trainer.models.fused_norm import checkpointed, norm_act, norm_conv, runs_on_kernels
-from trainer.models.layouts import every_nth, squares
+from trainer.models.fused_norm import (
+    checkpointed,
+    norm_act,
+    norm_act_twice,
+    norm_conv,
+    runs_on_kernels,
+)
+from trainer.models.layouts import every_nth, stem_conv, stem_squares
 
 #: Channels of the four stages.
 R2PLUS1D_WIDTHS = (64, 128, 256, 512)
@@ -45,6 +51,9 @@ NUM_PARTS = 4
 Recompute = Literal["nothing", "norms", "segments"]
 """What the backward pass recomputes instead of reading it from memory: nothing; activations
 after normalization; or all within each (2+1)D convolution, for a third more arithmetic."""
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""An activation for two readers: the next convolution and the shortcut around it."""
 
 
 class Conv2Plus1d(nn.Sequential):
@@ -92,13 +101,11 @@ class BasicBlock(nn.Module):
                 nn.BatchNorm3d(num_out),
             )
 
-    def forward(
-        self, x_NCHW: torch.Tensor, num_frames: int, recompute: Recompute
-    ) -> tuple[torch.Tensor, int]:
+    def forward(self, pair: Pair, num_frames: int, recompute: Recompute) -> tuple[Pair, int]:
         """(B * T, num_in, H, W) and T -> (B * T', num_out, H', W') and T'."""
         first, mid_norm, _ = _parts(self.conv1)
         second, last_norm = _parts(self.conv2)
-        short_NCHW = x_NCHW
+        x_NCHW, short_NCHW = pair
         if isinstance(self.downsample, nn.Sequential):
             conv: Any = self.downsample[0]
             steps = conv.stride
@@ -113,13 +120,13 @@ class BasicBlock(nn.Module):
             kernel = _kernel(first[3], mid_NCHW, lanes)
             return norm_conv(mid_NCHW, first[1], in_time, kernel, num_parts=parts)
 
-        def finish(y_NCHW: torch.Tensor, short_NCHW: torch.Tensor) -> torch.Tensor:
+        def finish(y_NCHW: torch.Tensor, short_NCHW: torch.Tensor) -> Pair:
             space, time = _over_space(second[0]), _over_time(second[3], num_frames_out)
             kernel = _kernel(second[0], y_NCHW, lanes)
             mid_NCHW = norm_conv(y_NCHW, mid_norm, space, kernel, num_parts=parts)
             kernel = _kernel(second[3], mid_NCHW, lanes)
             y_NCHW = norm_conv(mid_NCHW, second[1], time, kernel, num_parts=parts)
-            return norm_act(y_NCHW, last_norm, self._short(short_NCHW))
+            return norm_act_twice(y_NCHW, last_norm, self._short(short_NCHW))
 
         if recompute == "segments" and torch.is_grad_enabled():
             y_NCHW = checkpointed(begin, x_NCHW)
@@ -182,10 +189,11 @@ class R2Plus1d(nn.Module):
         num_clips, _, num_frames = video_BCTHW.shape[:3]
         x_NCHW = video_BCTHW.transpose(1, 2).flatten(0, 1)
         x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
-        x_NCHW = self._stem(x_NCHW, num_frames)
+        pair = self._stem(x_NCHW, num_frames)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in layer:
-                x_NCHW, num_frames = block(x_NCHW, num_frames, self.recompute)
+                pair, num_frames = block(pair, num_frames, self.recompute)
+        x_NCHW = pair[0]
         features_NC = x_NCHW.mean(
             dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32)
         )
@@ -224,20 +232,23 @@ class R2Plus1d(nn.Module):
                     peak = max(peak, kept)
         return peak
 
-    def _stem(self, x_NCHW: torch.Tensor, num_frames: int) -> torch.Tensor:
+    def _stem(self, x_NCHW: torch.Tensor, num_frames: int) -> Pair:
         conv, norm, _, in_time, last_norm, _ = _parts(self.stem)
         time = _over_time(in_time, num_frames)
         parts = 0 if self.recompute == "nothing" else 1
         on_kernels = runs_on_kernels(x_NCHW, norm)
         lanes = LANES if on_kernels else 1
         # Bytes of pixels become squares once, not again when the rest is.
-        x_NCHW = _stem_squares(x_NCHW) if on_kernels else x_NCHW
+        x_NCHW = stem_squares(x_NCHW) if on_kernels else x_NCHW
 
-        def stem(x_NCHW: torch.Tensor) -> torch.Tensor:
-            convolve = _stem_conv if on_kernels else _space_conv_of
-            mid_NCHW = convolve(conv, x_NCHW, lanes)
+        def stem(x_NCHW: torch.Tensor) -> Pair:
+            if on_kernels:
+                mid_NCHW = stem_conv(x_NCHW, conv.weight.squeeze(2), lanes)
+            else:
+                mid_NCHW = _space_conv_of(conv, x_NCHW, lanes)
             kernel = _kernel(in_time, mid_NCHW, lanes)
-            return norm_act(norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts), last_norm)
+            y_NCHW = norm_conv(mid_NCHW, norm, time, kernel, num_parts=parts)
+            return norm_act_twice(y_NCHW, last_norm)
 
         if self.recompute == "segments" and torch.is_grad_enabled():
             return checkpointed(stem, x_NCHW)
@@ -267,7 +278,8 @@ def _over_time(conv: nn.Conv3d, num_frames: int) -> Conv:
 def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
     """Weights as those of a two-dimensional convolution, for the channels that `x_NCHW` has, with
     output channels of 0 up to a multiple of `lanes`."""
-    weight_OIKK = conv.weight[:, :, 0] if conv.kernel_size[0] == 1 else conv.weight[..., 0]
+    # Not by index, whose gradient would be copied into zeros.
+    weight_OIKK = conv.weight.squeeze(2 if conv.kernel_size[0] == 1 else 4)
     extra_in = x_NCHW.shape[1] - conv.in_channels
     extra_out = round_up(conv.out_channels, lanes) - conv.out_channels
     if extra_in or extra_out:
@@ -277,21 +289,3 @@ def _kernel(conv: nn.Conv3d, x_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
 
 def _space_conv_of(conv: nn.Conv3d, x_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
     return _over_space(conv)(x_NCHW, _kernel(conv, x_NCHW, lanes))
-
-
-def _stem_squares(x_NCHW: torch.Tensor) -> torch.Tensor:
-    """What `_stem_conv` reads: each 2x2 square of pixels as one pixel of 12 channels and 4 empty
-    ones, as 3 channels are too few for tensor cores."""
-    # Output row o reads rows 2 o - 3 to 2 o + 3, which lie in the squares o - 2 to o + 1.
-    return squares(x_NCHW, before=2, after=1, lanes=LANES)
-
-
-def _stem_conv(conv: nn.Conv3d, squares_NCHW: torch.Tensor, lanes: int) -> torch.Tensor:
-    """The 7x7 convolution of stride 2 over pixels as a 4x4 one over squares."""
-    weight_OIKK = conv.weight[:, :, 0]
-    num_extra = round_up(conv.out_channels, lanes) - conv.out_channels
-    weight_OIKK = functional.pad(weight_OIKK, (1, 0, 1, 0, 0, 0, 0, num_extra))
-    # (O, 3, 4 * 2, 4 * 2) -> (O, 3 * 2 * 2, 4, 4), in the squares' order of channels.
-    weight_OIKK = functional.pixel_unshuffle(weight_OIKK, 2)
-    weight_OIKK = functional.pad(weight_OIKK, (0, 0, 0, 0, 0, LANES - 12))
-    return functional.conv2d(squares_NCHW, weight_OIKK)

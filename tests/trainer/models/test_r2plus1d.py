@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -14,16 +14,9 @@ from torch import nn
 from shards_spec.errors import InputError
 from tests.support.samples import mostly_slow
 from trainer.models.fused_norm import forced
-from trainer.models.norm.ops import KernelOps, NormOps, TorchOps
-from trainer.models.norm.values import Affine, Over, Running
+from trainer.models.norm.ops import NormOps, TorchOps
 from trainer.models.pretrained import load_tower
-from trainer.models.video import (
-    R2Plus1d,
-    Recompute,
-    _space_conv_of,
-    _stem_conv,
-    _stem_squares,
-)
+from trainer.models.video import R2Plus1d, Recompute
 
 #: Relative error of gradients (norm) in float64; the summation order differs.
 TOLERANCE = 1e-10
@@ -89,15 +82,6 @@ def test_evaluation_is_the_three_dimensional_network(net: R2Plus1d) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (24, 32)])
-def test_the_stem_over_squares_is_the_stem(net: R2Plus1d, size: tuple[int, int]) -> None:
-    pixels = torch.randn(3, 3, *size, dtype=torch.float64)
-    conv: Any = net.stem[0]
-    found = _stem_conv(conv, _stem_squares(pixels), 16)
-    torch.testing.assert_close(found[:, :45], _space_conv_of(conv, pixels, 1))
-    assert not found[:, 45:].any()
-
-
 def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d) -> None:
     weights = net.float().state_dict() | {"fc.weight": torch.zeros(400, 512)}
     narrow, wide = R2Plus1d(), R2Plus1d(lanes=16)
@@ -125,36 +109,6 @@ def test_weights_of_another_network_are_rejected(change: str) -> None:
         weights["stem.0.weight"] = torch.zeros(64, 3, 3, 7, 7)
     with pytest.raises(InputError, match=r"stem\.[09]\.weight"):
         load_tower(R2Plus1d(), weights, "a file")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("width", [48, 1152])
-@pytest.mark.parametrize("has_short", [False, True])
-def test_kernels_compute_what_torch_does(width: int, dtype: torch.dtype, has_short: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-
-    def activation() -> torch.Tensor:
-        values = torch.randn(8, width, 14, 14, generator=generator) * 2 + 3
-        return values.cuda().to(dtype).contiguous(memory_format=torch.channels_last)
-
-    x, dy = activation(), activation() - 3
-    short = activation() - 3 if has_short else None
-    weight, bias = torch.rand(width, device="cuda") + 0.5, torch.randn(width, device="cuda")
-
-    def run(ops: NormOps) -> list[torch.Tensor]:
-        running = Running(torch.full_like(weight, 2.5), torch.ones_like(weight), 0.1)
-        mean, rstd = ops.stats(x, running, 1e-5, Over())
-        affine = Affine(weight, bias, mean, rstd)
-        y = ops.apply(x, affine, short, relu=True)
-        output = y if has_short else None
-        grads = ops.grads(dy.clone(), x, affine, Over(), relu=True, output=output)
-        extra = [grads.short] if grads.short is not None else []
-        return [mean, rstd, running.mean, running.var, y, grads.x, grads.weight, grads.bias, *extra]
-
-    found = [value.double() for value in run(KernelOps())]
-    expected = [value.double() for value in run(TorchOps())]
-    assert max(errors(found, expected)) < (1e-5 if dtype == torch.float32 else 1e-3)
 
 
 @pytest.mark.gpu

@@ -5,8 +5,9 @@ each element once, in the activation's own precision, and computes in float32.
 
     sums         x            -> sums of (x - k) and (x - k)^2 by channel, k near the mean
     apply        x, short     -> relu(x * scale + shift + short)
-    grad_sums    dy, x        -> sums of dz and dz * (x - mean), dz being dy where the relu was open
-    grad_apply   dy, x        -> dx, and dz for the shortcut
+    grad_sums    dy, more, x  -> sums of dz and dz * (x - mean), dz being dy + more where the relu
+                                 was open; and dz itself for the shortcut
+    grad_apply   dy or dz, x  -> dx
 
 Sums are written by program and added up by `finish_stats` and `finish_grads`, so that the same
 input always gives the same bits.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-#: How `grad_sums` and `grad_apply` know where the relu was open.
+#: How `grad_sums` and `grad_apply` know where the relu was open; the latter not from the output.
 NO_RELU, FROM_INPUT, FROM_OUTPUT = 0, 1, 2
 
 
@@ -100,10 +101,12 @@ def apply(
 
 @triton.jit
 def grad_sums(
-    dy, x, y, weight, bias, mean, rstd, partial, M, C: tl.constexpr,
-    OPEN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
+    dy, more, x, y, weight, bias, mean, rstd, partial, dz_out, M, C: tl.constexpr,
+    OPEN: tl.constexpr, HAS_MORE: tl.constexpr, KEEPS: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """`partial` (programs, 2, C) float32 gets the sums of dz and dz * (x - mean)."""
+    """`partial` (programs, 2, C) float32 gets the sums of dz and dz * (x - mean); `dz_out` gets dz
+    if KEEPS."""
     program, step = tl.program_id(0), tl.num_programs(0) * BLOCK_M
     cols = tl.arange(0, BLOCK_C)
     in_cols = cols < C
@@ -118,11 +121,17 @@ def grad_sums(
         mask = (rows < M)[:, None] & in_cols[None, :]
         at = rows.to(tl.int64)[:, None] * C + cols[None, :]
         dz = tl.load(dy + at, mask=mask, other=0.0).to(tl.float32)
+        if HAS_MORE:
+            dz += tl.load(more + at, mask=mask, other=0.0).to(tl.float32)
         value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - mean_C[None, :]
         if OPEN == 1:
             dz = tl.where(value * scale[None, :] + bias_C[None, :] > 0.0, dz, 0.0)
         if OPEN == 2:
             dz = tl.where(tl.load(y + at, mask=mask, other=0.0).to(tl.float32) > 0.0, dz, 0.0)
+        if KEEPS:
+            rounded = dz.to(dz_out.dtype.element_ty)
+            tl.store(dz_out + at, rounded, mask=mask)
+            dz = rounded.to(tl.float32)
         first += dz
         second += dz * value
     out = partial + program * 2 * C + cols
@@ -151,9 +160,8 @@ def finish_grads(
 
 @triton.jit
 def grad_apply(
-    dy, x, y, weight, bias, mean, rstd, total, count, dx, dshort, M, C: tl.constexpr,
-    OPEN: tl.constexpr, HAS_SHORT: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
+    dy, x, weight, bias, mean, rstd, total, count, dx, M, C: tl.constexpr,
+    OPEN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """`dx` from dz and its sums over the batch; `dx` may be the memory of `dy`."""
     step = tl.num_programs(0) * BLOCK_M
@@ -173,10 +181,6 @@ def grad_apply(
         value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - mean_C[None, :]
         if OPEN == 1:
             dz = tl.where(value * scale[None, :] + bias_C[None, :] > 0.0, dz, 0.0)
-        if OPEN == 2:
-            dz = tl.where(tl.load(y + at, mask=mask, other=0.0).to(tl.float32) > 0.0, dz, 0.0)
-        if HAS_SHORT:
-            tl.store(dshort + at, dz.to(dshort.dtype.element_ty), mask=mask)
         grad = scale[None, :] * dz - constant[None, :] - slope[None, :] * value
         tl.store(dx + at, grad.to(dx.dtype.element_ty), mask=mask)
 

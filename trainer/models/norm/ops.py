@@ -22,6 +22,9 @@ from trainer.models.norm.values import Affine, Grads, Over, Running
 #: those tried on an H100 with 64 to 576 channels (2.1 to 2.9 TB/s; a copy runs at 2.9).
 SUMS, APPLY, GRADS = (4096, 4), (16384, 16), (8192, 4)
 
+#: Shape of the kernels that add up what the programs found.
+FINISH = {"BLOCK_P": 512, "BLOCK_C": 16, "num_warps": 8}
+
 #: Programs of one launch, 16 for each multiprocessor of an H100.
 MAX_PROGRAMS = 2112
 
@@ -48,10 +51,12 @@ class NormOps(Protocol):
         *,
         relu: bool,
         output: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
         in_place: bool = False,
     ) -> Grads:
-        """Gradients of `apply`. `output` is its result where a shortcut was added, else None; with
-        `in_place` the memory of `dy` is used for the gradient of x."""
+        """Gradients of `apply`. `output` is its result where a shortcut was added, else None;
+        `more` is added to `dy`; with `in_place` the memory of `dy` is used for the gradient of x.
+        """
 
 
 class TorchOps:
@@ -91,17 +96,20 @@ class TorchOps:
         *,
         relu: bool,
         output: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
         in_place: bool = False,
     ) -> Grads:
         """See `NormOps`."""
         scale = affine.weight * affine.rstd
         centered = _full(x) - _wide(affine.mean)
-        dz = _full(dy)
+        dz = _full(dy) if more is None else _full(dy) + _full(more)
         if relu:
             is_open = (
                 output > 0 if output is not None else self.apply(x, affine, None, relu=True) > 0
             )
             dz = dz * is_open
+        if output is not None or more is not None:
+            dz = _full(dz.to(x.dtype))
         local = torch.stack((_rows(dz).sum(0), _rows(dz * centered).sum(0)))
         dx = dz * _wide(scale)
         if over.is_batch:
@@ -136,7 +144,7 @@ class KernelOps:
         kernels.finish_stats[(launch.num_column_blocks,)](
             *(partial, len(partial), float(launch.height * over.num_ranks), near, mean, rstd),
             *(running.mean, running.var, running.momentum, eps, launch.width),
-            **{"UPDATE": running.momentum > 0, "BLOCK_P": 64, "BLOCK_C": 16},
+            **{"UPDATE": running.momentum > 0, **FINISH},
         )
         return mean, rstd
 
@@ -161,6 +169,7 @@ class KernelOps:
         *,
         relu: bool,
         output: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
         in_place: bool = False,
     ) -> Grads:
         """See `NormOps`."""
@@ -170,30 +179,34 @@ class KernelOps:
             opened = kernels.FROM_INPUT if output is None else kernels.FROM_OUTPUT
         by_channel = (affine.weight, affine.bias, affine.mean, affine.rstd)
         partial = x.new_empty((launch.num_programs, 2, launch.width), dtype=torch.float32)
-        y = x if output is None else output
+        # The gradient behind the relu is written if the second pass would read more without it.
+        dz = None if output is None and more is None else torch.empty_like(x)
         kernels.grad_sums[(launch.num_programs,)](
-            *(dy, x, y, *by_channel, partial, launch.height), **{"OPEN": opened, **launch.blocks}
+            *(dy, dy if more is None else more, x, x if output is None else output),
+            *(*by_channel, partial, dy if dz is None else dz, launch.height),
+            **{"OPEN": opened, "HAS_MORE": more is not None, "KEEPS": dz is not None},
+            **launch.blocks,
         )
         local = self._total(partial)
         if over.is_batch:
             total = local if over.group is None else over.add_up(local.clone())
         else:
             total = torch.zeros_like(local)
+        if dz is not None:
+            dy, opened, in_place = dz, kernels.NO_RELU, output is None
         dx = dy if in_place else torch.empty_like(x)
-        short = torch.empty_like(x) if output is not None else None
         kernels.grad_apply[(apply.num_programs,)](
-            *(dy, x, y, *by_channel, total, float(launch.height * over.num_ranks)),
-            *(dx, dx if short is None else short, launch.height),
-            **{"OPEN": opened, "HAS_SHORT": short is not None, **apply.blocks},
+            *(dy, x, *by_channel, total, float(launch.height * over.num_ranks), dx, launch.height),
+            **{"OPEN": opened, **apply.blocks},
         )
-        return Grads(dx, local[1] * affine.rstd, local[0], short)
+        return Grads(dx, local[1] * affine.rstd, local[0], None if output is None else dz)
 
     def _total(self, partial: torch.Tensor) -> torch.Tensor:
         """(programs, 2, C) -> (2, C)."""
         width = partial.shape[2]
         total = partial.new_empty((2, width))
-        self._kernels.finish_grads[(-(-width // 16),)](
-            *(partial, len(partial), total, width), **{"BLOCK_P": 64, "BLOCK_C": 16}
+        self._kernels.finish_grads[(-(-width // FINISH["BLOCK_C"]),)](
+            *(partial, len(partial), total, width), **FINISH
         )
         return total
 
@@ -223,12 +236,14 @@ class _Launch:
 
     @property
     def num_column_blocks(self) -> int:
-        return -(-self.width // 16)
+        return -(-self.width // FINISH["BLOCK_C"])
 
 
 def has_kernels(x: torch.Tensor) -> bool:
     """Whether Triton kernels can run on `x`."""
-    return x.is_cuda and _has_triton() and not torch.compiler.is_compiling()
+    if not x.is_cuda or x.dtype == torch.float64:
+        return False
+    return _has_triton() and not torch.compiler.is_compiling()
 
 
 def ops_for(x: torch.Tensor) -> NormOps | None:

@@ -16,7 +16,7 @@ from trainer.models import TwoTowers
 from trainer.recipes import r2plus1d18, small
 
 CPU = torch.device("cpu")
-#: Peaks on an H100 (`benchmarks/results/gpu.md`), GiB, by what is recomputed and parts.
+#: Peaks on an H100 (`benchmarks/results/gpu_h100.md`), GiB, by what is recomputed and parts.
 MEASURED = {
     ("nothing", 1): 63.2, ("norms", 1): 39.0, ("segments", 1): 19.6,
     ("nothing", 2): 32.4, ("norms", 2): 20.3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch.nn import functional
 
 from shards_spec.errors import InputError
+from tests.support.launch.ranks import start_ranks
 from tests.support.samples import mostly_slow
 from trainer.config import LossConfig, TrainConfig
 from trainer.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
@@ -269,11 +270,7 @@ def one_rank(rank: int, world_size: int, folder: str) -> None:
 
 @pytest.mark.parametrize("world_size", mostly_slow([1, 2, 4], (2,)))
 def test_ranks_agree_with_one_process(world_size: int, tmp_path: Path) -> None:
-    # This file itself is run as a script: spawned processes cannot import tests by name.
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, str(rank), str(world_size), str(tmp_path)])
-        for rank in range(world_size)
-    ]
+    ranks = start_ranks([__file__, str(tmp_path)], world_size)
     assert [rank.wait(timeout=500) for rank in ranks] == [0] * world_size
     for setting in CONFIGS:
         expected = run_towers(slice(None), setting)
@@ -292,4 +289,4 @@ def test_loss_on_a_gpu_agrees_with_the_cpu() -> None:
 
 
 if __name__ == "__main__":
-    one_rank(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    one_rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), sys.argv[1])

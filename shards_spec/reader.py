@@ -188,16 +188,25 @@ def _open(storage: Storage, *, allow_interrupted: bool = False) -> Dataset:
     elif not allow_interrupted:
         raise _InconsistentError
     check_shards(storage, clips, clips_name)
+    return with_near_duplicates(storage, recipe, info, movies, clips, fingerprint)
+
+
+def with_near_duplicates(
+    storage: Storage,
+    recipe: Recipe,
+    info: dict[str, Any],
+    movies: pa.Table,
+    clips: pa.Table,
+    fingerprint: str,
+) -> Dataset:
+    """The dataset of these checked tables, with the near-duplicates that are stored for it.
+
+    `fingerprint` is that of the table of clips.
+    """
     duplicates = read_duplicates(storage, clips)
+    whole = with_duplicates(fingerprint, duplicates)
     return Dataset(
-        storage,
-        recipe,
-        info,
-        movies,
-        clips,
-        with_duplicates(fingerprint, duplicates),
-        duplicates,
-        clips_fingerprint=fingerprint,
+        storage, recipe, info, movies, clips, whole, duplicates, clips_fingerprint=fingerprint
     )
 
 

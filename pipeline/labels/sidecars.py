@@ -16,7 +16,7 @@ from shards_spec.storage import Storage
 
 SUFFIXES = (".srt", ".vtt")
 
-#: Longer files are no subtitles, bytes.
+#: Bytes. Longer files are not read as subtitles.
 MAX_BYTES = 64 << 20
 
 #: A file of subtitles: its name, and a function that reads it.

@@ -35,7 +35,7 @@ _SIDES = ("", "other_")
 
 
 def read_duplicates(storage: Storage, clips: pa.Table) -> pa.Table | None:
-    """The rows (`DUPLICATES_SCHEMA`) that are true of these clips; None if there is no table.
+    """The rows (`DUPLICATES_SCHEMA`) that apply to these clips; None without a table.
 
     `clips` needs the columns `movie_id`, `start_ns` and `crc32c`.
 

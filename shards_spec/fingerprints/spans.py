@@ -194,7 +194,7 @@ def _is_same_place(span: Span, other: Span) -> bool:
 
 
 def _chained(spans: list[Span]) -> list[Span]:
-    """Spans joined where one goes on from another at nearly the same offset."""
+    """Spans, joined where one continues another at nearly the same offset."""
     joined: list[Span] = []
     for span in spans:
         last = joined[-1] if joined else None

@@ -55,7 +55,7 @@ class Fingerprint:
 
 
 def read_fingerprints(storage: Storage) -> dict[str, Fingerprint]:
-    """By movie id; none if there is no table, or one of another version, or a damaged one."""
+    """By movie id; empty if the table is missing, damaged, or of another version."""
     uri = storage.uri_of(layout.FINGERPRINTS_PARQUET)
     try:
         table = parse_table(get_bounded(storage, layout.FINGERPRINTS_PARQUET), uri)

@@ -23,7 +23,7 @@ class MovieNames:
     def __init__(self, movies: pa.Table, column: str = "") -> None:
         """`column` is the only one that is compared, if it is named.
 
-        Raises `InputError` if there is no such column.
+        Raises `InputError` if the column is missing.
         """
         if column and column not in movies.schema.names:
             known = ", ".join(movies.schema.names)

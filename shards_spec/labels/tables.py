@@ -90,7 +90,7 @@ def rejoin_tables(storage: Storage, clips: Path, clips_fingerprint: str) -> tupl
         clips_fingerprint: of that file.
 
     Tables of ranges that are damaged are left as they are, so that they prevent no update of the
-    index; whoever reads their labels is told.
+    index; readers of their labels get a warning.
     """
     matches = (_RANGES_KEY.fullmatch(info.key) for info in storage.list(RANGES))
     names = sorted(match[1] for match in matches if match)
@@ -140,7 +140,7 @@ def read_clip_labels(
 ) -> tuple[pa.Table, str]:
     """`CLIP_LABELS_SCHEMA` for a dataset's clips, and the fingerprint of the ranges.
 
-    Raises `InputError` if there is no such table, `FormatError` if it is damaged.
+    Raises `InputError` if the table is missing, `FormatError` if it is damaged.
     """
     key = clip_labels_key(check_name(name))
     uri = storage.uri_of(key)
@@ -152,7 +152,7 @@ def read_clip_labels(
             _check_clip_labels(table, uri)
             return table, metadata.get(RANGES_FINGERPRINT, b"").decode(errors="replace")
     except ObjectNotFoundError:
-        # The import was interrupted, or there are no such labels.
+        # The import was interrupted, or these labels do not exist.
         pass
     try:
         ranges, digest = _ranges_of(storage, name)

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from trainer.models.convolutions import Conv
 from trainer.models.norm.ops import NormOps, TorchOps, ops_for
+from trainer.models.norm.replay import is_replaying
 from trainer.models.norm.values import Affine, Over, Running
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -222,7 +222,7 @@ def _prepare(
             var = functional.pad(var, (0, num_zeros), value=1.0)
         if not norm.training:
             return weight, bias, mean, (var + norm.eps).rsqrt(), Over(is_batch=False)
-        moves = not _is_replaying
+        moves = not is_replaying()
         momentum = 0.1 if norm.momentum is None else norm.momentum
         over = Over(_group(norm))
         running = Running(mean, var, momentum if moves else 0.0)
@@ -239,7 +239,7 @@ def _prepare(
 def _plain(x: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The module itself, regardless of the number of axes that its class expects."""
     momentum = 0.1 if norm.momentum is None else norm.momentum
-    if norm.training and not _is_replaying and norm.num_batches_tracked is not None:
+    if norm.training and not is_replaying() and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     return functional.batch_norm(
         x,
@@ -248,7 +248,7 @@ def _plain(x: torch.Tensor, norm: Norm) -> torch.Tensor:
         norm.weight,
         norm.bias,
         norm.training,
-        0.0 if _is_replaying else momentum,
+        0.0 if is_replaying() else momentum,
         norm.eps,
     )
 
@@ -271,7 +271,6 @@ def _ops(x: torch.Tensor, norm: Norm) -> NormOps | None:
 
 
 _forced: NormOps | None = None
-_is_replaying = False
 
 
 @contextlib.contextmanager
@@ -283,32 +282,6 @@ def forced(ops: NormOps) -> Iterator[None]:
         yield
     finally:
         _forced = before
-
-
-@contextlib.contextmanager
-def replaying() -> Iterator[None]:
-    """A forward pass that repeats an earlier one: running statistics stay where that left them."""
-    global _is_replaying
-    before, _is_replaying = _is_replaying, True
-    try:
-        yield
-    finally:
-        _is_replaying = before
-
-
-Output = TypeVar("Output", torch.Tensor, tuple[torch.Tensor, torch.Tensor])
-
-
-def checkpointed(part: Callable[..., Output], *inputs: torch.Tensor) -> Output:
-    """Run a part of the network that the backward pass will run again."""
-    output: Output = checkpoint(
-        part,
-        *inputs,
-        use_reentrant=False,
-        preserve_rng_state=False,
-        context_fn=lambda: (contextlib.nullcontext(), replaying()),
-    )
-    return output
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

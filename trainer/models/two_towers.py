@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
-from trainer.models.fused_norm import replaying
 from trainer.models.inputs import normalize_audio, normalize_video
+from trainer.models.norm.replay import replaying
 from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.transformer.towers import AudioTransformer, VideoTransformer

@@ -27,13 +27,13 @@ from trainer.models.convolutions import (
     time_conv,
 )
 from trainer.models.fused_norm import (
-    checkpointed,
     norm_act,
     norm_act_twice,
     norm_conv,
     runs_on_kernels,
 )
 from trainer.models.layouts import every_nth, stem_conv, stem_squares
+from trainer.models.norm.replay import checkpointed
 
 #: Channels of the four stages.
 R2PLUS1D_WIDTHS = (64, 128, 256, 512)

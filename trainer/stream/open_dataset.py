@@ -22,9 +22,8 @@ from shards_spec.bounds import (
     get_bounded,
     read_bounded_table,
 )
-from shards_spec.duplicates import read_duplicates, with_duplicates
 from shards_spec.errors import FormatError, InputError
-from shards_spec.reader import Dataset, read_info, recipe_of
+from shards_spec.reader import Dataset, read_info, recipe_of, with_near_duplicates
 from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
 from trainer.fetch import ClipLocation
@@ -66,17 +65,7 @@ def _open_one(uri: str | Storage, policy: BatchPolicy) -> Dataset:
     require_columns(movies, MOVIES_SCHEMA, name)
     check_movie_bounds(movies, name)
     check_shards(storage, clips, storage.uri_of(layout.CLIPS_PARQUET))
-    duplicates = read_duplicates(storage, clips)
-    dataset = Dataset(
-        storage,
-        recipe,
-        info,
-        movies,
-        clips,
-        with_duplicates(fingerprint, duplicates),
-        duplicates,
-        clips_fingerprint=fingerprint,
-    )
+    dataset = with_near_duplicates(storage, recipe, info, movies, clips, fingerprint)
     return with_labels(dataset, policy.where_columns)
 
 

@@ -78,21 +78,8 @@ class ClipStream:
             # Checked here, because a worker could only report it with a traceback.
             ClipCache(Path(config.cache_dir), config.cache_bytes)
         self._index = index = ClipIndex.from_dataset(dataset, policy)
-        if index.copies and rank == 0:
-            _log.warning(
-                "%d movies are left out because others have the same source, such as %s (as %s)",
-                len(index.copies),
-                index.copies[0].movie_id,
-                index.copies[0].copy_of,
-            )
-        if index.repeats and rank == 0:
-            _log.warning(
-                "%d clips are left out because other movies show or play the same, such as %d of "
-                "%s",
-                sum(repeat.num_clips for repeat in index.repeats),
-                index.repeats[0].num_clips,
-                index.repeats[0].movie_id,
-            )
+        if rank == 0:
+            _warn_of_left_out(index)
         self._dataset, self._policy, self._seed = dataset, policy, seed
         self._rank, self._world_size = rank, world_size
         self._plans = PlanLookahead(index, seed)
@@ -282,3 +269,20 @@ def _on_schedule(policy: BatchPolicy, epoch: int, step: int, steps_done: int) ->
     if step and policy.changes_at(steps_done):
         return _StreamPosition(epoch + 1, 0, steps_done)
     return _StreamPosition(epoch, step, steps_done)
+
+
+def _warn_of_left_out(index: ClipIndex) -> None:
+    if index.copies:
+        _log.warning(
+            "%d movies are left out because others have the same source, such as %s (as %s)",
+            len(index.copies),
+            index.copies[0].movie_id,
+            index.copies[0].copy_of,
+        )
+    if index.repeats:
+        _log.warning(
+            "%d clips are left out because other movies show or play the same, such as %d of %s",
+            sum(repeat.num_clips for repeat in index.repeats),
+            index.repeats[0].num_clips,
+            index.repeats[0].movie_id,
+        )

@@ -7,7 +7,7 @@
     published      figures of other methods               result     figures, spread, table
     transfer       all of it
 
-Decoding is not done here: whoever calls `transfer` passes a function that reads a file.
+Decoding is not done here: the caller of `transfer` passes a function that reads a file.
 """
 
 from __future__ import annotations

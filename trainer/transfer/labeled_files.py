@@ -20,7 +20,7 @@ class LabeledFile:
     group: str
     """Files of one recording share it; they never are on both sides of an inner fold."""
     path: Path | None
-    """None if there is no such file."""
+    """None if the file does not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)

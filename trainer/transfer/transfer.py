@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -96,8 +97,8 @@ def transfer(
     setup = _Setup(
         encoder=encoder, labeled=labeled, features=features, store=store, protocol=protocol
     )
+    folds: dict[str, dict[str, int]] = {}
     measured: list[Measured] = []
-    folds = {}
     for fold in labeled.folds:
         sides = _sides(setup, fold)
         folds[fold.name] = {
@@ -106,25 +107,11 @@ def transfer(
             "train": len(sides.train),
             "test": len(sides.test),
         }
-        for modality in modalities:
-            for probe in protocol.probes:
-                for one in _probed(setup, fold, sides, probe, modality):
-                    seed = "" if one.seed is None else f", seed {one.seed}"
-                    figures = ", ".join(f"{k} {v:.3f}" for k, v in one.metrics.items())
-                    say(f"fold {fold.name}, {modality}, {probe}{seed}: {figures}")
-                    measured.append(one)
-    recipe = encoder.recipe
+        measured += _fold_results(setup, fold, sides, modalities)
     return TransferResult(
         task=task,
         run=run,
-        encoder={
-            **describe_inputs(
-                encoder.model.config,
-                stored_frames=recipe.num_frames,
-                crop_pixels=encoder.crop_pixels,
-            ),
-            "recipe": recipe.to_json(),
-        },
+        encoder=_described(encoder),
         protocol=protocol,
         num_files=len(labeled.files),
         num_classes=len(labeled.classes),
@@ -141,6 +128,30 @@ def transfer(
             "device": str(encoder.device),
         },
     )
+
+
+def _fold_results(
+    setup: _Setup, fold: Fold, sides: _Sides, modalities: Sequence[Modality]
+) -> list[Measured]:
+    """Every probe of a fold; each result is printed when it is known."""
+    results = []
+    for modality in modalities:
+        for probe in setup.protocol.probes:
+            for one in _probed(setup, fold, sides, probe, modality):
+                seed = "" if one.seed is None else f", seed {one.seed}"
+                figures = ", ".join(f"{k} {v:.3f}" for k, v in one.metrics.items())
+                say(f"fold {fold.name}, {modality}, {probe}{seed}: {figures}")
+                results.append(one)
+    return results
+
+
+def _described(encoder: ClipEncoder) -> dict[str, Any]:
+    """The encoder's inputs and the recipe of its clips, for the result."""
+    recipe = encoder.recipe
+    inputs = describe_inputs(
+        encoder.model.config, stored_frames=recipe.num_frames, crop_pixels=encoder.crop_pixels
+    )
+    return {**inputs, "recipe": recipe.to_json()}
 
 
 def _sides(setup: _Setup, fold: Fold) -> _Sides:

@@ -1,4 +1,4 @@
-"""Windows of short files: the same bytes as the clips of a movie, and files that are no movies."""
+"""Windows of short files: the same bytes as the clips of a movie, and files that are not movies."""
 
 from __future__ import annotations
 

@@ -12,25 +12,12 @@ from hypothesis import strategies as st
 from pipeline.errors import TooShortError
 from pipeline.plan.segments import split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
-from pipeline.probe.video_stream import Crop, VideoStream
+from pipeline.probe.video_stream import Crop
 from pipeline.sources import Movie
 from pipeline.video.black_bars import crop_from_lit
 from pipeline.video.filters import frame_size
 from shards_spec.recipe import NANOSECONDS, Recipe
-
-MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)
-VIDEO = VideoStream(
-    index=0,
-    codec="h264",
-    width=1920,
-    height=1080,
-    sar=Fraction(1),
-    rotation=0,
-    time_base=Fraction(1, 90_000),
-    avg_frame_rate="24/1",
-    field_order="progressive",
-    hdr="",
-)
+from tests.support.films.probed import MOVIE, VIDEO
 
 
 def clips_of(movie: Movie, recipe: Recipe, duration_ns: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,23 +14,9 @@ from pipeline.config import Seeks
 from pipeline.plan import MoviePlan, place_clips, plan_movie
 from pipeline.plan.cut_context import settles_cuts
 from pipeline.plan.shots import merge_close_cuts
-from pipeline.probe import AudioTrack, PacketOrder, Probe, VideoStream
-from pipeline.sources import Movie
+from pipeline.probe import AudioTrack, PacketOrder, Probe
 from shards_spec.recipe import NANOSECONDS, Recipe
-
-MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)
-VIDEO = VideoStream(
-    index=0,
-    codec="h264",
-    width=1920,
-    height=1080,
-    sar=Fraction(1),
-    rotation=0,
-    time_base=Fraction(1, 90_000),
-    avg_frame_rate="24/1",
-    field_order="progressive",
-    hdr="",
-)
+from tests.support.films.probed import MOVIE, VIDEO
 
 FEW = Recipe(clips_per_movie=6)
 

@@ -22,6 +22,7 @@ from pipeline.video import selection_of
 from pipeline.video.selective.selection import replaced
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films import damage
+from tests.support.films.encoders import X264, X265, X265_PARAMS
 from tests.support.films.media import Film, make_film, read_number, shown_at
 from tests.support.films.opened import opened
 from tests.support.films.oracle import (
@@ -38,20 +39,17 @@ pytestmark = pytest.mark.skipif(
     not filters_packets(), reason="this ffmpeg cannot leave packets of an input out (before 7.1)"
 )
 
-_X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
-_X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params")
-_265 = "log-level=none:pools=1:keyint=30:scenecut=0"
 _VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "200k")
 #: Name -> encoder, container, whether frames are left out in fast mode.
 KINDS = {
-    "pyramid": ((*_X264, "-bf", "3", "-x264-params", "b-adapt=0"), ".mp4", True),
-    "no pyramid": ((*_X264, "-bf", "3", "-x264-params", "b-adapt=0:b-pyramid=none"), ".mkv", True),
-    "open": ((*_X264, "-bf", "3", "-x264-params", "b-adapt=0:open-gop=1"), ".mkv", True),
-    "no b-frames": ((*_X264, "-bf", "0"), ".mp4", False),
-    "transport stream": ((*_X264, "-bf", "2"), ".ts", False),
-    "interlaced": ((*_X264, "-bf", "2", "-flags", "+ilme+ildct"), ".mkv", False),
-    "hevc": ((*_X265, f"{_265}:bframes=4:open-gop=0"), ".mkv", True),
-    "hevc open": ((*_X265, f"{_265}:bframes=4:open-gop=1"), ".mp4", True),
+    "pyramid": ((*X264, "-bf", "3", "-x264-params", "b-adapt=0"), ".mp4", True),
+    "no pyramid": ((*X264, "-bf", "3", "-x264-params", "b-adapt=0:b-pyramid=none"), ".mkv", True),
+    "open": ((*X264, "-bf", "3", "-x264-params", "b-adapt=0:open-gop=1"), ".mkv", True),
+    "no b-frames": ((*X264, "-bf", "0"), ".mp4", False),
+    "transport stream": ((*X264, "-bf", "2"), ".ts", False),
+    "interlaced": ((*X264, "-bf", "2", "-flags", "+ilme+ildct"), ".mkv", False),
+    "hevc": ((*X265, f"{X265_PARAMS}:bframes=4:open-gop=0"), ".mkv", True),
+    "hevc open": ((*X265, f"{X265_PARAMS}:bframes=4:open-gop=1"), ".mp4", True),
     "vp9": (_VP9, ".webm", False),
 }
 FAST = replace(RECIPE, fast_decode=True)

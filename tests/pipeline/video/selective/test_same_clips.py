@@ -18,6 +18,7 @@ from pipeline.movie import steps
 from pipeline.plan import MoviePlan
 from pipeline.video import selection_of
 from tests.support.films import damage
+from tests.support.films.encoders import X264, X265, X265_PARAMS
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import source_of
 from tests.support.films.oracle import (
@@ -35,24 +36,27 @@ pytestmark = pytest.mark.skipif(
     not filters_packets(), reason="this ffmpeg cannot leave packets of an input out (before 7.1)"
 )
 
-_X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
-_X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x265-params")
-_265 = "log-level=none:pools=1:keyint=30:scenecut=0"
 #: Name -> encoder. All make frames to which no other refers.
 CODECS = {
-    "pyramid": (*_X264, "-bf", "3", "-x264-params", "b-adapt=0"),
-    "no pyramid": (*_X264, "-bf", "3", "-x264-params", "b-adapt=0:b-pyramid=none"),
-    "open": (*_X264, "-bf", "3", "-x264-params", "b-adapt=0:open-gop=1:scenecut=0"),
-    "many references": (*_X264, "-bf", "7", "-refs", "8", "-x264-params", "b-adapt=2:weightp=2"),
-    "direct": (*_X264, "-bf", "3", "-x264-params", "direct=temporal:slices=3:cabac=0"),
-    "refresh": (*_X264, "-bf", "2", "-x264-params", "intra-refresh=1:b-pyramid=strict"),
-    "10 bits": (*_X264[:-2], "-pix_fmt", "yuv422p10le", "-bf", "3"),
-    "4:4:4": (*_X264[:-2], "-pix_fmt", "yuv444p", "-bf", "3"),
-    "hevc": (*_X265, f"{_265}:bframes=4:open-gop=0"),
-    "hevc open": (*_X265, f"{_265}:bframes=4:open-gop=1"),
-    "hevc no pyramid": (*_X265, f"{_265}:bframes=3:b-pyramid=0:hash=1"),
-    "hevc layers": (*_X265, f"{_265}:bframes=4:temporal-layers=3"),
-    "hevc 10 bits": (*_X265[:-3], "-pix_fmt", "yuv420p10le", "-x265-params", f"{_265}:bframes=4"),
+    "pyramid": (*X264, "-bf", "3", "-x264-params", "b-adapt=0"),
+    "no pyramid": (*X264, "-bf", "3", "-x264-params", "b-adapt=0:b-pyramid=none"),
+    "open": (*X264, "-bf", "3", "-x264-params", "b-adapt=0:open-gop=1:scenecut=0"),
+    "many references": (*X264, "-bf", "7", "-refs", "8", "-x264-params", "b-adapt=2:weightp=2"),
+    "direct": (*X264, "-bf", "3", "-x264-params", "direct=temporal:slices=3:cabac=0"),
+    "refresh": (*X264, "-bf", "2", "-x264-params", "intra-refresh=1:b-pyramid=strict"),
+    "10 bits": (*X264[:-2], "-pix_fmt", "yuv422p10le", "-bf", "3"),
+    "4:4:4": (*X264[:-2], "-pix_fmt", "yuv444p", "-bf", "3"),
+    "hevc": (*X265, f"{X265_PARAMS}:bframes=4:open-gop=0"),
+    "hevc open": (*X265, f"{X265_PARAMS}:bframes=4:open-gop=1"),
+    "hevc no pyramid": (*X265, f"{X265_PARAMS}:bframes=3:b-pyramid=0:hash=1"),
+    "hevc layers": (*X265, f"{X265_PARAMS}:bframes=4:temporal-layers=3"),
+    "hevc 10 bits": (
+        *X265[:-3],
+        "-pix_fmt",
+        "yuv420p10le",
+        "-x265-params",
+        f"{X265_PARAMS}:bframes=4",
+    ),
 }
 CONTAINERS = (".mp4", ".mkv")
 KINDS: dict[str, tuple[Callable[..., None], float]] = {
@@ -190,8 +194,8 @@ def test_one_report_makes_all_segments_whole(tmp_path: Path) -> None:
 #: Name -> (encoder, ending): movies that are decoded whole.
 WHOLE = {
     "no B-frames": (("-c:v", "libx264", "-preset", "ultrafast"), ".mp4"),
-    "interlaced": ((*_X264, "-bf", "3", "-flags", "+ilme+ildct"), ".mp4"),
-    "paff or mbaff, unmarked": ((*_X264, "-bf", "3", "-x264-params", "fake-interlaced=1"), ".mkv"),
+    "interlaced": ((*X264, "-bf", "3", "-flags", "+ilme+ildct"), ".mp4"),
+    "paff or mbaff, unmarked": ((*X264, "-bf", "3", "-x264-params", "fake-interlaced=1"), ".mkv"),
     "mpeg2": (("-c:v", "mpeg2video", "-bf", "2"), ".mkv"),
     "mpeg4": (("-c:v", "mpeg4", "-bf", "2"), ".mp4"),
     "transport stream": (CODECS["pyramid"], ".ts"),

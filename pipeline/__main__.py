@@ -31,6 +31,7 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
+from shards_spec.schema import row_values
 
 # Ray, librosa and OpenCV take seconds to import: every command imports what it needs when it runs,
 # so that `--help` and mistyped arguments answer at once.
@@ -97,7 +98,7 @@ class Status:
             raise InputError(f"{self.uri} contains no dataset and no run; check the path")
         if self.json:
             record = asdict(progress) if progress else None
-            cli.print_json({"run": record, "movies": [asdict(row) for row in rows]})
+            cli.print_json({"run": record, "movies": [row_values(row) for row in rows]})
         else:
             status.print_status(console, progress, rows, lease.holder_of(storage))
         failed = any(row.status in ("failed", "quarantined") for row in rows)
@@ -162,7 +163,9 @@ class Prune:
             prunable = find_prunable(storage, self.corpus, follow_links=follow)
         if self.json:
             totals = {"num_clips": prunable.num_clips, "num_bytes": prunable.num_bytes}
-            cli.print_json({"removed": self.yes, **totals, **asdict(prunable)})
+            movies = [row_values(row) for row in prunable.movies]
+            values = {**asdict(prunable), "movies": movies}
+            cli.print_json({"removed": self.yes, **totals, **values})
             return ExitCode.DONE
         print_prunable(cli.new_console(), prunable, removed=self.yes)
         return ExitCode.DONE

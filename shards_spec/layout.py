@@ -1,7 +1,7 @@
 """Object keys of a dataset, and which movie ids are allowed.
 
 <dataset>/dataset.json
-<dataset>/index/movies.parquet, index/clips.parquet
+<dataset>/index/movies.parquet, index/clips.parquet, index/dropped.parquet
 <dataset>/index/fingerprints.parquet, index/duplicates.parquet
 <dataset>/labels/, index/labels/, index/labels.json    see `shards_spec.labels`
 <dataset>/shards/<movie_id>/<movie_id>-00000.tar
@@ -18,6 +18,8 @@ from shards_spec.errors import FormatError
 DATASET_JSON = "dataset.json"
 MOVIES_PARQUET = "index/movies.parquet"
 CLIPS_PARQUET = "index/clips.parquet"
+#: Which clips were dropped, and why; see `shards_spec.dropped`.
+DROPPED_PARQUET = "index/dropped.parquet"
 #: Optional tables about near-duplicates; see `fingerprints`.
 FINGERPRINTS_PARQUET = "index/fingerprints.parquet"
 DUPLICATES_PARQUET = "index/duplicates.parquet"

@@ -25,6 +25,7 @@ from shards_spec.bounds import (
     get_bounded,
     read_bounded_table,
 )
+from shards_spec.dropped import read_dropped
 from shards_spec.duplicates import read_duplicates, with_duplicates
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.labels import read_clip_labels
@@ -119,6 +120,14 @@ class Dataset:
         Raises `InputError` if there are none of that name, `FormatError` if they are damaged.
         """
         return read_clip_labels(self.storage, name, self.clips, self.clips_fingerprint)[0]
+
+    def dropped(self) -> pa.Table | None:
+        """The clips that rules dropped, `DROPPED_SCHEMA`; None if only their numbers are known.
+
+        Movies that were committed before the format had this table are missing from it. Raises
+        `FormatError` if it is damaged.
+        """
+        return read_dropped(self.storage, self.clips_fingerprint)
 
     def rows_of(self, clip_ids: Sequence[str]) -> list[int]:
         """Row numbers of clips in the clips table. Raises `InputError` for an unknown id."""

@@ -45,7 +45,7 @@ ORDER = {
         cli schema order
         sample storage
         bounds conformance card
-        duplicates labels
+        duplicates labels dropped
         writer reader
         index
         validation inspection fingerprints

@@ -22,7 +22,7 @@ from pipeline.engine.events import AttemptFailed, Event, MovieFinished
 from pipeline.run import OnProgress, Progress, Prunable, Summary, movie_hours
 from shards_spec.cli import ExitCode, PlainConsole, new_console, print_json
 from shards_spec.redaction import plain, redacted
-from shards_spec.schema import MovieRow
+from shards_spec.schema import MovieRow, row_values
 
 _LOG_EVERY_SECONDS = 10.0
 
@@ -143,7 +143,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
     """The summary as plain values."""
     return {
         "run": asdict(summary.progress),
-        "movies": [asdict(row) for row in summary.rows],
+        "movies": [row_values(row) for row in summary.rows],
         "removed": list(summary.work.removed),
     }
 

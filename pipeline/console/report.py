@@ -19,7 +19,7 @@ from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain, redacted, with_paths
-from shards_spec.schema import MovieRow, movie_rows
+from shards_spec.schema import MovieRow, movie_rows, row_values
 
 _PAGE_WIDTH = 150
 #: The page in which rich puts the report. It runs no scripts and loads nothing.
@@ -123,7 +123,7 @@ def report_json(site: Site) -> dict[str, Any]:
         "dataset": dataset.storage.uri,
         "recipe_fingerprint": dataset.recipe.fingerprint,
         "num_clips": dataset.clips.num_rows,
-        "movies": [asdict(row) for row in movie_rows(dataset.movies)],
+        "movies": [row_values(row) for row in movie_rows(dataset.movies)],
     }
     if site.other is not None:
         comparison = site.comparison

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.audio import AudioReport
 from pipeline.ffmpeg import ffmpeg_version
-from pipeline.movie.selection import DropReason
 from pipeline.plan import MoviePlan
 from pipeline.probe import AudioTrack, Crop, Probe, VideoStream
 from pipeline.sources import Movie
@@ -17,7 +15,7 @@ from pipeline.video import VideoSegment, applied, selection_of
 from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
-from shards_spec.schema import MovieRow, Status
+from shards_spec.schema import DROP_REASONS, DroppedClips, MovieRow, Status
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def failed_row(bare: MovieRow, known: Mapping[str, Any], error_class: str, error
 
 
 def movie_row(
-    plan: MoviePlan, cost: Cost, dropped: Counter[DropReason], audio_report: AudioReport
+    plan: MoviePlan, cost: Cost, dropped: DroppedClips, audio_report: AudioReport
 ) -> MovieRow:
     """The index row of a decoded movie, without the numbers of its clips and shards."""
     return replace(
@@ -156,11 +154,6 @@ def _report_columns(report: AudioReport) -> dict[str, Any]:
     }
 
 
-def _dropped_columns(dropped: Counter[DropReason]) -> dict[str, Any]:
-    return {
-        "dropped_black": dropped["black"],
-        "dropped_silent": dropped["silent"],
-        "dropped_frozen": dropped["frozen"],
-        "dropped_too_short": dropped["too_short"],
-        "dropped_damaged": dropped["damaged"],
-    }
+def _dropped_columns(dropped: DroppedClips) -> dict[str, Any]:
+    counts = dropped.counts
+    return {**{f"dropped_{reason}": counts[reason] for reason in DROP_REASONS}, "drops": dropped}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +15,7 @@ from pipeline.plan import PlacedPlan
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
-from shards_spec.schema import ClipContent
+from shards_spec.schema import NO_CLIP, ClipContent, DroppedClips, sorted_drops
 
 DropReason = Literal["too_short", "damaged", "black", "frozen", "silent"]
 
@@ -44,8 +43,8 @@ def select_clips(
     plan: PlacedPlan,
     frames: MovieFrames,
     audio: Sequence[AudioClip],
-) -> tuple[list[SelectedClip], Counter[DropReason]]:
-    """The clips that are kept, in shard order, and how many each rule dropped.
+) -> tuple[list[SelectedClip], DroppedClips]:
+    """The clips that are kept, in shard order, and those that rules dropped.
 
     Args:
         plan: with its clips and cuts, by `place_clips`.
@@ -53,25 +52,27 @@ def select_clips(
         audio: of all clips.
     """
     audio_clips = {clip.clip_number: clip for clip in audio}
-    dropped: Counter[DropReason] = Counter()
-    if plan.num_short_shots:
-        dropped["too_short"] = plan.num_short_shots
+    grid_ns = plan.recipe.grid_ns
+    dropped: list[tuple[int, int, int, DropReason]] = [
+        (NO_CLIP, grid_ns(first), grid_ns(end), "too_short") for first, end in plan.short_shots
+    ]
     kept: list[SelectedClip] = []
-    for clip_number in plan.numbers:
-        video, audio_clip = frames.clip(clip_number), audio_clips.get(clip_number)
+    for number in plan.numbers:
+        video, audio_clip = frames.clip(number), audio_clips.get(number)
+        reason: DropReason | None
         if video is None or audio_clip is None:
-            dropped["too_short"] += 1
-            continue
-        if frames.is_damaged(clip_number):
-            dropped["damaged"] += 1
-            continue
-        reason = drop_reason(video, audio_clip, plan.recipe)
-        if reason is None:
-            kept.append(SelectedClip(_content(plan, video, audio_clip), audio_clip))
+            reason = "too_short"
+        elif frames.is_damaged(number):
+            reason = "damaged"
         else:
-            dropped[reason] += 1
+            reason = drop_reason(video, audio_clip, plan.recipe)
+            if reason is None:
+                kept.append(SelectedClip(_content(plan, video, audio_clip), audio_clip))
+        if reason is not None:
+            times = plan.clip_start_ns(number), plan.clip_end_ns(number)
+            dropped.append((number, *times, reason))
     order = stratified_order(len(kept), order_seed(plan.recipe.seed, plan.movie.movie_id))
-    return [kept[index] for index in order], dropped
+    return [kept[index] for index in order], sorted_drops(dropped)
 
 
 def order_seed(seed: int, movie_id: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ from pipeline.audio import AudioClip, AudioReport, MovieAudio
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.rows import Cost, decoding_columns, movie_row
-from pipeline.movie.selection import DropReason, select_clips
+from pipeline.movie.selection import select_clips
 from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
 from pipeline.movie.steps import with_clips
 from pipeline.plan import MoviePlan, PlacedPlan
@@ -18,7 +17,7 @@ from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
 from shards_spec.index import write_commit
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
-from shards_spec.schema import MovieRow
+from shards_spec.schema import DroppedClips, MovieRow
 from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter
 
@@ -73,9 +72,9 @@ def write_movie(
 
 
 def _all_dropped(
-    placed: PlacedPlan, dropped: Counter[DropReason], audio_report: AudioReport
+    placed: PlacedPlan, dropped: DroppedClips, audio_report: AudioReport
 ) -> AllDroppedError:
-    why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.items()))
+    why = ", ".join(f"{reason} {count}" for reason, count in sorted(dropped.counts.items()))
     error = AllDroppedError(
         f"{placed.movie.name}: all {placed.num_clips} clips were dropped: {why}"
     )

@@ -118,8 +118,8 @@ class PlacedPlan(MoviePlan):
     """Clips that are not made, because the recipe does not want all."""
     cuts: tuple[int, ...] = ()
     """Grid steps at which shots start, the movie's first step excluded."""
-    num_short_shots: int = 0
-    """With `clips="shots"`: shots that are shorter than a clip."""
+    short_shots: tuple[tuple[int, int], ...] = ()
+    """With `clips="shots"`: grid steps [first, end) of shots that are shorter than a clip."""
 
     @property
     def num_clips(self) -> int:

@@ -38,15 +38,15 @@ def place_clips(plan: MoviePlan, cut_steps: Iterable[int]) -> PlacedPlan:
     cuts = merge_close_cuts(cut_steps, recipe)
     if recipe.clips == "uniform":
         first_clip = plan.first_step // recipe.stride_frames
-        return _placed(plan, first_clip, uniform_starts(plan), cuts, 0)
-    starts, num_short = starts_in_shots(recipe, cuts, plan.first_step, plan.end_step)
+        return _placed(plan, first_clip, uniform_starts(plan), cuts, ())
+    starts, short_shots = starts_in_shots(recipe, cuts, plan.first_step, plan.end_step)
     if not starts:
         raise TooShortError(
-            f"{plan.movie.name}: none of its {num_short} shots is as long as a clip "
+            f"{plan.movie.name}: none of its {len(short_shots)} shots is as long as a clip "
             f"({recipe.num_frames} frames at {recipe.fps:g} per second); use shorter clips or "
             'clips="uniform"'
         )
-    return _placed(plan, 0, starts, cuts, num_short)
+    return _placed(plan, 0, starts, cuts, short_shots)
 
 
 def merge_close_cuts(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
@@ -61,20 +61,21 @@ def merge_close_cuts(steps: Iterable[int], recipe: Recipe) -> tuple[int, ...]:
 
 def starts_in_shots(
     recipe: Recipe, cuts: Iterable[int], first_step: int, end_step: int
-) -> tuple[tuple[int, ...], int]:
+) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
     """Place clips so that each keeps to one shot, within the steps [first_step, end_step).
 
     Returns:
-        The grid steps at which clips start, and how many shots are shorter than a clip.
+        The grid steps at which clips start, and [first, end) of each shot shorter than a clip.
     """
     inside = [cut for cut in cuts if first_step < cut < end_step]
     starts: list[int] = []
-    num_short = 0
+    short_shots: list[tuple[int, int]] = []
     for begin, end in pairwise([first_step, *inside, end_step]):
         fitting = range(begin, end - recipe.num_frames + 1, recipe.stride_frames)
         starts += fitting
-        num_short += len(fitting) == 0
-    return tuple(starts), num_short
+        if not fitting:
+            short_shots.append((begin, end))
+    return tuple(starts), tuple(short_shots)
 
 
 def _placed(
@@ -82,7 +83,7 @@ def _placed(
     first_clip: int,
     all_starts: Sequence[int],
     cuts: tuple[int, ...],
-    num_short_shots: int,
+    short_shots: tuple[tuple[int, int], ...],
 ) -> PlacedPlan:
     recipe = plan.recipe
     chosen = recipe.chosen_clips(plan.movie.movie_id, len(all_starts))
@@ -96,7 +97,7 @@ def _placed(
         clips_end_step=all_starts[-1] + recipe.num_frames,
         num_not_chosen=len(all_starts) - len(starts),
         cuts=cuts,
-        num_short_shots=num_short_shots,
+        short_shots=short_shots,
     )
 
 

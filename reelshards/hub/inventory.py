@@ -17,6 +17,13 @@ from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import movie_rows
 from shards_spec.storage import Storage
 
+#: Tables about clips that readers can do without.
+_OPTIONAL_TABLES = (
+    layout.DROPPED_PARQUET,
+    layout.DUPLICATES_PARQUET,
+    layout.FINGERPRINTS_PARQUET,
+)
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -88,5 +95,13 @@ def _last_objects(dataset: Dataset) -> dict[str, bytes]:
         except ObjectNotFoundError:
             # A dataset from before cards.
             continue
-    labels = {key: storage.get(key) for key in label_keys(storage)}
-    return {**tables, **labels, **cards, layout.DATASET_JSON: storage.get(layout.DATASET_JSON)}
+    keys = [*label_keys(storage), *_optional(storage)]
+    further = {key: storage.get(key) for key in keys}
+    return {**tables, **further, **cards, layout.DATASET_JSON: storage.get(layout.DATASET_JSON)}
+
+
+def _optional(storage: Storage) -> list[str]:
+    """Keys of the optional tables that the dataset has; in a local one none is a link out of it."""
+    keys = [key for key in _OPTIONAL_TABLES if storage.exists(key)]
+    check_links(storage, keys)
+    return keys

@@ -16,7 +16,7 @@ from shards_spec.browser.labels import LabelCatalog
 from shards_spec.browser.lookalikes import Lookalike, find_lookalikes
 from shards_spec.errors import InputError
 from shards_spec.reader import Dataset
-from shards_spec.schema import LINKED_KINDS, ClipRow, clip_rows
+from shards_spec.schema import LINKED_KINDS, ClipRow, clip_ranges, clip_rows
 
 #: Two movies with equal values are the same one: source, part, audio track and program.
 _COPY_COLUMNS = (
@@ -96,6 +96,20 @@ class Catalog:
         first, end = self._clip_ranges.get(movie_id, (0, 0))
         clips = self.dataset.clips.slice(first, end - first)
         return clips.take(pc.sort_indices(clips, [("start_ns", "ascending")]))
+
+    @cached_property
+    def dropped(self) -> pa.Table | None:
+        """Clips that rules dropped, `DROPPED_SCHEMA`; None if only their numbers are known."""
+        return self.dataset.dropped()
+
+    @cached_property
+    def _dropped_ranges(self) -> dict[str, tuple[int, int]]:
+        return clip_ranges(self.dropped, self.movie_ids) if self.dropped is not None else {}
+
+    def dropped_of(self, movie_id: str) -> pa.Table | None:
+        """A movie's rows of that table, in the order of time."""
+        first, end = self._dropped_ranges.get(movie_id, (0, 0))
+        return None if self.dropped is None else self.dropped.slice(first, end - first)
 
     def clip(self, clip_id: str) -> ClipRow:
         """A clip's row of the index. Raises `InputError` if there is none."""

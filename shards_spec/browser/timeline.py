@@ -1,15 +1,17 @@
 """What happened along one movie: kept and dropped clips, shots, filled audio.
 
-The index has a row for each kept clip, and for each movie how many clips each rule dropped. Which
-ones were dropped follows from the numbers that are missing, among those that the recipe chooses if
-it wants only some clips. Which rule dropped a clip is only known
-if the movie's counts leave one possibility; otherwise all possible rules are listed.
+The index has a row for each kept clip and, since `index/dropped.parquet`, one for each dropped clip
+with its reason. Of older movies it only has how many clips each rule dropped: then which ones were
+dropped follows from the numbers that are missing, among those that the recipe chooses if it wants
+only some clips; and which rule dropped a clip is only known if the counts leave one possibility.
+Otherwise all possible rules are listed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,7 @@ from numpy.typing import NDArray
 
 from shards_spec.browser.catalog import numbers
 from shards_spec.recipe import NANOSECONDS, Recipe
-
-#: Rules in the order in which the pipeline applies them; the first that matches drops the clip.
-REASONS = ("too_short", "damaged", "black", "frozen", "silent")
-
+from shards_spec.schema import DROP_REASONS, NO_CLIP
 
 #: More clips than that of a movie are not looked at one by one.
 _MAX_CHOSEN = 1 << 17
@@ -47,6 +46,8 @@ class DroppedRun:
     num_clips: int
     reasons: tuple[str, ...]
     """The rules that may have dropped them: one if it is certain."""
+    is_shot: bool = False
+    """Whether it is a shot that is too short for a clip."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,26 @@ class Timeline:
     """Dropped clips without a position: shots that were shorter than a clip."""
 
 
-def timeline_of(movie: Mapping[str, Any], clips: pa.Table, recipe: Recipe) -> Timeline:
-    """The timeline of a movie from its row and its clips in the order of time."""
+def timeline_of(
+    movie: Mapping[str, Any], clips: pa.Table, recipe: Recipe, listed: pa.Table | None = None
+) -> Timeline:
+    """The timeline of a movie from its row and its clips in the order of time.
+
+    `listed` are its rows of the table of dropped clips, `DROPPED_SCHEMA`; they count only if there
+    are as many for each reason as the movie's row says.
+    """
     number, start, end = (numbers(clips, name) for name in ("clip_number", "start_ns", "end_ns"))
-    drops = {name: int(movie.get(f"dropped_{name}") or 0) for name in REASONS}
+    drops = {name: int(movie.get(f"dropped_{name}") or 0) for name in DROP_REASONS}
     drops = {name: value for name, value in drops.items() if value > 0}
     is_uniform = recipe.clips == "uniform" and recipe.fingerprint == movie["recipe_fingerprint"]
     breaks = np.flatnonzero(np.diff(number) != 1) + 1 if len(number) else np.zeros(0, np.int64)
-    if int(movie.get("clips_not_chosen") or 0):
-        gaps = _chosen_gaps(movie, number, recipe, drops) if is_uniform else []
-    else:
-        gaps = _gaps(movie, number, start, end, breaks, recipe, is_uniform, sum(drops.values()))
-    dropped = _with_reasons(gaps, drops, is_uniform)
+    dropped = _listed_runs(listed, drops)
+    if dropped is None:
+        if int(movie.get("clips_not_chosen") or 0):
+            gaps = _chosen_gaps(movie, number, recipe, drops) if is_uniform else []
+        else:
+            gaps = _gaps(movie, number, start, end, breaks, recipe, is_uniform, sum(drops.values()))
+        dropped = _with_reasons(gaps, drops, is_uniform)
     num_found = sum(run.num_clips for run in dropped)
     duration = max(int(movie["duration_ns"]), int(end.max(initial=0)))
     return Timeline(
@@ -106,6 +115,24 @@ def timeline_of(movie: Mapping[str, Any], clips: pa.Table, recipe: Recipe) -> Ti
         drops=drops,
         num_short_shots=max(0, sum(drops.values()) - num_found),
     )
+
+
+def _listed_runs(listed: pa.Table | None, drops: Mapping[str, int]) -> list[DroppedRun] | None:
+    """Consecutive clips that one rule dropped; None if the list is not that of `drops`."""
+    if listed is None or Counter(listed["reason"].to_pylist()) != drops:
+        return None
+    runs: list[DroppedRun] = []
+    previous = NO_CLIP
+    columns = (listed[name].to_pylist() for name in ("clip_number", "start_ns", "end_ns", "reason"))
+    for number, start_ns, end_ns, reason in zip(*columns, strict=True):
+        last = runs[-1] if runs else DroppedRun(0, 0, 0, ())
+        is_next = NO_CLIP < previous == number - 1 and start_ns <= last.end_ns
+        if is_next and last.reasons == (reason,):
+            runs[-1] = replace(last, end_ns=end_ns, num_clips=last.num_clips + 1)
+        else:
+            runs.append(DroppedRun(start_ns, end_ns, 1, (reason,), is_shot=number == NO_CLIP))
+        previous = number
+    return runs
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from shards_spec import layout
 from shards_spec.card import Subject, TableFile, write_card
+from shards_spec.dropped import dropped_bytes
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.index.commits import commit_movie_id, fetch_commits, movie_of_commit, parse_commit
 from shards_spec.index.gathered import (
@@ -149,6 +150,7 @@ def _write_tables(
         storage.put(layout.CLIPS_PARQUET, path)
         # Labels are of times; which clips they belong to may have changed.
         rejoin_tables(storage, path, digest[:16])
+    storage.put(layout.DROPPED_PARQUET, dropped_bytes(rows, digest[:16]))
     # Readers see by it whether both tables are of one update.
     table = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: digest[:16]})
     data = parquet_bytes(table)

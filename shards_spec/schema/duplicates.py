@@ -39,6 +39,8 @@ def clip_ranges(clips: pa.Table, movie_ids: Collection[str]) -> dict[str, tuple[
 
     The column `movie_id` may be one of texts or a dictionary.
     """
+    if not clips.num_rows:
+        return {}
     encoded: Any = clips["movie_id"].combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries().combine_chunks()

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from shards_spec.schema.dropped import DroppedClips
+
 Status = Literal["done", "quarantined", "failed", "skipped"]
 STATUSES: tuple[Status, ...] = ("done", "quarantined", "failed", "skipped")
 
@@ -157,6 +159,9 @@ class MovieRow:
     """That of the frame that differs most."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
+    drops: DroppedClips | None = field(default=None, metadata=_NOT_A_COLUMN)
+    """The dropped clips, in `index/dropped.parquet`; None in rows from before that, and in those
+    that come from a table of movies."""
 
     @property
     def num_dropped(self) -> int:
@@ -170,12 +175,19 @@ class MovieRow:
         )
 
     def to_json(self) -> str:
-        """Canonical JSON of all columns."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        """Canonical JSON of all columns, and of the dropped clips if they are known."""
+        values = dataclasses.asdict(dataclasses.replace(self, drops=None))
+        del values["drops"]
+        if self.drops is not None:
+            values["drops"] = self.drops.to_json()
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str | bytes) -> MovieRow:
         """Inverse of `to_json`; columns unknown to this version are ignored."""
         # Not `fields`, which takes longer than all the rest.
         known = MovieRow.__dataclass_fields__
-        return MovieRow(**{k: v for k, v in json.loads(text).items() if k in known})
+        values = {k: v for k, v in json.loads(text).items() if k in known}
+        if values.get("drops") is not None:
+            values["drops"] = DroppedClips.from_json(values["drops"])
+        return MovieRow(**values)

@@ -140,5 +140,7 @@ def require_columns(table: pa.Table, schema: pa.Schema, name: str) -> None:
 
 
 def row_values(row: Any) -> dict[str, Any]:
-    """A row's values by column name."""
-    return dataclasses.asdict(row)
+    """A row's values by column name, and those of a manifest in `extra`."""
+    if isinstance(row, MovieRow):
+        row = dataclasses.replace(row, drops=None)
+    return {name: value for name, value in dataclasses.asdict(row).items() if name != "drops"}

@@ -17,6 +17,7 @@ from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
 from shards_spec.storage import Storage
 from shards_spec.validation import index_checks
 from shards_spec.validation.clip_checks import clip_problems
+from shards_spec.validation.dropped_checks import dropped_problems
 from shards_spec.validation.index_checks import END_BYTES, MAX_CLIP_BYTES
 from shards_spec.validation.report import Problem
 
@@ -36,6 +37,8 @@ class Subject:
     """Each movie's clips, in the order of the index, by movie id."""
     sizes: dict[str, int]
     """Sizes of the existing shards, bytes, by key."""
+    dropped: dict[str, list[dict[str, Any]]]
+    """Each movie's rows of the table of dropped clips, by movie id."""
 
 
 def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Problem]:
@@ -51,22 +54,22 @@ def movie_problems(data: Subject, movie: MovieRow, quick: bool) -> Iterator[Prob
     yield from index_checks.recipe_problems(movie.movie_id, rows, data.recipe)
     if data.recipe.clips_per_movie:
         yield from index_checks.choice_problems(movie, rows, data.recipe)
-    yield from _commit_problems(data.storage, movie, rows)
+    yield from _commit_problems(data, movie, rows)
     for shard in sorted({row.shard for row in rows} & set(data.sizes)):
         of_shard = [row for row in rows if row.shard == shard]
         yield from _shard_problems(data, shard, of_shard, quick)
 
 
-def _commit_problems(
-    storage: Storage, movie: MovieRow, rows: Sequence[ClipRow]
-) -> Iterator[Problem]:
+def _commit_problems(data: Subject, movie: MovieRow, rows: Sequence[ClipRow]) -> Iterator[Problem]:
     """The commit record has the same rows as the index."""
     key = layout.commit_key(movie.movie_id)
     try:
-        committed, clips = read_commit(storage, movie.movie_id)
+        committed, clips = read_commit(data.storage, movie.movie_id)
     except (FormatError, ObjectNotFoundError) as error:
         yield Problem("commits", key, str(error))
         return
+    dropped = data.dropped.get(movie.movie_id, [])
+    yield from dropped_problems(movie, committed.drops, dropped, rows, data.recipe)
     if names := _differences(committed, movie):
         yield Problem("commits", key, f"differs from {layout.MOVIES_PARQUET} in {names}")
     if len(clips) != len(rows):

@@ -22,6 +22,7 @@ CHECKS = {
     "schema": "columns and types of both tables, nulls",
     "sorted": "rows of both tables are in order",
     "commits": "index and commit records agree",
+    "dropped": "dropped clips of each movie: times, numbers, counts",
     "totals": "totals in dataset.json agree with the index",
     "movies": "status, error, clips, shards and bytes of each movie",
     "structure": "every shard in the index exists; numbers without gaps",

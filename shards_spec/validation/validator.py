@@ -28,6 +28,7 @@ from shards_spec.schema import (
 )
 from shards_spec.storage import Storage, is_odd
 from shards_spec.validation import index_checks
+from shards_spec.validation.dropped_checks import dropped_by_movie
 from shards_spec.validation.movie_checks import Subject, movie_problems
 from shards_spec.validation.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
 from shards_spec.validation.spread import measure_spread
@@ -146,8 +147,9 @@ def _open(storage: Storage, problems: Collector) -> Subject | None:
     problems.add(index_checks.unique_problems(clips))
     problems.add(index_checks.totals_problems(info, movies, clips.num_rows))
     by_movie = _by_movie(clips)
+    dropped = dropped_by_movie(storage, movies, problems)
     return Subject(
-        storage, info, recipe, movie_rows(movies), by_movie, _shard_sizes(storage, clips)
+        storage, info, recipe, movie_rows(movies), by_movie, _shard_sizes(storage, clips), dropped
     )
 
 

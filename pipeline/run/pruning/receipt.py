@@ -62,7 +62,8 @@ def keep_index(storage: Storage, folder: Path) -> None:
     try:
         folder.mkdir(parents=True)
         labels = [info.key for info in storage.list(CLIP_LABELS)]
-        for key in (*_INDEX, *labels):
+        dropped = [layout.DROPPED_PARQUET] if storage.exists(layout.DROPPED_PARQUET) else []
+        for key in (*_INDEX, *dropped, *labels):
             (folder / key).parent.mkdir(parents=True, exist_ok=True)
             (folder / key).write_bytes(storage.get(key))
     except OSError as error:

@@ -56,6 +56,7 @@ def difference_page(place: Place, comparison: Comparison, names: tuple[str, str]
             "Recipes and versions",
             _changes("Settings that differ", settings) if settings else tag("p", "All equal."),
         ),
+        section("Why clips are in one dataset only", _absences(comparison)),
         section("Columns of clips that differ", _clip_columns(comparison)),
         section(
             "Movies",
@@ -110,6 +111,21 @@ def _clip_columns(comparison: Comparison) -> Markup:
         ("column", "clips"),
         ((meaning.get(name, name), f"{number:,}") for name, number in rows),
     )
+
+
+def _absences(comparison: Comparison) -> Markup:
+    names = (("first", "second"), ("second", "first"))
+    rows = [
+        (f"only in the {there}", f"dropped from the {here}: {reason.replace('_', ' ')}", number)
+        if reason
+        else (f"only in the {there}", f"no such clip in the {here}; see the movie", number)
+        for (here, there), counts in zip(names, comparison.absences, strict=True)
+        for reason, number in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    if not rows:
+        return tag("p", "All clips are in both.")
+    cells = ((where, why, f"{number:,}") for where, why, number in rows)
+    return table("Clips in one dataset only", ("clips", "why", "number"), cells)
 
 
 def _row(place: Place, movie: MovieDifference) -> list[Any]:
@@ -179,7 +195,7 @@ def movie_difference_page(
                 f"Clips {(number - 1) * CLIPS_PER_PAGE + 1:,} to "
                 f"{(number - 1) * CLIPS_PER_PAGE + len(part):,} of {len(pairs):,}",
                 ("clip", "first", "second", "result"),
-                (_cells(place, other, left, right) for left, right in part),
+                (_cells(place, other, comparison, left, right) for left, right in part),
             ),
         ),
     )
@@ -196,20 +212,25 @@ def pair_clips(first: list[_Row], second: list[_Row]) -> list[tuple[_Row | None,
     return [(left.get(name), right.get(name)) for name in ids]
 
 
-def _cells(place: Place, other: Place, left: _Row | None, right: _Row | None) -> tuple[object, ...]:
-    row = left or right
+def _cells(
+    place: Place, other: Place, comparison: Comparison, left: _Row | None, right: _Row | None
+) -> tuple[object, ...]:
+    row = right if left is None else left
     assert row is not None
+    span = row["movie_id"], row["start_ns"], row["end_ns"]
     return (
         row["clip_number"],
-        _side(place, left),
-        _side(other, right),
+        _side(place, left) if left else _absent(comparison.absent_from_first.why(*span)),
+        _side(other, right) if right else _absent(comparison.absent_from_second.why(*span)),
         _result(left, right),
     )
 
 
-def _side(place: Place, row: _Row | None) -> Markup:
-    if row is None:
-        return tag("span", "not there", class_="dim")
+def _absent(why: str) -> Markup:
+    return tag("span", "not there: ", text(why, 200), class_="dim")
+
+
+def _side(place: Place, row: _Row) -> Markup:
     times = time_range(row["start_ns"], row["end_ns"])
     if not place.has_clip(row["clip_id"]):
         return text(times)

@@ -28,7 +28,7 @@ from shards_spec.browser.pages.movie_facts import all_facts
 from shards_spec.browser.pages.movies import title_of
 from shards_spec.browser.pages.overview import REASONS, STATUSES
 from shards_spec.browser.pages.shell import Place, clip_page, movie_page, page
-from shards_spec.browser.timeline import Timeline, timeline_of
+from shards_spec.browser.timeline import DroppedRun, Timeline, timeline_of
 
 #: Clips that are drawn one by one; of more, whole runs are drawn.
 _MAX_BLOCKS = 600
@@ -47,7 +47,7 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
     if number > 1:
         title = f"Movie {movie_id}, page {number}"
         return page(place, title, clip_list(place, movie_id, clips, number, labels))
-    timeline = timeline_of(movie, clips, catalog.dataset.recipe)
+    timeline = timeline_of(movie, clips, catalog.dataset.recipe, catalog.dropped_of(movie_id))
     copies = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
     return page(
         place,
@@ -148,10 +148,11 @@ def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
         f"{count(len(timeline.dropped), 'dropped range')}, "
         f"{count(len(timeline.filled), 'range')} with filled audio. The tables below list them."
     )
+    is_unsure = any(len(run.reasons) != 1 for run in timeline.dropped)
     colors = (
         ("kept", "kept clip"),
         ("dropped", "dropped"),
-        ("unsure", "dropped, for one of several reasons"),
+        *([("unsure", "dropped, for one of several reasons")] if is_unsure else []),
         ("filled", "audio missing in the source, filled with silence"),
         ("shot-a", "shots, alternating"),
     )
@@ -164,8 +165,8 @@ def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
 
 def _clip_blocks(place: Place, timeline: Timeline, clips: pa.Table) -> Iterable[Block]:
     for run in timeline.dropped:
-        why = _why(run.reasons)
-        label = f"{count(run.num_clips, 'clip')} dropped: {why}, from {clock(run.start_ns)}"
+        what = "shot" if run.is_shot else "clip"
+        label = f"{count(run.num_clips, what)} dropped: {_why(run)}, from {clock(run.start_ns)}"
         kind = "dropped" if len(run.reasons) == 1 else "unsure"
         yield Block(run.start_ns, run.end_ns, kind, label)
     if clips.num_rows <= _MAX_BLOCKS:
@@ -187,8 +188,10 @@ def _shot_block(run: Any) -> Block:
     return Block(run.start_ns, run.end_ns, kind, f"shot {run.shot_id} at {clock(run.start_ns)}")
 
 
-def _why(reasons: tuple[str, ...]) -> str:
-    return " or ".join(name.replace("_", " ") for name in reasons) or "unknown reason"
+def _why(run: DroppedRun) -> str:
+    if run.is_shot:
+        return "shot too short for a clip"
+    return " or ".join(name.replace("_", " ") for name in run.reasons) or "unknown reason"
 
 
 def _dropped(timeline: Timeline) -> Markup:
@@ -199,10 +202,7 @@ def _dropped(timeline: Timeline) -> Markup:
         for name, number in timeline.drops.items()
     )
     runs = timeline.dropped[:_MAX_ROWS]
-    rows = (
-        (time_range(run.start_ns, run.end_ns), f"{run.num_clips:,}", _why(run.reasons))
-        for run in runs
-    )
+    rows = ((time_range(run.start_ns, run.end_ns), f"{run.num_clips:,}", _why(run)) for run in runs)
     parts = [tag("p", totals, ".")]
     if runs:
         parts.append(table(_first("Dropped ranges", timeline.dropped), _DROP_HEADS, rows))

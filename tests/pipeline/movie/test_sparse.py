@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipeline.plan import MoviePlan
 from pipeline.sources import find_movies
 from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
+from shards_spec.schema import DroppedClips
 from tests.support.films import damage
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened
@@ -44,7 +44,7 @@ def planned(
     return steps.prepare(movie, opened(movie), recipe, seconds, "keep", decode, seeks)
 
 
-def made(plan: MoviePlan) -> tuple[Made, Counter[str], list[VideoSegment]]:
+def made(plan: MoviePlan) -> tuple[Made, DroppedClips, list[VideoSegment]]:
     """Kept clips by number: row, film strip, and audio members; what was dropped; the segments."""
     segments = decoded_segments(plan)
     videos = [video for video, _ in segments]
@@ -52,14 +52,14 @@ def made(plan: MoviePlan) -> tuple[Made, Counter[str], list[VideoSegment]]:
     frames = movie_frames(placed, segments)
     audio, data = decoded_audio(plan, videos)
     clips, dropped = select_clips(placed, frames, audio.clips)
-    assert len(clips) + sum(dropped.values()) - placed.num_short_shots == placed.num_clips
+    assert len(clips) + len(dropped) - len(placed.short_shots) == placed.num_clips
     found: Made = {}
     for clip in clips:
         number, part = clip.content.clip_number, clip.audio
         end = part.logmel_offset + part.logmel_bytes + part.flac_bytes
         members = data[part.logmel_offset : end].tobytes()
         found[number] = (asdict(clip.content), frames.strip(number), members)
-    return found, Counter(map(str, dropped.elements())), videos
+    return found, dropped, videos
 
 
 def require_same(path: Path, few: Recipe = FEW, decode: Decode = "exact") -> Made:

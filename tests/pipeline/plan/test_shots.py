@@ -71,12 +71,15 @@ def test_no_shot_is_long_enough(film: Path) -> None:
 
 def test_starts_in_shots() -> None:
     """Shots of 10, 3 and 17 steps; clips of 8."""
-    assert starts_in_shots(SHOTS, (10, 13), 0, 30) == ((0, 13, 21), 1)
+    assert starts_in_shots(SHOTS, (10, 13), 0, 30) == ((0, 13, 21), ((10, 13),))
     overlapping = dataclasses.replace(SHOTS, overlap_frames=6)
-    assert starts_in_shots(overlapping, (10, 13), 0, 30) == ((0, 2, 13, 15, 17, 19, 21), 1)
+    assert starts_in_shots(overlapping, (10, 13), 0, 30) == (
+        (0, 2, 13, 15, 17, 19, 21),
+        ((10, 13),),
+    )
     # A requested part of the movie that starts in the middle of a shot.
-    assert starts_in_shots(SHOTS, (10, 13), 14, 29) == ((14,), 0)
-    assert starts_in_shots(SHOTS, (), 0, 7) == ((), 1)
+    assert starts_in_shots(SHOTS, (10, 13), 14, 29) == ((14,), ())
+    assert starts_in_shots(SHOTS, (), 0, 7) == ((), ((0, 7),))
 
 
 def test_cuts_that_are_too_close_are_merged() -> None:

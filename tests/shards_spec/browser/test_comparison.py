@@ -13,7 +13,7 @@ from shards_spec.browser.pages.difference import pair_clips
 from shards_spec.index import write_index
 from shards_spec.reader import open_dataset
 from shards_spec.storage.storage import Storage
-from tests.support.datasets.eventful import write_eventful_dataset, write_movie
+from tests.support.datasets.eventful import drops_of, write_eventful_dataset, write_movie
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,10 @@ def site(eventful, tmp_path_factory) -> Site:
     recipe = write_eventful_dataset(str(folder), silent_dbfs=-80.0).recipe
     storage = Storage(str(folder))
     # A clip less, two more; the filled time of one changed.
-    write_movie(storage, recipe, "heat", (0, 1, 2, 3, 4, 5, 6), {4: 300_000_000}, crop="40:32:4:0")
+    drops = drops_of(recipe, {7: "silent", 8: "damaged"}, {9, 10, 11})
+    counts = {"dropped_silent": 1, "dropped_damaged": 1, "dropped_too_short": 3, "drops": drops}
+    changes = {"crop": "40:32:4:0", **counts}
+    write_movie(storage, recipe, "heat", (0, 1, 2, 3, 4, 5, 6), {4: 300_000_000}, **changes)
     write_movie(storage, recipe, "copy", range(12), crop="46:32:2:0", source_fingerprint="same")
     write_movie(storage, recipe, "newer", range(3))
     storage.delete("commits/dark.parquet")
@@ -86,3 +89,30 @@ def test_pages_name_what_differs(site: Site) -> None:
         assert site.file(f"difference/{movie_id}/1.html").data
     assert site.file("against/index.html").data
     assert site.file("against/clip/newer_000001/strip.jpg").data
+
+
+def test_why_a_clip_is_in_one_dataset_only(site: Site) -> None:
+    why = site.comparison.absent_from_first.why
+    clip_ns = site.catalog.dataset.recipe.grid_ns(4)
+
+    def of(movie_id: str, number: float) -> str:
+        return why(movie_id, round(number * clip_ns), round((number + 1) * clip_ns))
+
+    assert of("heat", 2) == "dropped: black"
+    assert of("heat", 9) == "dropped: too short"
+    assert of("heat", 2.25) == "other times; one that overlaps was dropped: black"
+    assert of("heat", 0.5) == "other times; the clips that overlap are kept"
+    assert of("heat", 20) == "outside of the part that was used"
+    assert of("newer", 0) == "no such movie"
+    assert of("broken", 0).startswith("movie without clips: class ")
+    # Of movies from before the table, nothing is known.
+    assert of("copy", 11.0) == "other times; the clips that overlap are kept"
+    assert site.comparison.absences == ({"black": 2, "": 3}, {"damaged": 1})
+    page = site.file("difference/heat/1.html").data.decode()
+    assert page.count("not there: dropped: black") == 2
+    assert "not there: dropped: damaged" in page
+    page = site.file("difference.html").data.decode()
+    assert "dropped from the second: damaged" in page
+    movie = site.file("movie/heat/1.html").data.decode()
+    assert "2 clips dropped: black" in movie
+    assert "for one of several reasons" not in movie

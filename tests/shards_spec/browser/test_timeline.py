@@ -1,4 +1,4 @@
-"""Which clips were dropped follows from missing numbers; why, from the movie's counts."""
+"""Which clips were dropped, and why: as listed, or from missing numbers and counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from shards_spec.browser.catalog import Catalog
@@ -13,9 +14,9 @@ from shards_spec.browser.figures import shot_lengths
 from shards_spec.browser.timeline import Timeline, timeline_of
 from shards_spec.reader import Dataset
 from shards_spec.recipe import Recipe
-from shards_spec.schema import clips_table, row_values
+from shards_spec.schema import DroppedClips, clips_table, dropped_table, row_values
 from tests.support.datasets import toy_dataset
-from tests.support.datasets.eventful import _row
+from tests.support.datasets.eventful import _row, drops_of
 
 RECIPE = toy_dataset.toy_recipe()
 #: Nanoseconds of a toy clip.
@@ -26,6 +27,7 @@ def timeline(
     numbers: Sequence[int],
     recipe: Recipe = RECIPE,
     steps: Sequence[int] | None = None,
+    listed: pa.Table | None = None,
     **columns: object,
 ) -> Timeline:
     rows = [
@@ -38,7 +40,7 @@ def timeline(
             for row, step in zip(rows, steps, strict=True)
         ]
     movie = row_values(_row(RECIPE, "m", len(rows), recipe_fingerprint=recipe.fingerprint))
-    return timeline_of({**movie, **columns}, clips_table(rows), recipe)
+    return timeline_of({**movie, **columns}, clips_table(rows), recipe, listed)
 
 
 def dropped(found: Timeline) -> list[tuple[float, float, str]]:
@@ -122,3 +124,43 @@ def test_shot_lengths_add_up_to_the_time_of_the_clips(make_toy_dataset, tmp_path
     lengths = shot_lengths(dataset)
     # Two clips of 0.8 s each begin in a shot.
     assert np.allclose(np.sort(lengths), [0.8] + [1.6] * 7)
+
+
+def listed(**reasons: str) -> pa.Table:
+    """Rows of dropped clips; `_7="black"` for number 7."""
+    drops = drops_of(RECIPE, {int(name[1:]): reason for name, reason in reasons.items()}, ())
+    return dropped_table({"m": drops})
+
+
+def test_listed_reasons_are_exact() -> None:
+    drops = {"dropped_black": 2, "dropped_silent": 2, "dropped_damaged": 1}
+    rows = listed(_1="silent", _3="black", _4="black", _5="silent", _6="damaged")
+    assert dropped(timeline((0, 2, 7), listed=rows, **drops)) == [
+        (1, 2, "silent"),
+        (3, 5, "black"),
+        (5, 6, "silent"),
+        (6, 7, "damaged"),
+    ]
+    # All clips of a movie were dropped.
+    found = timeline((), listed=listed(_0="black", _1="silent"), dropped_black=1, dropped_silent=1)
+    assert dropped(found) == [(0, 1, "black"), (1, 2, "silent")]
+
+
+def test_a_list_that_disagrees_with_the_counts_is_ignored() -> None:
+    found = timeline((0, 2, 3), listed=listed(_1="black"), dropped_silent=1)
+    assert dropped(found) == [(1, 2, "silent")]
+    assert dropped(timeline((0, 1), listed=listed())) == []
+
+
+def test_shots_that_are_too_short_have_a_place() -> None:
+    recipe = toy_dataset.toy_recipe(clips="shots")
+    short = DroppedClips(
+        (-1, 1),
+        (800_000_000, 1_200_000_000),
+        (1_200_000_000, 2_000_000_000),
+        ("too_short", "frozen"),
+    )
+    counts = {"dropped_too_short": 1, "dropped_frozen": 1}
+    found = timeline((0,), recipe, (0,), dropped_table({"m": short}), **counts)
+    assert [run.is_shot for run in found.dropped] == [True, False]
+    assert found.num_short_shots == 0

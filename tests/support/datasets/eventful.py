@@ -6,14 +6,14 @@ source; `broken` failed; `dark` was skipped. All free texts are those of a hosti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from shards_spec.index import write_commit, write_index
 from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.schema import MovieRow
+from shards_spec.schema import DroppedClips, MovieRow, sorted_drops
 from shards_spec.storage.storage import Storage
 from shards_spec.writer import MovieWriter
 from tests.support.datasets.toy_dataset import toy_members, toy_recipe, toy_row
@@ -40,6 +40,7 @@ def write_eventful_dataset(uri: str, **recipe_changes: object) -> Dataset:
         "audio_filled_ns": 2_000_000_000,
         "dropped_black": 3,
         "dropped_too_short": 3,
+        "drops": drops_of(recipe, {2: "black", 3: "black", 7: "black"}, {9, 10, 11}),
         "audio_language": EVIL,
         "decode_seconds": 1.5,
         "extra": {"title": EVIL, "year": 1995},
@@ -69,6 +70,16 @@ def write_movie(
             writer.add(row, toy_members(recipe, row, 7))
     movie = _row(recipe, movie_id, len(numbers), num_shards=writer.num_shards, **columns)
     write_commit(storage, replace(movie, shard_bytes=writer.num_bytes), writer.rows)
+
+
+def drops_of(recipe: Recipe, reasons: Mapping[int, str], short: Iterable[int]) -> DroppedClips:
+    """Dropped clips of these numbers; the `short` ones are too short."""
+    reasons = {**reasons, **dict.fromkeys(short, "too_short")}
+    starts = {number: number * recipe.stride_frames for number in reasons}
+    return sorted_drops(
+        (number, recipe.grid_ns(step), recipe.grid_ns(step + recipe.num_frames), reasons[number])
+        for number, step in starts.items()
+    )
 
 
 def _row(recipe: Recipe, movie_id: str, num_clips: int, **columns: Any) -> MovieRow:

@@ -113,7 +113,7 @@ def clip_rows(plan: MoviePlan) -> tuple[list[ClipContent], dict[str, int]]:
     placed = steps.with_clips(plan, found)
     clips, dropped = select_clips(placed, movie_frames(placed, segments), audio.clips)
     rows = sorted((clip.content for clip in clips), key=lambda row: row.start_ns)
-    return rows, {str(reason): count for reason, count in dropped.items()}
+    return rows, dict(dropped.counts)
 
 
 def source_frames(path: Path, stream: int = 0) -> list[tuple[Fraction, int]]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec.browser.catalog import Catalog, numbers
+from shards_spec.browser.comparison.absence import Absences
 from shards_spec.reader import Dataset
 from shards_spec.schema import CLIPS_SCHEMA, MEASURED_COLUMNS, MOVIES_SCHEMA
 
@@ -62,6 +63,7 @@ class Comparison:
 
     def __init__(self, first: Catalog, second: Catalog) -> None:
         self.first, self.second = first, second
+        self.absent_from_first, self.absent_from_second = Absences(first), Absences(second)
 
     @cached_property
     def settings(self) -> list[Change]:
@@ -95,6 +97,18 @@ class Comparison:
             for name, differs in ((name, _differs(first, second, name)) for name in _COMPARED)
             if differs.any()
         }
+
+    @cached_property
+    def absences(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Clips that only the second, and that only the first has, by reason; see `Absences`."""
+        first, second = self.first.dataset.clips, self.second.dataset.clips
+        rows, others = self._matched
+        only_first = np.delete(np.arange(first.num_rows), rows.to_numpy())
+        only_second = np.delete(np.arange(second.num_rows), others.to_numpy())
+        return (
+            self.absent_from_first.counts(second.take(pa.array(only_second))),
+            self.absent_from_second.counts(first.take(pa.array(only_first))),
+        )
 
     def clip_rows(self, movie_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """A movie's clips in both datasets, in the order of time."""

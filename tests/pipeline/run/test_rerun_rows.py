@@ -163,6 +163,11 @@ def test_movies_without_clips_keep_their_columns(films: Path, tmp_path: Path) ->
     assert all(row["video_codec"] == "h264" for row in rows.values())
     assert all(row["video_width"] == 192 for row in rows.values())
     assert rows["black"]["dropped_black"] > 0
+    dropped = open_dataset(str(out)).dropped()
+    assert dropped is not None
+    assert set(dropped["movie_id"].to_pylist()) == {"black"}
+    assert dropped["reason"].to_pylist() == ["black"] * rows["black"]["dropped_black"]
+    assert dropped["start_ns"].to_pylist()[0] == 0
     assert (rows["black"]["audio_codec"], rows["short"]["audio_codec"]) == ("aac", "aac")
     assert rows["short"]["duration_ns"] > 900_000_000
 

@@ -84,8 +84,9 @@ class Status:
     def run(self) -> int:
         """Print the state of the dataset and of its last run."""
         cli.show_start("reading the dataset")
+        from pipeline import lease
         from pipeline.console import status
-        from pipeline.run import lease, read_progress
+        from pipeline.run import read_progress
         from shards_spec.index import read_committed_movies
         from shards_spec.storage import Storage
 

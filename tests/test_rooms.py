@@ -53,17 +53,16 @@ ORDER = {
         __main__
     """,
     "pipeline": """
-        errors deploy
+        errors deploy lease
         limits other_users
         config sources
         ffmpeg
         probe demo
-        plan
+        plan labels
         audio video
         movie excerpts
         engine
         run
-        labels
         console label_command
         __main__
         drain

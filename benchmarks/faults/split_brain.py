@@ -35,7 +35,7 @@ from typing import Any
 import pytest
 
 from benchmarks.support import RESULTS, processor
-from pipeline.run import lease
+from pipeline import lease
 from shards_spec.conformance import probe_store
 from shards_spec.errors import ReelshardsError
 from shards_spec.storage import Storage

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from pipeline import lease
 from pipeline.console.display import movies_table, progress_line
 from pipeline.console.notes import partial_movies_table
-from pipeline.run import Progress, lease, read_progress
-from pipeline.run.lease import Holder
+from pipeline.lease import Holder
+from pipeline.run import Progress, read_progress
 from shards_spec.errors import InputError
 from shards_spec.redaction import plain
 from shards_spec.schema import MovieRow

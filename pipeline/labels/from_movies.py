@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pipeline.errors import MovieError, SourceChangedError
 from pipeline.labels.sidecars import Sidecars
 from pipeline.probe import MovieTexts, choose_text_track, find_texts, read_text_track
-from pipeline.run import movie_of_row
-from pipeline.sources import Movie, Readable, open_source
+from pipeline.sources import Movie, Readable, movie_of_row, open_source
 from pipeline.sources.identity import fingerprint, former_fingerprint
 from shards_spec.errors import InputError
 from shards_spec.labels import Findings, LabeledRange, read_cues

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
-from pipeline.run import lease
 from shards_spec import layout
 from shards_spec.errors import InputError
 from shards_spec.index import INDEX_FOLDERS

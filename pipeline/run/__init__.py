@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.run import lease
 from pipeline.run.drain import drain_local_runs
-from pipeline.run.preprocess import OnProgress, movie_of_row, preprocess, retry
+from pipeline.run.preprocess import OnProgress, preprocess, retry
 from pipeline.run.progress import Progress, read_progress
 from pipeline.run.pruning import Prunable, find_prunable, prune
 from pipeline.run.summary import Summary, movie_hours
@@ -16,9 +15,7 @@ __all__ = [
     "Summary",
     "drain_local_runs",
     "find_prunable",
-    "lease",
     "movie_hours",
-    "movie_of_row",
     "preprocess",
     "prune",
     "read_progress",

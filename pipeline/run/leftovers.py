@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeline.ffmpeg import TASK_FOLDERS
-from pipeline.run.lease import LOCKS
+from pipeline.lease import LOCKS
 from shards_spec import layout
 from shards_spec.index import INDEX_FOLDERS
 from shards_spec.storage import Storage, delete_abandoned_folders, temporary_files

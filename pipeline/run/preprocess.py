@@ -7,23 +7,20 @@ old ones, the index is replaced as a whole, and only then are old shards deleted
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
 
+from pipeline import lease
 from pipeline.config import RunConfig
 from pipeline.engine import DrainedError, Engine, run_processes
 from pipeline.engine.events import Event, MovieFinished
-from pipeline.errors import OutsideCorpusError
 from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
-from pipeline.run import lease
+from pipeline.lease import Lease, LeaseLostError
 from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
 from pipeline.run.index_keeper import IndexKeeper
-from pipeline.run.lease import Lease, LeaseLostError
 from pipeline.run.leftovers import (
     Leftovers,
     delete_temporary_files,
@@ -40,10 +37,9 @@ from pipeline.run.work_list import (
     plan_run,
     require_one_recipe,
 )
-from pipeline.sources import Movie, find_corpus
-from pipeline.sources.identity import looked_up
+from pipeline.sources import find_corpus, movie_of_row
 from shards_spec import layout
-from shards_spec.errors import InputError, StorageError
+from shards_spec.errors import InputError
 from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
@@ -230,38 +226,3 @@ class _Run:
 def _shard_keys(row: MovieRow) -> list[str]:
     numbers = range(row.first_shard, row.first_shard + row.num_shards)
     return [layout.shard_key(row.movie_id, number) for number in numbers]
-
-
-def movie_of_row(row: MovieRow, follow_links: bool) -> Movie:
-    """The corpus entry of a committed row, with its source as it is now."""
-    if "***" in row.source_uri:
-        raise InputError(
-            f"{row.movie_id}: its address contained a secret, which the dataset does not store; "
-            "run `preprocess` with the corpus instead of `retry`"
-        )
-    movie = Movie(
-        movie_id=row.movie_id,
-        uri=row.source_uri,
-        group=row.group,
-        root="" if follow_links else _root_of(row),
-        num_bytes=row.source_bytes,
-        language=row.wanted_language,
-        audio_track=row.wanted_audio_track,
-        program=row.wanted_program,
-        start_seconds=row.wanted_start_seconds,
-        end_seconds=row.wanted_end_seconds,
-        metadata=tuple(row.extra.items()),
-    )
-    try:
-        return looked_up(movie)
-    except StorageError:
-        # Its first task will report why.
-        return movie
-
-
-def _root_of(row: MovieRow) -> str:
-    """The folder that must contain a movie's source; empty for no restriction."""
-    if row.source_root or row.error_class != OutsideCorpusError.error_class:
-        return row.source_root
-    # A record from before the column: the link must not lead out of its own folder.
-    return os.path.realpath(os.path.dirname(unquote(urlsplit(row.source_uri).path)))

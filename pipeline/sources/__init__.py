@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.sources import identity
 from pipeline.sources.access import is_by_range, open_source
-from pipeline.sources.corpus import find_corpus, find_movies, local_movie
+from pipeline.sources.corpus import find_corpus, find_movies, local_movie, movie_of_row
 from pipeline.sources.movie import Movie
 from pipeline.sources.movie_id import keep_ids
 from pipeline.sources.readable import Readable
@@ -20,5 +20,6 @@ __all__ = [
     "is_by_range",
     "keep_ids",
     "local_movie",
+    "movie_of_row",
     "open_source",
 ]

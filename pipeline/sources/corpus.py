@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from pipeline.errors import OutsideCorpusError
 from pipeline.sources import listing
 from pipeline.sources.identity import looked_up
 from pipeline.sources.listing import MOVIE_SUFFIXES, Listing
@@ -30,6 +31,7 @@ from pipeline.sources.movie import (
 from pipeline.sources.movie_id import group_of, movie_id_of, unique_ids
 from shards_spec.errors import InputError, NoCredentialsError, StorageError
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage, normalize_uri
 
 #: Rows of a remote manifest that are looked up at the same time.
@@ -197,3 +199,38 @@ def _located(uri: str, folder: str) -> Movie:
     file = os.path.abspath(os.path.join(folder, uri))
     is_below = not is_remote and Path(file).is_relative_to(folder)
     return local_movie(file, os.path.relpath(file, folder if is_below else "/"))
+
+
+def movie_of_row(row: MovieRow, follow_links: bool) -> Movie:
+    """The corpus entry of a committed row, with its source as it is now."""
+    if "***" in row.source_uri:
+        raise InputError(
+            f"{row.movie_id}: its address contained a secret, which the dataset does not store; "
+            "run `preprocess` with the corpus instead of `retry`"
+        )
+    movie = Movie(
+        movie_id=row.movie_id,
+        uri=row.source_uri,
+        group=row.group,
+        root="" if follow_links else _root_of(row),
+        num_bytes=row.source_bytes,
+        language=row.wanted_language,
+        audio_track=row.wanted_audio_track,
+        program=row.wanted_program,
+        start_seconds=row.wanted_start_seconds,
+        end_seconds=row.wanted_end_seconds,
+        metadata=tuple(row.extra.items()),
+    )
+    try:
+        return looked_up(movie)
+    except StorageError:
+        # Its first task will report why.
+        return movie
+
+
+def _root_of(row: MovieRow) -> str:
+    """The folder that must contain a movie's source; empty for no restriction."""
+    if row.source_root or row.error_class != OutsideCorpusError.error_class:
+        return row.source_root
+    # A record from before the column: the link must not lead out of its own folder.
+    return os.path.realpath(os.path.dirname(unquote(urlsplit(row.source_uri).path)))

@@ -30,7 +30,7 @@ class StoreTraits:
 
     @property
     def lease_protocol(self) -> str:
-        """How runs on this store exclude each other; see `pipeline.run.lease`."""
+        """How runs on this store exclude each other; see `pipeline.lease`."""
         if not self.lists_at_once:
             return "none: runs are refused, because two of them could not see each other"
         if self.creates_exclusively:

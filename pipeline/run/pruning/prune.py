@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
-from pipeline.run import lease
 from pipeline.run.pruning.receipt import Prunable, Removal, keep_index, write_receipt
 from pipeline.run.work_list import require_one_recipe
 from pipeline.sources import Movie, find_movies, keep_ids

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import lease
 from pipeline.__main__ import main
-from pipeline.run import lease
 from reelshards.hub import take_inventory
 from shards_spec.errors import InputError
 from shards_spec.labels import list_tables

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import lease, leftovers
+from pipeline import lease
+from pipeline.run import leftovers
 from shards_spec.storage import Storage
 from shards_spec.storage.owned_folder import delete_abandoned_folders, owned_folder
 

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from pipeline import lease
 from pipeline.console import status
 from pipeline.engine.events import AttemptFailed, MovieFinished, MovieStarted
-from pipeline.run import lease
 from pipeline.run.event_log import EventLog
 from pipeline.run.progress import Progress, Recorder
 from shards_spec.errors import InputError

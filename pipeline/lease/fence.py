@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pipeline.run.lease.records import (
+from pipeline.lease.records import (
     LOCKS,
     LeaseLostError,
     Timing,

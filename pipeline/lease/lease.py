@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipeline.run.lease.acquire import Claim, acquire
-from pipeline.run.lease.fence import Fence, taken_over
-from pipeline.run.lease.records import TIMING, LeaseLostError, Timing, read_records, write_holder
+from pipeline.lease.acquire import Claim, acquire
+from pipeline.lease.fence import Fence, taken_over
+from pipeline.lease.records import TIMING, LeaseLostError, Timing, read_records, write_holder
 from shards_spec.errors import ReelshardsError, StorageError
 from shards_spec.storage import Storage
 

@@ -25,7 +25,7 @@ than a lease lives (SIGSTOP, a laptop that slept, a migrated VM) therefore stops
 
 from __future__ import annotations
 
-from pipeline.run.lease.lease import Lease, hold_lease
-from pipeline.run.lease.records import LOCKS, Holder, LeaseLostError, Timing, holder_of
+from pipeline.lease.lease import Lease, hold_lease
+from pipeline.lease.records import LOCKS, Holder, LeaseLostError, Timing, holder_of
 
 __all__ = ["LOCKS", "Holder", "Lease", "LeaseLostError", "Timing", "hold_lease", "holder_of"]

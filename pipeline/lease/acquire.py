@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.run.lease.records import (
+from pipeline.lease.records import (
     LOCKS,
     Holder,
     Record,

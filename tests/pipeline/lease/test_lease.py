@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run import lease
-from pipeline.run.lease.fence import Fence
+from pipeline import lease
+from pipeline.lease.fence import Fence
 from shards_spec.errors import InputError
 from shards_spec.storage import ObjectInfo, Storage
 from tests.support.samples import mostly_slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -12,11 +12,16 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 
+if TYPE_CHECKING:
+    from shards_spec.labels import Findings, LabeledRange
+    from shards_spec.reader import Dataset
+
 
 @dataclass(frozen=True)
 class Label:
-    """Give the clips of a dataset labels or texts: from a table of movies and times, or from the
-    subtitles or chapters of the movies. Without any of these, list what the dataset has.
+    """Give the clips of a dataset labels or texts: from a table of movies and times, from the
+    subtitles or chapters of the movies, or of what is heard in the clips. Without any of these,
+    list what the dataset has.
 
     Filters can use them (`--policy.where "labels.mood == 'sad'"`), `evaluate --label-column` and
     `browse` as well.
@@ -31,9 +36,15 @@ class Label:
     """Read the subtitles of each movie: .srt or .vtt next to it, else a text track inside."""
     chapters: bool = False
     """Read the chapters of each movie."""
+    tags: bool = False
+    """Listen to all clips: `speech`, `music`, `silence` or `other`. Needs the extra `tags`."""
+    silence: bool = False
+    """Look for silence only, by level."""
+    silence_dbfs: float = -50.0
+    """Half a second below this level is silent, dB of full scale."""
     name: str = ""
     """Name of the labels, which replaces earlier ones of that name; by default that of the file,
-    `subtitles` or `chapters`."""
+    `subtitles`, `chapters`, `tags` or `silence`."""
     remove: Annotated[str, arg(metavar="NAME")] = ""
     """Remove the labels of this name."""
     movie_column: Annotated[str, arg(metavar="COLUMN")] = ""
@@ -66,6 +77,8 @@ class Label:
                 ("--from", self.from_file),
                 ("--subtitles", self.subtitles),
                 ("--chapters", self.chapters),
+                ("--tags", self.tags),
+                ("--silence", self.silence),
                 ("--remove", self.remove),
             )
             if value
@@ -85,46 +98,17 @@ class Label:
         return self._import()
 
     def _import(self) -> int:
-        from pipeline.labels import (
-            import_ranges,
-            name_of_file,
-            read_chapters,
-            read_file,
-            read_subtitles,
-        )
-        from shards_spec.labels import Columns, check_name
+        from pipeline.labels import import_ranges, name_of_file
+        from shards_spec.labels import check_name
         from shards_spec.reader import open_dataset
-        from shards_spec.schema import movie_rows
 
-        default = "subtitles" if self.subtitles else "chapters"
-        if self.from_file:
-            default = name_of_file(self.from_file)
+        default = name_of_file(self.from_file) if self.from_file else self._source
         name = check_name(self.name or default)
         dataset = open_dataset(self.uri)
-        num_without = 0
-        if self.from_file:
-            columns = Columns(
-                self.movie_column,
-                self.start_column,
-                self.end_column,
-                self.label_column,
-                self.text_column,
-            )
-            ranges: Sequence[Any]
-            ranges, findings = read_file(
-                dataset, self.from_file, columns, self.match, self.encoding
-            )
-        else:
-            rows = movie_rows(dataset.movies)
-            follow = self.follow_links
-            if self.subtitles:
-                read = read_subtitles(
-                    rows, language=self.language, encoding=self.encoding, follow_links=follow
-                )
-            else:
-                read = read_chapters(rows, follow_links=follow)
-            ranges, findings, num_without = read.ranges, read.findings, read.num_without
-        imported = import_ranges(dataset.storage, name, ranges, findings)
+        ranges, findings, num_without = self._read(dataset)
+        # What is heard at a time is often several things.
+        expected = {"overlapping", "merged"} if self.tags or self.silence else set()
+        imported = import_ranges(dataset.storage, name, ranges, findings, expected)
         if self.json:
             found = {item.reason: asdict(item) for item in imported.findings}
             values = {"findings": found, "movies_without": num_without}
@@ -135,6 +119,40 @@ class Label:
                 lines.append(f"{num_without:,} movies have no {default}")
             cli.write_lines(lines)
         return ExitCode.SOME_FAILED if imported.has_problems else ExitCode.DONE
+
+    @property
+    def _source(self) -> str:
+        """Which of the other sources than a file was chosen."""
+        chosen = ("subtitles", "chapters", "tags", "silence")
+        return next(name for name in chosen if getattr(self, name))
+
+    def _read(self, dataset: Dataset) -> tuple[Sequence[LabeledRange], Findings, int]:
+        """Ranges, what was wrong with the input, and how many movies have none."""
+        from pipeline.labels import read_chapters, read_file, read_subtitles
+        from shards_spec.labels import Columns
+        from shards_spec.schema import movie_rows
+
+        if self.from_file:
+            columns = Columns(
+                self.movie_column,
+                self.start_column,
+                self.end_column,
+                self.label_column,
+                self.text_column,
+            )
+            return *read_file(dataset, self.from_file, columns, self.match, self.encoding), 0
+        if self.tags or self.silence:
+            from pipeline.tags import load_judge, tag_clips
+
+            heard = tag_clips(dataset, load_judge() if self.tags else None, self.silence_dbfs)
+            return heard.ranges, heard.findings, 0
+        rows, follow = movie_rows(dataset.movies), self.follow_links
+        if self.subtitles:
+            language, encoding = self.language, self.encoding
+            read = read_subtitles(rows, language=language, encoding=encoding, follow_links=follow)
+        else:
+            read = read_chapters(rows, follow_links=follow)
+        return read.ranges, read.findings, read.num_without
 
     def _list(self) -> int:
         from shards_spec.labels import list_tables

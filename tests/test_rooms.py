@@ -43,7 +43,7 @@ ORDER = {
         errors
         layout memory recipe redaction
         cli schema order
-        sample storage
+        sample storage mels
         bounds conformance card
         duplicates labels dropped
         writer reader
@@ -58,7 +58,7 @@ ORDER = {
         config sources
         ffmpeg
         probe demo
-        plan labels
+        plan labels tags
         audio video
         movie excerpts
         engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,15 @@ def read_file(
 
 
 def import_ranges(
-    storage: Storage, name: str, ranges: Sequence[LabeledRange], findings: Findings
+    storage: Storage,
+    name: str,
+    ranges: Sequence[LabeledRange],
+    findings: Findings,
+    expected: Collection[str] = (),
 ) -> Imported:
     """Write ranges as the labels `name`, which are replaced if they exist, and join the clips.
+
+    Findings for `expected` reasons are not reported.
 
     Raises `InputError` if no range is usable; then nothing is written.
     """
@@ -76,7 +82,7 @@ def import_ranges(
         write_ranges(fenced, name, table)
         tables = _rejoin(fenced)
     written = next(info for info in tables if info.name == name)
-    return Imported(written, findings.all())
+    return Imported(written, tuple(f for f in findings.all() if f.reason not in expected))
 
 
 def remove_labels(storage: Storage, name: str) -> None:

@@ -24,9 +24,10 @@ function clock(seconds) {
   return hours ? `${hours}:${pad(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 
+// An unknown number is null and shown as nothing; zero is a number like any other.
 const FORMATS = {
-  clock: (value) => (value ? clock(value) : ""),
-  seconds: (value) => (value ? `${value.toFixed(2)} s` : ""),
+  clock,
+  seconds: (value) => `${value.toFixed(2)} s`,
   count: (value) => value.toLocaleString("en-US"),
 };
 
@@ -155,7 +156,7 @@ class SortableTable {
       }
       const format = FORMATS[column.type];
       return format
-        ? element("td", { class: "number" }, format(value))
+        ? element("td", { class: "number" }, value === null ? "" : format(value))
         : element("td", {}, value);
     });
     return element("tr", {}, ...cells);

@@ -92,7 +92,7 @@ def _clip_cells(place: Place, row: Mapping[str, Any]) -> tuple[object, ...]:
         f"{row['luma_mean']:.0f}",
         f"{row['motion']:.2f}",
         f"{row['audio_rms_dbfs']:.1f} dB",
-        seconds(row["filled_audio_ns"]) if row["filled_audio_ns"] else "",
+        seconds(row["filled_audio_ns"]),
     )
 
 

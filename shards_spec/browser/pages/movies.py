@@ -88,11 +88,12 @@ def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
             movie_id,
             _short(title_of(row)),
             row["status"],
-            row["duration_ns"] / NANOSECONDS,
+            # Zero stands for unknown.
+            row["duration_ns"] / NANOSECONDS if row["duration_ns"] else None,
             row["num_clips"],
             sum(value or 0 for name, value in row.items() if name.startswith("dropped_")),
             _short(kept_area(row["crop"])),
-            row["audio_filled_ns"] / NANOSECONDS,
+            row["audio_filled_ns"] / NANOSECONDS if row["num_clips"] else None,
             _short(sync_words(row)),
             _short(row["audio_language"]),
             _short(cause),
@@ -103,8 +104,9 @@ def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
 
 def title_of(movie: Mapping[str, Any]) -> str:
     """What the manifest calls a movie, else the name of its file."""
-    if movie.get("title"):
-        return str(movie["title"])
+    title = movie.get("title")
+    if title is not None and str(title).strip():
+        return str(title)
     address = shortened(movie["source_uri"], _MAX_ADDRESS)
     return unquote(address.rstrip("/").rpartition("/")[2]) or address
 
@@ -162,4 +164,6 @@ def _plain_table(place: Place, rows: list[list[Any]]) -> Markup:
 
 
 def _plain(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.1f}" if isinstance(value, float) else str(value)

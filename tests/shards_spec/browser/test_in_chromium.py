@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from shards_spec.browser import BrowserServer, Site, write_report
-from tests.support.datasets.eventful import SCRIPT
+from shards_spec.index import write_index
+from shards_spec.labels import Findings, LabeledRange, ranges_table, write_ranges
+from shards_spec.reader import open_dataset
+from tests.support.datasets.eventful import SCRIPT, write_eventful_dataset
 from tests.support.launch.chromium import Chromium, find_chromium, running
 
 pytestmark = [
@@ -147,3 +150,22 @@ def test_pages_fit_the_window(chromium: Chromium, server: BrowserServer, width: 
     for page in ("index.html", "movies.html", "movie/heat/1.html", "clip/heat_000004/index.html"):
         chromium.open(f"{base(server)}{page}?{width}")
         assert chromium.evaluate("document.documentElement.scrollWidth") <= width, page
+
+
+def test_zero_is_a_number_and_unknown_is_blank(chromium: Chromium, tmp_path: Path) -> None:
+    dataset = write_eventful_dataset(str(tmp_path / "d"))
+    rows = [LabeledRange("copy", 0, 800_000_000, "sad", None)]
+    write_ranges(dataset.storage, "mood", ranges_table(rows, dataset.movies, Findings()))
+    write_index(dataset.storage, dataset.recipe, "toy")
+    write_report(Site(open_dataset(dataset.storage)), tmp_path / "report", 1)
+    root = (tmp_path / "report").as_uri()
+    cells = "[...document.querySelectorAll('tbody tr')].map(e => [...e.children].map(TEXT))"
+    cells = cells.replace("TEXT", "c => c.textContent")
+    chromium.open(f"{root}/labels/mood/1.html")
+    [shown] = chromium.evaluate(cells)
+    assert shown[2] == "0:00.0"
+    chromium.open(f"{root}/movies.html")
+    by_movie = {row[0]: row for row in chromium.evaluate(cells)}
+    assert by_movie["copy"][7] == "0.00 s"
+    assert by_movie["broken"][7] == ""
+    assert chromium.complaints() == []

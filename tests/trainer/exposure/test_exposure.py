@@ -13,6 +13,7 @@ import pytest
 from shards_spec.errors import InputError
 from shards_spec.index import write_index
 from shards_spec.reader import Dataset, open_dataset
+from shards_spec.storage import Storage
 from trainer import train as training
 from trainer.__main__ import main
 from trainer.config import TrainConfig
@@ -130,6 +131,58 @@ def test_exposure_without_a_trained_model(
     (run / "config.json").unlink()
     with pytest.raises(InputError, match="not a run folder"):
         compute_exposure(run)
+
+
+def test_exposure_of_a_run_in_a_bucket(
+    make_toy_dataset: MakeDataset,
+    tiny_config: TrainConfig,
+    s3_bucket: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = make_toy_dataset(f"{s3_bucket}/data", num_movies=6)
+    run, storage = tmp_path / "run", Storage(f"{s3_bucket}/runs/first")
+    (run / "checkpoints").mkdir(parents=True)
+    describe_run(run, data, tiny_config)
+    (run / "checkpoints/step-00000003.pt").touch()
+    local = compute_exposure(run)
+    for path in (path for path in run.rglob("*") if path.is_file()):
+        storage.put(path.relative_to(run).as_posix(), path)
+    names = data.clips["movie_id"].to_pylist()
+    with ClipStream(data, tiny_config.policy, tiny_config.stream, seed=tiny_config.seed) as stream:
+        seen = {step: [names[row] for row in next(stream).clip] for step in range(1, 4)}
+    exposure = compute_exposure(storage.uri)
+    agree(exposure, seen)
+    assert dataclasses.replace(exposure, run=local.run) == local
+    assert main(["exposure", storage.uri, "--movie", "movie-000"]) == 0
+    assert f"movie-000: {local.movies[0].num_steps or 'never'}" in capsys.readouterr().out
+    # The bucket is not written to, not even for a lock.
+    assert {info.key for info in storage.list()} == {
+        path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()
+    }
+    assert main(["exposure", f"{s3_bucket}/runs/none"]) == 2
+    assert "is not a run folder: it has no config.json" in capsys.readouterr().err
+    storage.delete("checkpoints/step-00000003.pt")
+    assert main(["exposure", storage.uri]) == 2
+    assert "has no checkpoint yet" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_exposure_of_a_run_that_was_trained_in_a_bucket(
+    make_toy_dataset: MakeDataset,
+    tiny_config: TrainConfig,
+    seen: Seen,
+    s3_bucket: str,
+) -> None:
+    data = make_toy_dataset(f"{s3_bucket}/data", num_movies=10)
+    run = f"{s3_bucket}/runs/first"
+    config = dataclasses.replace(tiny_config, steps=7, eval_every=3, milestone_every=4)
+    training.train(data.storage.uri, run, dataclasses.replace(config, stop_at_step=5))
+    training.train(data.storage.uri, run, config)
+    exposure = compute_exposure(run)
+    assert exposure.steps_done == 7
+    assert {item.name for item in exposure.checkpoints} >= {"milestone-00000004.pt", "best.pt"}
+    agree(exposure, seen)
 
 
 @pytest.mark.slow

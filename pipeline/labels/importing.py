@@ -13,7 +13,7 @@ from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
 from shards_spec import layout
 from shards_spec.errors import InputError
-from shards_spec.index import INDEX_FOLDERS
+from shards_spec.index import INDEX_FOLDERS, refresh_card
 from shards_spec.labels import (
     Columns,
     Finding,
@@ -103,7 +103,9 @@ def _rejoin(storage: Storage) -> tuple[TableInfo, ...]:
     with _clips_file(storage) as path:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        return rejoin_tables(storage, path, digest)
+        tables = rejoin_tables(storage, path, digest).infos
+    refresh_card(storage)
+    return tables
 
 
 @contextlib.contextmanager

@@ -26,7 +26,10 @@ _FOLDERS = "reelshards-push-"
 _BATCH_FILES, _BATCH_BYTES = 100, 1 << 30
 
 #: Keys that an upload deletes if the dataset does not have them.
-_OURS = re.compile(rf"{layout.SHARDS}/[^/]+/[^/]+\.tar|(?:{layout.COMMITS}|index)/.+\.parquet")
+_OURS = re.compile(
+    rf"{layout.SHARDS}/[^/]+/[^/]+\.tar|(?:{layout.COMMITS}|index)/.+\.parquet"
+    r"|labels/[a-z][a-z0-9_]*\.parquet|index/labels\.json"
+)
 
 _REPO_TYPE = "dataset"
 

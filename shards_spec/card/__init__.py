@@ -2,9 +2,9 @@
 
     README.md         the dataset card; its front matter names the shards, so that
                       `datasets.load_dataset(folder)` finds them
-    croissant.json    Croissant 1.1 metadata: the tables of the index with their columns
+    croissant.json    Croissant 1.1 metadata: the tables of the dataset with their columns
 
-Both are functions of the index and of `dataset.json`: equal indexes have equal cards. A file of the
+Both are functions of the tables and of `dataset.json`: equal ones have equal cards. A file of the
 same name that we did not write is never replaced.
 """
 

@@ -1,4 +1,4 @@
-"""Croissant 1.1 metadata, `croissant.json`: the tables of the index and their columns.
+"""Croissant 1.1 metadata, `croissant.json`: the tables of a dataset and their columns.
 
 See the specification at https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
@@ -20,6 +20,9 @@ MARKER = "Metadata written by reelshards, which replaces this file when the data
 
 #: Most licences that are listed; the table of movies has all of them.
 _MAX_LICENCES = 100
+
+#: Columns without equal values, by record set.
+_UNIQUE = {"clips": "clip_id", "movies": "movie_id"}
 
 #: Identifiers are parts of addresses: columns with other names are left out.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -77,7 +80,10 @@ def _description(subject: Subject) -> str:
 
 
 def _name(table: TableFile) -> str:
-    return PurePosixPath(table.key).stem
+    """Name of a table's record set: `clips`, `label_ranges_mood`, `clip_labels_mood`."""
+    path = PurePosixPath(table.key)
+    folders = {"labels": "label_ranges_", "index/labels": "clip_labels_"}
+    return folders.get(str(path.parent), "") + path.stem
 
 
 def _file_object(table: TableFile) -> dict[str, Any]:
@@ -116,8 +122,9 @@ def _record_set(table: TableFile) -> dict[str, Any]:
         for column in table.schema
         if _PLAIN_NAME.fullmatch(column.name) and (data_type := _data_type(column.type))
     ]
-    key = {"@id": f"{name}/{name.removesuffix('s')}_id"}
-    return {"@type": "cr:RecordSet", "@id": name, "name": name, "key": key, "field": fields}
+    unique = _UNIQUE.get(name)
+    key = {"key": {"@id": f"{name}/{unique}"}} if unique else {}
+    return {"@type": "cr:RecordSet", "@id": name, "name": name, **key, "field": fields}
 
 
 def _data_type(kind: pa.DataType) -> dict[str, Any]:

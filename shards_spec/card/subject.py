@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain, redacted
@@ -23,12 +26,25 @@ _HOUR_NS = 3_600 * NANOSECONDS
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table of the index, as stored."""
+    """A table of the dataset, as stored."""
 
     key: str
     sha256: str
     num_bytes: int
     schema: pa.Schema
+
+    @staticmethod
+    def of(key: str, data: bytes) -> TableFile:
+        """A table from its bytes, which are readable Parquet."""
+        schema = pq.read_schema(pa.BufferReader(data))
+        return TableFile(key, hashlib.sha256(data).hexdigest(), len(data), schema)
+
+    @staticmethod
+    def of_file(key: str, path: Path) -> TableFile:
+        """A table from a local copy."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return TableFile(key, digest, path.stat().st_size, pq.read_schema(path))
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class Subject:
     rows: Sequence[MovieRow]
     """All movies of the index."""
     tables: Sequence[TableFile]
-    """The tables of the index."""
+    """All tables that are for readers."""
 
     @property
     def totals(self) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shards_spec.fingerprints.audio import STEP_SECONDS, Track, logmel_track
 from shards_spec.fingerprints.command import Duplicates
-from shards_spec.fingerprints.store import update_duplicates
+from shards_spec.fingerprints.store import remove_movies, update_duplicates
 from shards_spec.fingerprints.words import WORD_BITS, distances
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Track",
     "distances",
     "logmel_track",
+    "remove_movies",
     "update_duplicates",
 ]

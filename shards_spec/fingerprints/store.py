@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.errors import ObjectNotFoundError
+from shards_spec.bounds import get_bounded
+from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.fingerprints.audio import STEP_SECONDS
 from shards_spec.fingerprints.compute import OnMovie, update_fingerprints
 from shards_spec.fingerprints.search import Duplicate, find_duplicates
 from shards_spec.fingerprints.table import Fingerprint
+from shards_spec.index import refresh_card
 from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.schema import DUPLICATES_SCHEMA
+from shards_spec.schema import DUPLICATES_SCHEMA, parse_table
 from shards_spec.storage import Storage
 
 _STEP_NS = round(STEP_SECONDS * NANOSECONDS)
@@ -32,6 +36,7 @@ def update_duplicates(
     prints = update_fingerprints(dataset, num_threads, on_movie)
     table = duplicates_table(find_duplicates(prints), prints)
     write_duplicates(dataset.storage, table)
+    refresh_card(dataset.storage)
     return table
 
 
@@ -53,6 +58,32 @@ def write_duplicates(storage: Storage, table: pa.Table) -> None:
     except ObjectNotFoundError:
         pass
     storage.put(layout.DUPLICATES_PARQUET, data)
+
+
+def remove_movies(storage: Storage, movie_ids: Collection[str]) -> None:
+    """Delete what both tables say of movies. A table that cannot be read is deleted as a whole."""
+    gone = pa.array(sorted(movie_ids), pa.string())
+    for key, columns in _MOVIE_COLUMNS.items():
+        try:
+            table = parse_table(get_bounded(storage, key), storage.uri_of(key))
+            is_gone = [pc.is_in(table[column], gone) for column in columns]
+        except ObjectNotFoundError:
+            continue
+        except (FormatError, KeyError, pa.ArrowException):
+            storage.delete(key)
+            continue
+        kept = table.filter(pc.invert(functools.reduce(pc.or_, is_gone)))
+        if kept.num_rows < table.num_rows:
+            sink = pa.BufferOutputStream()
+            pq.write_table(kept, sink, compression="zstd", use_dictionary=False)
+            storage.put(key, bytes(sink.getvalue()))
+
+
+#: Columns with ids of movies, by table.
+_MOVIE_COLUMNS = {
+    layout.DUPLICATES_PARQUET: ("movie_id", "other_movie_id"),
+    layout.FINGERPRINTS_PARQUET: ("movie_id",),
+}
 
 
 def _row(item: Duplicate, prints: Mapping[str, Fingerprint]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from shards_spec.index.index import (
     INDEX_FOLDERS,
     read_committed_movies,
     read_indexed_movies,
+    refresh_card,
     write_index,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "read_commit",
     "read_committed_movies",
     "read_indexed_movies",
+    "refresh_card",
     "write_commit",
     "write_index",
 ]

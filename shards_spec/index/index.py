@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
+from shards_spec.bounds import check_links
 from shards_spec.card import Subject, TableFile, write_card
 from shards_spec.dropped import dropped_bytes
 from shards_spec.errors import FormatError, ObjectNotFoundError
@@ -25,7 +28,7 @@ from shards_spec.index.gathered import (
     write_gathered,
 )
 from shards_spec.index.update import Update
-from shards_spec.labels import rejoin_tables
+from shards_spec.labels import clip_labels_key, list_tables, ranges_key, rejoin_tables
 from shards_spec.recipe import Recipe
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -35,6 +38,7 @@ from shards_spec.schema import (
     MovieRow,
     movie_rows,
     movies_table,
+    parse_table,
 )
 from shards_spec.storage import ObjectInfo, Storage, owned_folder
 
@@ -149,14 +153,49 @@ def _write_tables(
         clips = TableFile(layout.CLIPS_PARQUET, digest, path.stat().st_size, CLIPS_SCHEMA)
         storage.put(layout.CLIPS_PARQUET, path)
         # Labels are of times; which clips they belong to may have changed.
-        rejoin_tables(storage, path, digest[:16])
-    storage.put(layout.DROPPED_PARQUET, dropped_bytes(rows, digest[:16]))
+        labels = rejoin_tables(storage, path, digest[:16]).files
+    dropped = dropped_bytes(rows, digest[:16])
+    storage.put(layout.DROPPED_PARQUET, dropped)
     # Readers see by it whether both tables are of one update.
     table = movies_table(rows).replace_schema_metadata({layout.CLIPS_FINGERPRINT: digest[:16]})
     data = parquet_bytes(table)
     storage.put(layout.MOVIES_PARQUET, data)
-    digest = hashlib.sha256(data).hexdigest()
-    return [clips, TableFile(layout.MOVIES_PARQUET, digest, len(data), table.schema)]
+    movies = TableFile.of(layout.MOVIES_PARQUET, data)
+    return [
+        clips,
+        movies,
+        TableFile.of(layout.DROPPED_PARQUET, dropped),
+        *_readable(storage, [layout.DUPLICATES_PARQUET]),
+        *labels,
+    ]
+
+
+def refresh_card(storage: Storage) -> None:
+    """Bring the card up to date after labels or near-duplicates have changed.
+
+    Raises `FormatError` if `dataset.json` or the table of movies is damaged.
+    """
+    info = json.loads(storage.get(layout.DATASET_JSON))
+    data = storage.get(layout.MOVIES_PARQUET)
+    rows = movie_rows(parse_table(data, storage.uri_of(layout.MOVIES_PARQUET)))
+    if storage.is_local:
+        path = storage.local_path(layout.CLIPS_PARQUET)
+        clips = TableFile.of_file(layout.CLIPS_PARQUET, path)
+    else:
+        clips = TableFile.of(layout.CLIPS_PARQUET, storage.get(layout.CLIPS_PARQUET))
+    optional = [layout.DROPPED_PARQUET, layout.DUPLICATES_PARQUET]
+    for item in list_tables(storage):
+        optional += [ranges_key(item.name), clip_labels_key(item.name)]
+    movies = TableFile.of(layout.MOVIES_PARQUET, data)
+    write_card(storage, Subject(info, rows, [clips, movies, *_readable(storage, optional)]))
+
+
+def _readable(storage: Storage, keys: Sequence[str]) -> Iterator[TableFile]:
+    """Those tables that exist and can be read."""
+    for key in keys:
+        with contextlib.suppress(ObjectNotFoundError, FormatError, pa.ArrowException, OSError):
+            check_links(storage, (key,))
+            yield TableFile.of(key, storage.get(key))
 
 
 def _totals(rows: Sequence[MovieRow], parts: Sequence[Part]) -> dict[str, int]:

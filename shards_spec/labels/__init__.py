@@ -12,6 +12,7 @@ from shards_spec.labels.columns import (
     with_label_columns,
 )
 from shards_spec.labels.findings import Finding, Findings
+from shards_spec.labels.joining import join_ranges
 from shards_spec.labels.label_files import Columns, FileRow, read_label_file
 from shards_spec.labels.ranges import ranges_of_rows, ranges_table
 from shards_spec.labels.schema import (
@@ -33,6 +34,7 @@ from shards_spec.labels.tables import (
     rejoin_tables,
     remove_movies,
     remove_table,
+    stored_clip_labels,
     write_ranges,
 )
 
@@ -54,6 +56,7 @@ __all__ = [
     "check_name",
     "clip_labels_key",
     "is_label_column",
+    "join_ranges",
     "label_column_names",
     "label_keys",
     "list_tables",
@@ -67,6 +70,7 @@ __all__ = [
     "rejoin_tables",
     "remove_movies",
     "remove_table",
+    "stored_clip_labels",
     "with_label_columns",
     "write_ranges",
 ]

@@ -8,10 +8,10 @@ of different updates joins the ranges by itself.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec.bounds import check_links, get_bounded, read_bounded_table
+from shards_spec.card import TableFile
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.labels.joining import join_ranges
 from shards_spec.labels.schema import (
@@ -37,6 +38,17 @@ from shards_spec.labels.schema import (
     ranges_key,
 )
 from shards_spec.storage import Storage
+
+
+@dataclass(frozen=True)
+class Rejoined:
+    """The tables of labels after an update."""
+
+    infos: tuple[TableInfo, ...]
+    """By name."""
+    files: tuple[TableFile, ...]
+    """Of those that could be read: ranges, and labels by clip."""
+
 
 #: Longer lists of tables are not ours, bytes.
 _MAX_LIST_BYTES = 1 << 20
@@ -82,7 +94,7 @@ def read_ranges(storage: Storage, name: str) -> pa.Table:
     return _ranges_of(storage, name)[0]
 
 
-def rejoin_tables(storage: Storage, clips: Path, clips_fingerprint: str) -> tuple[TableInfo, ...]:
+def rejoin_tables(storage: Storage, clips: Path, clips_fingerprint: str) -> Rejoined:
     """Make the tables by clip from all tables of ranges, and list them.
 
     Args:
@@ -95,20 +107,22 @@ def rejoin_tables(storage: Storage, clips: Path, clips_fingerprint: str) -> tupl
     matches = (_RANGES_KEY.fullmatch(info.key) for info in storage.list(RANGES))
     names = sorted(match[1] for match in matches if match)
     if not names and not storage.exists(LABELS_JSON):
-        return ()
-    infos = []
+        return Rejoined((), ())
+    infos, files = [], []
     for name in names:
         try:
-            infos.append(_rejoined(storage, name, clips, clips_fingerprint))
+            info, of_table = _rejoined(storage, name, clips, clips_fingerprint)
+            infos.append(info)
+            files += of_table
         except (FormatError, InputError):
             infos += [info for info in _listed_or_none(storage) if info.name == name]
     listed = {"tables": [dataclasses.asdict(info) for info in infos]}
     storage.put(LABELS_JSON, (json.dumps(listed, indent=1) + "\n").encode())
     current = {clip_labels_key(name) for name in names}
-    for info in storage.list(CLIP_LABELS):
-        if info.key not in current and info.key.endswith(".parquet"):
-            storage.delete(info.key)
-    return tuple(infos)
+    for stored in storage.list(CLIP_LABELS):
+        if stored.key not in current and stored.key.endswith(".parquet"):
+            storage.delete(stored.key)
+    return Rejoined(tuple(infos), tuple(files))
 
 
 def remove_table(storage: Storage, name: str) -> None:
@@ -155,11 +169,25 @@ def read_clip_labels(
         # The import was interrupted, or these labels do not exist.
         pass
     try:
-        ranges, digest = _ranges_of(storage, name)
+        ranges, stored = _ranges_of(storage, name)
     except ObjectNotFoundError as error:
         raise _unknown(storage, name) from error
     # The table by clip is of another update of the index.
-    return join_ranges(ranges, _plain(clips)), digest
+    return join_ranges(ranges, _plain(clips)), stored.sha256[:16]
+
+
+def stored_clip_labels(storage: Storage, name: str) -> tuple[pa.Table, str]:
+    """The table by clip as it is stored, and the fingerprint of the clips that it is of.
+
+    Raises `FormatError` if it is damaged, or as `Storage.get`.
+    """
+    key = clip_labels_key(check_name(name))
+    uri = storage.uri_of(key)
+    check_links(storage, (key,))
+    table = read_bounded_table(get_bounded(storage, key), uri)
+    _check_clip_labels(table, uri)
+    metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
+    return table, metadata.get(CLIPS_FINGERPRINT, b"").decode(errors="replace")
 
 
 def _unknown(storage: Storage, name: str) -> InputError:
@@ -178,8 +206,11 @@ def _plain(clips: pa.Table) -> pa.Table:
     return clips.select(schema.names).replace_schema_metadata(None).cast(schema)
 
 
-def _rejoined(storage: Storage, name: str, clips: Path, clips_fingerprint: str) -> TableInfo:
-    ranges, digest = _ranges_of(storage, name)
+def _rejoined(
+    storage: Storage, name: str, clips: Path, clips_fingerprint: str
+) -> tuple[TableInfo, list[TableFile]]:
+    ranges, stored = _ranges_of(storage, name)
+    digest = stored.sha256[:16]
     metadata = {
         CLIPS_FINGERPRINT: clips_fingerprint.encode(),
         RANGES_FINGERPRINT: digest.encode(),
@@ -191,8 +222,9 @@ def _rejoined(storage: Storage, name: str, clips: Path, clips_fingerprint: str) 
             joined = join_ranges(ranges, part)
             num_clips += pc.count_distinct(joined["clip_id"]).as_py()
             writer.write_table(joined.replace_schema_metadata(metadata))
-    storage.put(clip_labels_key(name), bytes(sink.getvalue()))
-    return TableInfo(
+    data = bytes(sink.getvalue())
+    storage.put(clip_labels_key(name), data)
+    info = TableInfo(
         name=name,
         num_ranges=ranges.num_rows,
         num_movies=len(pc.unique(ranges["movie_id"])),
@@ -200,6 +232,7 @@ def _rejoined(storage: Storage, name: str, clips: Path, clips_fingerprint: str) 
         has_labels=ranges["label"].null_count < ranges.num_rows,
         has_text=ranges["text"].null_count < ranges.num_rows,
     )
+    return info, [stored, TableFile.of(clip_labels_key(name), data)]
 
 
 def _parts(clips: Path) -> Iterator[pa.Table]:
@@ -218,8 +251,8 @@ def _parts(clips: Path) -> Iterator[pa.Table]:
         rest = part.slice(first_of_last)
 
 
-def _ranges_of(storage: Storage, name: str) -> tuple[pa.Table, str]:
-    """A table of ranges and the fingerprint of its bytes."""
+def _ranges_of(storage: Storage, name: str) -> tuple[pa.Table, TableFile]:
+    """A table of ranges, and how it is stored."""
     key = ranges_key(name)
     uri = storage.uri_of(key)
     check_links(storage, (key,))
@@ -232,7 +265,7 @@ def _ranges_of(storage: Storage, name: str) -> tuple[pa.Table, str]:
     names = table["movie_id"]
     is_sorted = len(pc.unique(names)) == len(pc.run_end_encode(names.combine_chunks()).values)
     _require(is_sorted, uri, "is not sorted by movie")
-    return table, hashlib.sha256(data).hexdigest()[:16]
+    return table, TableFile.of(key, data)
 
 
 def _check_clip_labels(table: pa.Table, uri: str) -> None:

@@ -23,6 +23,8 @@ CHECKS = {
     "sorted": "rows of both tables are in order",
     "commits": "index and commit records agree",
     "dropped": "dropped clips of each movie: times, numbers, counts",
+    "labels": "labels: movies, times, tables by clip",
+    "duplicates": "near-duplicates and fingerprints: movies, times, kinds",
     "totals": "totals in dataset.json agree with the index",
     "movies": "status, error, clips, shards and bytes of each movie",
     "structure": "every shard in the index exists; numbers without gaps",

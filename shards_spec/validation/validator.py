@@ -6,6 +6,7 @@ by range, as in training.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from shards_spec import layout
 from shards_spec.bounds import get_bounded, outside_links, read_bounded_table
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError, StorageError
+from shards_spec.labels import LABELS_JSON
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.schema import (
     CLIPS_SCHEMA,
@@ -29,6 +31,8 @@ from shards_spec.schema import (
 from shards_spec.storage import Storage, is_odd
 from shards_spec.validation import index_checks
 from shards_spec.validation.dropped_checks import dropped_by_movie
+from shards_spec.validation.duplicate_checks import duplicate_problems
+from shards_spec.validation.label_checks import label_problems
 from shards_spec.validation.movie_checks import Subject, movie_problems
 from shards_spec.validation.report import BYTE_CHECKS, CHECKS, WARNINGS, Collector, Problem, Report
 from shards_spec.validation.spread import measure_spread
@@ -148,6 +152,11 @@ def _open(storage: Storage, problems: Collector) -> Subject | None:
     problems.add(index_checks.totals_problems(info, movies, clips.num_rows))
     by_movie = _by_movie(clips)
     dropped = dropped_by_movie(storage, movies, problems)
+    digest = hashlib.sha256(storage.get(layout.CLIPS_PARQUET)).hexdigest()[:16]
+    found = label_problems(storage, movies, clips, digest)
+    _collect(problems, storage, "labels", LABELS_JSON, found)
+    found = duplicate_problems(storage, movies)
+    _collect(problems, storage, "duplicates", layout.DUPLICATES_PARQUET, found)
     return Subject(
         storage, info, recipe, movie_rows(movies), by_movie, _shard_sizes(storage, clips), dropped
     )

@@ -13,8 +13,9 @@ import pytest
 
 from reelshards.commands import main
 from shards_spec.index import write_index
-from shards_spec.reader import Dataset
+from shards_spec.reader import Dataset, open_dataset
 from shards_spec.validation import validate
+from tests.support.datasets.described import describe
 from tests.support.stores.hub_server import TOKEN, HubServer
 
 REPO = "someone/movie-clips"
@@ -80,6 +81,7 @@ def write(folder: Path, files: dict[str, bytes]) -> str:
 def test_a_push_uploads_a_valid_dataset_and_a_second_one_nothing(
     hub: HubServer, data: Dataset, tmp_path: Path
 ) -> None:
+    data = describe(data)
     data.storage.put("run.json", b"{}")
     run = push(hub, data, tmp_path)
     assert run.returncode == 0, run.stderr
@@ -89,7 +91,12 @@ def test_a_push_uploads_a_valid_dataset_and_a_second_one_nothing(
     assert set(files) == {".gitattributes", *uploaded_keys(data)}
     assert all(files[key] == data.storage.get(key) for key in uploaded_keys(data))
     assert hub.visibility[REPO] == "private"
-    assert validate(write(tmp_path / "copy", files)).ok
+    further = {"index/dropped.parquet", "index/duplicates.parquet", "index/fingerprints.parquet"}
+    further |= {"labels/mood.parquet", "index/labels/mood.parquet", "index/labels.json"}
+    assert further <= set(files)
+    copy = write(tmp_path / "copy", files)
+    assert validate(copy).ok
+    assert open_dataset(copy).labels("mood").equals(data.labels("mood"))
     assert "dataset.json" in hub.commits[-1]
     num_commits, num_puts = len(hub.commits), len(hub.puts)
     run = push(hub, data, tmp_path)
@@ -123,6 +130,7 @@ def test_a_push_follows_the_dataset_and_keeps_other_files(
     assert push(hub, data, tmp_path, "--public").returncode == 0
     assert hub.visibility[REPO] == "public"
     hub.repos[REPO] |= {"README.md": b"# Mine\n", "notes.txt": b"x", "paper/index.parquet": b"x"}
+    hub.repos[REPO]["labels/gone.parquet"] = b"x"
     write_index(data.storage, data.recipe, "toy", without=["movie-001"])
     run = push(hub, data, tmp_path)
     assert run.returncode == 0, run.stderr
@@ -130,7 +138,7 @@ def test_a_push_follows_the_dataset_and_keeps_other_files(
     files = hub.repos[REPO]
     assert files["README.md"] == b"# Mine\n"
     assert {"notes.txt", "paper/index.parquet"} <= set(files)
-    assert not [path for path in files if "movie-001" in path]
+    assert not [path for path in files if "movie-001" in path or "gone" in path]
     assert validate(write(tmp_path / "copy", files)).ok
 
 

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shards_spec.labels import read_ranges
 from shards_spec.reader import Dataset
 from shards_spec.validation import validate
+from tests.support.datasets.described import describe
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -44,7 +46,8 @@ def data(
 ) -> Dataset:
     """Three movies in several shards; fewer tars than Parquet files, as in any small dataset."""
     folder = tmp_path_factory.mktemp("interop") / "data set"
-    return make_toy_dataset(str(folder), clips_per_movie=5, num_failed=1, shard_bytes=20_000)
+    made = make_toy_dataset(str(folder), clips_per_movie=5, num_failed=1, shard_bytes=20_000)
+    return describe(made)
 
 
 def folder_of(data: Dataset) -> Path:
@@ -128,9 +131,19 @@ def test_mlcroissant(data: Dataset) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     metadata = mlcroissant.Dataset(str(folder_of(data) / "croissant.json"))
     assert not metadata.metadata.ctx.issues.errors
-    for name, table in (("clips", data.clips), ("movies", data.movies)):
+    tables = {
+        "clips": data.clips,
+        "movies": data.movies,
+        "dropped": data.dropped(),
+        "duplicates": data.duplicates,
+        "clip_labels_mood": data.labels("mood"),
+        "label_ranges_mood": read_ranges(data.storage, "mood"),
+    }
+    assert {item.id for item in metadata.metadata.record_sets} == set(tables)
+    for name, table in tables.items():
+        assert table is not None
         rows = [plain(name, record) for record in metadata.records(name)]
-        assert rows == table.to_pylist()
+        assert rows == table.to_pylist(), name
 
 
 def plain(name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -157,4 +170,5 @@ def test_webdataset_reads_what_load_dataset_reads(data: Dataset) -> None:
 def test_reading_leaves_nothing_in_the_dataset(data: Dataset) -> None:
     assert validate(data.storage).ok
     names = {path.name for path in folder_of(data).iterdir()}
-    assert names == {*("README.md", "commits", "croissant.json", "dataset.json", "index", "shards")}
+    files = ("README.md", "commits", "croissant.json", "dataset.json", "index", "labels", "shards")
+    assert names == set(files)

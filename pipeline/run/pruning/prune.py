@@ -10,7 +10,7 @@ from pipeline.config import STORE_PATIENCE_SECONDS
 from pipeline.run.pruning.receipt import Prunable, Removal, keep_index, write_receipt
 from pipeline.run.work_list import require_one_recipe
 from pipeline.sources import Movie, find_movies, keep_ids
-from shards_spec import layout
+from shards_spec import fingerprints, layout
 from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
 from shards_spec.labels import remove_movies
 from shards_spec.reader import read_info, recipe_of
@@ -34,9 +34,9 @@ def prune(
 ) -> Prunable:
     """Remove them under the dataset's lease; returns what was removed.
 
-    Their labels go first. The index without them is written next, then their commit records go,
-    then their shards: nothing is ever listed that does not exist. Interrupted anywhere, it can be
-    run again.
+    Their labels go first, and what the search for near-duplicates has stored of them. The index
+    without them is written next, then their commit records go, then their shards: nothing is ever
+    listed that does not exist. Interrupted anywhere, it can be run again.
 
     `receipt` is a new folder for the deletion receipt, see `pipeline/run/pruning/receipt.py`.
     """
@@ -53,6 +53,7 @@ def prune(
             keep_index(storage, receipt)
         if gone:
             remove_movies(storage, gone)
+            fingerprints.remove_movies(storage, gone)
             write_index(storage, recipe, str(info["ffmpeg_version"]), without=gone)
         for movie_id in gone:
             storage.delete(layout.commit_key(movie_id))

@@ -15,7 +15,9 @@ import yaml
 
 from shards_spec import layout
 from shards_spec.card.licences import hub_id
+from shards_spec.fingerprints import update_duplicates
 from shards_spec.index import read_commit, write_commit, write_index
+from shards_spec.labels import Findings, LabeledRange, ranges_table, write_ranges
 from shards_spec.reader import Dataset
 from shards_spec.validation import validate
 
@@ -194,3 +196,28 @@ def test_values_of_strangers_are_shown_as_plain_text(data: Dataset, text: str) -
     assert {"license", "plain_name", "tags"} <= set(names)
     assert text not in names
     assert "s3cret" not in json.dumps(croissant)
+
+
+def test_croissant_lists_labels_dropped_clips_and_near_duplicates(data: Dataset) -> None:
+    storage = data.storage
+    ranges = [LabeledRange("movie-000", 0, 10**9, "sad", None)]
+    write_ranges(storage, "mood", ranges_table(ranges, data.movies, Findings()))
+    write_index(storage, data.recipe, "toy")
+    update_duplicates(data)
+    _, _, croissant = card(data)
+    records = {item["@id"]: item for item in croissant["recordSet"]}
+    assert set(records) == {
+        *("clips", "movies", "dropped", "duplicates", "label_ranges_mood", "clip_labels_mood"),
+    }
+    for item in croissant["distribution"]:
+        if item["@type"] == "cr:FileObject":
+            stored = storage.get(item["contentUrl"])
+            assert item["sha256"] == hashlib.sha256(stored).hexdigest()
+    named = [field["name"] for field in records["clip_labels_mood"]["field"]]
+    assert named == ["clip_id", "movie_id", "start_ns", "label", "text", "overlap_ns", "overlap"]
+    # What is gone is not listed.
+    storage.delete("labels/mood.parquet")
+    storage.delete(layout.DUPLICATES_PARQUET)
+    write_index(storage, data.recipe, "toy")
+    _, _, croissant = card(data)
+    assert {item["@id"] for item in croissant["recordSet"]} == {"clips", "movies", "dropped"}

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from shards_spec.browser.catalog import Catalog, numbers
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.schema import DROPPED_SCHEMA
 
 #: What is said about clips whose reason the index does not have.
 UNKNOWN = "reason not recorded"
@@ -48,11 +49,13 @@ class Absences:
     def counts(self, missing: pa.Table) -> dict[str, int]:
         """How many of these clips, rows of another dataset, are missing here for which reason.
 
-        Clips that were not dropped under the same number count as `""`.
+        Of clips that were not dropped under the same number and time, the movie's page says more.
         """
+        if not missing.num_rows:
+            return {}
         dropped = self._catalog.dropped
-        if dropped is None or not dropped.num_rows:
-            return {"": missing.num_rows} if missing.num_rows else {}
+        if dropped is None:
+            dropped = DROPPED_SCHEMA.empty_table()
         keys = ["movie_id", "clip_number", "start_ns", "end_ns"]
         joined = missing.select(keys).join(
             dropped.filter(pc.greater_equal(dropped["clip_number"], 0)),
@@ -60,7 +63,18 @@ class Absences:
             join_type="left outer",
             use_threads=False,
         )
-        rows = pc.value_counts(pc.fill_null(joined["reason"], "")).to_pylist()
+        movies = self._catalog.dataset.movies
+        done = movies.filter(pc.equal(movies["status"], "done"))["movie_id"]
+        is_known, is_done = (
+            pc.is_in(joined["movie_id"], names.combine_chunks())
+            for names in (movies["movie_id"], done)
+        )
+        other = pc.if_else(is_done, "no such clip", "movie without clips")
+        other = pc.if_else(is_known, other, "no such movie")
+        words = pc.binary_join_element_wise(
+            "dropped:", pc.replace_substring(joined["reason"], "_", " "), " "
+        )
+        rows = pc.value_counts(pc.coalesce(words, other)).to_pylist()
         return {row["values"]: row["counts"] for row in rows}
 
     def _num_dropped(self, movie_id: str) -> int:

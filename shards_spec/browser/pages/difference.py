@@ -87,7 +87,10 @@ def _verdict(comparison: Comparison) -> Markup:
     if not differing and not comparison.settings:
         return tag("p", "The two datasets are equal.", class_="same")
     cards = [("movies that differ", f"{differing:,}", f"of {count(len(movies), 'movie')}")]
-    cards += [(f"clips {name}", f"{number:,}", "") for name, number in sums.items()]
+    cards += [
+        (f"clip {name}" if number == 1 else f"clips {name}", f"{number:,}", "")
+        for name, number in sums.items()
+    ]
     items = (
         tag("li", tag("b", value), " ", tag("span", name), tag("small", note))
         for name, value, note in cards
@@ -116,9 +119,7 @@ def _clip_columns(comparison: Comparison) -> Markup:
 def _absences(comparison: Comparison) -> Markup:
     names = (("first", "second"), ("second", "first"))
     rows = [
-        (f"only in the {there}", f"dropped from the {here}: {reason.replace('_', ' ')}", number)
-        if reason
-        else (f"only in the {there}", f"no such clip in the {here}; see the movie", number)
+        (f"only in the {there}", f"{reason} in the {here}", number)
         for (here, there), counts in zip(names, comparison.absences, strict=True)
         for reason, number in sorted(counts.items(), key=lambda item: -item[1])
     ]

@@ -121,7 +121,10 @@ def _shared_spans(place: Place, spans: list[SharedSpan]) -> Markup:
     )
     head = ("kind", "time", "same as", "there", "video", "audio")
     more = f", the first {_MAX_ROWS} of {len(spans):,}" if len(spans) > _MAX_ROWS else ""
-    return section("Spans that other movies have, too", table(f"Spans{more}", head, rows))
+    title = "Spans that other movies have, too"
+    if not any(span.other for span in spans):
+        title = "Spans of one color"
+    return section(title, table(f"Spans{more}", head, rows))
 
 
 def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
@@ -227,6 +230,8 @@ def _filled(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
     words = f"{seconds(total)} of the audio is missing in the source and was filled with silence"
     if total - in_clips > 1_000_000:
         words += f"; {seconds(total - in_clips)} of it is outside of the kept clips"
+    if int(movie["audio_start_offset_ns"]) > 0:
+        words += f". The audio begins at {clock(movie['audio_start_offset_ns'])}"
     rows = (
         (time_range(run.start_ns, run.end_ns), seconds(run.filled_ns))
         for run in timeline.filled[:_MAX_ROWS]

@@ -185,6 +185,9 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
 
 def _lookalikes(place: Place, catalog: Catalog) -> Markup:
     pairs = catalog.lookalikes
+    if not pairs and catalog.dataset.duplicates is not None:
+        # What the search for near-duplicates has found follows, and it finds more.
+        return Markup()
     if not pairs:
         return section("Movies that look and sound the same", tag("p", "None were found."))
     rows = (

@@ -107,12 +107,15 @@ def test_why_a_clip_is_in_one_dataset_only(site: Site) -> None:
     assert of("broken", 0).startswith("movie without clips: class ")
     # Of movies from before the table, nothing is known.
     assert of("copy", 11.0) == "other times; the clips that overlap are kept"
-    assert site.comparison.absences == ({"black": 2, "": 3}, {"damaged": 1})
+    assert site.comparison.absences == (
+        {"dropped: black": 2, "no such movie": 3},
+        {"dropped: damaged": 1},
+    )
     page = site.file("difference/heat/1.html").data.decode()
     assert page.count("not there: dropped: black") == 2
     assert "not there: dropped: damaged" in page
     page = site.file("difference.html").data.decode()
-    assert "dropped from the second: damaged" in page
+    assert "dropped: damaged in the second" in page
     movie = site.file("movie/heat/1.html").data.decode()
     assert "2 clips dropped: black" in movie
     assert "for one of several reasons" not in movie

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shards_spec.browser import BrowserServer, Site, write_report
-from shards_spec.index import write_index
+from shards_spec.index import read_commit, write_commit, write_index
 from shards_spec.labels import Findings, LabeledRange, ranges_table, write_ranges
 from shards_spec.reader import open_dataset
-from tests.support.datasets.eventful import SCRIPT, write_eventful_dataset
+from shards_spec.schema import DUPLICATES_SCHEMA, clips_digests
+from tests.support.datasets.eventful import EVIL, SCRIPT, write_eventful_dataset
 from tests.support.launch.chromium import Chromium, find_chromium, running
 
 pytestmark = [
@@ -150,6 +154,97 @@ def test_pages_fit_the_window(chromium: Chromium, server: BrowserServer, width: 
     for page in ("index.html", "movies.html", "movie/heat/1.html", "clip/heat_000004/index.html"):
         chromium.open(f"{base(server)}{page}?{width}")
         assert chromium.evaluate("document.documentElement.scrollWidth") <= width, page
+
+
+#: Texts whose contrast with what is behind them is below 4.5, as WCAG 2 asks of small text.
+PALE = """(() => {
+  const parts = (color) => (color.match(/[\\d.]+/g) || []).map(Number);
+  const luminance = (color) => {
+    const [r, g, b] = parts(color).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let place = node; place; place = place.parentElement) {
+      const color = getComputedStyle(place).backgroundColor;
+      if (parts(color).length === 3) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const pale = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim());
+    if (!own || ["SCRIPT", "TITLE", "OPTION"].includes(node.tagName.toUpperCase())) continue;
+    const style = getComputedStyle(node);
+    const color = node.tagName === "text" ? style.fill : style.color;
+    const [a, b] = [luminance(color), luminance(behind(node))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) pale.push(`${node.textContent.slice(0, 40)}: ${color}`);
+  }
+  return pale;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with labels, near-duplicates and a second dataset; all texts are hostile."""
+    folder = tmp_path_factory.mktemp("described")
+    dataset = write_eventful_dataset(str(folder / "first"))
+    ranges = [LabeledRange("heat", 0, 800_000_000, EVIL, EVIL)]
+    write_ranges(dataset.storage, "mood", ranges_table(ranges, dataset.movies, Findings()))
+    write_index(dataset.storage, dataset.recipe, "toy")
+    names = ("copy", "heat")
+    digests = [clips_digests(dataset.clips, names)[name] for name in names]
+    spans = [
+        ("copy", 1, *names, 0.9, 1.0, *digests),
+        ("blank", 0, "heat", "", 0, 0, digests[1], ""),
+    ]
+    rows = [
+        (kind, number, first, 0, 10**9, other, 0, 10**9 if other else 0, *rest)
+        for kind, number, first, other, *rest in spans
+    ]
+    columns = map(list, zip(*rows, strict=True))
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, DUPLICATES_SCHEMA, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=DUPLICATES_SCHEMA)
+    pq.write_table(table, dataset.storage.local_path("index/duplicates.parquet"))
+    other = write_eventful_dataset(str(folder / "second"))
+    movie, clips = read_commit(other.storage, "heat")
+    write_commit(other.storage, replace(movie, num_clips=movie.num_clips - 1), clips[:-1])
+    write_index(other.storage, other.recipe, "toy")
+    site = Site(open_dataset(dataset.storage), open_dataset(other.storage))
+    write_report(site, folder / "report", 4)
+    return folder / "report"
+
+
+DESCRIBED = (
+    *("index.html", "movies.html", "movie/heat/1.html", "movie/copy/1.html", "movie/dark/1.html"),
+    *("labels.html", "labels/mood/1.html", "difference.html", "difference/heat/1.html"),
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_fits_is_legible_and_shows_hostile_texts(
+    chromium: Chromium, described: Path, width: int, scheme: str
+) -> None:
+    chromium.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=800, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    chromium.call("Emulation.setEmulatedMedia", features=media)
+    for page in DESCRIBED:
+        chromium.open(f"{(described / page).as_uri()}?{width}{scheme}")
+        assert chromium.evaluate("document.documentElement.scrollWidth") <= width, page
+        assert chromium.evaluate(PALE) == [], page
+        assert chromium.complaints() == [], page
+        assert chromium.evaluate("document.querySelectorAll('img[src=x]').length") == 0, page
+    chromium.open(f"{(described / 'labels/mood/1.html').as_uri()}?text")
+    assert SCRIPT in chromium.evaluate("document.querySelector('tbody').textContent")
+    chromium.open(f"{(described / 'movie/heat/1.html').as_uri()}?spans")
+    shown = chromium.evaluate("document.body.textContent")
+    assert "Spans that other movies have, too" in shown
+    assert "one color" in shown
+    chromium.call("Emulation.setEmulatedMedia", features=[])
 
 
 def test_zero_is_a_number_and_unknown_is_blank(chromium: Chromium, tmp_path: Path) -> None:

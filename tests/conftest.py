@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from shards_spec.cli import end_process
 from shards_spec.reader import Dataset
 from tests.support.datasets import toy_dataset
+
+# A machine under load may take seconds for an example that usually takes a millisecond.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _session = pytest.StashKey[pytest.Session]()
 

@@ -27,6 +27,8 @@ from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, NANOSECONDS, Reci
 _PREVIOUS = "prev_selected_pts"
 #: Pixel formats that ffmpeg's `pad` fills without converting them first, in frames of even sizes.
 _PADDED = re.compile(r"(yuv|yuva|yuvj)4(20|22|40|44)p(\d\d?le)?$|gray$|nv12$|gbrp(\d\d?le)?$")
+#: Pixel formats of which RGB in planes equals RGB in triples; see `_has_fast_planes`.
+_YUV = re.compile(r"yuvj?4(20|22|44)p(10le)?$")
 #: Display aspects that differ by less than this share are the same: rounded pixel aspects.
 _SAME_SHAPE = 0.01
 #: Shapes that the index names.
@@ -199,8 +201,19 @@ def to_rgb(stream: Any, video: VideoStream, size: tuple[int, int]) -> Any:
         stream = stream.filter("setparams", colorspace=color.matrix, range=value_range)
     height, width = size
     flags = "bicubic+accurate_rnd+full_chroma_int+bitexact"
-    stream = stream.filter("scale", width, height, flags=flags).filter("setsar", 1)
-    return stream.filter("format", pixel_format(video))
+    stream = stream.filter("scale", width, height, flags=flags)
+    if _has_fast_planes(video, height) and not color.needs_mapping:
+        stream = stream.filter("format", "gbrp")
+    return stream.filter("setsar", 1).filter("format", pixel_format(video))
+
+
+def _has_fast_planes(video: VideoStream, height: int) -> bool:
+    """Whether RGB is made faster in planes, which are interleaved afterwards, with equal bytes.
+
+    ffmpeg has vector instructions for planes only. Both round alike where several lines are
+    combined into each one, so not at (almost) the full height.
+    """
+    return _YUV.match(video.pixel_format) is not None and min(video.upright_size) > 2 * height
 
 
 def pixel_format(video: VideoStream) -> str:

@@ -52,6 +52,10 @@ class Study:
     """Study folder; each run gets a folder in it, and finished runs are kept."""
     labels: Path | None = None
     """CSV with the columns source, start_seconds, end_seconds, label, for the class probe."""
+    seen: Path | None = None
+    """The same of what is seen, where a clip may have several labels."""
+    heard: Path | None = None
+    """The same of what is heard."""
     name: str = "the movies"
     """Short description of the main dataset."""
     others: tuple[tuple[str, str, Path], ...] = ()
@@ -69,7 +73,13 @@ class Study:
         from trainer.study import study
 
         corpora = [
-            StudyCorpus(name=self.name, data=self.data, labels=self.labels),
+            StudyCorpus(
+                name=self.name,
+                data=self.data,
+                labels=self.labels,
+                seen=self.seen,
+                heard=self.heard,
+            ),
             *(StudyCorpus(name=name, data=data, labels=path) for name, data, path in self.others),
         ]
         outcome = study(

@@ -37,11 +37,12 @@ def encode_movie(
     fps: Fraction,
     width: int,
     height: int,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> None:
     """Write the movie under a temporary name and rename it: `target` is complete or absent."""
     with tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as scratch:
         wav, encoded = Path(scratch, "sound.wav"), Path(scratch, target.name)
-        _write_wav(wav, sound)
+        _write_wav(wav, sound, sample_rate_hz)
         with Path(scratch, "ffmpeg.log").open("w+b") as log:
             command = _command(wav, encoded, fps, width, height)
             process = subprocess.Popen(
@@ -84,9 +85,9 @@ def _feed(process: subprocess.Popen[bytes], frames: Iterable[ByteArray]) -> None
             process.stdin.close()
 
 
-def _write_wav(path: Path, sound: FloatArray) -> None:
+def _write_wav(path: Path, sound: FloatArray, sample_rate_hz: int) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE_HZ)
+        file.setframerate(sample_rate_hz)
         file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())

@@ -12,6 +12,7 @@ from trainer.evaluate.labels import labeler
 from trainer.evaluate.online import OnlineEvaluation, online_evaluation
 from trainer.evaluate.probes import ProbeResult, fit_logistic, log_loss
 from trainer.evaluate.retrieval import clip_recalls
+from trainer.evaluate.tags import TagProbe, precisions
 
 __all__ = [
     "ClipEncoder",
@@ -21,6 +22,7 @@ __all__ = [
     "Judgement",
     "OnlineEvaluation",
     "ProbeResult",
+    "TagProbe",
     "Towers",
     "clip_recalls",
     "embed_clips",
@@ -34,5 +36,6 @@ __all__ = [
     "log_loss",
     "movie_probes",
     "online_evaluation",
+    "precisions",
     "whole_movies",
 ]

@@ -2,6 +2,7 @@
 
     retrieval      given one view of a clip, find the other: within its movie, and among all clips
     class probe    do features encode what is shown? A linear probe, trained on training movies
+    tag probe      the same for several labels per clip, by mean average precision
     movie probe    do features encode which movie it is? That is look and score, not meaning
 
 Every number is reported together with chance. Probes read the towers' features, before the heads.
@@ -11,9 +12,10 @@ Memory is bounded by `MAX_CLIPS` and `MAX_PROBE_CLIPS`, however large the datase
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from trainer.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.evaluate.labels import Labeler, labeler
 from trainer.evaluate.probes import ProbeResult
+from trainer.evaluate.tags import TagProbe, TagResult, tag_probe
 from trainer.mix import MixedDataset, mix, parts_of, with_labels
 from trainer.plan import ClipIndex
 from trainer.ranks import default_device
@@ -52,6 +55,8 @@ class Evaluation:
     """By modality; empty without labels or without held-out movies."""
     movie_probe: dict[str, ProbeResult]
     """By modality; empty with fewer than two movies of at least two clips."""
+    tag_probe: dict[str, TagResult]
+    """By modality; only of those with a table of tags."""
     notes: list[str]
     """What a reader must know to interpret the numbers."""
 
@@ -88,6 +93,12 @@ class Evaluation:
                 f"{probe.num_train_clips} clips, evaluated on {probe.num_eval_clips})"
                 for name, probe in probes.items()
             ]
+        lines += [
+            f"tag probe on {name} features: mean average precision "
+            f"{tags.mean_average_precision:.3f} (chance {tags.chance:.3f}; "
+            f"{len(tags.average_precision)} labels)"
+            for name, tags in self.tag_probe.items()
+        ]
         return [*lines, self.verdict()]
 
 
@@ -104,6 +115,7 @@ class Judgement:
     class_probe: dict[str, ClipProbe]
     """By modality, with the single answers."""
     movie_probe: dict[str, ClipProbe]
+    tag_probe: dict[str, TagProbe]
 
 
 def evaluate(
@@ -137,11 +149,16 @@ def judge(
     run: str | Path,
     labels: Path | None = None,
     label_column: str = "",
+    tags: Mapping[str, Path] | None = None,
     *,
     best: bool = False,
     average: bool = False,
 ) -> Judgement:
-    """As `evaluate`; also returns what the numbers were computed from."""
+    """As `evaluate`; also returns what the numbers were computed from.
+
+    Args:
+        tags: by modality, tables of labels of which a clip may have several.
+    """
     with local_copy(run) as folder:
         trained = load_run(folder, best=best, average=average)
     uris = [data] if isinstance(data, str) else data
@@ -158,6 +175,7 @@ def judge(
         run=str(run),
         steps_done=trained.steps_done,
         notes=_notes(trained, dataset),
+        tags=tags or {},
     )
 
 
@@ -170,6 +188,7 @@ def judge_towers(
     run: str,
     steps_done: int,
     notes: list[str],
+    tags: Mapping[str, Path] = MappingProxyType({}),
 ) -> Judgement:
     """Evaluate towers that are on this process's device, trained or not.
 
@@ -178,6 +197,7 @@ def judge_towers(
         label: the classes of clips; None for no class probe.
         run: what the evaluation names as the run.
         notes: remarks for the reader; more are appended.
+        tags: by modality, tables of labels of which a clip may have several.
     """
     device = default_device()
     index, is_heldout = evaluation_index(dataset, config)
@@ -187,10 +207,15 @@ def judge_towers(
     embedded = embed_clips(model, dataset, rows, config, device)
     eval_labels = label(embedded.clip.tolist()) if label else None
     class_probe: dict[str, ClipProbe] = {}
-    if label and eval_labels is not None and is_heldout:
+    tag_probes: dict[str, TagProbe] = {}
+    if (label or tags) and is_heldout:
         train_clips = _training_clips(model, config, dataset, notes)
-        class_probe = _class_probe(train_clips, embedded, label, eval_labels, notes)
-    elif label:
+        if label and eval_labels is not None:
+            class_probe = _class_probe(train_clips, embedded, label, eval_labels, notes)
+        for modality, table in tags.items():
+            if probe := tag_probe(dataset, table, train_clips, embedded, modality):
+                tag_probes[modality] = probe
+    elif label or tags:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     movie_probe = movie_probes(dataset, embedded)
     evaluation = Evaluation(
@@ -200,6 +225,7 @@ def judge_towers(
         retrieval=retrieve(embedded, dataset, is_heldout=is_heldout),
         class_probe={name: probe.result for name, probe in class_probe.items()},
         movie_probe={name: probe.result for name, probe in movie_probe.items()},
+        tag_probe={name: probe.result for name, probe in tag_probes.items()},
         notes=notes,
     )
     return Judgement(
@@ -209,6 +235,7 @@ def judge_towers(
         labels=eval_labels,
         class_probe=class_probe,
         movie_probe=movie_probe,
+        tag_probe=tag_probes,
     )
 
 

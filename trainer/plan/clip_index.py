@@ -264,7 +264,13 @@ def _on_side(
     names = clips["group"].take(pa.array(firsts)).to_pylist()
     groups = list(dict.fromkeys(names))
     linked = groups_of_sets(sources.same_source, dict(zip(movie_names, names, strict=True)))
-    heldout = heldout_groups(groups, linked, policy.heldout_fraction, are_qualified=is_mixed)
+    heldout = heldout_groups(
+        groups,
+        linked,
+        policy.heldout_fraction,
+        offset=policy.heldout_offset,
+        are_qualified=is_mixed,
+    )
     is_heldout = dict(zip(groups, heldout, strict=True))
     return np.array([is_heldout[name] == (policy.split == "heldout") for name in names])
 

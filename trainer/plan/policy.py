@@ -65,6 +65,9 @@ class BatchPolicy:
     """Share of groups withheld from training, no matter how batches are grouped. They are chosen by
     a hash of their names, so that none changes sides as the dataset grows. Movies from the same
     source count as one group."""
+    heldout_offset: float = 0.0
+    """Where the held-out share begins among the hashes, [0, 1): with a share of 0.2, the offsets 0,
+    0.2, ... 0.8 hold out five disjoint sets that together are all movies, as in cross-validation."""
     split: Literal["all", "train", "heldout"] = "all"
     """Which side of that split to use."""
 
@@ -96,6 +99,8 @@ class BatchPolicy:
         _require(
             0.0 <= fraction < 1.0, f"heldout_fraction = {fraction}: must be at least 0 and below 1"
         )
+        offset = self.heldout_offset
+        _require(0.0 <= offset < 1.0, f"heldout_offset = {offset}: must be at least 0 and below 1")
         _require(
             self.split != "heldout" or fraction > 0.0,
             "split = 'heldout' needs a heldout_fraction above 0",

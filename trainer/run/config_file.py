@@ -153,6 +153,9 @@ def without_cache(config: TrainConfig) -> TrainConfig:
 def binding_settings(config: TrainConfig) -> dict[str, Any]:
     """What a resumed run must not change, by name: `optimizer.lr`."""
     settings = _flat(config_to_json(config))
+    # Results from before there was an offset are those of 0.
+    if not settings["policy.heldout_offset"]:
+        del settings["policy.heldout_offset"]
     # A warm-up that follows the number of steps is the same as that number written out.
     settings["optimizer.warmup_steps"] = config.optimizer.warmup(config.steps)
     return {name: value for name, value in settings.items() if _binds(name)}

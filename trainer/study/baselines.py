@@ -50,7 +50,16 @@ def judge_untrained(source: Source, corpus: StudyCorpus, config: TrainConfig) ->
         ClipStatistics() if source == "statistics" else build_model(config.model, config.seed)
     )
     model: Towers = towers.to(default_device())  # type: ignore[assignment]
-    judged = judge_towers(model, config, dataset, label, run=source, steps_done=0, notes=[])
+    judged = judge_towers(
+        model,
+        config,
+        dataset,
+        label,
+        run=source,
+        steps_done=0,
+        notes=[],
+        tags=corpus.tags,
+    )
     if source == "initial":
         return judged
     retrieval = dataclasses.replace(judged.evaluation.retrieval, results=[])

@@ -1,8 +1,8 @@
 """Figures of single movies, and intervals that cover other movies too.
 
 A study's figures are means over clips of held-out movies. Clips of one movie are not independent of
-each other, so movies are what is drawn again: a bootstrap over seeds and movies, crossed, because
-every seed is evaluated on every movie.
+each other, so movies are what is drawn again: a bootstrap over seeds and movies, crossed where
+every seed is evaluated on the same movies, and nested where each holds out its own.
 
 Shape suffixes: S seeds, J movies, R bootstrap samples.
 """
@@ -16,7 +16,7 @@ import torch
 
 from trainer.evaluate import Judgement, clip_recalls
 
-#: (sum of scores, number of clips) by movie id.
+#: (sum of scores, number of clips or sum of their weights) by movie id.
 MovieScores = Mapping[str, Sequence[float]]
 
 NUM_SAMPLES = 10_000
@@ -32,6 +32,10 @@ def scores_by_movie(judged: Judgement) -> dict[str, dict[str, list[float]]]:
         for modality, probe in probes.items():
             scores = probe.is_right.double()
             found[f"{kind}_{modality}"] = _by_movie(judged, probe.row, scores)
+    for modality, tags in judged.tag_probe.items():
+        every = torch.arange(len(tags.score_M))
+        key = "seen_video" if modality == "video" else "heard_audio"
+        found[key] = _by_movie(judged, every, tags.score_M, tags.weight_M)
     embedded = judged.embedded
     recalls = clip_recalls(embedded.video, embedded.audio, embedded.movie)
     for (direction, gallery), scores in recalls.items():
@@ -48,9 +52,11 @@ def bootstrap(pairs: Sequence[tuple[MovieScores, MovieScores]]) -> tuple[float, 
     Args:
         pairs: the scores of both settings, for each seed.
 
-    None if fewer than two movies were evaluated in all of them.
+    None if fewer than two movies were evaluated in all of them, unless no two seeds share any.
     """
     movies = sorted(set.intersection(*(set(one) for pair in pairs for one in pair)))
+    if not movies:
+        return _nested_bootstrap(pairs)
     if len(movies) < 2:
         return None
     count_J = np.array([pairs[0][0][movie][1] for movie in movies])
@@ -67,15 +73,43 @@ def bootstrap(pairs: Sequence[tuple[MovieScores, MovieScores]]) -> tuple[float, 
     return float(low), float(high)
 
 
+def _nested_bootstrap(
+    pairs: Sequence[tuple[MovieScores, MovieScores]],
+) -> tuple[float, float] | None:
+    """Of seeds with movies of their own: seeds are drawn, and movies within each."""
+    random = np.random.default_rng(0)
+    mean_SR = []
+    for first, second in pairs:
+        movies = sorted(set(first) & set(second))
+        if len(movies) < 2:
+            return None
+        weight_J = np.array([first[movie][1] for movie in movies])
+        difference_J = np.array([second[movie][0] - first[movie][0] for movie in movies])
+        size = len(movies)
+        movies_RJ = random.multinomial(size, np.full(size, 1 / size), NUM_SAMPLES)
+        # A sample of movies without any label at all says nothing.
+        mean_SR.append((movies_RJ @ difference_J) / np.maximum(movies_RJ @ weight_J, 1e-12))
+    count = len(pairs)
+    seeds_RS = random.multinomial(count, np.full(count, 1 / count), NUM_SAMPLES)
+    mean_R = (seeds_RS * np.array(mean_SR).T).sum(axis=1) / count
+    low, high = np.quantile(mean_R, LEVELS)
+    return float(low), float(high)
+
+
 def _by_movie(
-    judged: Judgement, rows: torch.Tensor, scores: torch.Tensor
+    judged: Judgement,
+    rows: torch.Tensor,
+    scores: torch.Tensor,
+    weights: torch.Tensor | None = None,
 ) -> dict[str, list[float]]:
     """Of clips by their row among the embedded ones."""
+    if weights is None:
+        weights = torch.ones_like(scores)
     clips = judged.embedded.clip[rows].numpy()
     names = judged.dataset.clips["movie_id"].take(clips).to_pylist()
     totals: dict[str, list[float]] = {}
-    for name, score in zip(names, scores.tolist(), strict=True):
+    for name, score, weight in zip(names, scores.tolist(), weights.tolist(), strict=True):
         total = totals.setdefault(name, [0.0, 0])
         total[0] += score
-        total[1] += 1
+        total[1] += weight
     return totals

@@ -97,14 +97,21 @@ def cell_folder(run: Path, corpus: StudyCorpus, cell: Cell) -> Path:
     return run / corpus.slug / name
 
 
-def binding_of(config: TrainConfig, fingerprint: str, labels: Path | None) -> dict[str, Any]:
+def binding_of(config: TrainConfig, fingerprint: str, corpus: StudyCorpus) -> dict[str, Any]:
     """Everything that the numbers of a run depend on, as JSON values by name."""
-    digest = hashlib.sha256(labels.read_bytes()).hexdigest()[:16] if labels else ""
+    tags = {
+        f"tags of {modality} fingerprint": _digest(table) for modality, table in corpus.tags.items()
+    }
     return {
         **binding_settings(config),
         "dataset fingerprint": fingerprint,
-        "labels fingerprint": digest,
+        "labels fingerprint": _digest(corpus.labels) if corpus.labels else "",
+        **tags,
     }
+
+
+def _digest(table: Path) -> str:
+    return hashlib.sha256(table.read_bytes()).hexdigest()[:16]
 
 
 def load_result(folder: Path, binding: Mapping[str, Any]) -> CellResult | None:
@@ -179,7 +186,7 @@ def run_cell(
     result = CellResult(
         cell=cell,
         folder=folder,
-        binding=binding_of(config, judged.dataset.fingerprint, corpus.labels),
+        binding=binding_of(config, judged.dataset.fingerprint, corpus),
         evaluation=judged.evaluation.to_json(),
         curves=curves,
         similarities=to_json(pairs),
@@ -200,7 +207,7 @@ def _trained(folder: Path, corpus: StudyCorpus, config: TrainConfig) -> Judgemen
                 f"the run in {folder} was stopped after step {outcome.steps_done} of "
                 f"{config.steps}; run the same command to resume"
             )
-        return judge(corpus.data, folder, corpus.labels)
+        return judge(corpus.data, folder, corpus.labels, tags=corpus.tags)
 
 
 def _curves(path: Path) -> dict[str, list[float | None]]:

@@ -89,6 +89,16 @@ class StudyCorpus:
     labels: Path | None = None
     """CSV of labeled ranges; see `trainer/evaluate/labels.py`. Without it there are no class
     probes."""
+    seen: Path | None = None
+    """The same for what is seen, where a clip may have several labels: for the video encoder."""
+    heard: Path | None = None
+    """The same for what is heard, for the audio encoder."""
+
+    @property
+    def tags(self) -> dict[str, Path]:
+        """By modality: the tables of which a clip may have several labels."""
+        tables = {"video": self.seen, "audio": self.heard}
+        return {modality: table for modality, table in tables.items() if table}
 
     @property
     def slug(self) -> str:
@@ -170,6 +180,11 @@ class StudyConfig:
     """Within-movie weight in the comparison `weight`."""
     middle_clips: int = 4
     """k in the comparisons `weight` and `positives`; at least 2."""
+    folds: int = 0
+    """Disjoint sets of movies, one of which each run holds out; the last set is kept for
+    `validation`, and seeds take turns over the others. 0: all seeds hold out the recipe's share."""
+    validation: bool = False
+    """Hold out the last set, on which settings may be chosen."""
     workers: int = 0
     """Concurrent runs; 0 for one per CPU core, or a single one with a GPU."""
 
@@ -184,6 +199,8 @@ class StudyConfig:
         _require(self.middle_clips >= 2, f"middle-clips = {self.middle_clips}: must be at least 2")
         _require(self.seeds >= 1, f"seeds = {self.seeds}: must be at least 1")
         _require(self.steps >= 2, f"steps = {self.steps}: must be at least 2")
+        _require(self.folds == 0 or self.folds >= 3, f"folds = {self.folds}: must be 0 or from 3")
+        _require(self.folds > 0 or not self.validation, "validation needs folds")
         _require(self.workers >= 0, f"workers = {self.workers}: must be at least 0")
         _require(
             bool(set(self.comparisons) - {"baselines"}),
@@ -203,6 +220,10 @@ class StudyConfig:
         """k in `negatives`, `hard`, `norm` and `mass`: the largest that leaves two movies to a
         batch; with 1 there are no negatives from the same movie, and nothing is compared."""
         return max((k for k in self.clips_per_movie if 2 * k <= self.batch_size), default=1)
+
+    def fold(self, seed: int) -> int:
+        """The set of movies that a seed holds out."""
+        return self.folds - 1 if self.validation else seed % (self.folds - 1)
 
     def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
         """Without repeats, in the order of the comparisons; the first corpus is the main one."""
@@ -267,6 +288,11 @@ def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainCon
         reads_per_movie=k,
         schedule="",
     )
+    if study.folds:
+        fold = study.fold(cell.seed)
+        policy = dataclasses.replace(
+            policy, heldout_fraction=1 / study.folds, heldout_offset=fold / study.folds
+        )
     warmup = min(recipe.optimizer.warmup(recipe.steps), study.steps // 2)
     return dataclasses.replace(
         recipe,

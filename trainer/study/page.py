@@ -16,7 +16,7 @@ from trainer.study.cells import STRIPS, CellResult
 from trainer.study.config import NO_WEIGHT, StudyConfig, StudyCorpus
 from trainer.study.examples import Example
 from trainer.study.findings.intervals import Interval
-from trainer.study.findings.summary import FIGURES, Row, Summary
+from trainer.study.findings.summary import Row, Summary
 from trainer.study.findings.verdict import Verdict, curve_rows
 
 PAGE_HTML = "study.html"
@@ -227,16 +227,18 @@ worse mean in both modalities.</p>
 
 
 def _account(summary: Summary, findings: Verdict, about: dict[str, Any]) -> str:
-    head = "".join(f"<th>{escape(f.title)}</th>" for f in FIGURES)
+    head = "".join(f"<th>{escape(f.title)}</th>" for f in summary.measured)
     rows = []
     for row in summary.rows:
-        cells = "".join(f"<td>{_interval(row.figures.get(f.key))}</td>" for f in FIGURES)
+        cells = "".join(f"<td>{_interval(row.figures.get(f.key))}</td>" for f in summary.measured)
         rows.append(
             f"<tr><td>{escape(row.setting.corpus)}</td><td>{escape(row.setting.describe())}</td>"
             f"<td>{row.num_seeds}</td><td>{_interval(row.loss)}</td>{cells}</tr>"
         )
     first = summary.most_complete_row
-    chance = "".join(f"<td>{first.chance.get(f.key, float('nan')):.3f}</td>" for f in FIGURES)
+    chance = "".join(
+        f"<td>{first.chance.get(f.key, float('nan')):.3f}</td>" for f in summary.measured
+    )
     corpora = "".join(
         f"<li><b>{escape(corpus['name'])}</b>: {escape(corpus['data'])}</li>"
         for corpus in about["corpora"]

@@ -45,6 +45,7 @@ def plot_curve(
         control: the batches of one k without its within-movie negatives, drawn as hollow squares.
     """
     panels = [
+        ("What is seen and heard (mAP)", ("seen_video", "heard_audio")),
         ("What is shown (class probe)", ("class_video", "class_audio")),
         ("Which movie it is (movie probe)", ("movie_video", "movie_audio")),
         ("The other view within the movie (R@1)", ("within_v2a", "within_a2v")),

@@ -171,7 +171,7 @@ def _job(
         cell=cell,
         corpus=corpus,
         folder=cell_folder(run, corpus, cell),
-        binding=binding_of(settings, fingerprints[corpus.name], corpus.labels),
+        binding=binding_of(settings, fingerprints[corpus.name], corpus),
     )
 
 

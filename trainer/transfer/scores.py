@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import torch
 
+from trainer.evaluate import precisions
+
 
 def score(scores_NK: torch.Tensor, target_NK: torch.Tensor, *, many: bool) -> dict[str, float]:
     """The metrics of answers; higher scores mean surer answers.
@@ -45,13 +47,5 @@ def score(scores_NK: torch.Tensor, target_NK: torch.Tensor, *, many: bool) -> di
 
 def average_precision(scores_N: torch.Tensor, is_positive_N: torch.Tensor) -> float:
     """Mean of the precision at each positive, by descending score; ties count as one step."""
-    order = scores_N.argsort(descending=True, stable=True)
-    ranked, positive = scores_N[order], is_positive_N[order].double()
-    hits, number = positive.cumsum(0), torch.arange(1, len(positive) + 1, dtype=torch.float64)
-    # Files with equal scores share the precision at the last of them.
-    is_last = torch.ones(len(ranked), dtype=torch.bool)
-    is_last[:-1] = ranked[1:] != ranked[:-1]
-    ends = is_last.nonzero().flatten()
-    step = torch.searchsorted(ends, torch.arange(len(ranked)))
-    precision = (hits / number)[ends][step]
-    return float((precision * positive).sum() / positive.sum())
+    precision_N = precisions(scores_N[:, None], is_positive_N[:, None])[:, 0]
+    return float(precision_N.sum() / is_positive_N.sum())

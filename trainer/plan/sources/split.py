@@ -76,6 +76,7 @@ def heldout_groups(
     linked: Iterable[Sequence[str]],
     fraction: float,
     *,
+    offset: float = 0.0,
     are_qualified: bool = False,
 ) -> NDArray[np.bool_]:
     """(len(groups),) bool: the groups that are held out.
@@ -92,6 +93,7 @@ def heldout_groups(
         groups: distinct names.
         linked: names of groups that share a source.
         fraction: share to hold out, [0, 1).
+        offset: subtracted from each hash, modulo 1, before it is compared.
         are_qualified: whether the names are those of groups in several datasets.
     """
     if fraction <= 0.0 or not groups:
@@ -103,7 +105,7 @@ def heldout_groups(
         if len(set(roots.tolist())) > 1:
             root[np.isin(root, roots)] = roots.min()
     names_alone = [plain_name(group) if are_qualified else group for group in groups]
-    hashes = np.array([_unit_hash(name) for name in names_alone])
+    hashes = (np.array([_unit_hash(name) for name in names_alone]) - offset) % 1.0
     highest = np.zeros(len(groups))
     np.maximum.at(highest, root, hashes)
     score = highest[root]

@@ -25,12 +25,18 @@ class Figure:
     key: str
     title: str
     kind: str
-    """`class_probe`, `movie_probe` or `retrieval`."""
+    """`tag_probe`, `class_probe`, `movie_probe` or `retrieval`."""
     which: tuple[str, ...]
     """Modality; or direction and gallery."""
 
 
 FIGURES = (
+    Figure(
+        key="seen_video", title="seen or heard (mAP), video", kind="tag_probe", which=("video",)
+    ),
+    Figure(
+        key="heard_audio", title="seen or heard (mAP), audio", kind="tag_probe", which=("audio",)
+    ),
     Figure(key="class_video", title="class probe, video", kind="class_probe", which=("video",)),
     Figure(key="class_audio", title="class probe, audio", kind="class_probe", which=("audio",)),
     Figure(key="movie_video", title="movie probe, video", kind="movie_probe", which=("video",)),
@@ -100,6 +106,11 @@ class Summary:
         return next((row for row in self.rows if row.setting == setting), None)
 
     @property
+    def measured(self) -> list[Figure]:
+        """The figures that any setting has."""
+        return [figure for figure in FIGURES if any(figure.key in r.figures for r in self.rows)]
+
+    @property
     def most_complete_row(self) -> Row:
         """The first of the rows with the most figures; statistics, for instance, have fewer."""
         return max(self.rows, key=lambda row: len(row.figures))
@@ -115,10 +126,10 @@ class Summary:
 
     def to_markdown(self) -> str:
         """A table of all settings and a table of effects."""
-        head = ["corpus", "setting", "seeds", "loss", *(figure.title for figure in FIGURES)]
+        head = ["corpus", "setting", "seeds", "loss", *(figure.title for figure in self.measured)]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in self.rows:
-            cells = [_cell(row.figures.get(figure.key)) for figure in FIGURES]
+            cells = [_cell(row.figures.get(figure.key)) for figure in self.measured]
             lines.append(
                 _line(
                     [
@@ -128,7 +139,7 @@ class Summary:
                 )
             )
         first = self.most_complete_row
-        chances = [first.chance.get(figure.key) for figure in FIGURES]
+        chances = [first.chance.get(figure.key) for figure in self.measured]
         lines.append(
             _line(
                 [
@@ -146,10 +157,12 @@ class Summary:
             "held-out movies:",
             "",
         ]
-        head = ["effect", *(figure.title for figure in FIGURES)]
+        head = ["effect", *(figure.title for figure in self.measured)]
         lines += [_line(head), _line(["---"] * len(head))]
         for effect in self.effects:
-            cells = [_cell(effect.differences.get(figure.key), sign=True) for figure in FIGURES]
+            cells = [
+                _cell(effect.differences.get(figure.key), sign=True) for figure in self.measured
+            ]
             lines.append(_line([effect.name, *cells]))
         return "\n".join(lines)
 
@@ -175,6 +188,10 @@ def figure_value(
     evaluation: dict[str, Any], figure: Figure, *, chance: bool = False
 ) -> float | None:
     """A number of an evaluation's JSON; None if it was not measured."""
+    if figure.kind == "tag_probe":
+        # Results from before there were tags have none.
+        tags = evaluation.get("tag_probe", {}).get(figure.which[0])
+        return tags and float(tags["chance" if chance else "mean_average_precision"])
     if figure.kind != "retrieval":
         probe = evaluation[figure.kind].get(figure.which[0])
         return None if probe is None else float(probe["chance" if chance else "accuracy"])

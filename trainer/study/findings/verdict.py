@@ -13,6 +13,14 @@ from trainer.study.findings.intervals import Interval
 from trainer.study.findings.summary import Effect, Row, Summary
 
 
+#: Keys of `FIGURES` that findings are judged by: the first ones that all settings have.
+JUDGES = (
+    ("seen_video", "heard_audio"),
+    ("class_video", "class_audio"),
+    ("within_v2a", "within_a2v"),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The findings in sentences."""
@@ -35,9 +43,14 @@ class Verdict:
 def verdict(summary: Summary, config: StudyConfig, corpora: list[StudyCorpus]) -> Verdict:
     """Interpret the summary of a study, with or without the curve over k."""
     curve = curve_rows(summary, config, corpora)
-    keys = ("class_video", "class_audio")
-    if not all(key in row.figures for row in curve or summary.rows for key in keys):
-        keys = ("within_v2a", "within_a2v")
+    keys = next(
+        (
+            keys
+            for keys in JUDGES
+            if all(key in row.figures for row in curve or summary.rows for key in keys)
+        ),
+        JUDGES[-1],
+    )
     if len(curve) < 2:
         return Verdict(
             headline=_headline_of_effects(summary, keys),

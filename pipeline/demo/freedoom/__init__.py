@@ -1,0 +1,18 @@
+"""Movies of a game that other people made: a bot plays each map of Freedoom.
+
+    maps       which maps there are, and which music belongs to each
+    game       the engine: one tic at a time, deterministic
+    explorer   what the bot does
+    truth      what is seen and heard, from the engine's own state
+    music      a map's own notes, rendered with a soundfont
+    recording  one movie
+    library    a folder of movies with their labels
+
+Textures, light and music are those of each map's authors; monsters, weapons and items come back in
+all maps. Needs the extra `freedoom`.
+"""
+
+from pipeline.demo.freedoom.config import FreedoomConfig
+from pipeline.demo.freedoom.library import make_freedoom
+
+__all__ = ["FreedoomConfig", "make_freedoom"]

@@ -34,8 +34,15 @@ from benchmarks.support import processor
 from shards_spec.reader import open_dataset
 from trainer.config import TrainConfig
 from trainer.recipes import recipe
-from trainer.study.cells import CellResult, binding_of, cell_folder, load_result, run_cell
-from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
+from trainer.study.cells import (
+    CellResult,
+    binding_of,
+    cell_config,
+    cell_folder,
+    load_result,
+    run_cell,
+)
+from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus
 from trainer.study.findings.intervals import Interval
 from trainer.study.findings.summary import FIGURES, figure_value
 

@@ -56,9 +56,9 @@ class TagProbe:
     is the mean average precision."""
 
     result: TagResult
-    score_M: torch.Tensor
+    scores: torch.Tensor
     """Float64: of each label of the clip, the precision at its rank by the label's clips."""
-    weight_M: torch.Tensor
+    weights: torch.Tensor
     """Float64: the same with a precision of 1."""
 
 

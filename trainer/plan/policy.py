@@ -67,7 +67,7 @@ class BatchPolicy:
     source count as one group."""
     heldout_offset: float = 0.0
     """Where the held-out share begins among the hashes, [0, 1): with a share of 0.2, the offsets 0,
-    0.2, ... 0.8 hold out five disjoint sets that together are all movies, as in cross-validation."""
+    0.2, ... 0.8 hold out five disjoint sets, together all movies, as in cross-validation."""
     split: Literal["all", "train", "heldout"] = "all"
     """Which side of that split to use."""
 

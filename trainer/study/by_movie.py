@@ -33,9 +33,9 @@ def scores_by_movie(judged: Judgement) -> dict[str, dict[str, list[float]]]:
             scores = probe.is_right.double()
             found[f"{kind}_{modality}"] = _by_movie(judged, probe.row, scores)
     for modality, tags in judged.tag_probe.items():
-        every = torch.arange(len(tags.score_M))
+        every = torch.arange(len(tags.scores))
         key = "seen_video" if modality == "video" else "heard_audio"
-        found[key] = _by_movie(judged, every, tags.score_M, tags.weight_M)
+        found[key] = _by_movie(judged, every, tags.scores, tags.weights)
     embedded = judged.embedded
     recalls = clip_recalls(embedded.video, embedded.audio, embedded.movie)
     for (direction, gallery), scores in recalls.items():

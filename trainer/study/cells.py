@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 from shards_spec.errors import InputError, ReelshardsError
-from trainer.config import TrainConfig
+from trainer.config import LossConfig, TrainConfig
 from trainer.evaluate import Judgement, judge
 from trainer.ranks import StopSignal
 from trainer.run import binding_settings, differences, write_text
 from trainer.study.baselines import judge_untrained
 from trainer.study.by_movie import scores_by_movie
-from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus, cell_config
+from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json
 from trainer.train import train
@@ -196,6 +196,54 @@ def run_cell(
         cpu_seconds=time.process_time() - cpu_begin,
     )
     write_text(folder / RESULT_JSON, json.dumps(result.to_json(), indent=1) + "\n")
+
+
+def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainConfig:
+    """The settings of one run: the recipe with what the study decides."""
+    setting = cell.setting
+    k = setting.clips_per_movie
+    policy = dataclasses.replace(
+        recipe.policy,
+        movies_per_batch=study.batch_size // k,
+        clips_per_movie=k,
+        # Every clip is read individually: settings differ in k, not in how clips are mixed.
+        reads_per_movie=k,
+        schedule="",
+    )
+    if study.folds:
+        fold = study.fold(cell.seed)
+        policy = dataclasses.replace(
+            policy, heldout_fraction=1 / study.folds, heldout_offset=fold / study.folds
+        )
+    warmup = min(recipe.optimizer.warmup(recipe.steps), study.steps // 2)
+    return dataclasses.replace(
+        recipe,
+        steps=study.steps,
+        seed=cell.seed,
+        policy=policy,
+        augment=AUGMENTS[setting.augment],
+        model=dataclasses.replace(recipe.model, small_norm=setting.norm),
+        loss=_loss(setting),
+        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=warmup),
+        eval_every=0,
+        log_every=max(1, study.steps // 40),
+        checkpoint_every=max(1, study.steps // 4),
+        tensorboard=False,
+    )
+
+
+def _loss(setting: Setting) -> LossConfig:
+    loss = LossConfig(
+        within_weight=setting.within_weight,
+        within_mass=setting.within_mass,
+        positives=setting.positives,
+    )
+    if not setting.hardness:
+        return loss
+    # Without the correction for false negatives, only the weights differ from InfoNCE.
+    return dataclasses.replace(
+        loss, objective="hard", hardness=setting.hardness, positive_prior=0.0
+    )
 
 
 def _trained(folder: Path, corpus: StudyCorpus, config: TrainConfig) -> Judgement:

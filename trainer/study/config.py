@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from shards_spec.errors import require
-from trainer.config import AugmentConfig, LossConfig, TrainConfig
+from trainer.config import AugmentConfig
 from trainer.settings import Normalization
 
 Comparison = Literal[
@@ -274,51 +274,3 @@ class StudyConfig:
             return [dataclasses.replace(setting, norm="group") for setting in compared]
         hard = (dataclasses.replace(setting, hardness=self.hardness) for setting in (one, large))
         return [one, large, *hard]
-
-
-def cell_config(recipe: TrainConfig, study: StudyConfig, cell: Cell) -> TrainConfig:
-    """The settings of one run: the recipe with what the study decides."""
-    setting = cell.setting
-    k = setting.clips_per_movie
-    policy = dataclasses.replace(
-        recipe.policy,
-        movies_per_batch=study.batch_size // k,
-        clips_per_movie=k,
-        # Every clip is read individually: settings differ in k, not in how clips are mixed.
-        reads_per_movie=k,
-        schedule="",
-    )
-    if study.folds:
-        fold = study.fold(cell.seed)
-        policy = dataclasses.replace(
-            policy, heldout_fraction=1 / study.folds, heldout_offset=fold / study.folds
-        )
-    warmup = min(recipe.optimizer.warmup(recipe.steps), study.steps // 2)
-    return dataclasses.replace(
-        recipe,
-        steps=study.steps,
-        seed=cell.seed,
-        policy=policy,
-        augment=AUGMENTS[setting.augment],
-        model=dataclasses.replace(recipe.model, small_norm=setting.norm),
-        loss=_loss(setting),
-        optimizer=dataclasses.replace(recipe.optimizer, warmup_steps=warmup),
-        eval_every=0,
-        log_every=max(1, study.steps // 40),
-        checkpoint_every=max(1, study.steps // 4),
-        tensorboard=False,
-    )
-
-
-def _loss(setting: Setting) -> LossConfig:
-    loss = LossConfig(
-        within_weight=setting.within_weight,
-        within_mass=setting.within_mass,
-        positives=setting.positives,
-    )
-    if not setting.hardness:
-        return loss
-    # Without the correction for false negatives, only the weights differ from InfoNCE.
-    return dataclasses.replace(
-        loss, objective="hard", hardness=setting.hardness, positive_prior=0.0
-    )

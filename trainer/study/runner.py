@@ -31,11 +31,12 @@ from trainer.study.cells import (
     CellResult,
     StudyStoppedError,
     binding_of,
+    cell_config,
     cell_folder,
     load_result,
     run_cell,
 )
-from trainer.study.config import Cell, StudyConfig, StudyCorpus, cell_config
+from trainer.study.config import Cell, StudyConfig, StudyCorpus
 from trainer.study.findings.summary import Summary, summarize
 from trainer.study.findings.verdict import Verdict, verdict
 from trainer.study.page import PAGE_HTML, write_page

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.demo.drawing.figures import ByteArray
+from pipeline.demo.drawing.look import FloatArray
 from pipeline.demo.freedoom.config import TIC_RATE_HZ
 from pipeline.demo.freedoom.maps import GameMap, require
 from shards_spec.errors import InputError
@@ -50,9 +52,9 @@ class Visible:
 class View:
     """One tic."""
 
-    frame_HWC: ByteArray
-    """RGB."""
-    audio: ByteArray
+    frame: ByteArray
+    """`(height, width, 3)` RGB."""
+    audio: npt.NDArray[np.int16]
     """`(SAMPLES_PER_TIC, 2)` int16."""
     visible: tuple[Visible, ...]
     variables: dict[str, float]
@@ -87,7 +89,7 @@ class Game:
         state = self._engine.get_state()
         height, width = state.screen_buffer.shape[:2]
         return View(
-            frame_HWC=state.screen_buffer,
+            frame=state.screen_buffer,
             audio=state.audio_buffer,
             visible=tuple(
                 Visible(
@@ -176,7 +178,7 @@ def _set_outputs(engine: Any, vizdoom: Any, size: tuple[int, int]) -> None:
     engine.set_available_buttons([getattr(vizdoom.Button, name) for name in buttons])
 
 
-def to_mono(audio_tics: list[ByteArray]) -> ByteArray:
+def to_mono(audio_tics: list[npt.NDArray[np.int16]]) -> FloatArray:
     """Tics of stereo int16 -> `(samples,)` float32 in [-1, 1]."""
     stereo = np.concatenate(audio_tics).astype(np.float32) / 32768
     return np.asarray(stereo.mean(axis=1), np.float32)

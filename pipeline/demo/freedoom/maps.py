@@ -11,11 +11,12 @@ from pathlib import Path
 from shards_spec.errors import InputError
 
 #: Music of the second game's maps, by number from 1: fixed names that every such game has.
-_SONGS = (
-    "RUNNIN STALKS COUNTD BETWEE DOOM THE_DA SHAWN DDTBLU IN_CIT DEAD STLKS2 THEDA2 DOOM2 DDTBL2 "
-    "RUNNI2 DEAD2 STLKS3 ROMERO SHAWN2 MESSAG COUNT2 DDTBL3 AMPIE THEDA3 ADRIAN MESSG2 ROMER2 "
-    "TENSE SHAWN3 OPENIN EVIL ULTIMA"
-).split()
+_SONGS = [
+    *("RUNNIN", "STALKS", "COUNTD", "BETWEE", "DOOM", "THE_DA", "SHAWN", "DDTBLU"),
+    *("IN_CIT", "DEAD", "STLKS2", "THEDA2", "DOOM2", "DDTBL2", "RUNNI2", "DEAD2"),
+    *("STLKS3", "ROMERO", "SHAWN2", "MESSAG", "COUNT2", "DDTBL3", "AMPIE", "THEDA3"),
+    *("ADRIAN", "MESSG2", "ROMER2", "TENSE", "SHAWN3", "OPENIN", "EVIL", "ULTIMA"),
+]
 
 
 @dataclass(frozen=True)

@@ -75,19 +75,20 @@ def play_session(
             truth.add(view, is_cut=is_cut)
             audio.append(view.audio.copy())
             if tic % TICS_PER_FRAME == 0:
-                write_frame(_yuv420p(view.frame_HWC))
+                write_frame(_yuv420p(view.frame))
             action, is_cut = explorer.act(view, game.places)
             game.step(action)
             is_cut = is_cut or game.episodes > episodes
     return Session(effects=to_mono(audio), seen=truth.seen(), heard=truth.heard())
 
 
-def _yuv420p(frame_HWC: ByteArray) -> bytes:
-    yuv = to_yuv(frame_HWC.astype(np.float32) / 255)
+def _yuv420p(frame: ByteArray) -> bytes:
+    yuv = to_yuv(np.asarray(frame, np.float32) / np.float32(255))
     height, width = yuv.shape[:2]
     chroma = yuv[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).astype(np.uint16)
     half = ((chroma.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
-    return yuv[..., 0].tobytes() + half[..., 0].tobytes() + half[..., 1].tobytes()
+    planes = (yuv[..., 0], half[..., 0], half[..., 1])
+    return b"".join(plane.tobytes() for plane in planes)
 
 
 def _read(descriptor: int, size: int) -> Iterator[ByteArray]:

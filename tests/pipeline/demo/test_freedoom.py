@@ -62,7 +62,7 @@ def test_a_shot_is_seen_and_heard_in_the_same_tic(number: int, weapon: int) -> N
             view = game.view()
             ammo.append(view.variables["SELECTED_WEAPON_AMMO"])
             loudness.append(float(np.abs(view.audio.astype(np.float64)).mean()))
-            frame = view.frame_HWC[40:].astype(np.float64)
+            frame = view.frame[40:].astype(np.float64)
             change.append(0.0 if last is None else float(np.abs(frame - last).mean()))
             last = frame
             game.step(Action(attack=tic == 60, weapon=weapon if tic == 5 else 0))
@@ -113,7 +113,7 @@ def test_every_map_is_one_movie_with_its_own_music() -> None:
 
 def _view(**variables: float) -> View:
     names = ("HEALTH", "ARMOR", "KILLCOUNT", "HITCOUNT", "HITS_TAKEN", "ITEMCOUNT")
-    values = {name: 0.0 for name in names}
+    values = dict.fromkeys(names, 0.0)
     values |= {"SELECTED_WEAPON": 2.0, "SELECTED_WEAPON_AMMO": 50.0}
     values |= {"POSITION_X": 0.0, "POSITION_Y": 0.0, **variables}
     return View(np.zeros((2, 2, 3), np.uint8), np.zeros((630, 2), np.int16), (), values)
@@ -126,7 +126,7 @@ def test_events_and_sights_become_stretches() -> None:
     for tic in range(100):
         view = _view(SELECTED_WEAPON_AMMO=50.0 - (tic >= 30), KILLCOUNT=float(tic >= 40))
         visible = (imp, far) if 10 <= tic < 20 or 25 <= tic < 30 or tic >= 60 else ()
-        truth.add(View(view.frame_HWC, view.audio, visible, view.variables), is_cut=tic == 0)
+        truth.add(View(view.frame, view.audio, visible, view.variables), is_cut=tic == 0)
     assert truth.heard() == [
         Stretch(30, 30 + EVENT_TICS, "shot: pistol"),
         Stretch(40, 40 + EVENT_TICS, "kill"),
@@ -151,11 +151,11 @@ def test_the_bot_turns_to_a_monster_and_shoots() -> None:
     bot.act(_view(), list)
     view = _view()
     aside = Visible(1, "DoomImp", "Monster", 0.5, 0.05)
-    action, is_cut = bot.act(View(view.frame_HWC, view.audio, (aside,), view.variables), list)
+    action, is_cut = bot.act(View(view.frame, view.audio, (aside,), view.variables), list)
     assert (action.attack, is_cut) == (False, False)
     assert action.turn_degrees > 0
     ahead = Visible(1, "DoomImp", "Monster", 0.0, 0.05)
-    action, _ = bot.act(View(view.frame_HWC, view.audio, (ahead,), view.variables), list)
+    action, _ = bot.act(View(view.frame, view.audio, (ahead,), view.variables), list)
     assert action.attack
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -151,3 +152,16 @@ def test_the_same_fingerprint_with_another_length_is_not_a_copy(plain: Dataset) 
     movies = dataset.movies.set_column(number, field, pa.array(lengths, field.type))
     dataset = dataclasses.replace(dataset, movies=movies)
     assert ClipIndex.from_dataset(dataset, BatchPolicy()).copies == ()
+
+
+def test_offsets_hold_out_disjoint_sets_that_are_all_movies() -> None:
+    movies = [f"m{number}" for number in range(200)]
+    linked = [("m3", "m70", "m150"), ("m9", "m10")]
+    folds = [heldout_groups(movies, linked, 0.2, offset=number / 5) for number in range(5)]
+    assert (folds[0] == heldout_groups(movies, linked, 0.2)).all()
+    number_of_folds = sum(fold.astype(int) for fold in folds)
+    alone = np.array([name not in {m for own in linked for m in own} for name in movies])
+    assert (number_of_folds[alone] == 1).all()
+    for fold in folds:
+        for own in linked:
+            assert len({bool(fold[int(name[1:])]) for name in own}) == 1

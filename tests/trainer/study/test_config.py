@@ -8,7 +8,7 @@ import pytest
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.study.cells import cell_folder
+from trainer.study.cells import cell_config, cell_folder
 from trainer.study.config import (
     AUGMENTS,
     Cell,
@@ -16,7 +16,6 @@ from trainer.study.config import (
     Setting,
     StudyConfig,
     StudyCorpus,
-    cell_config,
 )
 
 MAIN, OTHER = StudyCorpus(name="main", data="a"), StudyCorpus(name="No look, no score!", data="b")
@@ -133,3 +132,16 @@ def test_names_become_folders() -> None:
 def test_bad_settings_are_rejected(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         StudyConfig(**values)  # type: ignore[arg-type]
+
+
+def test_seeds_take_turns_over_the_sets_except_the_one_for_validation() -> None:
+    config = StudyConfig(folds=5, seeds=6)
+    assert [config.fold(seed) for seed in range(6)] == [0, 1, 2, 3, 0, 1]
+    assert dataclasses.replace(config, validation=True).fold(0) == 4
+    cell = Cell(setting=Setting(corpus="a", clips_per_movie=1), seed=2)
+    policy = cell_config(TrainConfig(), config, cell).policy
+    assert (policy.heldout_fraction, policy.heldout_offset) == (0.2, 0.4)
+    with pytest.raises(InputError, match="folds"):
+        StudyConfig(folds=2)
+    with pytest.raises(InputError, match="validation"):
+        StudyConfig(validation=True)

@@ -135,12 +135,12 @@ def test_interval_by_hand() -> None:
     assert Interval.of([0.3]).text() == "0.300"
 
 
-def evaluation(values: dict[str, float]) -> dict[str, Any]:
+def evaluation(values: dict[str, float], *, with_tags: bool = False) -> dict[str, Any]:
     """JSON of an evaluation with these scores, and chance at 0.1."""
-    probes: dict[str, dict[str, Any]] = {"class_probe": {}, "movie_probe": {}}
+    probes: dict[str, dict[str, Any]] = {"class_probe": {}, "movie_probe": {}, "tag_probe": {}}
     results = []
     for figure in FIGURES:
-        if figure.key not in values:
+        if figure.key not in values or (figure.kind == "tag_probe" and not with_tags):
             continue
         if figure.kind == "retrieval":
             direction, gallery = figure.which
@@ -148,6 +148,7 @@ def evaluation(values: dict[str, float]) -> dict[str, Any]:
             results.append({"direction": direction, "gallery": gallery, **scores})
         else:
             probe = {"accuracy": values[figure.key], "chance": 0.1}
+            probe["mean_average_precision"] = values[figure.key]
             probes[figure.kind][figure.which[0]] = probe
     return {**probes, "retrieval": {"results": results}}
 
@@ -277,3 +278,31 @@ def test_other_corpora_are_separate_effects() -> None:
 def test_json_has_no_nan() -> None:
     text = json.dumps(summarize(CONFIG, CORPORA, curve({1: 0.5})[:1]).to_json(), allow_nan=False)
     assert '"low": null' in text
+
+
+def test_the_bootstrap_of_folds_draws_the_movies_of_each_seed() -> None:
+    random = np.random.default_rng(2)
+    pairs = []
+    for seed in range(5):
+        effect = 0.1 + 0.2 * random.standard_normal(40)
+        before = {f"s{seed}m{j}": [1.0, 2.0] for j in range(40)}
+        after = {f"s{seed}m{j}": [1.0 + 2.0 * effect[j], 2.0] for j in range(40)}
+        pairs.append((before, after))
+    found = bootstrap(pairs)
+    assert found is not None
+    low, high = found
+    assert low < 0.1 < high
+    # About 1.96 standard errors of a mean of 200, more for the spread between seeds.
+    assert 0.8 < (high - low) / (2 * 1.96 * 0.2 / 200**0.5) < 2.0
+    assert bootstrap([pairs[0], ({"x": [0, 1]}, {"x": [1, 1]})]) is None, "a seed with one movie"
+
+
+def test_tags_are_what_findings_are_judged_by_where_there_are_any() -> None:
+    values = {figure.key: 0.4 for figure in FIGURES} | {"seen_video": 0.7, "class_video": 0.5}
+    tagged, plain = evaluation(values, with_tags=True), evaluation(values)
+    seen = next(figure for figure in FIGURES if figure.key == "seen_video")
+    assert figure_value(tagged, seen) == 0.7
+    assert figure_value(tagged, seen, chance=True) == 0.1
+    assert figure_value(plain, seen) is None
+    del plain["tag_probe"]
+    assert figure_value(plain, seen) is None, "a result from before there were tags"

@@ -12,7 +12,6 @@ from trainer.study.findings.effects import Names
 from trainer.study.findings.intervals import Interval
 from trainer.study.findings.summary import Effect, Row, Summary
 
-
 #: Keys of `FIGURES` that findings are judged by: the first ones that all settings have.
 JUDGES = (
     ("seen_video", "heard_audio"),

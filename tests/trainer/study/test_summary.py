@@ -186,7 +186,9 @@ def curve(means: dict[int, float], noise: float = 0.01, corpus: str = "main") ->
 
 def test_every_measure_is_read_from_an_evaluation() -> None:
     values = {figure.key: 0.01 * (place + 1) for place, figure in enumerate(FIGURES)}
-    found = {figure.key: figure_value(evaluation(values, with_tags=True), figure) for figure in FIGURES}
+    found = {
+        figure.key: figure_value(evaluation(values, with_tags=True), figure) for figure in FIGURES
+    }
     assert found == values
     assert figure_value(evaluation({}), FIGURES[0]) is None
     assert figure_value(evaluation({}), FIGURES[-1]) is None

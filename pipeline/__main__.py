@@ -5,6 +5,7 @@
     retry DATASET                  process failed and quarantined movies again
     prune DATASET CORPUS [--yes]   remove movies that the corpus no longer contains
     report DATASET                 the dataset as a page: movies, drops, streams, failures
+    rebuild LOCK --from FOLDER     a dataset from its lockfile and other copies of its movies
     label DATASET --from FILE      labels of movies and times, subtitles or chapters to clips
     check-sync MOVIE               offset, drift, gaps and tracks of one movie's audio
     demo-corpus FOLDER             synthetic movies with known ground truth
@@ -27,6 +28,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from pipeline.config import RunConfig
 from pipeline.demo import DemoCorpus
 from pipeline.label_command import Label
+from pipeline.rebuild_command import Rebuild
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
@@ -258,6 +260,7 @@ COMMANDS: dict[str, type[cli.Command]] = {
     "prune": Prune,
     "report": Report,
     "label": Label,
+    "rebuild": Rebuild,
     "check-sync": CheckSync,
     "demo-corpus": DemoCorpus,
     "drain": Drain,

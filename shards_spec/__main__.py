@@ -1,4 +1,5 @@
-"""Command line: `python -m shards_spec validate DATASET`, `inspect`, `browse`, `check-store URI`.
+"""Command line: `python -m shards_spec validate DATASET`, `inspect`, `browse`, `duplicates`,
+`lock`, `check-store URI`.
 
 Exit codes: 0 valid, or shown; 1 checks failed, and are listed; 2 bad arguments or unusable input.
 """
@@ -25,6 +26,7 @@ from shards_spec.conformance import StoreCheck, check_store
 from shards_spec.errors import InputError
 from shards_spec.fingerprints import Duplicates
 from shards_spec.inspection import Summary, find_clip, summarize, write_images
+from shards_spec.lockfile import LockDataset
 from shards_spec.reader import open_dataset, read_clips
 from shards_spec.redaction import plain
 from shards_spec.schema import row_values
@@ -171,6 +173,7 @@ COMMANDS: dict[str, type[cli.Command]] = {
     "inspect": Inspect,
     "browse": Browse,
     "duplicates": Duplicates,
+    "lock": LockDataset,
     "check-store": CheckStore,
 }
 

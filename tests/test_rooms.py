@@ -49,7 +49,7 @@ ORDER = {
         writer reader
         index
         validation inspection fingerprints
-        browser
+        browser lockfile
         __main__
     """,
     "pipeline": """
@@ -60,10 +60,11 @@ ORDER = {
         probe demo
         plan labels tags
         audio video
-        movie excerpts
+        movie excerpts matching
         engine
         run
-        console label_command
+        rebuild
+        console label_command rebuild_command
         __main__
         drain
     """,

@@ -119,7 +119,7 @@ class Soundtrack:
         """Of ffmpeg; available after the end."""
         return self._run.cpu_seconds
 
-    def chunks(self, rate_hz: int) -> Iterator[NDArray[np.float32]]:
+    def chunks(self, rate_hz: float) -> Iterator[NDArray[np.float32]]:
         """Mono samples from t = 0 to the requested end or slightly beyond, without gaps.
 
         Raises `MovieError` if nothing can be decoded; audio that is missing later becomes silence.

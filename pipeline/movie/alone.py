@@ -49,17 +49,30 @@ def shard_movie(
         Spool() as spool,
     ):
         plan = prepare(movie, source, recipe, _SEGMENT_SECONDS)
-        found: dict[int, VideoSegment] = {}
-        again = list(plan.segments)
-        while again:
-            for video, data in _decoded(plan, again, source, num_threads):
-                spool.add(video.number, [data])
-                found[video.number] = video
-            segments = [found[segment.number] for segment in plan.segments]
-            plan, again = to_decode_again(plan, segments)
+        plan, segments = decode_into(spool, plan, source, num_threads=num_threads)
         audio = _add_audio(spool, plan, source, segments)
         write_movie(plan, storage, Cost(1, 0.0, 0.0), audio, segments, spool, folder=folder)
     write_index(storage, recipe, ffmpeg_version())
+
+
+def decode_into(
+    spool: Spool, plan: MoviePlan, source: Readable, *, num_threads: int = 1, first_key: int = 0
+) -> tuple[MoviePlan, list[VideoSegment]]:
+    """Decode the segments of a plan; the bytes of segment n are part `first_key` + n of the spool.
+
+    Returns:
+        The plan, which has changed if some of them had to be decoded again, and all segments.
+    """
+    found: dict[int, VideoSegment] = {}
+    again = list(plan.segments)
+    while True:
+        for video, data in _decoded(plan, again, source, num_threads):
+            spool.add(first_key + video.number, [data])
+            found[video.number] = video
+        segments = [found[segment.number] for segment in plan.segments]
+        plan, again = to_decode_again(plan, segments)
+        if not again:
+            return plan, segments
 
 
 def _decoded(

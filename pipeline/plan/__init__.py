@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.plan.cut_context import spans_for_cuts
 from pipeline.plan.movie_plan import FastError, MoviePlan, PlacedPlan, plan_movie
-from pipeline.plan.route import Route
-from pipeline.plan.segments import Segment, Span
+from pipeline.plan.route import Route, choose_route
+from pipeline.plan.segments import Segment, Span, split_segments
 from pipeline.plan.shots import place_clips
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "Route",
     "Segment",
     "Span",
+    "choose_route",
     "place_clips",
     "plan_movie",
     "spans_for_cuts",
+    "split_segments",
 ]

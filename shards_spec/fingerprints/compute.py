@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
@@ -23,7 +23,7 @@ from shards_spec.sample import (
     decode_logmel,
     split_members,
 )
-from shards_spec.schema import ClipRow, clip_ranges, clip_rows, clips_digests
+from shards_spec.schema import ClipContent, ClipRow, clip_ranges, clip_rows, clips_digests
 
 #: Bytes that one read of a shard requests at most, apart from a single larger clip.
 READ_BYTES = 32 * 1024 * 1024
@@ -92,15 +92,11 @@ def fingerprint_of(
     thumbs, columns = [], []
     recipe = dataset.recipe
     hop_seconds = recipe.hop_samples / recipe.sample_rate_hz
-    for row, data in _clips(dataset, rows):
-        members = split_members(data).get(row.clip_id, {})
-        missing = [name for name in (FRAMES, LOGMEL) if name not in members]
-        if missing:
-            raise FormatError(f"clip {row.clip_id}: members {missing} are missing")
+    for row, members in clip_members(dataset, rows):
         chosen = chosen_frames(row.start_ns, row.end_ns, row.num_frames)
         try:
-            thumbs.append(thumbs_of(_luma(members[FRAMES], row), chosen))
-            logmel = _checked(decode_logmel(members[LOGMEL]), recipe)
+            thumbs.append(thumbs_of(strip_luma(members[FRAMES], row), chosen))
+            logmel = checked_logmel(decode_logmel(members[LOGMEL]), recipe)
         except FormatError as error:
             raise FormatError(f"clip {row.clip_id}: {error}") from error
         columns.append(coarse_columns(logmel, row.start_ns, hop_seconds))
@@ -111,8 +107,24 @@ def fingerprint_of(
     )
 
 
-def _clips(dataset: Dataset, rows: list[ClipRow]) -> Iterator[tuple[ClipRow, memoryview]]:
-    """Rows with their bytes, verified; consecutive clips of a shard are read together."""
+def clip_members(
+    dataset: Dataset, rows: Sequence[ClipRow]
+) -> Iterator[tuple[ClipRow, dict[str, memoryview]]]:
+    """Rows of one movie with their members by suffix: film strip and log-mel at least.
+
+    Bytes are verified; consecutive clips of a shard are read together. Raises `FormatError` or
+    `StorageError` for clips that cannot be read.
+    """
+    for row, data in _clips(dataset, rows):
+        members = split_members(data).get(row.clip_id, {})
+        missing = [name for name in (FRAMES, LOGMEL) if name not in members]
+        if missing:
+            raise FormatError(f"clip {row.clip_id}: members {missing} are missing")
+        yield row, members
+
+
+def _clips(dataset: Dataset, rows: Sequence[ClipRow]) -> Iterator[tuple[ClipRow, memoryview]]:
+    """Rows with their bytes."""
     first = 0
     while first < len(rows):
         stop, end = first + 1, rows[first].tar_offset + rows[first].tar_bytes
@@ -133,8 +145,11 @@ def _clips(dataset: Dataset, rows: list[ClipRow]) -> Iterator[tuple[ClipRow, mem
         first = stop
 
 
-def _luma(data: memoryview, row: ClipRow) -> NDArray[np.uint8]:
-    """(T, H, W) luma of a film strip, decoded at a fraction of its size where that suffices."""
+def strip_luma(data: bytes | memoryview, row: ClipContent) -> NDArray[np.uint8]:
+    """(T, H, W) luma of a film strip, decoded at a fraction of its size where that suffices.
+
+    Raises `FormatError` if it is damaged, too large, or not as its row says.
+    """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         if (height, width) != (row.height * row.num_frames, row.width):
@@ -153,7 +168,8 @@ def _luma(data: memoryview, row: ClipRow) -> NDArray[np.uint8]:
     return np.asarray(luma).reshape(row.num_frames, -1, luma.shape[1])
 
 
-def _checked(logmel: NDArray[np.float16], recipe: Recipe) -> NDArray[np.float16]:
+def checked_logmel(logmel: NDArray[np.float16], recipe: Recipe) -> NDArray[np.float16]:
+    """The log-mel itself; raises `FormatError` if it is not one of the recipe."""
     if logmel.shape[0] != recipe.n_mels or logmel.shape[1] < 1:
         raise FormatError(
             f"log-mel of shape {logmel.shape}, but {recipe.n_mels} bands in the recipe"

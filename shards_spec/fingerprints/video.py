@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards_spec.fingerprints.audio import STEP_SECONDS, Track
-from shards_spec.fingerprints.words import resampled, words_of
+from shards_spec.fingerprints.words import Words, resampled, words_of
 from shards_spec.recipe import NANOSECONDS
 
 #: Size of what is kept of a frame before bars are removed, and of the image that a word is of.
@@ -79,6 +79,15 @@ def video_track(pieces: Iterable[Thumbs]) -> tuple[Track, NDArray[np.int32]]:
         words.append(words_of(images, _VERTICAL, _HORIZONTAL))
     is_shown = np.concatenate(shows)
     return Track(steps[is_shown], np.concatenate(words)[is_shown]), steps[~is_shown]
+
+
+def frame_words(luma: NDArray[np.uint8]) -> tuple[Words, NDArray[np.bool_]]:
+    """The words of frames (N, H, W) as they are, and which of them show anything: (N,) each."""
+    images = luma.astype(np.float32)
+    for axis in (1, 2):
+        images = resampled(images, IMAGE_SIDE, axis)
+    shown = images.std(axis=(1, 2)) >= MIN_DEVIATION
+    return words_of(images, _VERTICAL, _HORIZONTAL), shown
 
 
 def _without_bars(frames: NDArray[np.uint8], axis: int) -> slice:

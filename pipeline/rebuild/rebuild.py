@@ -1,0 +1,182 @@
+"""One rebuild, from lockfile and copies to a dataset: recognize copies, make clips, index them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline import lease
+from pipeline.errors import MovieError
+from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
+from pipeline.limits import Limits
+from pipeline.matching import Match, identical_copy, matches_of
+from pipeline.rebuild.decode import Request
+from pipeline.rebuild.make import make_movie, missing_movie
+from pipeline.rebuild.report import MovieReport, read_report, write_report
+from pipeline.sources import Movie, find_movies
+from shards_spec.errors import InputError
+from shards_spec.index import read_committed_movies, write_index
+from shards_spec.lockfile import Lock, LockedMovie
+from shards_spec.storage import Storage
+
+OnProgress = Callable[[str], None]
+
+_NO_COPY = "no copy of it was found"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a rebuild is carried out."""
+
+    min_fit: float = 0.4
+    """Leave out clips whose audio fits worse (1: equal, 0: unrelated)."""
+    threads: int = 2
+    """Segments of a movie that are decoded concurrently."""
+    follow_links: bool = False
+    """Let links inside the folder lead out of it."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_fit <= 1.0 or self.threads < 1:
+            raise InputError(f"{self.min_fit = } must be 0 to 1, {self.threads = } at least 1")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a rebuild did."""
+
+    movies: tuple[MovieReport, ...]
+    """All of the lock, by movie id."""
+    unusable: tuple[tuple[str, str], ...]
+    """Files that could not be used as copies, and why."""
+
+    def count(self, status: str) -> int:
+        """Clips of a status."""
+        return sum(movie.count(status) for movie in self.movies)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all clips were made."""
+        return not self.count("missing") and not self.count("poor_fit")
+
+
+def rebuild(
+    lock: Lock,
+    copies: str,
+    out: str,
+    settings: Settings | None = None,
+    on_progress: OnProgress = lambda line: None,
+) -> Summary:
+    """Make the dataset of a lock at `out` from copies; movies that are complete there are kept.
+
+    Args:
+        copies: a corpus: folder, glob, prefix, or manifest.
+        on_progress: called with a line about each step.
+
+    Raises:
+        InputError: there are no copies, or `out` has another dataset, or another run works on it.
+        StorageError: `out` cannot be written.
+    """
+    settings = settings or Settings()
+    ffprobe_path()
+    found = find_movies(copies, follow_links=settings.follow_links)
+    storage = Storage(out, create=True)
+    with lease.hold_lease(storage) as held:
+        return _Rebuild(lock, held.fenced(storage), settings, on_progress, Limits()).run(found)
+
+
+@dataclass(frozen=True)
+class _Rebuild:
+    """One rebuild under its lease."""
+
+    lock: Lock
+    storage: Storage
+    settings: Settings
+    on_progress: OnProgress
+    limits: Limits
+
+    def run(self, copies: Sequence[Movie]) -> Summary:
+        reports = self._earlier()
+        todo = [
+            number
+            for number, movie in enumerate(self.lock.movies)
+            if movie.movie_id not in reports or not _is_complete(reports[movie.movie_id])
+        ]
+        matches, unusable = self._matches(todo, copies)
+        for number in todo:
+            movie = self.lock.movies[number]
+            made = self._make(movie, matches.get(number))
+            # What an earlier rebuild made of another copy stays.
+            if made.num_made or movie.movie_id not in reports:
+                reports[movie.movie_id] = made
+            self.on_progress(_line(reports[movie.movie_id]))
+        if any(report.num_made for report in reports.values()):
+            write_index(self.storage, self.lock.recipe, ffmpeg_version())
+        return Summary(tuple(reports[m.movie_id] for m in self.lock.movies), tuple(unusable))
+
+    def _earlier(self) -> dict[str, MovieReport]:
+        """What the dataset already has of this lock."""
+        committed = read_committed_movies(self.storage)
+        strangers = set(committed) - {movie.movie_id for movie in self.lock.movies}
+        recipes = {row.recipe_fingerprint for row in committed.values()}
+        if strangers or recipes - {self.lock.recipe.fingerprint}:
+            raise InputError(
+                f"{self.storage.uri} has movies that are not of this lockfile; give --out an empty "
+                "folder, or one that was rebuilt from it"
+            )
+        found = {name: read_report(self.storage, name, self.lock.digest) for name in committed}
+        return {name: report for name, report in found.items() if report is not None}
+
+    def _matches(
+        self, todo: Sequence[int], copies: Sequence[Movie]
+    ) -> tuple[dict[int, Match], list[tuple[str, str]]]:
+        """The best copy of each movie, and files that cannot be used."""
+        matches: dict[int, Match] = {}
+        unusable: list[tuple[str, str]] = []
+        used = set()
+        for number in todo:
+            copy = identical_copy(self.lock.movies[number], copies)
+            if copy is not None:
+                matches[number] = Match(copy, None)
+                used.add(copy.uri)
+        rest = [number for number in todo if number not in matches]
+        for copy in copies if rest else ():
+            if copy.uri in used:
+                continue
+            self.on_progress(f"listening to {copy.name}")
+            try:
+                found = matches_of(self.lock, rest, copy, self.limits)
+            except MovieError as error:
+                unusable.append((copy.name, str(error)))
+                continue
+            for number, match in found.items():
+                if number not in matches or match.share > matches[number].share:
+                    matches[number] = match
+        return matches, unusable
+
+    def _make(self, movie: LockedMovie, match: Match | None) -> MovieReport:
+        if match is None:
+            return self._missing(movie, _NO_COPY)
+        request = Request(self.lock, movie, match, self.settings.min_fit)
+        try:
+            return make_movie(request, self.storage, self.limits, self.settings.threads)
+        except MovieError as error:
+            return self._missing(movie, f"{match.copy.name} cannot be used: {error}")
+
+    def _missing(self, movie: LockedMovie, reason: str) -> MovieReport:
+        report = missing_movie(self.lock, movie, reason)
+        if read_report(self.storage, movie.movie_id, self.lock.digest) is None:
+            write_report(self.storage, report, self.lock.digest)
+        return report
+
+
+def _is_complete(report: MovieReport) -> bool:
+    return report.num_made == len(report.clips)
+
+
+def _line(report: MovieReport) -> str:
+    if not report.num_made:
+        return f"{report.movie_id}: nothing made: {report.reason or 'no clip fits'}"
+    return (
+        f"{report.movie_id}: {report.num_made:,} of {len(report.clips):,} clips "
+        f"from {report.copy_name}"
+    )

@@ -119,7 +119,7 @@ def _clip_columns(comparison: Comparison) -> Markup:
 def _absences(comparison: Comparison) -> Markup:
     names = (("first", "second"), ("second", "first"))
     rows = [
-        (f"only in the {there}", f"{reason} in the {here}", number)
+        (f"only in the {there}", f"in the {here}, {reason}", number)
         for (here, there), counts in zip(names, comparison.absences, strict=True)
         for reason, number in sorted(counts.items(), key=lambda item: -item[1])
     ]

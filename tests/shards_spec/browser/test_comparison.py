@@ -115,7 +115,7 @@ def test_why_a_clip_is_in_one_dataset_only(site: Site) -> None:
     assert page.count("not there: dropped: black") == 2
     assert "not there: dropped: damaged" in page
     page = site.file("difference.html").data.decode()
-    assert "dropped: damaged in the second" in page
+    assert "in the second, dropped: damaged" in page
     movie = site.file("movie/heat/1.html").data.decode()
     assert "2 clips dropped: black" in movie
     assert "for one of several reasons" not in movie

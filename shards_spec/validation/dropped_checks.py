@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -13,7 +13,14 @@ from shards_spec import layout
 from shards_spec.dropped import read_dropped
 from shards_spec.errors import FormatError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.schema import DROP_REASONS, NO_CLIP, ClipRow, DroppedClips, MovieRow
+from shards_spec.schema import (
+    DROP_REASONS,
+    NO_CLIP,
+    ClipRow,
+    DroppedClips,
+    MovieRow,
+    clip_ranges,
+)
 from shards_spec.storage import Storage
 from shards_spec.validation.report import Collector, Problem
 
@@ -22,7 +29,7 @@ _WHERE = layout.DROPPED_PARQUET
 
 def dropped_by_movie(
     storage: Storage, movies: pa.Table, problems: Collector
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, pa.Table]:
     """The rows of the table of dropped clips, by movie; nothing if there is none, or none usable.
 
     Raises `StorageError` when a remote store fails.
@@ -34,15 +41,16 @@ def dropped_by_movie(
             raise
         problems.add([Problem("dropped", _WHERE, str(error))])
         return {}
-    by_movie: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in table.to_pylist() if table is not None else ():
-        by_movie[row["movie_id"]].append(row)
-    unknown = set(by_movie) - set(movies["movie_id"].to_pylist())
+    if table is None:
+        return {}
+    names = table["movie_id"].unique().to_pylist()
+    unknown = set(names) - set(movies["movie_id"].to_pylist())
     problems.add(
         Problem("dropped", _WHERE, f"has clips of movie {name!r}, which is not in the index")
         for name in sorted(unknown)
     )
-    return dict(by_movie)
+    ranges = clip_ranges(table, names)
+    return {name: table.slice(first, end - first) for name, (first, end) in ranges.items()}
 
 
 def dropped_problems(

@@ -72,20 +72,39 @@ def range_problems(where: str, ranges: pa.Table, lengths: Mapping[str, int]) -> 
     orphans = ranges.filter(pc.invert(is_known))["movie_id"]
     for name in sorted(set(orphans.to_pylist())):
         yield Problem("labels", where, f"has ranges of movie {name!r}, which is not in the index")
-    last: dict[tuple[Any, ...], int] = {}
-    rows = ranges.filter(is_known).sort_by([("movie_id", "ascending"), ("start_ns", "ascending")])
-    for row in rows.to_pylist():
-        movie_id, start_ns, end_ns = row["movie_id"], row["start_ns"], row["end_ns"]
-        span = f"{movie_id} from {start_ns / NANOSECONDS:g} to {end_ns / NANOSECONDS:g} s"
-        if end_ns > lengths[movie_id] > 0:
-            length = lengths[movie_id] / NANOSECONDS
-            yield Problem("labels", where, f"{span} ends after the movie, which has {length:g} s")
-        if row["label"] is None and row["text"] is None:
-            yield Problem("labels", where, f"{span} has neither a label nor a text")
-        content = (movie_id, row["label"], row["text"])
-        if start_ns <= last.get(content, -1):
-            yield Problem("labels", where, f"{span} repeats or touches an equal range")
-        last[content] = max(end_ns, last.get(content, -1))
+    rows = ranges.filter(is_known)
+    length = pa.array([lengths[name] for name in known.to_pylist()], pa.int64())
+    lasts = length.take(pc.index_in(rows["movie_id"].combine_chunks(), known))
+    is_beyond = pc.and_(pc.greater(lasts, 0), pc.greater(rows["end_ns"], lasts))
+    for row in rows.filter(is_beyond).to_pylist():
+        seconds = lengths[row["movie_id"]] / NANOSECONDS
+        message = f"{_span(row)} ends after the movie, which has {seconds:g} s"
+        yield Problem("labels", where, message)
+    for row in rows.filter(pc.and_(*(pc.is_null(rows[n]) for n in _CONTENT))).to_pylist():
+        yield Problem("labels", where, f"{_span(row)} has neither a label nor a text")
+    for row in _repeated(rows).to_pylist():
+        yield Problem("labels", where, f"{_span(row)} repeats or touches an equal range")
+
+
+_CONTENT = ("label", "text")
+
+
+def _repeated(rows: pa.Table) -> pa.Table:
+    """Rows that begin before the one before them with equal content has ended, or just then."""
+    keys = ("movie_id", *_CONTENT, "start_ns")
+    rows = rows.sort_by([(name, "ascending") for name in keys])
+    before, after = rows.slice(0, max(0, rows.num_rows - 1)), rows.slice(1)
+    is_repeated = pc.less_equal(after["start_ns"], before["end_ns"])
+    for name in ("movie_id", *_CONTENT):
+        is_equal = pc.fill_null(pc.equal(before[name], after[name]), False)
+        both_null = pc.and_(pc.is_null(before[name]), pc.is_null(after[name]))
+        is_repeated = pc.and_(is_repeated, pc.or_(is_equal, both_null))
+    return after.filter(is_repeated)
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    start, end = row["start_ns"] / NANOSECONDS, row["end_ns"] / NANOSECONDS
+    return f"{row['movie_id']} from {start:g} to {end:g} s"
 
 
 def _clip_problems(

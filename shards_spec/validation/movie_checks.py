@@ -37,7 +37,7 @@ class Subject:
     """Each movie's clips, in the order of the index, by movie id."""
     sizes: dict[str, int]
     """Sizes of the existing shards, bytes, by key."""
-    dropped: dict[str, list[dict[str, Any]]]
+    dropped: dict[str, pa.Table]
     """Each movie's rows of the table of dropped clips, by movie id."""
 
 
@@ -68,7 +68,8 @@ def _commit_problems(data: Subject, movie: MovieRow, rows: Sequence[ClipRow]) ->
     except (FormatError, ObjectNotFoundError) as error:
         yield Problem("commits", key, str(error))
         return
-    dropped = data.dropped.get(movie.movie_id, [])
+    table = data.dropped.get(movie.movie_id)
+    dropped = table.to_pylist() if table is not None else []
     yield from dropped_problems(movie, committed.drops, dropped, rows, data.recipe)
     if names := _differences(committed, movie):
         yield Problem("commits", key, f"differs from {layout.MOVIES_PARQUET} in {names}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -33,7 +32,7 @@ from shards_spec.index import write_commit
 from shards_spec.lockfile import Lock, LockedMovie, strip_words
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import FRAMES
-from shards_spec.schema import ClipContent, MovieRow
+from shards_spec.schema import ClipContent, DroppedClips, MovieRow
 from shards_spec.storage import Storage
 from shards_spec.writer import MovieWriter
 
@@ -240,10 +239,12 @@ def _row(
     movie = request.movie
     segments = [segment for piece in pieces for segment in piece.segments]
     cost = rows.Cost(1, sum(segment.cpu_seconds for segment in segments), wall_seconds)
-    row = rows.movie_row(plan, cost, Counter(), pieces[0].report)
+    row = rows.movie_row(plan, cost, DroppedClips(), pieces[0].report)
     return replace(
         row,
         duration_ns=movie.duration_ns,
+        # A lock counts them, but does not say which they are.
+        drops=None,
         dropped_black=movie.dropped_black,
         dropped_silent=movie.dropped_silent,
         dropped_frozen=movie.dropped_frozen,

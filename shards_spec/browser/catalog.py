@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shards_spec.browser.labels import LabelCatalog
 from shards_spec.browser.lookalikes import Lookalike, find_lookalikes
-from shards_spec.errors import InputError
+from shards_spec.errors import FormatError, InputError
 from shards_spec.reader import Dataset
 from shards_spec.schema import LINKED_KINDS, ClipRow, clip_ranges, clip_rows
 
@@ -99,8 +99,15 @@ class Catalog:
 
     @cached_property
     def dropped(self) -> pa.Table | None:
-        """Clips that rules dropped, `DROPPED_SCHEMA`; None if only their numbers are known."""
-        return self.dataset.dropped()
+        """Clips that rules dropped, `DROPPED_SCHEMA`; None if only their numbers are known.
+
+        A damaged table counts as none: pages then show what follows from the numbers, and
+        `validate` reports the damage.
+        """
+        try:
+            return self.dataset.dropped()
+        except FormatError:
+            return None
 
     @cached_property
     def _dropped_ranges(self) -> dict[str, tuple[int, int]]:

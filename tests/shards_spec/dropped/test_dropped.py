@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
+from shards_spec.browser import Site
 from shards_spec.dropped import dropped_bytes, read_dropped
 from shards_spec.errors import FormatError
 from shards_spec.index import read_commit, write_commit, write_index
@@ -21,9 +23,17 @@ from shards_spec.validation import validate
 from tests.support.datasets.eventful import drops_of, write_eventful_dataset
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written") / "d"
+    write_eventful_dataset(str(folder))
+    return folder
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return write_eventful_dataset(str(tmp_path / "d"))
+def dataset(written: Path, tmp_path: Path) -> Dataset:
+    """A copy that a test may spoil."""
+    return open_dataset(str(shutil.copytree(written, tmp_path / "d")))
 
 
 def listed(storage: Storage) -> list[tuple[str, int, str]]:
@@ -163,6 +173,7 @@ def test_a_commit_record_with_an_impossible_list(dataset: Dataset, drops: object
         read_commit(storage, "heat")
 
 
+@pytest.mark.slow
 def test_many_equal_movies_are_not_taken_for_a_bomb(dataset: Dataset) -> None:
     """A table of regular grids hardly compresses to less than readers accept."""
     drops = drops_of(dataset.recipe, dict.fromkeys(range(5_000), "silent"), ())
@@ -173,3 +184,15 @@ def test_many_equal_movies_are_not_taken_for_a_bomb(dataset: Dataset) -> None:
     assert isinstance(table, pa.Table)
     assert table.num_rows == 200_000
     assert DroppedClips() == DroppedClips.from_json(DroppedClips().to_json())
+
+
+@pytest.mark.slow
+def test_a_dataset_in_a_bucket_has_the_same_list(dataset: Dataset, s3_bucket: str) -> None:
+    remote = write_eventful_dataset(f"{s3_bucket}/data")
+    assert sorted(listed(remote.storage)) == HEAT
+    assert remote.storage.get(layout.DROPPED_PARQUET) == dataset.storage.get(layout.DROPPED_PARQUET)
+    assert validate(remote.storage).ok
+    remote.storage.put(layout.DROPPED_PARQUET, b"PAR1 nonsense PAR1")
+    assert "not readable Parquet" in " ".join(problems(remote.storage))
+    page = Site(open_dataset(remote.storage)).file("movie/heat/1.html").data.decode()
+    assert "2 clips dropped: black" in page

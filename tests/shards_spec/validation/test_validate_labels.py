@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from shards_spec import layout
 from shards_spec.fingerprints import remove_movies, update_duplicates
 from shards_spec.index import write_index
 from shards_spec.labels import Findings, LabeledRange, ranges_table, write_ranges
-from shards_spec.reader import Dataset
+from shards_spec.reader import Dataset, open_dataset
 from shards_spec.schema import DUPLICATES_SCHEMA
 from shards_spec.storage import Storage
 from shards_spec.validation import validate
@@ -25,9 +26,12 @@ RANGES = "labels/mood.parquet"
 BY_CLIP = "index/labels/mood.parquet"
 
 
-@pytest.fixture
-def data(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> Dataset:
-    dataset = make_toy_dataset(str(tmp_path / "d"), num_movies=2, clips_per_movie=4, num_failed=1)
+@pytest.fixture(scope="module")
+def written(
+    make_toy_dataset: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("written") / "d"
+    dataset = make_toy_dataset(str(folder), num_movies=2, clips_per_movie=4, num_failed=1)
     ranges = [
         LabeledRange("movie-000", 0, 2 * CLIP, "sad", None),
         LabeledRange("movie-000", CLIP, 3 * CLIP, None, "a word"),
@@ -35,7 +39,13 @@ def data(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> Dataset:
     ]
     write_ranges(dataset.storage, "mood", ranges_table(ranges, dataset.movies, Findings()))
     write_index(dataset.storage, dataset.recipe, "toy")
-    return dataset
+    return folder
+
+
+@pytest.fixture
+def data(written: Path, tmp_path: Path) -> Dataset:
+    """A copy that a test may spoil."""
+    return open_dataset(str(shutil.copytree(written, tmp_path / "d")))
 
 
 def problems(storage: Storage, check: str = "labels") -> str:

@@ -133,6 +133,7 @@ def test_exposure_without_a_trained_model(
         compute_exposure(run)
 
 
+@pytest.mark.slow
 def test_exposure_of_a_run_in_a_bucket(
     make_toy_dataset: MakeDataset,
     tiny_config: TrainConfig,

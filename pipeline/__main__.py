@@ -23,12 +23,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from pipeline.config import RunConfig
 from pipeline.demo import DemoCorpus
 from pipeline.label_command import Label
 from pipeline.rebuild_command import Rebuild
+from pipeline.views import parse_views, views_of
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
@@ -56,15 +57,26 @@ class Preprocess:
     """Where the dataset is written: a folder, or s3://, gs://, az://."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     run_config: RunSettings = field(default_factory=RunConfig)
+    view: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME:KEY=VALUE,...")] = ()
+    """Make several datasets of one decode, one for each `--view`: its name, and the options above
+    that differ (`--view small:fps=5 --view large:fps=1,short-side=256`). A view is written to its
+    name below `--out`, or to its `out=URI`."""
     json: bool = False
     """Print the summary as JSON instead of tables."""
 
     def run(self) -> int:
         """Preprocess under a live display, then print the summary."""
+        views = views_of(parse_views(self.view), self.out, self.recipe) if self.view else ()
         _show_life(self.json)
-        from pipeline.console import run_shown
-        from pipeline.run import preprocess
+        from pipeline.console import run_shown, views_run_shown
+        from pipeline.run import preprocess, preprocess_views
 
+        if views:
+            return views_run_shown(
+                lambda show: preprocess_views(self.corpus, views, self.run_config, show),
+                {view.name: view.out for view in views},
+                as_json=self.json,
+            )
         return run_shown(
             lambda show: preprocess(self.corpus, self.out, self.recipe, self.run_config, show),
             self.out,

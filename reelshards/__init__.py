@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         load,
         open_dataset,
         plan_report,
-        preprocess,
         stream,
         train,
         validate,
     )
     from reelshards.encoder import Encoder
+    from reelshards.preprocessing import preprocess
     from shards_spec import errors
     from shards_spec.errors import (
         FormatError,
@@ -61,7 +61,6 @@ _MODULES = {
             "load",
             "open_dataset",
             "plan_report",
-            "preprocess",
             "stream",
             "train",
             "validate",
@@ -93,6 +92,7 @@ _MODULES = {
     "Summary": "pipeline.run",
     "TrainConfig": "trainer.config",
     "TrainOutcome": "trainer.train",
+    "preprocess": "reelshards.preprocessing",
 }
 
 __all__ = [

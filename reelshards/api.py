@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reelshards.packages import attribute
-from shards_spec.errors import InputError
+from reelshards.packages import attribute, sorted_settings
 from shards_spec.reader import Dataset
 from shards_spec.reader import open_dataset as _open_dataset
 from shards_spec.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
-    from pipeline.run import OnProgress, Summary
     from reelshards.encoder import Encoder
     from shards_spec.validation import Report
     from trainer.config import TrainConfig
@@ -28,47 +25,6 @@ if TYPE_CHECKING:
 
 Data = Dataset | str | Path
 """An opened dataset, or its URI."""
-
-
-def preprocess(
-    corpus: str | Path,
-    out: str | Path,
-    *,
-    recipe: Recipe | None = None,
-    config: RunConfig | None = None,
-    on_progress: OnProgress | None = None,
-    **settings: Any,
-) -> Summary:
-    """Turn a corpus of movies into a dataset of clip shards; what is there already is kept.
-
-    Args:
-        corpus: folder, glob, file, object-store prefix, or manifest (.csv, .tsv, .jsonl,
-            .json, .parquet).
-        out: URI of the dataset: a folder, or s3://, gs://, az://.
-        recipe: how movies become clips; the defaults when None.
-        config: how the run uses its machines; the defaults when None.
-        on_progress: called after every event of the run.
-        **settings: fields of `Recipe` and `RunConfig` that replace those of `recipe` and `config`,
-            such as `fps=5` or `workers=2`.
-
-    Returns:
-        The movies of the corpus with their status; `counts` has the number of each status. Movies
-        that fail do not raise.
-
-    Raises:
-        ReelshardsError: nothing can be done at all, such as for an unusable corpus or output, or
-            because another run is writing to `out`.
-    """
-    run_config = attribute("pipeline.config", "RunConfig")
-    recipe_settings, run_settings = _sorted_settings(settings, Recipe, run_config)
-    summary: Summary = attribute("pipeline.run", "preprocess")(
-        str(corpus),
-        str(out),
-        dataclasses.replace(recipe or Recipe(), **recipe_settings),
-        dataclasses.replace(config or run_config(), **run_settings),
-        *([] if on_progress is None else [on_progress]),
-    )
-    return summary
 
 
 def open_dataset(uri: str | Path) -> Dataset:
@@ -145,7 +101,7 @@ def stream(
         kind = attribute("trainer.plan", "BatchPolicy")
         policy = kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
     config = config or _stream_config(opened.recipe)
-    of_policy, of_config = _sorted_settings(settings, type(policy), type(config))
+    of_policy, of_config = sorted_settings(settings, type(policy), type(config))
     policy = dataclasses.replace(policy, **of_policy)
     config = dataclasses.replace(config, **of_config)
     start = {"seed": seed, "epoch": epoch, "step": step, "steps_done": steps_done}
@@ -256,23 +212,6 @@ def _opened(data: Data | Sequence[Data]) -> Dataset:
     opened = [one if isinstance(one, Dataset) else open_dataset(one) for one in _several(data)]
     mixed: Dataset = attribute("trainer.mix", "mix")(opened)
     return mixed
-
-
-def _sorted_settings(
-    settings: dict[str, Any], first: type[Any], second: type[Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keyword arguments as fields of one and of the other dataclass. Raises `InputError`."""
-    of_first = {item.name for item in dataclasses.fields(first)}
-    of_second = {item.name for item in dataclasses.fields(second)}
-    if unknown := sorted(set(settings) - of_first - of_second):
-        raise InputError(
-            f"unknown settings {', '.join(unknown)}; see the fields of {first.__name__} and "
-            f"{second.__name__}"
-        )
-    return (
-        {name: value for name, value in settings.items() if name in of_first},
-        {name: value for name, value in settings.items() if name in of_second},
-    )
 
 
 def _stream_config(recipe: Recipe) -> StreamConfig:

@@ -6,11 +6,14 @@ folder of `python -m`, contains a `trainer.py`, Python finds that file instead o
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from shards_spec.errors import InputError
 
 #: Folder that holds all packages of this installation.
 _INSTALLED = Path(__file__).resolve().parent.parent
@@ -64,3 +67,20 @@ def _path(spec: ModuleSpec | None) -> Path | None:
     # A folder without `__init__.py`.
     locations = list(spec.submodule_search_locations or [])
     return Path(locations[0]) / "__init__.py" if locations else None
+
+
+def sorted_settings(
+    settings: dict[str, Any], first: type[Any], second: type[Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keyword arguments as fields of one and of the other dataclass. Raises `InputError`."""
+    of_first = {item.name for item in dataclasses.fields(first)}
+    of_second = {item.name for item in dataclasses.fields(second)}
+    if unknown := sorted(set(settings) - of_first - of_second):
+        raise InputError(
+            f"unknown settings {', '.join(unknown)}; see the fields of {first.__name__} and "
+            f"{second.__name__}"
+        )
+    return (
+        {name: value for name, value in settings.items() if name in of_first},
+        {name: value for name, value in settings.items() if name in of_second},
+    )

@@ -55,7 +55,7 @@ ORDER = {
     "pipeline": """
         errors deploy lease
         limits other_users
-        config sources
+        config sources views
         ffmpeg
         probe demo
         plan labels tags
@@ -86,7 +86,7 @@ ORDER = {
     "reelshards": """
         packages
         encoder hub
-        embed push transfer
+        embed push transfer preprocessing
         api commands
         __main__
     """,

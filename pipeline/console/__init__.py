@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from pipeline.console.display import print_prunable, run_shown
+from pipeline.console.display import print_prunable, run_shown, views_run_shown
 
-__all__ = ["print_prunable", "run_shown"]
+__all__ = ["print_prunable", "run_shown", "views_run_shown"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -64,7 +64,10 @@ class Display:
             self._console.print(progress_line(progress))
 
     def _print_finished(self, row: MovieRow, progress: Progress) -> None:
-        count = f"[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
+        named = f"{progress.view}: " if progress.view else ""
+        count = (
+            f"{named}[{progress.movies_kept + progress.movies_finished}/{progress.movies_total}]"
+        )
         if row.status == "done":
             line = Text(
                 f"done     {row.movie_id}  {row.num_clips} clips, {row.num_shards} shards, "
@@ -102,6 +105,23 @@ def run_shown(work: Callable[[OnProgress], Summary], out: str, *, as_json: bool)
     else:
         print_summary(console, summary, out)
     return ExitCode.SOME_FAILED if summary.failed else ExitCode.DONE
+
+
+def views_run_shown(
+    work: Callable[[OnProgress], Sequence[Summary]], outs: Mapping[str, str], *, as_json: bool
+) -> ExitCode:
+    """The same for a run that makes several datasets, `outs` by the names of the views."""
+    console = new_console()
+    with Display(PlainConsole(stderr=True) if as_json else console) as display:
+        summaries = work(display.show)
+    if as_json:
+        named = zip(outs, map(summary_json, summaries), strict=True)
+        print_json({"views": dict(named)})
+    else:
+        for out, summary in zip(outs.values(), summaries, strict=True):
+            print_summary(console, summary, out)
+    is_short = any(summary.failed for summary in summaries)
+    return ExitCode.SOME_FAILED if is_short else ExitCode.DONE
 
 
 def print_summary(console: Console, summary: Summary, out: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -30,11 +30,12 @@ from pipeline.engine.events import (
     MovieStarted,
     PartDecoded,
     TaskCost,
+    ViewEvent,
 )
 from pipeline.engine.failure_classes import failure_class
 from pipeline.engine.failure_commits import FailureCommits
-from pipeline.engine.health import Health
-from pipeline.engine.jobs import Assignment, Job, Unit
+from pipeline.engine.health import DrainedError, Health
+from pipeline.engine.jobs import Assignment, Job, Unit, View
 from pipeline.engine.on_ray import cluster
 from pipeline.engine.on_ray.ray_failures import shortened, task_error, unexpected_error
 from pipeline.engine.retries import count_attempt, retry_delay_seconds
@@ -43,27 +44,16 @@ from pipeline.engine.submission import Submission, decode_whole, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
 from pipeline.movie.rows import Cost, bare_row, failed_row
 from pipeline.plan import MoviePlan
-from shards_spec.cli import ExitCode
 from shards_spec.errors import (
     AccessDeniedError,
     InputError,
-    ReelshardsError,
     StorageError,
 )
-from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
-from shards_spec.storage import Storage
 
 #: How long `ray.wait` blocks, and the pause when nothing runs.
 _POLL_SECONDS, _IDLE_SECONDS = 0.25, 0.05
-
-
-class DrainedError(ReelshardsError):
-    """The run stopped on request; what is committed stays."""
-
-    exit_code: ClassVar[int] = ExitCode.DRAINED
-    prefix: ClassVar[str] = ""
 
 
 class Engine:
@@ -71,20 +61,20 @@ class Engine:
 
     def __init__(
         self,
-        storage: Storage,
-        recipe: Recipe,
+        views: Sequence[View],
         config: RunConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._storage = storage
-        self._recipe = recipe
+        """`views` are the datasets to write; recipes of several agree in `language`, and are not
+        `fast_decode`."""
+        self._views = views
         self._config = config
         self._clock = clock
         self._scheduler = Scheduler([])
-        self._submission = Submission(storage, recipe, config)
+        self._submission = Submission(views, config)
         self._health = Health(config.stop_after, config.stop_fraction)
-        self._running: dict[Any, Unit] = {}
-        self._failure_commits = FailureCommits(storage)
+        self._running: dict[Any, list[Unit]] = {}
+        self._failure_commits: list[FailureCommits] = []
         self._drain_until: float | None = None
 
     @property
@@ -97,8 +87,8 @@ class Engine:
         if self._drain_until is None:
             self._drain_until = self._clock() + self._config.drain_seconds
 
-    def run(self, assignments: Sequence[Assignment]) -> Iterator[Event | None]:
-        """Process movies; yields None while nothing happens.
+    def run(self, assignments: Sequence[Assignment]) -> Iterator[ViewEvent | None]:
+        """Process movies; yields (number of the view, event), or None while nothing happens.
 
         Raises:
             StorageError: the output cannot be written; this concerns all movies.
@@ -106,8 +96,12 @@ class Engine:
             DrainedError: `drain` was called and some movies are left.
         """
         self._scheduler = Scheduler(assignments)
-        with_clips = {item.movie.movie_id for item in assignments if item.has_clips}
-        self._failure_commits = FailureCommits(self._storage, with_clips)
+        with_clips: list[set[str]] = [set() for _ in self._views]
+        for item in assignments:
+            if item.has_clips:
+                with_clips[item.view].add(item.movie.movie_id)
+        storages = [view.storage for view in self._views]
+        self._failure_commits = list(map(FailureCommits, storages, with_clips))
         num_left = 0
         while not self._scheduler.is_empty:
             if self._drain_until is not None:
@@ -120,15 +114,17 @@ class Engine:
         if num_left or self._scheduler.open:
             raise self._drained(num_left)
 
-    def _submit_next(self) -> Iterator[Event]:
+    def _submit_next(self) -> Iterator[ViewEvent]:
         now, cpus = self._clock(), cluster.num_cpus()
-        for unit in self._scheduler.next_units(now, cpus, len(self._running)):
-            unit.attempts += 1
-            if unit.kind == "prepare":
-                yield MovieStarted(unit.job.movie.movie_id)
-            self._running[self._submission.submit(unit, self._cost(unit.job))] = unit
+        for first in self._scheduler.next_units(now, cpus, len(self._running)):
+            units = [first, *self._scheduler.take_twins(first)]
+            for unit in units:
+                unit.attempts += 1
+                if unit.kind == "prepare":
+                    yield unit.job.view, MovieStarted(unit.job.movie.movie_id)
+            self._running[self._submission.submit(units, self._cost(first.job))] = units
 
-    def _collect_done(self) -> Iterator[Event | None]:
+    def _collect_done(self) -> Iterator[ViewEvent | None]:
         """Wait shortly for tasks to end and handle those that have; None when there are none."""
         if not self._running:
             time.sleep(_IDLE_SECONDS)
@@ -138,23 +134,39 @@ class Engine:
         if not done:
             yield None
         for ref in done:
-            unit = self._running.pop(ref)
-            if not unit.job.finished:
-                yield from self._ended(unit, ref)
+            units = self._running.pop(ref)
+            if any(not unit.job.finished for unit in units):
+                yield from self._ended(units, ref)
 
-    def _ended(self, unit: Unit, ref: Any) -> Iterator[Event]:
+    def _ended(self, units: Sequence[Unit], ref: Any) -> Iterator[ViewEvent]:
+        """Handle the end of the task of a unit and its twins."""
+        values: Sequence[tasks.TaskValue | Exception]
+        result: tasks.TaskResult | None = None
         try:
-            result: tasks.TaskResult = ray.get(ref)
+            found: tasks.TaskResult = ray.get(ref)
         except RayError as error:
-            yield from self._failed(unit, task_error(unit.job.movie, error))
+            values = [task_error(unit.job.movie, error) for unit in units]
         else:
-            unit.job.nodes.add(result.node)
-            yield from self._succeeded(unit, result)
+            result, values = found, found.values
+        for unit, value in zip(units, values, strict=True):
+            if unit.job.finished:
+                continue
+            if result is not None:
+                unit.job.nodes.add(result.node)
+            if isinstance(value, Exception):
+                events = self._failed(unit, value)
+            else:
+                assert result is not None
+                cost = TaskCost(unit.name, unit.attempts, result.cpu_seconds / len(units))
+                events = self._succeeded(unit, value, cost, result.peak_rss_bytes)
+            for event in events:
+                yield unit.job.view, event
 
-    def _succeeded(self, unit: Unit, result: tasks.TaskResult) -> Iterator[Event]:
-        job, value = unit.job, result.value
+    def _succeeded(
+        self, unit: Unit, value: tasks.TaskValue, cost: TaskCost, peak_rss_bytes: int
+    ) -> Iterator[Event]:
+        job = unit.job
         job.num_open -= 1
-        cost = TaskCost(unit.name, unit.attempts, result.cpu_seconds)
         if isinstance(value, MoviePlan):
             job.plan = value
             put_plan(job)
@@ -174,7 +186,7 @@ class Engine:
                     movie_id=job.movie.movie_id,
                     movie_seconds=seconds,
                     ffmpeg_cpu_seconds=value.cpu_seconds,
-                    peak_rss_bytes=result.peak_rss_bytes,
+                    peak_rss_bytes=peak_rss_bytes,
                     cost=cost,
                 )
             for other in decode_whole(job):
@@ -184,7 +196,7 @@ class Engine:
                 self._scheduler.push(job.add("write" if has_audio else "audio"))
 
     def _queue_decoding(self, job: Job, plan: MoviePlan) -> None:
-        if self._recipe.clips == "uniform":
+        if plan.recipe.clips == "uniform":
             self._scheduler.push(job.add("audio"))
         for segment in plan.segments:
             self._scheduler.push(job.add("segment", segment))
@@ -233,16 +245,19 @@ class Engine:
         status = failure_class(error).status
         planned = {"probe": job.plan.probe, "crop": job.plan.crop} if job.plan else {}
         row = failed_row(
-            bare_row(job.movie, job.fingerprint, self._recipe, status, self._cost(job)),
+            bare_row(
+                job.movie, job.fingerprint, self._views[job.view].recipe, status, self._cost(job)
+            ),
             {**planned, **error.known},
             error.error_class,
             shortened(redacted(str(error))),
         )
         stop_for = self._health.note_end(job.movie.movie_id, error)
         if stop_for:
-            self._failure_commits.take_back(self._health.movies_of(stop_for))
+            for commits in self._failure_commits:
+                commits.take_back(self._health.movies_of(stop_for))
             raise self._health.stopped(stop_for, error)
-        self._failure_commits.write(row, failure_class(error).fault)
+        self._failure_commits[job.view].write(row, failure_class(error).fault)
         self._close(job)
         return MovieFinished(row)
 
@@ -255,21 +270,20 @@ class Engine:
         self._submission.release_source(job)
 
     def _cancel(self, job: Job) -> None:
-        for ref, unit in self._running.items():
-            if unit.job is job:
+        for ref, units in self._running.items():
+            is_last = all(unit.job is job or unit.job.finished for unit in units)
+            if is_last and any(unit.job is job for unit in units):
                 ray.cancel(ref, force=False)
 
-    def _give_up_overdue(self) -> Iterator[Event]:
+    def _give_up_overdue(self) -> Iterator[ViewEvent]:
         """Give up movies that have taken longer than `movie_hours`."""
         limit = self._config.movie_hours * 3600
         for job in [j for j in self._scheduler.open if self._clock() - j.started > limit]:
-            yield self._give_up(
-                job,
-                TimedOutError(
-                    f"{job.movie.name}: not finished after {self._config.movie_hours:g} hours, "
-                    "see --movie-hours"
-                ),
+            error = TimedOutError(
+                f"{job.movie.name}: not finished after {self._config.movie_hours:g} hours, "
+                "see --movie-hours"
             )
+            yield job.view, self._give_up(job, error)
 
     def _drained(self, num_left: int) -> DrainedError:
         for job in self._scheduler.open:

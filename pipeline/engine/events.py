@@ -81,3 +81,6 @@ class MovieFinished:
 
 
 Event = MovieStarted | MoviePlanned | PartDecoded | AttemptFailed | MovieFinished
+
+ViewEvent = tuple[int, Event]
+"""The number of the view that an event concerns, and the event."""

@@ -8,14 +8,23 @@ only produce a long list of failures.
 from __future__ import annotations
 
 from collections import Counter
+from typing import ClassVar
 
 from pipeline.engine.failure_classes import CLASSES, failure_class
 from pipeline.errors import MovieError
-from shards_spec.errors import InputError
+from shards_spec.cli import ExitCode
+from shards_spec.errors import InputError, ReelshardsError
 
 
 class RunStoppedError(InputError):
     """The run was stopped because it fails as a whole; its movies are probably not the cause."""
+
+
+class DrainedError(ReelshardsError):
+    """The run stopped on request; what is committed stays."""
+
+    exit_code: ClassVar[int] = ExitCode.DRAINED
+    prefix: ClassVar[str] = ""
 
 
 class Health:

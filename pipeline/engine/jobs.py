@@ -3,11 +3,13 @@
     prepare -> audio, segment, segment, ... -> write
 
 A unit is one task: it is queued, runs, and may run again; every attempt produces the same bytes.
+If a run has several views of a movie, one task may do the same unit of several of its jobs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.audio import MovieAudio
@@ -16,14 +18,26 @@ from pipeline.movie.spool import AUDIO_PART, PartKey
 from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment
+from shards_spec.recipe import Recipe
+from shards_spec.storage import Storage
 
 #: Longest delay before a retry while a store is unavailable, seconds.
 _MAX_OUTAGE_DELAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
+class View:
+    """A dataset that a run makes of its corpus."""
+
+    storage: Storage
+    recipe: Recipe
+    name: str = ""
+    """Empty if it is the only one."""
+
+
+@dataclass(frozen=True)
 class Assignment:
-    """A movie that a run processes."""
+    """A movie that a run processes for one of its views."""
 
     movie: Movie
     fingerprint: str
@@ -32,6 +46,13 @@ class Assignment:
     """Number of its first new shard, above those that the dataset still lists."""
     has_clips: bool = False
     """Whether the dataset has usable clips of a previous version of the source."""
+    view: int = 0
+    """Number of the view."""
+
+    @property
+    def part(self) -> tuple[str, Movie]:
+        """Equal for assignments of the same part of the same source, whatever datasets name it."""
+        return self.fingerprint, replace(self.movie, movie_id="", group="", metadata=())
 
 
 UnitKind = Literal["prepare", "segment", "audio", "write"]
@@ -59,6 +80,13 @@ class Unit:
     """Whether its part of the movie was reported as decoded."""
     payload: list[Any] = field(default_factory=list)
     """Ray references to the parts of the unit's bytes in the object store."""
+
+    def is_twin_of(self, other: Unit) -> bool:
+        """Whether one task can do both: the same work for two views of a movie."""
+        number, other_number = (unit.segment and unit.segment.number for unit in (self, other))
+        is_same_work = (self.kind, number) == (other.kind, other_number)
+        is_shared = self.kind in ("prepare", "segment")
+        return is_shared and is_same_work and self.job in other.job.siblings
 
     def outage_delay_seconds(
         self, error: Exception, now: float, patience_seconds: float
@@ -95,7 +123,7 @@ class Unit:
 
 @dataclass(eq=False)
 class Job:
-    """A movie in progress."""
+    """A movie in progress, for one view."""
 
     movie: Movie
     fingerprint: str
@@ -113,6 +141,10 @@ class Job:
     finished: bool = False
     nodes: set[str] = field(default_factory=set)
     """Ray nodes that worked on it and may have a copy of its source."""
+    view: int = 0
+    """Number of the view."""
+    siblings: Sequence[Job] = ()
+    """The same movie for other views."""
 
     @property
     def attempts(self) -> int:

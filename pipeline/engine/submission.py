@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import ray
@@ -10,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.audio import num_audio_parts
 from pipeline.config import RunConfig
 from pipeline.engine import tasks
-from pipeline.engine.jobs import Job, Unit
+from pipeline.engine.jobs import Job, Unit, View
 from pipeline.engine.on_ray import cluster
 from pipeline.limits import GIB
 from pipeline.movie.rows import Cost
@@ -18,35 +19,39 @@ from pipeline.movie.spool import AUDIO_PART
 from pipeline.movie.steps import to_decode_again
 from pipeline.sources import is_by_range
 from pipeline.sources.identity import is_local
-from shards_spec.recipe import Recipe
-from shards_spec.storage import Storage
 
 
 class Submission:
     """Turns units into running Ray tasks."""
 
-    def __init__(self, storage: Storage, recipe: Recipe, config: RunConfig) -> None:
-        self._storage = storage
-        self._recipe = recipe
+    def __init__(self, views: Sequence[View], config: RunConfig) -> None:
+        self._views = views
         self._config = config
 
-    def submit(self, unit: Unit, cost: Cost) -> Any:
-        """Start a unit's task; returns the Ray reference to its `tasks.TaskResult`.
+    def submit(self, units: Sequence[Unit], cost: Cost) -> Any:
+        """Start the task of a unit and its twins; returns the Ray reference to its `TaskResult`.
 
-        `cost` is what the movie took so far.
+        `cost` is what the movie of the first one took so far.
         """
+        unit = units[0]
         job = unit.job
         by_range = is_by_range(
             job.movie, self._config.sources, self._config.stage_gib, cluster.num_nodes()
         )
-        settings = tasks.TaskOptions(self._config, unit.memory_factor, by_range)
-        options = self._ray_options(unit)
+        memory_factor = max(unit.memory_factor for unit in units)
+        settings = tasks.TaskOptions(self._config, memory_factor, by_range)
+        options = self._ray_options(unit, memory_factor)
         if unit.kind == "prepare":
             task = cast(Any, tasks.prepare).options(**options)
-            return task.remote(job.movie, job.fingerprint, self._recipe, settings)
+            movies = [unit.job.movie for unit in units]
+            recipes = [self._views[unit.job.view].recipe for unit in units]
+            return task.remote(movies, job.fingerprint, recipes, settings)
         if unit.kind == "segment":
-            task = cast(Any, tasks.segment).options(**options)
-            ref, *unit.payload = task.remote(job.plan_ref, unit.segment, settings)
+            task = cast(Any, tasks.segment).options(num_returns=len(units) + 1, **options)
+            plans = [unit.job.plan_ref for unit in units]
+            ref, *payloads = task.remote([unit.segment for unit in units], settings, *plans)
+            for unit, payload in zip(units, payloads, strict=True):
+                unit.payload = [payload]
             return ref
         if unit.kind == "audio":
             assert job.plan is not None
@@ -58,18 +63,20 @@ class Submission:
 
     def release_source(self, job: Job) -> None:
         """Delete the copies of a finished movie's source from the nodes that worked on it."""
-        if is_local(job.movie):
+        is_in_use = any(not other.finished for other in job.siblings)
+        if is_local(job.movie) or is_in_use:
             return
-        for node in job.nodes & cluster.live_nodes():
+        nodes = job.nodes.union(*(other.nodes for other in job.siblings))
+        for node in nodes & cluster.live_nodes():
             where = NodeAffinitySchedulingStrategy(node, soft=False)
             task = cast(Any, tasks.delete_staged_copy).options(scheduling_strategy=where)
             task.remote(job.movie)
 
-    def _ray_options(self, unit: Unit) -> dict[str, Any]:
+    def _ray_options(self, unit: Unit, memory_factor: int) -> dict[str, Any]:
         # Ray's metrics list the names of tasks, on a port that every user of the machine can read.
         name = f"{unit.job.movie.movie_id} {unit.name}" if self._config.address else unit.kind
         options: dict[str, Any] = {"name": name}
-        memory = int(self._config.task_memory_gib * GIB * unit.memory_factor)
+        memory = int(self._config.task_memory_gib * GIB * memory_factor)
         if memory:
             options["memory"] = min(memory, cluster.largest_memory())
         return options
@@ -81,7 +88,7 @@ class Submission:
             .options(**options)
             .remote(
                 job.plan_ref,
-                self._storage,
+                self._views[job.view].storage,
                 cost,
                 units[AUDIO_PART].result,
                 results_of(job, "segment"),

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from ray import exceptions as ray_errors
 
 from pipeline.audio import MovieAudio
 from pipeline.config import RunConfig
-from pipeline.errors import DiskFullError, LostError, OutOfMemoryError
+from pipeline.errors import DiskFullError, LostError, MovieError, OutOfMemoryError
 from pipeline.ffmpeg import reaper
 from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
@@ -56,8 +56,9 @@ TaskValue = MoviePlan | MovieAudio | VideoSegment | MovieRow
 class TaskResult:
     """What a task returns in addition to its bytes."""
 
-    value: TaskValue
-    """Of `prepare`, `audio`, `segment` and `write`."""
+    values: Sequence[TaskValue | MovieError]
+    """Of `prepare`, `audio`, `segment` and `write`, for each view that the task worked for; an
+    error instead of what failed for one view only."""
     node: str
     """Id of the Ray node that it ran on."""
     peak_rss_bytes: int
@@ -92,30 +93,37 @@ class TaskOptions:
 
 
 @ray.remote(num_cpus=1, max_retries=0)
-def prepare(movie: Movie, fingerprint: str, recipe: Recipe, options: TaskOptions) -> TaskResult:
-    """Probe a movie; returns its `MoviePlan`."""
+def prepare(
+    movies: Sequence[Movie], fingerprint: str, recipes: Sequence[Recipe], options: TaskOptions
+) -> TaskResult:
+    """Probe a movie; returns its `MoviePlan` for each view, or the error of a view."""
     meter = CostMeter()
-    with options.opened(movie, fingerprint) as source:
+    with options.opened(movies[0], fingerprint) as source:
         config = options.config
-        plan = steps.prepare(
-            movie,
+        plans = steps.prepare_views(
+            movies,
             source,
-            recipe,
+            recipes,
             config.segment_seconds,
             config.incomplete,
             config.decode,
             config.seeks,
         )
-        return _result(plan, meter)
+        return _result(plans, meter)
 
 
-@ray.remote(num_cpus=1, max_retries=0, num_returns=2)
-def segment(plan: MoviePlan, part: Segment, options: TaskOptions) -> Any:
-    """Decode a segment; returns its `VideoSegment`, and its bytes as a second object."""
+@ray.remote(num_cpus=1, max_retries=0)
+def segment(parts: Sequence[Segment], options: TaskOptions, *plans: MoviePlan) -> Any:
+    """Decode a segment of one or more views.
+
+    Returns their `VideoSegment`s or errors, and the bytes of each as a further object.
+    """
     meter = CostMeter()
-    with options.opened(plan.movie, plan.source_fingerprint) as source:
-        decoded, data = steps.run_segment(plan, part, source)
-        return _result(decoded, meter), data
+    with options.opened(plans[0].movie, plans[0].source_fingerprint) as source:
+        results = steps.run_segments(list(zip(plans, parts, strict=True)), source)
+        values = [item if isinstance(item, MovieError) else item[0] for item in results]
+        payloads = [None if isinstance(item, MovieError) else item[1] for item in results]
+        return _result(values, meter), *payloads
 
 
 @ray.remote(num_cpus=1, max_retries=0)
@@ -127,7 +135,7 @@ def audio(plan: MoviePlan, segments: list[VideoSegment], options: TaskOptions) -
     meter = CostMeter()
     with options.opened(plan.movie, plan.source_fingerprint) as source:
         decoded = yield from steps.run_audio_parts(plan, source, segments)
-        yield _result(decoded, meter)
+        yield _result([decoded], meter)
 
 
 @ray.remote(num_cpus=1, max_retries=0)
@@ -152,7 +160,7 @@ def write(
         row = write_movie(
             plan, storage, cost, audio, segments, spool, first_shard=first_shard, folder=folder
         )
-        return _result(row, meter)
+        return _result([row], meter)
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -189,11 +197,9 @@ def _machine_errors(movie: Movie) -> Iterator[None]:
         raise
 
 
-def _result(
-    value: MoviePlan | MovieAudio | VideoSegment | MovieRow, meter: CostMeter
-) -> TaskResult:
+def _result(values: Sequence[TaskValue | MovieError], meter: CostMeter) -> TaskResult:
     node: str = cast(Any, ray).get_runtime_context().get_node_id()
-    return TaskResult(value, node, peak_rss_bytes(), meter.cpu_seconds)
+    return TaskResult(values, node, peak_rss_bytes(), meter.cpu_seconds)
 
 
 def _cpu_seconds() -> float:

@@ -12,12 +12,14 @@ from pipeline.ffmpeg.binaries import (
     has_input_filters,
 )
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
+from pipeline.ffmpeg.output_pipes import OutputPipes
 from pipeline.ffmpeg.process import FfmpegProcess
 from pipeline.ffmpeg.reaper import TASK_FOLDERS
 
 __all__ = [
     "TASK_FOLDERS",
     "FfmpegProcess",
+    "OutputPipes",
     "decodable_codecs",
     "ffmpeg_path",
     "ffmpeg_version",

@@ -18,9 +18,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import IO, cast
+from typing import cast
 
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
@@ -53,6 +53,7 @@ class FfmpegProcess:
         what: str,
         on_line: Callable[[str], None] | None = None,
         limits: Limits | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Start `command`, which reads `source` and is bound by its limits.
 
@@ -62,6 +63,7 @@ class FfmpegProcess:
             what: movie and part, for error messages.
             on_line: called with each line of stderr, by another thread.
             limits: tighter ones than those of the source.
+            pass_fds: open files that the process may use by their numbers.
         """
         self.what = what
         self._limits = limits or source.limits
@@ -80,12 +82,13 @@ class FfmpegProcess:
             stderr=subprocess.PIPE,
             start_new_session=True,
             env=environment(),
+            pass_fds=pass_fds,
         )
         reaper.watch(self._process.pid)
         _limit_memory(self._process.pid, self._limits)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        _enlarge(self._process.stdout, self._process.stderr)
+        enlarge(self._process.stdout.fileno(), self._process.stderr.fileno())
         # Buffered, as `Popen` makes its pipes by default.
         self._stdout = cast(io.BufferedReader, self._process.stdout)
         stderr = cast(io.BufferedReader, self._process.stderr)
@@ -150,6 +153,14 @@ class FfmpegProcess:
         self._waiting_since = None
         if rest:
             yield rest.rstrip(b"\r")
+        self._raise_if_stopped()
+
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """The caller waits for output that it reads itself; it may be stopped meanwhile."""
+        self._waiting_since = self._clock()
+        yield
+        self._waiting_since = None
         self._raise_if_stopped()
 
     def wait_for_line(self, has_arrived: Callable[[], bool]) -> None:
@@ -265,8 +276,8 @@ def _limit_memory(pid: int, limits: Limits) -> None:
             resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
 
 
-def _enlarge(*pipes: IO[bytes]) -> None:
-    """Enlarge pipes (Linux), so that a process and its reader wake each other less often."""
+def enlarge(*pipes: int) -> None:
+    """Enlarge open pipes (Linux): a process and its reader then wake each other less often."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         for pipe in pipes:
             with contextlib.suppress(OSError):

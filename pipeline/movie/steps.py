@@ -20,13 +20,23 @@ from pipeline.config import Decode, Incomplete, Seeks
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.ffmpeg import filters_packets
 from pipeline.movie.fast_mode import with_fast_decode
-from pipeline.plan import MoviePlan, PlacedPlan, Segment, place_clips, plan_movie
-from pipeline.probe import Probe, probe
+from pipeline.plan import (
+    MoviePlan,
+    PlacedPlan,
+    Segment,
+    place_clips,
+    plan_movie,
+    planned_together,
+)
+from pipeline.probe import Crop, Probe, probe
 from pipeline.sources import Movie, Readable
 from pipeline.sources.identity import fingerprint
 from pipeline.video import (
+    Decoded,
     VideoSegment,
+    ViewPart,
     decode_segment,
+    decode_views,
     find_crop,
     frame_size,
     segments_to_repeat,
@@ -51,6 +61,30 @@ def prepare(
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
+    (plan,) = prepare_views([movie], source, [recipe], seconds, incomplete, decode, seeks)
+    if isinstance(plan, MovieError):
+        raise plan
+    return plan
+
+
+def prepare_views(
+    movies: Sequence[Movie],
+    source: Readable,
+    recipes: Sequence[Recipe],
+    seconds: float,
+    incomplete: Incomplete = "keep",
+    decode: Decode = "exact",
+    seeks: Seeks = "auto",
+) -> list[MoviePlan | MovieError]:
+    """Probe a movie once and plan several views of it; see `prepare`.
+
+    `movies` are the same one in the dataset of each view, `recipes` those of the views; they agree
+    in `language` and are not `fast_decode` if there are several. With several, all of the movie is
+    decoded, in one pass.
+
+    Returns for each view its plan, or why the movie cannot be used for it.
+    """
+    movie, recipe = movies[0], recipes[0]
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     leaves_out = (decode == "exact" or recipe.fast_decode) and filters_packets()
@@ -60,21 +94,47 @@ def prepare(
     try:
         if incomplete == "fail":
             _require_complete(movie, probed)
-        crop = known["crop"] = find_crop(probed, source, movie.name) if recipe.crop_bars else None
-        plan = plan_movie(
-            movie=movie,
-            source_fingerprint=source.fingerprint,
-            recipe=recipe,
-            probe=probed,
-            crop=crop,
-            frame_size=frame_size(probed.video, crop, recipe),
-            segment_seconds=seconds,
-            seeks=seeks,
-        )
-        return with_fast_decode(plan, source) if recipe.fast_decode else plan
+        if any(one.crop_bars for one in recipes):
+            known["crop"] = find_crop(probed, source, movie.name)
     except MovieError as error:
         error.known = known
         raise
+    settings = {"segment_seconds": seconds, "seeks": "never" if len(recipes) > 1 else seeks}
+    plans: list[MoviePlan | MovieError] = []
+    for movie, recipe in zip(movies, recipes, strict=True):
+        crop = known["crop"] if recipe.crop_bars else None
+        try:
+            plan = _planned(movie, source, recipe, probed, crop, settings)
+        except MovieError as error:
+            error.known = {"probe": probed, "crop": crop}
+            plans.append(error)
+        else:
+            plans.append(plan)
+    planned = [plan for plan in plans if isinstance(plan, MoviePlan)]
+    if len(planned) < 2:
+        return plans
+    together = iter(planned_together(planned))
+    return [next(together) if isinstance(plan, MoviePlan) else plan for plan in plans]
+
+
+def _planned(
+    movie: Movie,
+    source: Readable,
+    recipe: Recipe,
+    probed: Probe,
+    crop: Crop | None,
+    settings: dict[str, Any],
+) -> MoviePlan:
+    plan = plan_movie(
+        movie=movie,
+        source_fingerprint=source.fingerprint,
+        recipe=recipe,
+        probe=probed,
+        crop=crop,
+        frame_size=frame_size(probed.video, crop, recipe),
+        **settings,
+    )
+    return with_fast_decode(plan, source) if recipe.fast_decode else plan
 
 
 def _require_complete(movie: Movie, probed: Probe) -> None:
@@ -91,6 +151,16 @@ def run_segment(
 ) -> tuple[VideoSegment, NDArray[np.uint8]]:
     """Decode one segment; see `decode_segment`."""
     return decode_segment(plan, segment, source)
+
+
+def run_segments(
+    parts: Sequence[tuple[MoviePlan, Segment]], source: Readable
+) -> list[Decoded | MovieError]:
+    """Decode the same part of a movie for one or more views; an error instead of what failed."""
+    if len(parts) > 1:
+        return decode_views([ViewPart(*part) for part in parts], source)
+    ((plan, segment),) = parts
+    return [decode_segment(plan, segment, source)]
 
 
 def to_decode_again(

@@ -7,6 +7,7 @@ from pipeline.plan.movie_plan import FastError, MoviePlan, PlacedPlan, plan_movi
 from pipeline.plan.route import Route, choose_route
 from pipeline.plan.segments import Segment, Span, split_segments
 from pipeline.plan.shots import place_clips
+from pipeline.plan.views import planned_together
 
 __all__ = [
     "FastError",
@@ -18,6 +19,7 @@ __all__ = [
     "choose_route",
     "place_clips",
     "plan_movie",
+    "planned_together",
     "spans_for_cuts",
     "split_segments",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from pipeline.config import Seeks
 from pipeline.plan.route import ONE_PASS, Route, choose_route
@@ -61,6 +62,13 @@ class MoviePlan:
     fast_error: FastError | None
     """What that does to the frames, once it was measured."""
     route: Route = ONE_PASS
+    other_rates: tuple[Fraction, ...] = ()
+    """Of the views that are decoded together with this one, frames per second; see `views`."""
+
+    @property
+    def rates(self) -> tuple[Fraction, ...]:
+        """Of all grids on which the decoder has to provide frames, sorted, frames per second."""
+        return tuple(sorted({self.recipe.fps_fraction, *self.other_rates}))
 
     @property
     def preroll_ns(self) -> int:

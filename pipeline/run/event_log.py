@@ -64,10 +64,14 @@ class EventLog:
             with contextlib.suppress(OSError):
                 self._file.close()
 
-    def write(self, event: Event) -> None:
-        """Append one event; the line is in the file when this returns, or is counted."""
+    def write(self, event: Event, view: str = "") -> None:
+        """Append one event; the line is in the file when this returns, or is counted.
+
+        `view` is the name of the view that it concerns, if there are several.
+        """
         if self._file is not None:
-            line = {"time": round(self._clock(), 3), **event_record(event)}
+            named = {"view": view} if view else {}
+            line = {"time": round(self._clock(), 3), **event_record(event), **named}
             try:
                 self._file.write(plain_json(json.dumps(line, ensure_ascii=False)) + "\n")
                 self._file.flush()

@@ -1,34 +1,22 @@
-"""One run from corpus to index: find the work, do it, summarize it.
-
-Nothing that a reader may use is deleted before its successor is written: new commit records replace
-old ones, the index is replaced as a whole, and only then are old shards deleted.
-"""
+"""One run from corpus to index: find the work, do it, summarize it."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline import lease
 from pipeline.config import RunConfig
-from pipeline.engine import DrainedError, Engine, run_processes
-from pipeline.engine.events import Event, MovieFinished
+from pipeline.engine import Engine, View, run_processes
+from pipeline.engine.events import Event
 from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
-from pipeline.lease import Lease, LeaseLostError
+from pipeline.lease import Lease, hold_lease
+from pipeline.run.dataset_run import DatasetRun
 from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
-from pipeline.run.index_keeper import IndexKeeper
-from pipeline.run.leftovers import (
-    Leftovers,
-    delete_temporary_files,
-    delete_temporary_folders,
-    delete_unlisted_shards,
-)
+from pipeline.run.leftovers import Leftovers, delete_temporary_folders
 from pipeline.run.metrics import Metrics
-from pipeline.run.progress import Progress, Recorder, advance
+from pipeline.run.progress import Progress
 from pipeline.run.rows_update import update_rows
 from pipeline.run.summary import Summary
 from pipeline.run.work_list import (
@@ -38,19 +26,14 @@ from pipeline.run.work_list import (
     require_one_recipe,
 )
 from pipeline.sources import find_corpus, movie_of_row
-from shards_spec import layout
+from pipeline.views import ViewTarget, require_compatible
 from shards_spec.errors import InputError
-from shards_spec.index import read_committed_movies, read_indexed_movies, write_index
+from shards_spec.index import read_committed_movies
 from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
-from shards_spec.redaction import redacted
-from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 OnProgress = Callable[[Progress, Event | None], None]
-
-#: Requests that delete old shards at the same time.
-_DELETE_THREADS = 32
 
 
 def preprocess(
@@ -67,15 +50,39 @@ def preprocess(
         StorageError: the output cannot be read or written.
         DrainedError: SIGTERM arrived before the end.
     """
-    recipe = replace(recipe, fast_decode=recipe.fast_decode or config.decode == "fast")
+    (summary,) = preprocess_views(corpus, [ViewTarget("", out, recipe)], config, on_progress)
+    return summary
+
+
+def preprocess_views(
+    corpus: str,
+    views: Sequence[ViewTarget],
+    config: RunConfig,
+    on_progress: OnProgress = lambda progress, event: None,
+) -> list[Summary]:
+    """Turn a corpus into one dataset for each view, each the same as in a run of its own.
+
+    A movie is decoded once for all views that lack it. Raises the errors of `preprocess`, and
+    `InputError` for views that cannot be made together.
+    """
+    is_fast = config.decode == "fast"
+    views = [
+        replace(view, recipe=replace(view.recipe, fast_decode=view.recipe.fast_decode or is_fast))
+        for view in views
+    ]
+    require_compatible(views)
     found = find_corpus(corpus, follow_links=config.follow_links, group_depth=config.group_depth)
-    storage = Storage(out, create=True)
-    with lease.hold_lease(storage) as held_lease:
-        storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
-        work = plan_run(found.movies, storage, recipe, config)
-        work = replace(work, keep=update_rows(storage, work.movies, work.keep))
-        run = _Run(corpus, storage, recipe, config, on_progress, held_lease)
-        return replace(run.process(work), passed_over=found.passed_over)
+    tasks = []
+    with contextlib.ExitStack() as leases:
+        for view in views:
+            storage = Storage(view.out, create=True)
+            held_lease = leases.enter_context(hold_lease(storage))
+            storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
+            work = plan_run(found.movies, storage, view.recipe, config)
+            work = replace(work, keep=update_rows(storage, work.movies, work.keep))
+            tasks.append(_Task(View(storage, view.recipe, view.name), held_lease, work))
+        summaries = _process(corpus, tasks, config, on_progress)
+        return [replace(summary, passed_over=found.passed_over) for summary in summaries]
 
 
 def retry(
@@ -93,7 +100,7 @@ def retry(
             f"{storage.uri} was not made with `--decode fast`, and `retry` keeps its recipe; use "
             "`preprocess` with that option to process all of its movies again"
         )
-    with lease.hold_lease(storage) as held_lease:
+    with hold_lease(storage) as held_lease:
         storage = held_lease.fenced(storage.with_patience(config.store_patience_seconds))
         rows = read_committed_movies(storage).values()
         require_one_recipe(rows, recipe, storage)
@@ -102,127 +109,70 @@ def retry(
             for row in rows
             if row.status in ("failed", "quarantined")
         ]
-        work = plan_retry(rows, movies, storage)
-        run = _Run(f"retry of {storage.uri}", storage, recipe, config, on_progress, held_lease)
-        return run.process(work)
+        task = _Task(View(storage, recipe), held_lease, plan_retry(rows, movies, storage))
+        (summary,) = _process(f"retry of {storage.uri}", [task], config, on_progress)
+        return summary
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One run under its lease."""
+class _Task:
+    """What a run has to do for one dataset."""
 
-    corpus: str
-    storage: Storage
-    recipe: Recipe
-    config: RunConfig
-    on_progress: OnProgress
+    view: View
     lease: Lease
+    work: WorkList
 
-    def process(self, work: WorkList) -> Summary:
-        """Process the work list and write the index, during the run as well."""
-        version = ffmpeg_version()
-        ffprobe_path()
-        before = read_indexed_movies(self.storage)
-        leftovers = Leftovers(
-            delete_temporary_files(self.storage),
-            delete_temporary_folders(),
-            run_processes.end_orphans(),
-        )
-        started = time.time()
-        total, kept = len(work.movies), len(work.keep)
-        begun = Progress(redacted(self.corpus), started, started, "running", total, kept)
-        progress = begun
-        failures: dict[str, MovieRow] = {}
-        with (
-            EventLog(self.config.log_json) as log,
-            contextlib.closing(Recorder(self.storage.with_patience(0.0))) as recorder,
-        ):
-            try:
-                for progress, event in self._steps(work, begun, recorder, log):  # noqa: B007
-                    if isinstance(event, MovieFinished) and event.row.status != "done":
-                        failures[event.movie_id] = event.row
-            except BaseException as error:
-                self._end(recorder, progress, error)
-                if not work.changes_recipe and isinstance(error, DrainedError):
-                    self._write_index(version, before)
-                raise
-            rows = {row.movie_id: row for row in self._write_index(version, before)}
-            listed = {key for row in rows.values() for key in _shard_keys(row)}
-            leftovers = replace(leftovers, shards=delete_unlisted_shards(self.storage, listed))
-            progress = replace(progress, state="finished", updated_unix=time.time())
-            recorder.write_now(progress)
-        # A movie that keeps its previous clips after a failure is still listed as failed.
-        own_rows = tuple(
-            failures.get(movie.movie_id, rows[movie.movie_id]) for movie in work.movies
-        )
-        return Summary(
-            progress,
-            own_rows,
-            work,
-            time.time() - started,
-            leftovers=leftovers,
-            records_failed=recorder.num_failed + log.num_failed,
-        )
 
-    def _steps(
-        self, work: WorkList, progress: Progress, recorder: Recorder, log: EventLog
-    ) -> Iterator[tuple[Progress, Event | None]]:
-        """Process the movies; yields how far the run is after each event."""
-        recorder.write_now(progress)
-        self.on_progress(progress, None)
-        if not work.process:
-            return
-        with run_processes.running_ray(self.config) as watch:
-            for event in self._events(work, log):
-                watch.check()
-                progress = replace(advance(progress, event), updated_unix=time.time())
-                self.on_progress(progress, event)
-                recorder.write(progress)
-                yield progress, event
+def _process(
+    corpus: str, tasks: Sequence[_Task], config: RunConfig, on_progress: OnProgress
+) -> list[Summary]:
+    """Process the work lists and write the indexes, during the run as well."""
+    version = ffmpeg_version()
+    ffprobe_path()
+    leftovers = Leftovers(folders=delete_temporary_folders(), processes=run_processes.end_orphans())
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(EventLog(config.log_json))
+        runs = []
+        for task in tasks:
+            run = DatasetRun(
+                task.view, config, task.lease, task.work, corpus=corpus, ffmpeg_version=version
+            )
+            stack.callback(run.close)
+            runs.append(run)
+        try:
+            for view, event in _events(runs, config, on_progress):
+                log.write(event, runs[view].view.name)
+        except BaseException as error:
+            for run in runs:
+                run.end_early(error)
+            raise
+        # What concerns the machine is reported once.
+        return [
+            run.finish(leftovers if run is runs[0] else Leftovers(), log.num_failed) for run in runs
+        ]
 
-    def _events(self, work: WorkList, log: EventLog) -> Iterator[Event | None]:
-        engine = Engine(self.storage, self.recipe, self.config)
+
+def _events(
+    runs: Sequence[DatasetRun], config: RunConfig, on_progress: OnProgress
+) -> Iterator[tuple[int, Event]]:
+    """Process the movies of all datasets; yields each event once it was followed."""
+    shown = max(runs, key=lambda run: len(run.work.process))
+    on_progress(shown.progress, None)
+    assignments = [item for number, run in enumerate(runs) for item in run.assignments(number)]
+    if not assignments:
+        return
+    with run_processes.running_ray(config) as watch, contextlib.ExitStack() as stack:
+        engine = Engine([run.view for run in runs], config)
         metrics = Metrics()
-        keeper = IndexKeeper(
-            lambda: self._update_index(ffmpeg_version()),
-            self.config.index_minutes * 60,
-            self.config.index_movies,
-        )
-        with on_sigterm(engine.drain), contextlib.closing(keeper):
-            for event in engine.run(work.process):
-                self.lease.check()
-                metrics.note(event, engine.num_queued)
-                if event is not None:
-                    log.write(event)
-                if isinstance(event, MovieFinished):
-                    keeper.note_finished()
-                # An index with two recipes would not be valid: the old one stays until all movies
-                # are new.
-                if not work.changes_recipe:
-                    keeper.update_if_due()
-                yield event
-
-    def _write_index(self, version: str, before: Iterable[MovieRow]) -> list[MovieRow]:
-        """Bring the index up to date, then delete the shards that only the one before listed."""
-        rows = self._update_index(version)
-        listed = {key for row in rows for key in _shard_keys(row)}
-        unlisted = [key for row in before for key in _shard_keys(row) if key not in listed]
-        with ThreadPoolExecutor(_DELETE_THREADS) as pool:
-            list(pool.map(self.storage.delete, unlisted))
-        return rows
-
-    def _update_index(self, version: str) -> list[MovieRow]:
-        self.lease.check()
-        return write_index(self.storage, self.recipe, version)
-
-    def _end(self, recorder: Recorder, progress: Progress, error: BaseException) -> None:
-        """Record how an unfinished run ended, unless another run owns the record by now."""
-        if isinstance(error, LeaseLostError):
-            return
-        state = "drained" if isinstance(error, DrainedError) else "interrupted"
-        recorder.write_now(replace(progress, state=state))
-
-
-def _shard_keys(row: MovieRow) -> list[str]:
-    numbers = range(row.first_shard, row.first_shard + row.num_shards)
-    return [layout.shard_key(row.movie_id, number) for number in numbers]
+        stack.enter_context(on_sigterm(engine.drain))
+        for run in runs:
+            stack.callback(run.stop_updates)
+        for found in engine.run(assignments):
+            watch.check()
+            view, event = found or (-1, None)
+            metrics.note(event, engine.num_queued)
+            for number, run in enumerate(runs):
+                run.note(event if number == view else None)
+            on_progress((runs[view] if event else shown).progress, event)
+            if event is not None:
+                yield view, event

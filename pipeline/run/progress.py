@@ -39,6 +39,8 @@ class Progress:
     clips: int = 0
     movie_seconds_planned: float = 0.0
     movie_seconds_decoded: float = 0.0
+    view: str = ""
+    """Name of the view, in a run that makes several datasets."""
 
     @property
     def movies_finished(self) -> int:

@@ -33,7 +33,6 @@ import contextlib
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +40,9 @@ from numpy.typing import NDArray
 from pipeline.ffmpeg import filters_packets
 from pipeline.plan import MoviePlan, Segment, Span, spans_for_cuts
 from pipeline.sources import Readable
-from pipeline.video.encoded_frames import EncodedSpan, FrameComparer
-from pipeline.video.grid_reader import GridReader
+from pipeline.video.encoded_frames import EncodedSpan
+from pipeline.video.grid_reader import GridReader, Start
+from pipeline.video.pending_spans import PendingSpans
 from pipeline.video.selective import RunSelection, Selection, selection_of
 from shards_spec.recipe import NANOSECONDS
 
@@ -124,8 +124,8 @@ class SegmentDecoder:
     def sample(self, span: Span) -> GridSample | None:
         """The frames of a span, not encoded; None if one is missing, or anything is reported."""
         first, end = span.first_step, span.end_step
-        run, _ = self._run_selection(self._selection, [span])
-        reader = self._reader(first, span.seek_ns, selection=run)
+        run, _ = run_selection(self._plan, self._selection, [span])
+        reader = self._reader(first, Start(span.seek_ns, selection=run))
         shown: list[NDArray[np.uint8]] = []
         with contextlib.closing(reader.frames()) as frames:
             for step, frame in frames:
@@ -147,7 +147,7 @@ class SegmentDecoder:
         """
         spans = deque(requested)
         while spans:
-            run, reached = self._run_selection(selection, spans)
+            run, reached = run_selection(self._plan, selection, consecutive(spans))
             done = self._run(reached, spans[0].seek_ns, selection=run)
             with contextlib.closing(done):
                 for encoded, reader in done:
@@ -158,20 +158,6 @@ class SegmentDecoder:
                     self._keep(encoded, reader)
                     spans.popleft()
         return True
-
-    def _run_selection(
-        self, selection: Selection | None, spans: Sequence[Span]
-    ) -> tuple[RunSelection | None, list[Span]]:
-        """What a run from the first of some spans leaves out, and the spans for which it can."""
-        spans = consecutive(spans)
-        if selection is None:
-            return None, spans
-        tick = self._plan.probe.video.time_base * NANOSECONDS
-        seek_ns = spans[0].seek_ns
-        entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
-        ends = [round((self._plan.recipe.grid_ns(s.end_step) + AHEAD_NS) / tick) for s in spans]
-        count = max(1, sum(end <= entry + selection.reach for end in ends))
-        return selection.of_run(entry, ends[count - 1]), spans[:count]
 
     def _decode_next(self) -> None:
         """Settle the first remaining span, and as many after it as the same run may provide."""
@@ -228,48 +214,38 @@ class SegmentDecoder:
         selection: RunSelection | None = None,
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
-        plan = self._plan
-        reader = self._reader(spans[0].first_step, seek_ns, earlier_ns, selection)
-        lookahead_steps = ceil(plan.preroll_ns * plan.recipe.fps_fraction / NANOSECONDS)
-        pending = deque(EncodedSpan(plan, span) for span in spans)
+        start = Start(seek_ns, earlier_ns, selection)
+        reader = self._reader(spans[0].first_step, start)
+        pending = PendingSpans(self._plan, spans)
         self.num_runs += 1
-        comparer = FrameComparer(plan)
         try:
             with contextlib.closing(reader.frames()) as frames:
                 for step, frame in frames:
-                    luma = comparer.compare(frame)
-                    for encoded in pending:
-                        if encoded.span.first_step <= step < encoded.span.end_step:
-                            encoded.add(frame, luma, comparer)
-                            break
-                    comparer.previous = luma
-                    if pending:
-                        stop_early(pending[0], reader, step - lookahead_steps)
-                    while pending and step >= pending[0].span.end_step - 1 + lookahead_steps:
-                        yield pending.popleft(), reader
-                    if not pending:
+                    for encoded in pending.add(step, frame, reader):
+                        yield encoded, reader
+                    if not pending.spans:
                         return
-            for encoded in pending:
+            for encoded in pending.spans:
                 yield encoded, reader
         finally:
             self.cpu_seconds += reader.cpu_seconds
 
-    def _reader(
-        self,
-        first_step: int,
-        seek_ns: int | None,
-        earlier_ns: int = 0,
-        selection: RunSelection | None = None,
-    ) -> GridReader:
-        return GridReader(
-            self._plan,
-            self._source,
-            first_step=first_step,
-            seek_ns=seek_ns,
-            earlier_ns=earlier_ns,
-            selection=selection,
-            what=self._what,
-        )
+    def _reader(self, first_step: int, start: Start) -> GridReader:
+        return GridReader(self._plan, self._source, start, first_step=first_step, what=self._what)
+
+
+def run_selection(
+    plan: MoviePlan, selection: Selection | None, spans: Sequence[Span]
+) -> tuple[RunSelection | None, list[Span]]:
+    """What a run over consecutive spans leaves out, and the first ones for which it can."""
+    if selection is None:
+        return None, list(spans)
+    tick = plan.probe.video.time_base * NANOSECONDS
+    seek_ns = spans[0].seek_ns
+    entry = int(selection.pts[0]) if seek_ns is None else round(seek_ns / tick)
+    ends = [round((plan.recipe.grid_ns(s.end_step) + AHEAD_NS) / tick) for s in spans]
+    count = max(1, sum(end <= entry + selection.reach for end in ends))
+    return selection.of_run(entry, ends[count - 1]), list(spans[:count])
 
 
 def consecutive(spans: Sequence[Span]) -> list[Span]:
@@ -279,12 +255,3 @@ def consecutive(spans: Sequence[Span]) -> list[Span]:
     while count < len(spans) and spans[count].first_step == spans[count - 1].end_step:
         count += 1
     return spans[:count]
-
-
-def stop_early(encoded: EncodedSpan, reader: GridReader, step: int) -> None:
-    """End a span after `step` if no clip shows more of it and nothing was reported until there."""
-    stop = encoded.span.stop_step
-    if stop is None or step != stop - 1 or step < encoded.span.first_step:
-        return
-    if reader.has_no_errors(stop) and reader.entry_is_clean(stop):
-        encoded.end_at(stop)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import MovieError
 from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.sources import Readable
+from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.restarts import GridSample, SegmentDecoder
+from pipeline.video.views import ViewPart, ViewsDecoder
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class VideoSegment:
     """Whether the decoder skipped the loop filter; see `MoviePlan.is_fast`."""
 
 
+Decoded = tuple[VideoSegment, NDArray[np.uint8]]
+"""A segment, and (M,) uint8: the entropy-coded data of its frames, concatenated."""
+
+
 def segments_to_repeat(segments: Sequence[VideoSegment]) -> list[int]:
     """Numbers of the segments of a movie that have to be decoded again, whole."""
     if not any(segment.must_be_whole for segment in segments):
@@ -67,19 +75,62 @@ def sample_span(plan: MoviePlan, span: Span, source: Readable) -> GridSample | N
     return SegmentDecoder(plan, segment, source).sample(span)
 
 
-def decode_segment(
-    plan: MoviePlan, segment: Segment, source: Readable
-) -> tuple[VideoSegment, NDArray[np.uint8]]:
+def decode_segment(plan: MoviePlan, segment: Segment, source: Readable) -> Decoded:
     """Decode a segment of an open movie.
-
-    Returns:
-        The segment and (M,) uint8: the entropy-coded data of its frames, concatenated.
 
     Raises:
         MovieError: ffmpeg failed before the first frame, or was stopped.
     """
     decoder = SegmentDecoder(plan, segment, source)
     spans = decoder.decode()
+    return _joined(
+        segment,
+        spans,
+        num_runs=decoder.num_runs,
+        cpu_seconds=decoder.cpu_seconds,
+        leaves_out=decoder.leaves_out,
+        must_be_whole=decoder.must_be_whole,
+        is_fast=decoder.is_fast,
+    )
+
+
+def decode_views(parts: Sequence[ViewPart], source: Readable) -> list[Decoded | MovieError]:
+    """Decode the same part of an open movie for several views of it, once if possible.
+
+    Returns for each what `decode_segment` returns or raises; what all cost is split evenly.
+
+    Raises:
+        MovieError: ffmpeg was stopped.
+    """
+    decoder = ViewsDecoder(parts, source)
+    views = decoder.decode()
+    seconds = decoder.cpu_seconds / len(parts)
+    if views is not None:
+        return [
+            _joined(
+                part.segment,
+                spans,
+                num_runs=1,
+                cpu_seconds=seconds,
+                leaves_out=decoder.leaves_out,
+            )
+            for part, spans in zip(parts, views, strict=True)
+        ]
+    results: list[Decoded | MovieError] = []
+    for part in parts:
+        try:
+            # What it reports then depends on the frames that this view needs, as in its own run.
+            alone = replace(part.plan, other_rates=())
+            video, data = decode_segment(alone, part.segment, source)
+        except MovieError as error:
+            results.append(error)
+        else:
+            results.append((replace(video, cpu_seconds=video.cpu_seconds + seconds), data))
+    return results
+
+
+def _joined(segment: Segment, spans: Sequence[EncodedSpan], **known: Any) -> Decoded:
+    """The segment with all of its spans."""
     sums = [frame for span in spans for frame in span.sums]
     scans = [scan for span in spans for scan in span.scans]
     luma_sum, luma_square_sum, change_sum = np.array(sums, np.int64).reshape(-1, 3).T
@@ -94,10 +145,6 @@ def decode_segment(
         damaged_steps=tuple(sorted(step for span in spans for step in span.damaged)),
         scan_ends=np.cumsum([len(scan) for scan in scans], dtype=np.int64),
         jpeg_head=next((span.head for span in spans if span.head), b""),
-        num_runs=decoder.num_runs,
-        cpu_seconds=decoder.cpu_seconds,
-        leaves_out=decoder.leaves_out,
-        must_be_whole=decoder.must_be_whole,
-        is_fast=decoder.is_fast,
+        **known,
     )
     return video, np.frombuffer(b"".join(scans), dtype=np.uint8)

@@ -119,7 +119,7 @@ def selection_of(plan: MoviePlan) -> Selection | None:
         probe.disposable,
         probe.packet_order,
         probe.start_pts,
-        probe.video.time_base * plan.recipe.fps_fraction,
+        tuple(probe.video.time_base * rate for rate in plan.rates),
         is_one_shape=not probe.shapes,
         is_fast=plan.is_fast,
     )
@@ -153,7 +153,7 @@ def _selection(
     disposable: DisposableFrames,
     order: PacketOrder,
     start_pts: int,
-    steps_per_tick: Fraction,
+    grids: tuple[Fraction, ...],
     *,
     is_one_shape: bool,
     is_fast: bool,
@@ -165,11 +165,14 @@ def _selection(
     pts = np.sort(in_file)
     step = int(np.diff(pts).min())
     is_dense = step > 0 and (pts[-1] - pts[0]) * MIN_DENSITY <= step * len(pts)
-    if not is_dense or np.abs(pts).max() * steps_per_tick.numerator > _MAX_NUMBER:
+    largest = max(steps_per_tick.numerator for steps_per_tick in grids)
+    if not is_dense or np.abs(pts).max() * largest > _MAX_NUMBER:
         return None
     may_be = np.isin(pts, candidates - start_pts) & ~np.isin(pts, in_file[-NUM_LAST:])
     may_be[-NUM_LAST:] = False
-    is_left_out = may_be & unneeded(pts, steps_per_tick)
+    is_left_out = may_be.copy()
+    for steps_per_tick in grids:
+        is_left_out &= unneeded(pts, steps_per_tick)
     if is_fast:
         is_left_out = replaced(is_left_out, may_be)
     if is_left_out.mean() < MIN_SHARE:

@@ -11,9 +11,9 @@ import pytest
 from pipeline.audio.soundtrack import _ASHOWINFO
 from pipeline.ffmpeg.messages import separate
 from pipeline.ffmpeg.stderr import StderrReader
-from pipeline.video.decoder_log import DecoderLog
-from pipeline.video.entry_proof import _DEMUXED
-from pipeline.video.grid_reader import _CHOSEN
+from pipeline.video.reports.decoder_log import DecoderLog
+from pipeline.video.reports.entry_proof import _DEMUXED
+from pipeline.video.reports.run_report import _CHOSEN
 
 CORRUPT = "[mpegts @ 0x55] [warning] Packet corrupt (stream = 1, dts = 342294)"
 AUDIO = (

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie import steps
-from pipeline.video.decoder_log import (
+from pipeline.video.reports.decoder_log import (
     QUIET_FRAMES,
     DecodedFrame,
     DecoderLog,

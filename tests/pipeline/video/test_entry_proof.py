@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.movie import steps
 from pipeline.probe import PacketOrder
-from pipeline.video.entry_proof import EntryProof
+from pipeline.video.reports.entry_proof import EntryProof
 from tests.support.films import joined
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import source_of

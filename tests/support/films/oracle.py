@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import MovieAudio
+from pipeline.errors import MovieError
 from pipeline.movie import steps
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.selection import select_clips
 from pipeline.movie.spool import SpoolPart
 from pipeline.plan import MoviePlan, PlacedPlan
 from pipeline.sources import Readable, find_movies
-from pipeline.video import VideoSegment
+from pipeline.video import Decoded, VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 from shards_spec.schema import ClipContent
@@ -52,6 +53,40 @@ def decoded_segments(plan: MoviePlan) -> list[tuple[VideoSegment, NDArray[np.uin
         found |= {part.number: steps.run_segment(plan, part, source_of(plan)) for part in again}
         plan, again = steps.to_decode_again(plan, [found[s.number][0] for s in plan.segments])
     return [found[segment.number] for segment in plan.segments]
+
+
+def everything_of_views(
+    path: Path, recipes: Sequence[Recipe], seconds: float = 1000.0
+) -> list[list[object]]:
+    """`everything` of several views of a movie that are decoded together."""
+    (movie,) = find_movies(str(path))
+    source = opened(movie)
+    movies = [movie] * len(recipes)
+    plans = [
+        plan
+        for plan in steps.prepare_views(movies, source, recipes, seconds)
+        if isinstance(plan, MoviePlan)
+    ]
+    assert len(plans) == len(recipes)
+    open_parts = [{part.number: part for part in plan.segments} for plan in plans]
+    found: list[dict[int, Decoded]] = [{} for _ in plans]
+    while numbers := sorted({number for parts in open_parts for number in parts}):
+        for number in numbers:
+            views = [view for view, parts in enumerate(open_parts) if number in parts]
+            parts = [(plans[view], open_parts[view][number]) for view in views]
+            for view, result in zip(views, steps.run_segments(parts, source), strict=True):
+                assert not isinstance(result, MovieError)
+                found[view][number] = result
+        for view, plan in enumerate(plans):
+            segments = [found[view][part.number][0] for part in plan.segments]
+            plans[view], again = steps.to_decode_again(plan, segments)
+            open_parts[view] = {part.number: part for part in again}
+    results = []
+    for plan, parts_found in zip(plans, found, strict=True):
+        decoded_parts = [parts_found[part.number] for part in plan.segments]
+        placed = steps.with_clips(plan, [video for video, _ in decoded_parts])
+        results.append(_everything(placed, movie_frames(placed, decoded_parts)))
+    return results
 
 
 def movie_frames(

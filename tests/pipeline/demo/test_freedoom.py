@@ -97,6 +97,7 @@ def test_movies_and_tables_of_a_folder(tmp_path: Path) -> None:
 
 
 @needs_engine
+@pytest.mark.slow
 def test_music_has_the_level_and_repeats() -> None:
     game_map = all_maps()[0]
     assert lump(game_map.wad, game_map.music)[:4] == b"MThd"

@@ -12,6 +12,7 @@ from shards_spec.errors import InputError
 
 Incomplete = Literal["keep", "fail"]
 Decode = Literal["exact", "full", "fast"]
+Hwaccel = Literal["none", "cuda"]
 Seeks = Literal["auto", "never", "always"]
 
 STORE_PATIENCE_SECONDS = 300.0
@@ -65,6 +66,10 @@ class RunConfig:
     seeks: Seeks = "auto"
     """With `--clips-per-movie`, decode only around the chosen clips: `auto` where that is predicted
     to cost less than one pass over the movie, `never`, or `always`. The clips are the same."""
+    hwaccel: Hwaccel = "none"
+    """Decode progressive 8-bit H.264 and HEVC on graphics cards where a node has them: `cuda`
+    (NVDEC). What a card cannot decode, the CPU does; see `decode_device` in the index. Damage
+    inside of frames goes unnoticed on a card."""
     redo_versions: bool = False
     """Process movies again if another version of reelshards or ffmpeg made them."""
     index_minutes: float = 5.0
@@ -79,6 +84,11 @@ class RunConfig:
         if self.workers < 0 or self.max_attempts < 1 or self.retry_seconds < 0:
             raise InputError(
                 "workers and retry_seconds must not be negative, max_attempts at least 1"
+            )
+        if self.decode == "fast" and self.hwaccel != "none":
+            raise InputError(
+                f"--decode fast skips work of CPU decoders, and --hwaccel {self.hwaccel} does "
+                "not use them; choose one"
             )
         if min(self.segment_seconds, self.movie_hours, self.stage_gib) <= 0:
             raise InputError(

@@ -31,6 +31,13 @@ def summary_notes(summary: Summary) -> Iterator[str]:
             f"{len(other)} movies were made by other versions ({'; '.join(sorted(versions))}); "
             f"--redo-versions processes them again: {_names(other)}"
         )
+    fallbacks = [row for row in summary.rows if row.hardware_fallbacks]
+    if fallbacks:
+        total = sum(row.hardware_fallbacks for row in fallbacks)
+        yield (
+            f"warning: the CPU decoded {total} segments that a graphics card should have, of "
+            f"{_names([row.movie_id for row in fallbacks])}; {plain(fallbacks[0].hardware_problem)}"
+        )
     if summary.passed_over:
         num_files = sum(count for _, count in summary.passed_over)
         kinds = sorted(summary.passed_over, key=lambda item: (-item[1], item[0]))

@@ -108,6 +108,7 @@ def prepare(
             config.incomplete,
             config.decode,
             config.seeks,
+            config.hwaccel,
         )
         return _result(plans, meter)
 

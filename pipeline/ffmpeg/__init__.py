@@ -11,6 +11,7 @@ from pipeline.ffmpeg.binaries import (
     filters_packets,
     has_input_filters,
 )
+from pipeline.ffmpeg.hardware import device_problem
 from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.ffmpeg.output_pipes import OutputPipes
 from pipeline.ffmpeg.process import FfmpegProcess
@@ -21,6 +22,7 @@ __all__ = [
     "FfmpegProcess",
     "OutputPipes",
     "decodable_codecs",
+    "device_problem",
     "ffmpeg_path",
     "ffmpeg_version",
     "ffprobe_path",

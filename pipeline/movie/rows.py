@@ -97,6 +97,7 @@ def decoding_columns(plan: MoviePlan, segments: Sequence[VideoSegment]) -> dict[
     return {
         "decode_mode": "fast" if plan.is_fast else "selective" if selection else "full",
         "frames_left_out": selection.num_left_out if selection else 0,
+        **_device_columns(segments),
         "decode_route": plan.route.name,
         "predicted_decode_seconds": round(plan.route.predicted_seconds, 3),
         "predicted_pass_seconds": round(plan.route.pass_seconds, 3),
@@ -104,6 +105,15 @@ def decoding_columns(plan: MoviePlan, segments: Sequence[VideoSegment]) -> dict[
         "fast_time_error_ms": error and error.time_ns / 1e6,
         "fast_ssim": error and error.ssim,
         "fast_min_ssim": error and error.min_ssim,
+    }
+
+
+def _device_columns(segments: Sequence[VideoSegment]) -> dict[str, Any]:
+    problems = [segment.hardware_problem for segment in segments if segment.hardware_problem]
+    return {
+        "decode_device": "+".join(sorted({segment.device for segment in segments})),
+        "hardware_fallbacks": len(problems),
+        "hardware_problem": problems[0] if problems else "",
     }
 
 

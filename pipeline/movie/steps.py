@@ -10,13 +10,14 @@ start.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import MovieAudio, audio_parts
-from pipeline.config import Decode, Incomplete, Seeks
+from pipeline.config import Decode, Hwaccel, Incomplete, Seeks
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
 from pipeline.ffmpeg import filters_packets
 from pipeline.movie.fast_mode import with_fast_decode
@@ -53,15 +54,17 @@ def prepare(
     incomplete: Incomplete = "keep",
     decode: Decode = "exact",
     seeks: Seeks = "auto",
+    hwaccel: Hwaccel = "none",
 ) -> MoviePlan:
     """Probe a movie and plan it, in segments of about `seconds`.
 
     `decode` says whether frames that no clip needs may be left out (with `recipe.fast_decode` they
-    always are), `seeks` whether parts of the movie may be.
+    always are), `seeks` whether parts of the movie may be, `hwaccel` what decodes where a node
+    has it (with `recipe.fast_decode`, and for several views, CPUs do).
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
-    (plan,) = prepare_views([movie], source, [recipe], seconds, incomplete, decode, seeks)
+    (plan,) = prepare_views([movie], source, [recipe], seconds, incomplete, decode, seeks, hwaccel)
     if isinstance(plan, MovieError):
         raise plan
     return plan
@@ -75,6 +78,7 @@ def prepare_views(
     incomplete: Incomplete = "keep",
     decode: Decode = "exact",
     seeks: Seeks = "auto",
+    hwaccel: Hwaccel = "none",
 ) -> list[MoviePlan | MovieError]:
     """Probe a movie once and plan several views of it; see `prepare`.
 
@@ -109,7 +113,8 @@ def prepare_views(
             error.known = {"probe": probed, "crop": crop}
             plans.append(error)
         else:
-            plans.append(plan)
+            on_card = hwaccel != "none" and len(recipes) == 1 and not recipe.fast_decode
+            plans.append(replace(plan, hardware=hwaccel) if on_card else plan)
     planned = [plan for plan in plans if isinstance(plan, MoviePlan)]
     if len(planned) < 2:
         return plans

@@ -62,6 +62,8 @@ class MoviePlan:
     fast_error: FastError | None
     """What that does to the frames, once it was measured."""
     route: Route = ONE_PASS
+    hardware: str = ""
+    """Kind of device that decodes the video where a node has it; empty for CPUs only."""
     other_rates: tuple[Fraction, ...] = ()
     """Of the views that are decoded together with this one, frames per second; see `views`."""
 
@@ -83,7 +85,7 @@ class MoviePlan:
     def whole(self) -> MoviePlan:
         """The same plan for a decoder that sees every frame and skips nothing."""
         probe = replace(self.probe, disposable=NONE_DISPOSABLE)
-        return replace(self, probe=probe, is_fast=False, fast_error=None)
+        return replace(self, probe=probe, is_fast=False, fast_error=None, hardware="")
 
     def segment_seconds(self, segment: Segment) -> float:
         """Seconds of the movie that a segment covers."""

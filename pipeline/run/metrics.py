@@ -33,6 +33,7 @@ class Metrics:
         self._movies = counter("movies", "Movies finished, by status", "status")
         self._failures = counter("failures", "Movies without clips, by error class", "error_class")
         self._retries = counter("retries", "Failed attempts, by error class", "error_class")
+        self._fallbacks = counter("hardware_fallbacks", "Segments that a card should have decoded")
         self._queue = Gauge("reelshards_tasks_queued", "Tasks that are running or could run")
         self._rss = Gauge("reelshards_worker_peak_rss_bytes", "Largest worker so far")
         self._largest_rss = 0
@@ -56,6 +57,7 @@ class Metrics:
                 self._movies.inc(1, {"status": event.row.status})
                 _add(self._clips, event.row.num_clips)
                 _add(self._bytes, event.row.shard_bytes)
+                _add(self._fallbacks, event.row.hardware_fallbacks)
                 if event.row.error_class:
                     self._failures.inc(1, {"error_class": event.row.error_class})
 

@@ -55,6 +55,8 @@ class Start:
     """How much before it ffmpeg seeks."""
     selection: RunSelection | None = None
     """What the decoder does not see."""
+    hardware: str = ""
+    """ffmpeg's name of the device that decodes; empty for the CPU."""
 
     @property
     def position_ns(self) -> int | None:
@@ -75,6 +77,9 @@ class GridReader(GridRun):
         self._start = start
         self._source = source
         self._what = what
+        self._hardware_failed = False
+        """Whether any error was reported, also before the first frame: ffmpeg then continues on the
+        CPU, or without some frames."""
 
     def frames(self) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
         """(grid step, (H, W, 3) RGB frame) in order, from the step before the first one on.
@@ -90,7 +95,7 @@ class GridReader(GridRun):
             _command([_output(stream, plan, "pipe:1")]),
             self._source,
             what=self._what,
-            on_line=self._report.note,
+            on_line=self._note,
         )
         try:
             with run:
@@ -107,6 +112,14 @@ class GridReader(GridRun):
                     raise run.error("no frame was decoded")
         finally:
             self.cpu_seconds = run.cpu_seconds
+
+    def has_no_errors(self, end_step: int) -> bool:
+        """Whether ffmpeg reported nothing suspicious before `end_step`; about a card, at all."""
+        return not self._hardware_failed and super().has_no_errors(end_step)
+
+    def _note(self, line: str) -> None:
+        self._hardware_failed |= bool(self._start.hardware) and "[error]" in line
+        self._report.note(line)
 
 
 class ViewsReader:
@@ -180,6 +193,9 @@ def _streams(plans: Sequence[MoviePlan], start: Start, source: Readable) -> list
     # frames that the old one still holds.
     options: dict[str, Any] = {"threads": 1, "copyts": None, "reinit_filter": 0}
     options |= input_options(probe)
+    if start.hardware:
+        # Without a format for the output, frames come back to main memory.
+        options["hwaccel"] = start.hardware
     if first.is_fast:
         options["skip_loop_filter"] = "all"
     if probe.outliers and not probe.needs_dts and has_input_filters():

@@ -84,6 +84,8 @@ class SegmentDecoder:
         """Whether the decoder did not see all frames."""
         self.is_fast = False
         """Whether it skipped the loop filter."""
+        self.hardware = ""
+        """ffmpeg's name of the device that decodes; empty for the CPU."""
         self.must_be_whole = False
         """Whether something was reported when the decoder did not do all of its work, so that it
         has to for the whole movie."""
@@ -214,7 +216,7 @@ class SegmentDecoder:
         selection: RunSelection | None = None,
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
-        start = Start(seek_ns, earlier_ns, selection)
+        start = Start(seek_ns, earlier_ns, selection, self.hardware)
         reader = self._reader(spans[0].first_step, start)
         pending = PendingSpans(self._plan, spans)
         self.num_runs += 1

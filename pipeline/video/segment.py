@@ -1,4 +1,14 @@
-"""Decodes one segment of a movie into grid frames, in one sequential pass."""
+"""Decodes one segment of a movie into grid frames, in one sequential pass.
+
+If the plan wants a graphics card, on one, or on the CPU if anything about that fails:
+
+    card is there, movie fits -> decoded there -> nothing reported -> done
+             \\                      \\                  \\
+              '----------------------'------------------'-> decoded on the CPU, counted
+
+A card does not report damage inside of a frame. So a report of any kind, about the container, the
+packets or the card, sends the whole segment to the CPU, which judges damage as always.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import MovieError
+from pipeline.ffmpeg import device_problem
 from pipeline.plan import MoviePlan, Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.restarts import GridSample, SegmentDecoder
 from pipeline.video.views import ViewPart, ViewsDecoder
+from shards_spec.redaction import plain, redacted
+
+#: Codecs and pixel formats of which a card gives the frames that the standard defines.
+CODECS = frozenset({"h264", "hevc"})
+PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+_MAX_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,10 @@ class VideoSegment:
     of the movie has to be decoded whole, as this segment has been since."""
     is_fast: bool = False
     """Whether the decoder skipped the loop filter; see `MoviePlan.is_fast`."""
+    device: str = "cpu"
+    """What decoded it: `cpu`, or the kind of device that `MoviePlan.hardware` names."""
+    hardware_problem: str = ""
+    """Why such a device did not, though the plan wants one."""
 
 
 Decoded = tuple[VideoSegment, NDArray[np.uint8]]
@@ -81,8 +102,7 @@ def decode_segment(plan: MoviePlan, segment: Segment, source: Readable) -> Decod
     Raises:
         MovieError: ffmpeg failed before the first frame, or was stopped.
     """
-    decoder = SegmentDecoder(plan, segment, source)
-    spans = decoder.decode()
+    decoder, spans, problem = decode_spans(plan, segment, source)
     return _joined(
         segment,
         spans,
@@ -91,6 +111,8 @@ def decode_segment(plan: MoviePlan, segment: Segment, source: Readable) -> Decod
         leaves_out=decoder.leaves_out,
         must_be_whole=decoder.must_be_whole,
         is_fast=decoder.is_fast,
+        device=decoder.hardware or "cpu",
+        hardware_problem=problem,
     )
 
 
@@ -148,3 +170,58 @@ def _joined(segment: Segment, spans: Sequence[EncodedSpan], **known: Any) -> Dec
         **known,
     )
     return video, np.frombuffer(b"".join(scans), dtype=np.uint8)
+
+
+class _ReportedError(Exception):
+    """Something was reported about a run on the card, or frames are missing."""
+
+
+class HardwareDecoder(SegmentDecoder):
+    """Decodes the spans of a segment on a graphics card, or raises."""
+
+    def __init__(self, plan: MoviePlan, segment: Segment, source: Readable) -> None:
+        super().__init__(plan, segment, source)
+        self.hardware = plan.hardware
+
+    def _decode(self, spans: Sequence[Span]) -> None:
+        if not self._decode_selectively(self._selection, spans):
+            raise _ReportedError("something was reported about the frames, or some are missing")
+        self.leaves_out = self._selection is not None
+
+
+def decode_spans(
+    plan: MoviePlan, segment: Segment, source: Readable
+) -> tuple[SegmentDecoder, list[EncodedSpan], str]:
+    """All spans of a segment with the decoder that provided them.
+
+    Also returns why a card did not, though the plan wants one; empty if it did, or need not. Raises
+    `MovieError` if the source cannot be read, or the CPU cannot decode it.
+    """
+    problem, cpu_seconds = "", 0.0
+    if plan.hardware and fits(plan):
+        problem = device_problem(plan.hardware)
+        if not problem:
+            on_card = HardwareDecoder(plan, segment, source)
+            try:
+                return on_card, on_card.decode(), ""
+            except (MovieError, _ReportedError) as error:
+                if source.failure:
+                    raise source.failure from error
+                problem, cpu_seconds = str(error), on_card.cpu_seconds
+    decoder = SegmentDecoder(plan, segment, source)
+    spans = decoder.decode()
+    decoder.cpu_seconds += cpu_seconds
+    return decoder, spans, plain(redacted(problem))[:_MAX_REASON]
+
+
+def fits(plan: MoviePlan) -> bool:
+    """Whether a card may decode a movie: progressive H.264 or HEVC of 8 bits, times certain."""
+    video = plan.probe.video
+    return (
+        video.codec in CODECS
+        and video.pixel_format in PIXEL_FORMATS
+        and not video.is_interlaced
+        and not plan.is_fast
+        and plan.probe.has_sure_times
+        and not plan.probe.shapes
+    )

@@ -25,6 +25,9 @@ MEASURED_COLUMNS = (
     "wall_seconds",
     "decode_mode",
     "frames_left_out",
+    "decode_device",
+    "hardware_fallbacks",
+    "hardware_problem",
     "decode_route",
     "predicted_decode_seconds",
     "predicted_pass_seconds",
@@ -157,6 +160,13 @@ class MovieRow:
     """Mean structural similarity of these frames with exact ones."""
     fast_min_ssim: float | None = field(default=None, metadata=_NULLABLE)
     """That of the frame that differs most."""
+    decode_device: str = ""
+    """What decoded the video: `cpu`, `cuda`, or `cpu+cuda` if segments differ. Empty for movies
+    without clips."""
+    hardware_fallbacks: int = field(default=0, metadata=_INT32)
+    """Segments that the CPU decoded although a graphics card was to."""
+    hardware_problem: str = ""
+    """Why, of the first one."""
     extra: Mapping[str, Any] = field(default_factory=dict, metadata=_NOT_A_COLUMN)
     """Further columns of the manifest, as they are: texts, numbers, booleans or lists of these."""
     drops: DroppedClips | None = field(default=None, metadata=_NOT_A_COLUMN)

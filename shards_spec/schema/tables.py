@@ -58,6 +58,9 @@ ADDED_COLUMNS = (
     "fast_time_error_ms",
     "fast_ssim",
     "fast_min_ssim",
+    "decode_device",
+    "hardware_fallbacks",
+    "hardware_problem",
 )
 
 

@@ -163,7 +163,9 @@ def test_prometheus_gets_every_metric_of_a_run(tmp_path: Path, metrics_url: str)
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
     dashboard = (DEPLOY / "grafana.json").read_text()
-    assert set(re.findall(r"ray_reelshards_(\w+)", dashboard)) == set(found)
+    # A run on CPUs has no fallbacks to count.
+    shown = set(re.findall(r"ray_reelshards_(\w+)", dashboard)) - {"hardware_fallbacks_total"}
+    assert shown == set(found)
     assert found["movies_total"] == {"done": 1, "quarantined": 1, "failed": 1}
     assert found["failures_total"] == {"unreadable": 1, "source_unavailable": 1}
     assert found["retries_total"] == {"source_unavailable": 1}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import nvdec
+from benchmarks.decoding import nvdec
 from pipeline.config import RunConfig
 from pipeline.ffmpeg import ffmpeg_path
 from pipeline.ffmpeg.hardware import device_problem

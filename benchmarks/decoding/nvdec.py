@@ -1,6 +1,6 @@
 """What a graphics card decodes (NVDEC), against the CPU cores of its node.
 
-    python -m benchmarks.decoding.nvdec --movie big_buck_bunny.mp4 [--movies FOLDER] [--parallel 1 4 8]
+    python -m benchmarks.decoding.nvdec --movie big_buck_bunny.mp4 [--movies FOLDER]
 
 Needs a card with NVDEC, and an ffmpeg that was built with CUDA (`FFMPEG_BINARY`). H.264 and HEVC at
 1080p are made from the movie. For each, three figures in movie-hours per hour: the CPU, one decoder
@@ -97,9 +97,10 @@ def page(speeds: Sequence[Speed], cores: int) -> str:
     lines = [
         "# Decoding on a graphics card",
         "",
-        f"`python -m benchmarks.decoding.nvdec`, {time.strftime('%Y-%m-%d')}; {_card_name()}; {cores} cores "
-        f"of {processor()}; FFmpeg {ffmpeg_version()}. Movie-hours per hour. Both movies are a "
-        "re-encoded minute of Big Buck Bunny (CC BY 3.0, (c) Blender Foundation).",
+        f"`python -m benchmarks.decoding.nvdec`, {time.strftime('%Y-%m-%d')}; {_card_name()}; "
+        f"{cores} cores of {processor()}; FFmpeg {ffmpeg_version()}. Movie-hours per "
+        "hour. Both movies are a re-encoded minute of Big Buck Bunny (CC BY 3.0, (c) Blender "
+        "Foundation).",
         "",
         f"| movie | {cores} CPU cores | card | card, frames copied | frames equal |",
         "|---|---|---|---|---|",

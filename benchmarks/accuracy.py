@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from benchmarks.support import RESULTS
 from benchmarks.support.machine import processor
 from pipeline.ffmpeg.binaries import ffmpeg_version
-from shards_spec.reader import open_dataset, read_clips
+from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.sample import AUDIO, split_members
 from shards_spec.schema import ClipRow, MovieRow, clip_rows, movie_rows
 from shards_spec.storage import Storage

@@ -36,11 +36,11 @@ from benchmarks.on_gpu.page import page
 from benchmarks.on_gpu.steps import Variant, copy_rate, matrix_rate, measure, with_model
 from benchmarks.on_gpu.variants import memory_variants, step_variants
 from trainer.config import InputConfig, TrainConfig
-from trainer.learning.memory import GIB, expected_bytes
+from trainer.config.recipes import r2plus1d18
+from trainer.data.stream import ClipStream, open_for_training
 from trainer.models import build_model
 from trainer.ranks import default_device
-from trainer.recipes import r2plus1d18
-from trainer.stream import ClipStream, open_for_training
+from trainer.runs.learning.memory import GIB, expected_bytes
 from trainer.train import train
 
 #: Loader processes and threads in each; -1 is what the recipe chooses.

@@ -118,9 +118,9 @@ def movie_table(movie: int, num_clips: int, generator: np.random.Generator) -> p
 
 def measure(folder: str, reads: int) -> dict[str, float]:
     """Open, index, plan, and look up batches; seconds and bytes."""
-    from trainer.plan import BatchPolicy, ClipIndex, plan_epoch
+    from trainer.data.plan import BatchPolicy, ClipIndex, plan_epoch
+    from trainer.data.stream import open_for_training
     from trainer.plan_report import describe
-    from trainer.stream import open_for_training
 
     policy = BatchPolicy(movies_per_batch=16, clips_per_movie=16, reads_per_movie=reads)
     before = peak_rss_bytes()

@@ -207,10 +207,10 @@ def probe(library: str, source: dict[str, Any], out: str, num: int, save: str, l
 def _ours(_: str, source: Source, num: int, save: str, load: str) -> Iterator[list[int]]:
     import torch.distributed as dist
 
-    from shards_spec.reader import open_dataset
-    from trainer.loader import StreamConfig
-    from trainer.plan import BatchPolicy, PlanState
-    from trainer.stream import ClipStream
+    from shards_spec.dataset.reader import open_dataset
+    from trainer.data.loader import StreamConfig
+    from trainer.data.plan import BatchPolicy, PlanState
+    from trainer.data.stream import ClipStream
 
     policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
     dataset = open_dataset(source.uri("reelshards"))

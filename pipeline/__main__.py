@@ -101,7 +101,7 @@ class Status:
         from pipeline import lease
         from pipeline.console import status
         from pipeline.run import read_progress
-        from shards_spec.index import read_committed_movies
+        from shards_spec.dataset.index import read_committed_movies
         from shards_spec.storage import Storage
 
         storage, console = Storage(self.uri), cli.new_console()
@@ -208,7 +208,7 @@ class Report:
         """Print the report."""
         cli.show_start("reading the dataset")
         from pipeline.console import report
-        from shards_spec.browser import open_site
+        from shards_spec.dataset.browser import open_site
 
         site = open_site(self.uri, self.against, self.embeddings)
         if self.json:

@@ -13,8 +13,8 @@ from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 
 if TYPE_CHECKING:
-    from shards_spec.labels import Findings, LabeledRange
-    from shards_spec.reader import Dataset
+    from shards_spec.dataset.labels import Findings, LabeledRange
+    from shards_spec.dataset.reader import Dataset
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Label:
 
     def _import(self) -> int:
         from pipeline.labels import import_ranges, name_of_file
-        from shards_spec.labels import check_name
-        from shards_spec.reader import open_dataset
+        from shards_spec.dataset.labels import check_name
+        from shards_spec.dataset.reader import open_dataset
 
         default = name_of_file(self.from_file) if self.from_file else self._source
         name = check_name(self.name or default)
@@ -129,7 +129,7 @@ class Label:
     def _read(self, dataset: Dataset) -> tuple[Sequence[LabeledRange], Findings, int]:
         """Ranges, what was wrong with the input, and how many movies have none."""
         from pipeline.labels import read_chapters, read_file, read_subtitles
-        from shards_spec.labels import Columns
+        from shards_spec.dataset.labels import Columns
         from shards_spec.schema import movie_rows
 
         if self.from_file:
@@ -155,8 +155,8 @@ class Label:
         return read.ranges, read.findings, read.num_without
 
     def _list(self) -> int:
-        from shards_spec.labels import list_tables
-        from shards_spec.reader import read_info
+        from shards_spec.dataset.labels import list_tables
+        from shards_spec.dataset.reader import read_info
         from shards_spec.storage import Storage
 
         storage = Storage(self.uri)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from reelshards.encoder import Encoder
     from reelshards.preprocessing import preprocess
     from shards_spec import errors
+    from shards_spec.dataset.reader import Clip, Dataset
+    from shards_spec.dataset.validation import Report
     from shards_spec.errors import (
         FormatError,
         InputError,
@@ -40,15 +42,13 @@ if TYPE_CHECKING:
         ReelshardsError,
         StorageError,
     )
-    from shards_spec.reader import Clip, Dataset
     from shards_spec.recipe import Recipe
-    from shards_spec.validation import Report
     from trainer.config import TrainConfig
-    from trainer.evaluate import Evaluation
-    from trainer.loader import StreamConfig
-    from trainer.plan import BatchPolicy
+    from trainer.data.loader import StreamConfig
+    from trainer.data.plan import BatchPolicy
+    from trainer.data.stream import Batch, ClipStream
     from trainer.plan_report import PlanReport
-    from trainer.stream import Batch, ClipStream
+    from trainer.runs.evaluate import Evaluation
     from trainer.train import TrainOutcome
 
     __version__: str
@@ -77,18 +77,18 @@ _MODULES = {
         ),
         "shards_spec.errors",
     ),
-    "Batch": "trainer.stream",
-    "BatchPolicy": "trainer.plan",
-    "Clip": "shards_spec.reader",
-    "ClipStream": "trainer.stream",
-    "Dataset": "shards_spec.reader",
+    "Batch": "trainer.data.stream",
+    "BatchPolicy": "trainer.data.plan",
+    "Clip": "shards_spec.dataset.reader",
+    "ClipStream": "trainer.data.stream",
+    "Dataset": "shards_spec.dataset.reader",
     "Encoder": "reelshards.encoder",
-    "Evaluation": "trainer.evaluate",
+    "Evaluation": "trainer.runs.evaluate",
     "PlanReport": "trainer.plan_report",
     "Recipe": "shards_spec.recipe",
-    "Report": "shards_spec.validation",
+    "Report": "shards_spec.dataset.validation",
     "RunConfig": "pipeline.config",
-    "StreamConfig": "trainer.loader",
+    "StreamConfig": "trainer.data.loader",
     "Summary": "pipeline.run",
     "TrainConfig": "trainer.config",
     "TrainOutcome": "trainer.train",

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reelshards.packages import attribute, sorted_settings
-from shards_spec.reader import Dataset
-from shards_spec.reader import open_dataset as _open_dataset
+from shards_spec.dataset.reader import Dataset
+from shards_spec.dataset.reader import open_dataset as _open_dataset
 from shards_spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from reelshards.encoder import Encoder
-    from shards_spec.validation import Report
+    from shards_spec.dataset.validation import Report
     from trainer.config import TrainConfig
-    from trainer.evaluate import Evaluation
-    from trainer.loader import StreamConfig
-    from trainer.plan import BatchPolicy
+    from trainer.data.loader import StreamConfig
+    from trainer.data.plan import BatchPolicy
+    from trainer.data.stream import ClipStream
     from trainer.plan_report import PlanReport
-    from trainer.stream import ClipStream
+    from trainer.runs.evaluate import Evaluation
     from trainer.train import TrainOutcome
 
 Data = Dataset | str | Path
@@ -51,7 +51,7 @@ def validate(uri: str | Path | Dataset, *, quick: bool = False, num_threads: int
         StorageError: the store cannot be read.
     """
     storage = uri.storage if isinstance(uri, Dataset) else str(uri)
-    check = attribute("shards_spec.validation", "validate")
+    check = attribute("shards_spec.dataset.validation", "validate")
     report: Report = check(storage, quick=quick, num_threads=num_threads)
     return report
 
@@ -98,7 +98,7 @@ def stream(
     """
     opened = _opened(dataset)
     if policy is None:
-        kind = attribute("trainer.plan", "BatchPolicy")
+        kind = attribute("trainer.data.plan", "BatchPolicy")
         policy = kind(movies_per_batch=movies_per_batch, clips_per_movie=clips_per_movie)
     config = config or _stream_config(opened.recipe)
     of_policy, of_config = sorted_settings(settings, type(policy), type(config))
@@ -113,9 +113,9 @@ def _clip_stream(
 ) -> ClipStream:
     """This rank's stream, of whole clips or of windows of them; `start` says where it begins."""
     rank, world_size = attribute("trainer.ranks", "rank_and_world_size")()
-    kind, more = ("trainer.stream", "ClipStream"), {}
+    kind, more = ("trainer.data.stream", "ClipStream"), {}
     if window != 1.0:
-        kind, more = ("trainer.learning", "WindowedStream"), {"window": window}
+        kind, more = ("trainer.runs.learning", "WindowedStream"), {"window": window}
     clips: ClipStream = attribute(*kind)(
         opened, policy, config, **more, **start, rank=rank, world_size=world_size
     )
@@ -132,7 +132,7 @@ def plan_report(
         InputError: the policy's filter names an unknown column.
     """
     opened = _opened(dataset)
-    index = attribute("trainer.plan", "ClipIndex").from_dataset(opened, policy)
+    index = attribute("trainer.data.plan", "ClipIndex").from_dataset(opened, policy)
     report: PlanReport = attribute("trainer.plan_report", "describe")(index, seed, epoch)
     return report
 
@@ -175,7 +175,7 @@ def evaluate(
     Raises:
         InputError: the run, the dataset or the labels cannot be used.
     """
-    evaluation: Evaluation = attribute("trainer.evaluate", "judge")(
+    evaluation: Evaluation = attribute("trainer.runs.evaluate", "judge")(
         _uris(data), run, None if labels is None else Path(labels), label_column
     ).evaluation
     return evaluation
@@ -210,13 +210,13 @@ def _uris(data: Data | Sequence[Data]) -> list[str]:
 
 def _opened(data: Data | Sequence[Data]) -> Dataset:
     opened = [one if isinstance(one, Dataset) else open_dataset(one) for one in _several(data)]
-    mixed: Dataset = attribute("trainer.mix", "mix")(opened)
+    mixed: Dataset = attribute("trainer.data.mix", "mix")(opened)
     return mixed
 
 
 def _stream_config(recipe: Recipe) -> StreamConfig:
     """The default settings, with crops no larger than the stored frames."""
-    default: StreamConfig = attribute("trainer.loader", "StreamConfig")()
+    default: StreamConfig = attribute("trainer.data.loader", "StreamConfig")()
     frame_size = min(default.frame_size, recipe.short_side)
     return dataclasses.replace(default, frame_size=frame_size)
 
@@ -225,8 +225,8 @@ def _train_config(name: str, run: str | Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
     saved: TrainConfig | None = None
     if name == "auto":
-        saved = attribute("trainer.run", "resumed_config")(run)
+        saved = attribute("trainer.runs.run", "resumed_config")(run)
     if saved is not None:
         return saved
-    config: TrainConfig = attribute("trainer.recipes", "recipe")(name)
+    config: TrainConfig = attribute("trainer.config.recipes", "recipe")(name)
     return config

@@ -23,7 +23,7 @@ from shards_spec.redaction import redacted
 PROGRAM = "reelshards"
 
 #: Needed in addition to what reads datasets.
-_NEEDED = ("pipeline.movie", "trainer.evaluate")
+_NEEDED = ("pipeline.movie", "trainer.runs.evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)

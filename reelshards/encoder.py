@@ -15,15 +15,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reelshards.packages import attribute
+from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 
 if TYPE_CHECKING:
     from pipeline.sources import Movie
-    from trainer.evaluate import ClipEncoder
     from trainer.models import TwoTowers
+    from trainer.runs.evaluate import ClipEncoder
 
 #: Columns of the clips table that tables of embeddings begin with.
 _COLUMNS = ("clip_id", "movie_id", "start_ns", "end_ns")
@@ -203,7 +203,7 @@ def load_encoder(
     folder: str | Path, *, best: bool = False, average: bool = False, device: str = ""
 ) -> Encoder:
     """The encoders of a run folder or an exported folder; see `reelshards.load`."""
-    load = attribute("trainer.evaluate", "load_encoder")
+    load = attribute("trainer.runs.evaluate", "load_encoder")
     return Encoder(load(folder, best=best, average=average, device=device))
 
 

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shards_spec.dataset.reader import Dataset, open_dataset, read_clips
+    from shards_spec.dataset.validation import validate
     from shards_spec.errors import ReelshardsError
-    from shards_spec.reader import Dataset, open_dataset, read_clips
     from shards_spec.recipe import Recipe
     from shards_spec.schema import ClipRow, MovieRow
     from shards_spec.storage import Storage
-    from shards_spec.validation import validate
 
 _MODULES = {
     "ClipRow": "schema",

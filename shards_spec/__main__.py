@@ -23,15 +23,15 @@ from rich.text import Text
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.conformance import StoreCheck, check_store
+from shards_spec.dataset.fingerprints import Duplicates
+from shards_spec.dataset.inspection import Summary, find_clip, summarize, write_images
+from shards_spec.dataset.lockfile import LockDataset
+from shards_spec.dataset.reader import open_dataset, read_clips
+from shards_spec.dataset.validation import Report, validate
 from shards_spec.errors import InputError
-from shards_spec.fingerprints import Duplicates
-from shards_spec.inspection import Summary, find_clip, summarize, write_images
-from shards_spec.lockfile import LockDataset
-from shards_spec.reader import open_dataset, read_clips
 from shards_spec.redaction import plain
 from shards_spec.schema import row_values
 from shards_spec.storage import Storage
-from shards_spec.validation import Report, validate
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Browse:
 
     def run(self) -> int:
         """Serve until Ctrl-C; returns 0."""
-        from shards_spec.browser import BrowserServer, open_site
+        from shards_spec.dataset.browser import BrowserServer, open_site
 
         cli.show_start("reading the dataset")
         site = open_site(self.uri, self.against, self.embeddings)

@@ -3,7 +3,7 @@
 <dataset>/dataset.json
 <dataset>/index/movies.parquet, index/clips.parquet, index/dropped.parquet
 <dataset>/index/fingerprints.parquet, index/duplicates.parquet
-<dataset>/labels/, index/labels/, index/labels.json    see `shards_spec.labels`
+<dataset>/labels/, index/labels/, index/labels.json    see `shards_spec.dataset.labels`
 <dataset>/shards/<movie_id>/<movie_id>-00000.tar
 <dataset>/commits/<movie_id>.parquet
 <dataset>/README.md, croissant.json
@@ -18,7 +18,7 @@ from shards_spec.errors import FormatError
 DATASET_JSON = "dataset.json"
 MOVIES_PARQUET = "index/movies.parquet"
 CLIPS_PARQUET = "index/clips.parquet"
-#: Which clips were dropped, and why; see `shards_spec.dropped`.
+#: Which clips were dropped, and why; see `shards_spec.dataset.dropped`.
 DROPPED_PARQUET = "index/dropped.parquet"
 #: Optional tables about near-duplicates; see `fingerprints`.
 FINGERPRINTS_PARQUET = "index/fingerprints.parquet"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from shards_spec.cli import end_process
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from tests.support.datasets import toy_dataset
 
 # A machine under load may take seconds for an example that usually takes a millisecond.

@@ -34,7 +34,7 @@ FORBIDDEN = {
 }
 
 #: Modules that a loader process runs; they must not need torch.
-LOADER_WORKER = "trainer.loader.worker"
+LOADER_WORKER = "trainer.data.loader.worker"
 
 #: The rooms of each package and the modules at its root, from the bottom up. Names in one line
 #: are on the same level and do not import each other.
@@ -214,7 +214,7 @@ def test_loader_workers_start_without_torch() -> None:
             # An import also runs the doors on the way to its module.
             if parts[0] in PACKAGES:
                 waiting += [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    assert "trainer.fetch" in seen
+    assert "trainer.data.fetch" in seen
 
 
 def test_rooms_are_entered_through_their_door() -> None:

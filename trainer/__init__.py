@@ -2,7 +2,7 @@
 
 Names are imported on first use, so that `import trainer` loads neither torch nor pyarrow: loader
 workers import this package too. Training and evaluation are the functions `trainer.train.train` and
-`trainer.evaluate.evaluate`; they are not repeated here, where modules have the same names.
+`trainer.runs.evaluate.evaluate`; they are not repeated here, where modules have the same names.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainer.config import TrainConfig
-    from trainer.evaluate import export
-    from trainer.loader import StreamConfig
-    from trainer.plan import BatchPolicy
-    from trainer.recipes import RECIPES
-    from trainer.stream import ClipStream
+    from trainer.config import RECIPES, TrainConfig
+    from trainer.data.loader import StreamConfig
+    from trainer.data.plan import BatchPolicy
+    from trainer.data.stream import ClipStream
+    from trainer.runs.evaluate import export
 
 __all__ = ["RECIPES", "BatchPolicy", "ClipStream", "StreamConfig", "TrainConfig", "export"]
 
 #: Module of each public name.
 _MODULES = {
-    "BatchPolicy": "trainer.plan",
-    "ClipStream": "trainer.stream",
-    "RECIPES": "trainer.recipes",
-    "StreamConfig": "trainer.loader",
+    "BatchPolicy": "trainer.data.plan",
+    "ClipStream": "trainer.data.stream",
+    "RECIPES": "trainer.config.recipes",
+    "StreamConfig": "trainer.data.loader",
     "TrainConfig": "trainer.config",
-    "export": "trainer.evaluate",
+    "export": "trainer.runs.evaluate",
 }
 
 

@@ -21,7 +21,7 @@ from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, write_lines
 from trainer import commands
 from trainer.commands import RecipeName, default_settings
-from trainer.recipes import recipe
+from trainer.config import recipe
 from trainer.study import StudyConfig, StudyCorpus
 
 PROGRAM = "python -m trainer"

@@ -16,9 +16,9 @@ from rich.table import Table
 from shards_spec.cli import PlainConsole, print_json
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
-from trainer.fetch import merged_totals
-from trainer.loader import StreamConfig
-from trainer.plan import (
+from trainer.data.fetch import merged_totals
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import (
     BatchPolicy,
     ClipIndex,
     MeetAgain,
@@ -30,8 +30,8 @@ from trainer.plan import (
     plan_phases,
     share_lines,
 )
+from trainer.data.stream import open_for_training
 from trainer.settings import SupplyConfig
-from trainer.stream import open_for_training
 from trainer.supply import forecast
 
 #: Names of capped movies listed in the table.

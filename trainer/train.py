@@ -18,10 +18,12 @@ from torch import nn
 
 from trainer.config import TrainConfig
 from trainer.console import say
-from trainer.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
-from trainer.initial_weights import initialize
-from trainer.launch import Job, restore
-from trainer.learning import (
+from trainer.data.stream import Batch, open_for_training
+from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
+from trainer.runs.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
+from trainer.runs.initial_weights import initialize
+from trainer.runs.launch import Job, restore
+from trainer.runs.learning import (
     ClipOrigins,
     Learner,
     WeightAverage,
@@ -31,8 +33,7 @@ from trainer.learning import (
     set_learning_rate,
     training_inputs,
 )
-from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
-from trainer.run import (
+from trainer.runs.run import (
     Journal,
     StepResult,
     lock_run,
@@ -42,7 +43,6 @@ from trainer.run import (
     say_unreached,
     writing_run,
 )
-from trainer.stream import Batch, open_for_training
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def train(data: str | Sequence[str], run: str | Path, config: TrainConfig) -> Tr
     """Train on the dataset at `data` in the folder `run`, or resume there.
 
     Of several datasets, `config.policy.data_weights` says how much of a batch is from each.
-    `run` may be a prefix in a bucket; see `trainer/run/bucket.py`.
+    `run` may be a prefix in a bucket; see `trainer/runs/run/bucket.py`.
 
     Raises:
         InputError: the dataset is unusable, or `run` cannot be written or contains a run with other

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.support import processor, serving
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
 from tests.support.datasets.toy_dataset import write_toy_dataset
 from tests.support.stores.fault_proxy import FaultProxy
-from trainer.fetch.buffer_pool import MAX_FREE_BYTES
-from trainer.loader import StreamConfig
-from trainer.plan import BatchPolicy
-from trainer.stream import Batch, ClipStream
+from trainer.data.fetch.buffer_pool import MAX_FREE_BYTES
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy
+from trainer.data.stream import Batch, ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=4, clips_per_movie=4, reads_per_movie=2)
 SEED = 11

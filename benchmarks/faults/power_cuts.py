@@ -25,8 +25,8 @@ from pathlib import Path
 import google_crc32c
 
 from benchmarks.support import RESULTS, processor
+from shards_spec.dataset.index import read_commit
 from shards_spec.errors import ReelshardsError
-from shards_spec.index import read_commit
 from shards_spec.storage import Storage
 from shards_spec.storage.local_file import write_file
 from tests.support.datasets.outcome import digests

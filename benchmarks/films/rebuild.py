@@ -23,10 +23,10 @@ from pipeline.ffmpeg import ffmpeg_path
 from pipeline.movie.fast_mode import ssim
 from pipeline.rebuild import ClipReport, MovieReport, rebuild
 from pipeline.run import preprocess
-from shards_spec.lockfile import lock_dataset, read_lock, write_lock
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.lockfile import lock_dataset, read_lock, write_lock
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.validation import validate
 from shards_spec.recipe import Recipe
-from shards_spec.validation import validate
 
 _ENCODED = "-c:v libx264 -preset ultrafast -crf 28 -c:a aac -b:a 96k"
 _CUT = (

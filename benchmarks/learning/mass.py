@@ -31,9 +31,8 @@ from typing import Any
 import torch
 
 from benchmarks.support import processor
-from shards_spec.reader import open_dataset
-from trainer.config import TrainConfig
-from trainer.recipes import recipe
+from shards_spec.dataset.reader import open_dataset
+from trainer.config import TrainConfig, recipe
 from trainer.study.cells import (
     CellResult,
     binding_of,

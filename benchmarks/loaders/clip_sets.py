@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.index import write_commit, write_index
+from shards_spec.dataset.index import write_commit, write_index
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.layout import clip_id
 from shards_spec.recipe import Recipe
 from shards_spec.sample import (
@@ -28,7 +29,6 @@ from shards_spec.sample import (
 )
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter
 
 HEIGHT, WIDTH = 128, 224
 NUM_PICTURES = 32

@@ -33,7 +33,7 @@ def limit_with_reads(arguments: argparse.Namespace, source: Source) -> Result:
 
     It knows beforehand where in a range the strips and log-mels lie.
     """
-    from shards_spec.reader import open_dataset
+    from shards_spec.dataset.reader import open_dataset
 
     # Warm, the stream's remote clips are in files on this machine.
     kept = dataclasses.replace(source, url="") if any(source.cache.iterdir()) else source
@@ -83,9 +83,9 @@ def ours(num_processes: int) -> Callable[[argparse.Namespace, Source], Result]:
     """The stream with so many loader processes."""
 
     def run(arguments: argparse.Namespace, source: Source) -> Result:
-        from trainer.loader import StreamConfig
-        from trainer.plan import BatchPolicy
-        from trainer.stream import ClipStream, open_for_training, read_all
+        from trainer.data.loader import StreamConfig
+        from trainer.data.plan import BatchPolicy
+        from trainer.data.stream import ClipStream, open_for_training, read_all
 
         policy = BatchPolicy(movies_per_batch=MOVIES, clips_per_movie=CLIPS)
         has_cache = arguments.task == "fill" or any(source.cache.iterdir())

@@ -24,7 +24,7 @@ from benchmarks.loaders.peers import FRAME_SIZE, NUM_FRAMES
 from benchmarks.support import tree_cpu_seconds
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_logmel
-from trainer.loader.decode import cacheable_array
+from trainer.data.loader.decode import cacheable_array
 
 Result = dict[str, float]
 

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from trainer.config import TrainConfig
-from trainer.learning import Learner, on_device
-from trainer.learning.flops import flops_per_clip
+from trainer.data.stream import Batch
 from trainer.models.norm import ops as norm_ops
 from trainer.ranks import World
-from trainer.stream import Batch
+from trainer.runs.learning import Learner, on_device
+from trainer.runs.learning.flops import flops_per_clip
 from trainer.train import learn
 
 GIB = 1024**3

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.support import RESULTS, processor, serving
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.reader import Dataset, open_dataset
 from tests.support.datasets.toy_dataset import write_toy_dataset
-from trainer.loader import StreamConfig
-from trainer.plan import BatchPolicy, ClipIndex
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy, ClipIndex
+from trainer.data.stream import ClipStream
 from trainer.settings import SupplyConfig
-from trainer.stream import ClipStream
 from trainer.supply import SupplyForecast, forecast
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=4, reads_per_movie=2)

@@ -13,10 +13,10 @@ from rich.table import Table
 from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.run import movie_hours
-from shards_spec.browser import Comparison, MovieDifference, Site, write_report
 from shards_spec.cli import PlainConsole
+from shards_spec.dataset.browser import Comparison, MovieDifference, Site, write_report
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain, redacted, with_paths
 from shards_spec.schema import MovieRow, movie_rows, row_values

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.console.sync_check import SyncCheck
-from shards_spec.inspection import encode_png
+from shards_spec.dataset.inspection import encode_png
 from shards_spec.recipe import NANOSECONDS
 
 WIDTH, HEIGHT = 1280, 720

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from pipeline.engine.failure_classes import Fault
 from shards_spec import layout
+from shards_spec.dataset.index import write_commit
 from shards_spec.errors import ObjectNotFoundError
-from shards_spec.index import write_commit
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 

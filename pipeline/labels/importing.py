@@ -12,9 +12,8 @@ from pathlib import Path
 from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
 from shards_spec import layout
-from shards_spec.errors import InputError
-from shards_spec.index import INDEX_FOLDERS, refresh_card
-from shards_spec.labels import (
+from shards_spec.dataset.index import INDEX_FOLDERS, refresh_card
+from shards_spec.dataset.labels import (
     Columns,
     Finding,
     Findings,
@@ -28,7 +27,8 @@ from shards_spec.labels import (
     remove_table,
     write_ranges,
 )
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.errors import InputError
 from shards_spec.storage import Storage, owned_folder
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.audio import Soundtrack, log_mel
 from pipeline.probe import Probe
 from pipeline.sources import Readable
-from shards_spec.lockfile import NUM_BANDS, PART_COLUMNS, bands_of, num_parts, window_words
+from shards_spec.dataset.lockfile import NUM_BANDS, PART_COLUMNS, bands_of, num_parts, window_words
 from shards_spec.recipe import Recipe
 
 #: Length of the pieces that are transformed at a time, seconds.

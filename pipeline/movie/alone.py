@@ -20,7 +20,7 @@ from pipeline.plan import MoviePlan, Segment
 from pipeline.sources import Movie, Readable, open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
-from shards_spec.index import write_index
+from shards_spec.dataset.index import write_index
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 

@@ -15,11 +15,11 @@ from pipeline.movie.steps import with_clips
 from pipeline.plan import MoviePlan, PlacedPlan
 from pipeline.sources.identity import fingerprint
 from pipeline.video import VideoSegment
-from shards_spec.index import write_commit
+from shards_spec.dataset.index import write_commit
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
 from shards_spec.schema import DroppedClips, MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter
 
 
 def write_movie(

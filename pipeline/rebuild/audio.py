@@ -29,7 +29,7 @@ from pipeline.audio import (
 from pipeline.plan import PlacedPlan
 from pipeline.rebuild.retime import Times
 from pipeline.sources import Readable
-from shards_spec.lockfile import audio_words
+from shards_spec.dataset.lockfile import audio_words
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, LOGMEL, encode_logmel
 

@@ -25,7 +25,7 @@ from pipeline.rebuild.retime import (
 )
 from pipeline.sources import Readable
 from pipeline.video import VideoSegment
-from shards_spec.lockfile import Lock, LockedMovie
+from shards_spec.dataset.lockfile import Lock, LockedMovie
 from shards_spec.recipe import NANOSECONDS
 
 #: Parts of the spool that one piece of a movie may have.

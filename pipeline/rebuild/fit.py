@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.matching import Alignment, Parts, Piece
-from shards_spec.fingerprints import WORD_BITS, distances
-from shards_spec.lockfile import Lock, LockedMovie
+from shards_spec.dataset.fingerprints import WORD_BITS, distances
+from shards_spec.dataset.lockfile import Lock, LockedMovie
 
 Status = Literal["identical", "aligned", "poor_fit", "missing"]
 

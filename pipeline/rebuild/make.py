@@ -27,14 +27,14 @@ from pipeline.rebuild.retime import (
 from pipeline.sources import open_source
 from pipeline.sources.identity import fingerprint
 from shards_spec import layout
-from shards_spec.fingerprints import strip_luma
-from shards_spec.index import write_commit
-from shards_spec.lockfile import Lock, LockedMovie, strip_words
+from shards_spec.dataset.fingerprints import strip_luma
+from shards_spec.dataset.index import write_commit
+from shards_spec.dataset.lockfile import Lock, LockedMovie, strip_words
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import FRAMES
 from shards_spec.schema import ClipContent, DroppedClips, MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter
 
 _OUTSIDE = "the copy begins later or ends earlier"
 _NO_FRAMES = "the copy has not all of its frames"

@@ -14,9 +14,9 @@ from pipeline.rebuild.decode import Request
 from pipeline.rebuild.make import make_movie, missing_movie
 from pipeline.rebuild.report import MovieReport, read_report, write_report
 from pipeline.sources import Movie, find_movies
+from shards_spec.dataset.index import read_committed_movies, write_index
+from shards_spec.dataset.lockfile import Lock, LockedMovie
 from shards_spec.errors import InputError
-from shards_spec.index import read_committed_movies, write_index
-from shards_spec.lockfile import Lock, LockedMovie
 from shards_spec.storage import Storage
 
 OnProgress = Callable[[str], None]

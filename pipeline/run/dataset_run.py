@@ -17,7 +17,7 @@ from pipeline.run.progress import Progress, Recorder, advance
 from pipeline.run.summary import Summary
 from pipeline.run.work_list import WorkList
 from shards_spec import layout
-from shards_spec.index import read_indexed_movies, write_index
+from shards_spec.dataset.index import read_indexed_movies, write_index
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 

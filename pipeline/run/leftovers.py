@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pipeline.ffmpeg import TASK_FOLDERS
 from pipeline.lease import LOCKS
 from shards_spec import layout
-from shards_spec.index import INDEX_FOLDERS
+from shards_spec.dataset.index import INDEX_FOLDERS
 from shards_spec.storage import Storage, delete_abandoned_folders, temporary_files
 
 #: Requests that delete shards at the same time.

@@ -27,9 +27,9 @@ from pipeline.run.work_list import (
 )
 from pipeline.sources import find_corpus, movie_of_row
 from pipeline.views import ViewTarget, require_compatible
+from shards_spec.dataset.index import read_committed_movies
+from shards_spec.dataset.reader import read_info, recipe_of
 from shards_spec.errors import InputError
-from shards_spec.index import read_committed_movies
-from shards_spec.reader import read_info, recipe_of
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 

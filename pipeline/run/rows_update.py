@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from pipeline.sources import Movie
-from shards_spec.index import read_commit, write_commit
+from shards_spec.dataset.index import read_commit, write_commit
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reelshards.hub.inventory import Inventory
 from shards_spec import layout
-from shards_spec.card import is_ours
+from shards_spec.dataset.card import is_ours
 from shards_spec.errors import InputError, StorageError
 from shards_spec.storage import Storage, owned_folder
 

@@ -13,7 +13,7 @@ import tyro
 from pipeline.excerpts import read_excerpts
 from shards_spec.cli import ExitCode, print_json, write_lines
 from shards_spec.errors import InputError
-from trainer.evaluate import load_encoder
+from trainer.runs.evaluate import load_encoder
 from trainer.transfer import Protocol, Task, Windows, read_layout, transfer, untrained
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from reelshards.commands import main
-from shards_spec.index import write_index
-from shards_spec.reader import Dataset, open_dataset
-from shards_spec.validation import validate
+from shards_spec.dataset.index import write_index
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.validation import validate
 from tests.support.datasets.described import describe
 from tests.support.stores.hub_server import TOKEN, HubServer
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import reelshards as rs
-from shards_spec.browser.site import ASSETS
+from shards_spec.dataset.browser.site import ASSETS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (

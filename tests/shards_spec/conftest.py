@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shards_spec.dataset.writer import tar_sample
 from shards_spec.errors import FormatError
 from shards_spec.sample import (
     FRAMES,
@@ -26,7 +27,6 @@ from shards_spec.sample import (
     split_jpeg,
     split_members,
 )
-from shards_spec.writer import tar_sample
 
 
 def flat_frames(values: list[int], height: int = 16, width: int = 24) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shards_spec.bounds.movie_bounds import check_movie_bounds
+from shards_spec.dataset.bounds.movie_bounds import check_movie_bounds
 from shards_spec.errors import FormatError
 from shards_spec.schema import (
     ADDED_COLUMNS,

@@ -19,18 +19,18 @@ from pipeline.config import RunConfig
 from pipeline.run.preprocess import preprocess
 from pipeline.sources import find_movies
 from pipeline.sources import identity as source
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import AccessDeniedError, ObjectNotFoundError
-from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.rays import running
 from tests.support.stores import clouds
-from trainer.loader.config import StreamConfig
-from trainer.plan.policy import BatchPolicy
-from trainer.stream.stream import ClipStream
+from trainer.data.loader.config import StreamConfig
+from trainer.data.plan.policy import BatchPolicy
+from trainer.data.stream.stream import ClipStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
 

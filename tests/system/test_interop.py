@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards_spec.labels import read_ranges
-from shards_spec.reader import Dataset
-from shards_spec.validation import validate
+from shards_spec.dataset.labels import read_ranges
+from shards_spec.dataset.reader import Dataset
+from shards_spec.dataset.validation import validate
 from tests.support.datasets.described import describe
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

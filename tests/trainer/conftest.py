@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from trainer.config import (
     AugmentConfig,
     InputConfig,
@@ -19,9 +19,9 @@ from trainer.config import (
     OptimizerConfig,
     TrainConfig,
 )
-from trainer.fetch.fetcher import Fetcher
-from trainer.loader.config import StreamConfig
-from trainer.plan.policy import BatchPolicy
+from trainer.data.fetch.fetcher import Fetcher
+from trainer.data.loader.config import StreamConfig
+from trainer.data.plan.policy import BatchPolicy
 
 
 @pytest.fixture(scope="session", autouse=True)

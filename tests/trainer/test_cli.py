@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from trainer.__main__ import main, parse
 from trainer.commands import Train
-from trainer.config import OptimizerConfig
+from trainer.config import RECIPES, OptimizerConfig
 from trainer.config import TrainConfig as Config
-from trainer.recipes import RECIPES
-from trainer.run.checkpoint import checkpoint_files, newest_checkpoint
-from trainer.run.config_file import config_from_json, config_to_json, saved_config
+from trainer.runs.run.checkpoint import checkpoint_files, newest_checkpoint
+from trainer.runs.run.config_file import config_from_json, config_to_json, saved_config
 
 TOY_FLAGS = [
     *("--steps", "3", "--optimizer.warmup-steps", "1", "--stream.frame-size", "32"),

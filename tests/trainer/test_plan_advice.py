@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from shards_spec.reader import Dataset
-from trainer.fetch import ranges
-from trainer.fetch.clip_location import ClipLocation
-from trainer.loader.config import StreamConfig
-from trainer.plan.clip_index import ClipIndex
-from trainer.plan.epoch_plan import plan_epoch
-from trainer.plan.policy import BatchPolicy
+from trainer.data.fetch import ranges
+from trainer.data.fetch.clip_location import ClipLocation
+from trainer.data.loader.config import StreamConfig
+from trainer.data.plan.clip_index import ClipIndex
+from trainer.data.plan.epoch_plan import plan_epoch
+from trainer.data.plan.policy import BatchPolicy
+from trainer.data.stream.open_dataset import open_for_training
+from trainer.data.stream.stream import ClipStream
 from trainer.plan_report import describe, plan_command
-from trainer.stream.open_dataset import open_for_training
-from trainer.stream.stream import ClipStream
 
 POLICY = BatchPolicy(movies_per_batch=4, clips_per_movie=4)
 

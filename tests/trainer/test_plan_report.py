@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from shards_spec.reader import Dataset
-from trainer.plan.clip_index import ClipIndex
-from trainer.plan.epoch_plan import plan_epoch
-from trainer.plan.forecast.dump import dump_epochs
-from trainer.plan.policy import BatchPolicy
+from trainer.data.plan.clip_index import ClipIndex
+from trainer.data.plan.epoch_plan import plan_epoch
+from trainer.data.plan.forecast.dump import dump_epochs
+from trainer.data.plan.policy import BatchPolicy
 from trainer.plan_report import describe, plan_command, render
 
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

@@ -9,7 +9,7 @@ import pytest
 
 from shards_spec.errors import InputError
 from trainer.__main__ import main
-from trainer.plot_curves import plot, read_curves
+from trainer.runs.plot_curves import plot, read_curves
 
 NAMES = [
     *("plain", "<script>alert(1)</script>", "costs $5 and $6", "_hidden", "電影"),

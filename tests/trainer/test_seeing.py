@@ -16,11 +16,11 @@ from types import ModuleType
 
 import pytest
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.console import StepBar, duration_text
-from trainer.run import read_metrics
+from trainer.runs.run import read_metrics
 from trainer.trackers import open_trackers
 from trainer.train import TrainOutcome, train
 

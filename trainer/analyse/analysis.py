@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.reader import Dataset, open_dataset
 from trainer.analyse.advice import Advice, advise
 from trainer.analyse.consistency import consistency
 from trainer.analyse.descriptors import Description, describe_by_run, describe_plainly
 from trainer.analyse.diversity import Diversity, diversity
 from trainer.analyse.recurrence import GUARDS, Recurrence, recurrence
-from trainer.evaluate import ProbeResult
-from trainer.run import load_run, local_copy
+from trainer.runs.evaluate import ProbeResult
+from trainer.runs.run import load_run, local_copy
 
 #: Values of k in the table of false negatives.
 TABLE_CLIPS = (4, 8, 16, 32, 64)

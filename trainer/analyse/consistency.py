@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from trainer.analyse.descriptors import Description
-from trainer.evaluate import EmbeddedClips, ProbeResult, movie_probes
+from trainer.runs.evaluate import EmbeddedClips, ProbeResult, movie_probes
 
 #: Movies of the probe, taken evenly: its cost grows with the square of their number.
 MAX_MOVIES = 100

@@ -20,14 +20,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from trainer.config import InputConfig, ModelConfig, TrainConfig
-from trainer.evaluate import EmbeddedClips, embed_clips, whole_movies
-from trainer.loader import StreamConfig
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.models import Embeddings, Features
-from trainer.plan import BatchPolicy, ClipIndex
 from trainer.ranks import default_device
-from trainer.run import TrainedRun
+from trainer.runs.evaluate import EmbeddedClips, embed_clips, whole_movies
+from trainer.runs.run import TrainedRun
 
 MODALITIES = ("video", "audio")
 

@@ -37,7 +37,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Print all metrics; 1 if `min_lift` is missed."""
-        from trainer.evaluate import evaluate
+        from trainer.runs.evaluate import evaluate
 
         evaluation = evaluate(
             self.data,
@@ -81,7 +81,7 @@ class Export:
 
     def run(self) -> int:
         """Write the files and print their paths."""
-        from trainer.evaluate import evaluate, export
+        from trainer.runs.evaluate import evaluate, export
 
         run, best, average = self.run_folder, self.best, self.average
         evaluation = None
@@ -110,7 +110,7 @@ class Exposure:
 
     def run(self) -> int:
         """Print it."""
-        from trainer.exposure import exposure_command
+        from trainer.runs.exposure import exposure_command
 
         exposure_command(self.run_folder, self.movie, self.data, as_json=self.json)
         return ExitCode.DONE
@@ -158,7 +158,7 @@ class Plot:
 
     def run(self) -> int:
         """Write the file and print its path."""
-        from trainer.plot_curves import plot
+        from trainer.runs.plot_curves import plot
 
         plot(self.runs, self.out)
         sys.stdout.write(f"{self.out}\n")

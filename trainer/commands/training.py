@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import tyro
 
 from shards_spec.cli import ExitCode
-from trainer.config import TrainConfig
-from trainer.loader import StreamConfig
-from trainer.plan import BatchPolicy
-from trainer.recipes import RECIPES, recipe
+from trainer.config import RECIPES, TrainConfig, recipe
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy
 from trainer.settings import Basis, SupplyConfig
 
 RecipeName = Annotated[str, tyro.conf.arg(metavar=f"{{auto,{','.join(RECIPES)},MODULE:FUNCTION}}")]
@@ -103,7 +102,7 @@ def default_settings(words: Sequence[str], prog: str) -> dict[str, Any]:
                 stream=settings.stream,
             )
         }
-    from trainer.launch import data_of_settings, first_settings
+    from trainer.runs.launch import data_of_settings, first_settings
 
     settings = _train_settings(basis)
     if not {"-h", "--help"}.isdisjoint(words):
@@ -114,7 +113,7 @@ def default_settings(words: Sequence[str], prog: str) -> dict[str, Any]:
 
 
 def _train_settings(basis: Basis) -> TrainConfig:
-    from trainer.launch import chosen_settings
+    from trainer.runs.launch import chosen_settings
 
     return chosen_settings(
         config=basis.config,

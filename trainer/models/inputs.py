@@ -3,7 +3,7 @@
     frames (B, T, S, S, 3) uint8 -> choose frames -> resize -> [0, 1]      | augment | normalize
     log-mel (B, M, L) float16    -> float32, nats                         | augment | normalize
 
-Augmentation (`trainer/learning/augment.py`) is applied between the two stages, where pixels are
+Augmentation (`trainer/runs/learning/augment.py`) is applied between the two stages, where pixels are
 still in [0, 1] and levels in nats, so that its settings have meaningful units.
 
 Shape suffixes: B clips, T frames, H x W pixels, C channels, M mel bands, L mel frames.
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from trainer.config import InputConfig, ModelConfig
+from trainer.settings import InputConfig, ModelConfig
 
 #: Mean and standard deviation of torchvision's Kinetics video weights, RGB in [0, 1].
 VIDEO_MEAN = (0.43216, 0.394666, 0.37645)

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer.config import ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.inputs import normalize_audio, normalize_video
 from trainer.models.norm.replay import replaying
@@ -24,6 +23,7 @@ from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.transformer.towers import AudioTransformer, VideoTransformer
 from trainer.models.video import LANES, R2Plus1d, Recompute
+from trainer.settings import ModelConfig
 
 #: Initial value of 1 / temperature, which is learned.
 INITIAL_SCALE = 1 / 0.07

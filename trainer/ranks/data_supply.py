@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.fetch import Occupancy, StreamStats
+from trainer.data.fetch import Occupancy, StreamStats
 from trainer.ranks.world import World
 
-#: Why a clip can be unusable; see `trainer.loader.loader.Problem`.
+#: Why a clip can be unusable; see `trainer.data.loader.loader.Problem`.
 BAD_REASONS = ("checksum", "format")
 
 

@@ -11,7 +11,7 @@ from trainer.settings.checks import at_least, flag, positive, require
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """The contrastive loss; see `trainer/learning/loss/`."""
+    """The contrastive loss; see `trainer/runs/learning/loss/`."""
 
     objective: Literal["infonce", "siglip", "hard", "debiased"] = "infonce"
     """infonce: softmax over all pairs; siglip: a sigmoid per pair with a learned bias

@@ -13,11 +13,11 @@ import dataclasses
 import torch
 from torch import nn
 
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
 from trainer.config import TrainConfig
-from trainer.evaluate import Judgement, Towers, judge_towers, labeler
 from trainer.models import Embeddings, Features, build_model
 from trainer.ranks import default_device
+from trainer.runs.evaluate import Judgement, Towers, judge_towers, labeler
 from trainer.study.config import Source, StudyCorpus
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from trainer.evaluate import Judgement, clip_recalls
+from trainer.runs.evaluate import Judgement, clip_recalls
 
 #: (sum of scores, number of clips or sum of their weights) by movie id.
 MovieScores = Mapping[str, Sequence[float]]

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shards_spec.inspection import encode_png
-from shards_spec.reader import Dataset
+from shards_spec.dataset.inspection import encode_png
+from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.evaluate import EmbeddedClips
-from trainer.stream import read_all
+from trainer.data.stream import read_all
+from trainer.runs.evaluate import EmbeddedClips
 
 NUM_QUERIES = 6
 NUM_RESULTS = 4

@@ -19,13 +19,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.reader import open_dataset
 from trainer.config import TrainConfig
 from trainer.console import say
-from trainer.plan import ClipIndex, plan_epoch
+from trainer.data.plan import ClipIndex, plan_epoch
 from trainer.ranks import StopSignal, default_device
-from trainer.run import write_text
+from trainer.runs.run import write_text
 from trainer.study.account import describe, to_markdown
 from trainer.study.cells import (
     CellResult,

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from shards_spec.reader import Dataset
-from trainer.fetch import ClipLocation, merge_ranges
-from trainer.loader import StreamConfig
-from trainer.plan import BatchPolicy, ClipIndex, plan_epoch
+from trainer.data.fetch import ClipLocation, merge_ranges
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy, ClipIndex, plan_epoch
+from trainer.data.stream import ClipStream
 from trainer.settings import SupplyConfig
-from trainer.stream import ClipStream
 from trainer.supply.simulation import Machine, Read, simulate
 
 #: Batches by which the time to decode a clip is measured, after one to warm up.

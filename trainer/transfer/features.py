@@ -14,9 +14,9 @@ import torch
 
 from shards_spec.errors import InputError, ReelshardsError
 from trainer.console import say
-from trainer.evaluate import ClipEncoder
-from trainer.learning import autocast
 from trainer.models.inputs import audio_from_logmel, video_from_frames
+from trainer.runs.evaluate import ClipEncoder
+from trainer.runs.learning import autocast
 from trainer.transfer.labeled_files import LabeledSet
 from trainer.transfer.views import Windows, WindowStore, square_crops
 

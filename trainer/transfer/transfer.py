@@ -17,9 +17,9 @@ import torch
 from shards_spec.cli import version
 from shards_spec.errors import InputError
 from trainer.console import say
-from trainer.evaluate import ClipEncoder
 from trainer.models import build_model
 from trainer.models.inputs import describe_inputs
+from trainer.runs.evaluate import ClipEncoder
 from trainer.transfer.features import FileFeatures, extract
 from trainer.transfer.finetune import finetuned_scores
 from trainer.transfer.frozen import chosen_regularization, knn_scores, linear_scores

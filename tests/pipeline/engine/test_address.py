@@ -15,7 +15,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.validation.validator import validate
 from tests.support.films.media import Film, make_film
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.validation.validator import validate
 from tests.support.datasets.outcome import digests
 from tests.support.launch.runs import preprocess
 

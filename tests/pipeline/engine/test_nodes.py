@@ -32,11 +32,11 @@ from pipeline.movie.spool import AUDIO_PART
 from pipeline.plan.movie_plan import Segment
 from pipeline.sources import find_movies
 from pipeline.video.segment import VideoSegment
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
 from shards_spec.schema import movie_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests, programs_on
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened, source_of

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.ffmpeg import filters_packets
-from shards_spec.reader import open_dataset
-from shards_spec.validation import validate
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation import validate
 from tests.support.datasets.outcome import digests
 from tests.support.films import damage
 from tests.support.films.media import Film, make_film

@@ -19,7 +19,7 @@ from pipeline.errors import (
 from pipeline.excerpts import read_excerpts
 from pipeline.movie import shard_movie
 from pipeline.sources import find_movies
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_strip
 from shards_spec.storage import Storage

@@ -14,10 +14,10 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import prepare
 from pipeline.sources import find_movies, open_source
 from pipeline.sources.identity import fingerprint
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.films.hostile import Listener, hostile_files, pointing_elsewhere
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened

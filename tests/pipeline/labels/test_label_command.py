@@ -11,11 +11,11 @@ import pytest
 from pipeline import lease
 from pipeline.__main__ import main
 from reelshards.hub import take_inventory
+from shards_spec.dataset.labels import list_tables
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import InputError
-from shards_spec.labels import list_tables
-from shards_spec.reader import Dataset, open_dataset
 from shards_spec.storage import Storage
-from shards_spec.validation.validator import validate
 
 TABLE = """movie_id,start,end,mood
 movie-000,0,1.6,sad

@@ -12,11 +12,11 @@ from pipeline.__main__ import main
 from pipeline.movie import shard_movie
 from pipeline.rebuild import Settings, Summary, rebuild
 from pipeline.sources import local_movie
+from shards_spec.dataset.lockfile import Lock, lock_dataset, read_lock, write_lock
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation import validate
 from shards_spec.errors import InputError
-from shards_spec.lockfile import Lock, lock_dataset, read_lock, write_lock
-from shards_spec.reader import open_dataset
 from shards_spec.storage import Storage
-from shards_spec.validation import validate
 from tests.support.films.melodies import RECIPE, make_copy, make_movie
 
 SECONDS = 9.0

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.run import drain
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.validation.validator import validate
 from tests.support.films.media import Film, make_film
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

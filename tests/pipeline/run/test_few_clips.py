@@ -13,13 +13,13 @@ import pytest
 
 from pipeline.movie import shard_movie
 from pipeline.sources import find_movies
-from shards_spec.browser.catalog import Catalog
-from shards_spec.browser.timeline import timeline_of
-from shards_spec.index import read_commit, write_commit, write_index
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.browser.catalog import Catalog
+from shards_spec.dataset.browser.timeline import timeline_of
+from shards_spec.dataset.index import read_commit, write_commit, write_index
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess

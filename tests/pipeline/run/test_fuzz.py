@@ -10,8 +10,8 @@ import pytest
 
 from pipeline import errors
 from pipeline.__main__ import main
-from shards_spec.reader import open_dataset
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from tests.support.datasets.outcome import programs_on
 from tests.support.films.mutants import make_seeds, mutate
 

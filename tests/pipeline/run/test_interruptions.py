@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from shards_spec.reader import open_dataset, read_clips
+from shards_spec.dataset.reader import open_dataset, read_clips
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
 from tests.support.samples import mostly_slow

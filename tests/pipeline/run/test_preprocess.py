@@ -18,11 +18,11 @@ from pipeline.config import RunConfig
 from pipeline.engine.events import Event, MovieFinished
 from pipeline.run import Progress
 from pipeline.run import preprocess as run_preprocess
-from shards_spec.reader import open_dataset, read_clips
+from shards_spec.dataset.reader import open_dataset, read_clips
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
 from shards_spec.schema import clip_rows
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import SMALL, preprocess

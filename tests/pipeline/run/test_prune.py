@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from shards_spec.reader import Dataset, open_dataset
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.validation.validator import validate
 
 
 def test_prune_lists_what_it_would_remove_and_removes_it(

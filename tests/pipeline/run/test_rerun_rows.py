@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from shards_spec.index import read_commit, write_commit
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.index import read_commit, write_commit
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
 

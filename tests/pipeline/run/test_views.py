@@ -17,10 +17,10 @@ import pytest
 
 import reelshards
 from pipeline.views import parse_views, views_of
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import InputError
-from shards_spec.reader import open_dataset
 from shards_spec.recipe import Recipe
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import digests
 from tests.support.films import damage
 from tests.support.films.media import Film, make_film

@@ -22,10 +22,10 @@ from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART, Spool
 from pipeline.sources import Movie, find_movies, identity, staged
+from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe
 from shards_spec.storage.storage import Storage
-from shards_spec.validation.validator import validate
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened, source_of

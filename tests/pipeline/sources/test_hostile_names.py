@@ -11,8 +11,8 @@ from pipeline.errors import OutsideCorpusError
 from pipeline.sources import find_movies
 from pipeline.sources import identity as source
 from shards_spec import layout
-from shards_spec.reader import open_dataset
-from shards_spec.validation.validator import validate
+from shards_spec.dataset.reader import open_dataset
+from shards_spec.dataset.validation.validator import validate
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess
 

@@ -23,7 +23,7 @@ from pipeline.run.work_list import plan_run
 from pipeline.sources import Movie, find_movies, identity, open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.sources.staged import stage_folder, staged_copy
-from shards_spec.index import write_commit
+from shards_spec.dataset.index import write_commit
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from shards_spec.reader import open_dataset
+from shards_spec.dataset.reader import open_dataset
 from tests.support.launch.runs import preprocess
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")

@@ -22,9 +22,9 @@ from pipeline.tags import (
     tag_clips,
 )
 from pipeline.tags import sound_of_samples as heard
+from shards_spec.dataset.labels import read_ranges
+from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError, InputError
-from shards_spec.labels import read_ranges
-from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.sample import AUDIO
 

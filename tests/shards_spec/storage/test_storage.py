@@ -192,7 +192,7 @@ def test_web_is_read_only(web):
 
 
 def test_a_dataset_on_the_web_is_valid(web, make_toy_dataset, tmp_path):
-    from shards_spec.validation.validator import validate
+    from shards_spec.dataset.validation.validator import validate
 
     make_toy_dataset(str(tmp_path / "d"), shard_bytes=20_000)
     report = validate(f"{web}/d")

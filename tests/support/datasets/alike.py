@@ -13,13 +13,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.index import write_commit, write_index
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.index import write_commit, write_index
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import FRAMES, LOGMEL, encode_logmel, encode_strip
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
-from shards_spec.writer import MovieWriter
 from tests.support.datasets.toy_dataset import toy_recipe, toy_row
 
 HEIGHT, WIDTH = 32, 48

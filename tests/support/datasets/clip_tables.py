@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from trainer.plan.clip_index import ClipIndex
-from trainer.plan.epoch_plan import BatchPlan
-from trainer.plan.policy import BatchPolicy
+from trainer.data.plan.clip_index import ClipIndex
+from trainer.data.plan.epoch_plan import BatchPlan
+from trainer.data.plan.policy import BatchPolicy
 
 SECOND = 1_000_000_000
 CLIP_BYTES = 1000

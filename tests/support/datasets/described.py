@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from shards_spec.fingerprints import update_duplicates
-from shards_spec.index import read_commit, write_commit, write_index
-from shards_spec.labels import Findings, LabeledRange, ranges_table, write_ranges
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.fingerprints import update_duplicates
+from shards_spec.dataset.index import read_commit, write_commit, write_index
+from shards_spec.dataset.labels import Findings, LabeledRange, ranges_table, write_ranges
+from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.schema import DroppedClips
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shards_spec.index import write_commit, write_index
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.index import write_commit, write_index
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import Recipe
 from shards_spec.schema import DroppedClips, MovieRow, sorted_drops
 from shards_spec.storage.storage import Storage
-from shards_spec.writer import MovieWriter
 from tests.support.datasets.toy_dataset import toy_members, toy_recipe, toy_row
 
 #: What must be shown as text and never be executed.

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.index import read_commit, write_commit, write_index
-from shards_spec.reader import Dataset
+from shards_spec.dataset.index import read_commit, write_commit, write_index
+from shards_spec.dataset.reader import Dataset
+from shards_spec.dataset.validation.validator import validate
+from shards_spec.dataset.writer import tar_sample
 from shards_spec.schema import ClipRow
-from shards_spec.validation.validator import validate
-from shards_spec.writer import tar_sample
 
 #: The damaged shard; the dataset has `movie-000`, `movie-001` and `broken-000`.
 SHARD = layout.shard_key("movie-001", 0)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 
 
 def spoil_index(dataset: Dataset, column: str, value: float | str, row: int = 11) -> str:

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.index import write_commit, write_index
+from shards_spec.dataset.index import write_commit, write_index
+from shards_spec.dataset.reader import Dataset, open_dataset
+from shards_spec.dataset.writer import MovieWriter
 from shards_spec.layout import clip_id
 from shards_spec.order import stratified_order
-from shards_spec.reader import Dataset, open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, encode_logmel, encode_strip
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.storage.storage import Storage
-from shards_spec.writer import MovieWriter
 
 NUM_CLASSES = 8
 

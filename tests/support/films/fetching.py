@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from shards_spec.storage.storage import Storage
-from trainer.fetch.fetcher import Fetcher
+from trainer.data.fetch.fetcher import Fetcher
 
 MakeFetcher = Callable[..., Fetcher]
 

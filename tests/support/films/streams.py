@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from shards_spec.schema import clip_rows
-from trainer.loader.config import StreamConfig
-from trainer.plan.policy import BatchPolicy
-from trainer.stream.batch import Batch
-from trainer.stream.stream import ClipStream
+from trainer.data.loader.config import StreamConfig
+from trainer.data.plan.policy import BatchPolicy
+from trainer.data.stream.batch import Batch
+from trainer.data.stream.stream import ClipStream
 
 MakeDataset = Callable[..., Dataset]
 POLICY = BatchPolicy(movies_per_batch=2, clips_per_movie=4)

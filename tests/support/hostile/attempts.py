@@ -32,9 +32,9 @@ from shards_spec.memory import peak_rss_bytes
 from tests.support.hostile.mutants import make_mutant
 from tests.support.hostile.outside import OpenedFiles
 from trainer.config import TrainConfig
-from trainer.evaluate import evaluate
 from trainer.plan_report import plan_command
-from trainer.run.config_file import saved_config
+from trainer.runs.evaluate import evaluate
+from trainer.runs.run.config_file import saved_config
 from trainer.train import train
 
 CLIP = "movie-001_000003"

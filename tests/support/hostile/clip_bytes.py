@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import simplejpeg
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from tests.support.datasets.flawed import replace_members
 from tests.support.hostile.values import JSON_TEXTS, json_value
 

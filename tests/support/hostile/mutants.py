@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shards_spec import layout
-from shards_spec.reader import Dataset, open_dataset
+from shards_spec.dataset.reader import Dataset, open_dataset
 from tests.support.datasets.toy_dataset import write_toy_dataset
 from tests.support.hostile.clip_bytes import damage_clip
 from tests.support.hostile.objects import replace_object

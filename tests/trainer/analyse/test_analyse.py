@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.reader import Dataset
 from trainer.__main__ import main
 from trainer.analyse.advice import advise
 from trainer.analyse.analysis import Properties, analyse
@@ -19,7 +19,7 @@ from trainer.analyse.descriptors import Description, describe_plainly, within_mo
 from trainer.analyse.diversity import diversity, effective_number, k_means
 from trainer.analyse.recurrence import recurrence
 from trainer.config import TrainConfig
-from trainer.evaluate import EmbeddedClips, ProbeResult
+from trainer.runs.evaluate import EmbeddedClips, ProbeResult
 from trainer.train import train
 
 CLIP_SECONDS = 3.0

@@ -13,20 +13,20 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer.config import TrainConfig
-from trainer.fetch.counters import Occupancy, StreamStats
-from trainer.learning.loss import ClipOrigins, contrastive_loss
+from trainer.data.fetch.counters import Occupancy, StreamStats
+from trainer.data.stream.stream import ClipStream
 from trainer.models.two_towers import Embeddings
 from trainer.ranks.data_supply import DataSupply
 from trainer.ranks.readback import Readback
 from trainer.ranks.world import World
-from trainer.run.config_file import config_from_json, config_to_json
-from trainer.run.journal import Journal, StepResult
-from trainer.run.load import Load
-from trainer.run.metric_log import read_metrics
-from trainer.stream.stream import ClipStream
+from trainer.runs.learning.loss import ClipOrigins, contrastive_loss
+from trainer.runs.run.config_file import config_from_json, config_to_json
+from trainer.runs.run.journal import Journal, StepResult
+from trainer.runs.run.load import Load
+from trainer.runs.run.metric_log import read_metrics
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))

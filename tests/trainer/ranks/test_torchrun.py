@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from torch.distributed.run import get_args_parser
 
-from shards_spec.reader import Dataset
-from trainer.run.metric_log import read_metrics
+from shards_spec.dataset.reader import Dataset
+from trainer.runs.run.metric_log import read_metrics
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 

@@ -17,15 +17,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from shards_spec.reader import Dataset
+from shards_spec.dataset.reader import Dataset
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import TrainConfig
-from trainer.learning.augment import AugmentConfig
 from trainer.ranks.readback import Readback
-from trainer.run.checkpoint import checkpoint_files, load_checkpoint
-from trainer.run.config_file import config_from_json, config_to_json
-from trainer.run.metric_log import read_metrics
+from trainer.runs.learning.augment import AugmentConfig
+from trainer.runs.run.checkpoint import checkpoint_files, load_checkpoint
+from trainer.runs.run.config_file import config_from_json, config_to_json
+from trainer.runs.run.metric_log import read_metrics
 from trainer.train import train
 
 #: Operations whose result the host needs before it can continue.

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from shards_spec.cli import run_reporting_errors
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.run import config_to_json
-from trainer.run.config_file import config_from_json
+from trainer.runs.run import config_to_json
+from trainer.runs.run.config_file import config_from_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.findings.summary import FIGURES, figure_value

@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from shards_spec.reader import Dataset
 from trainer.__main__ import main
-from trainer.loader import StreamConfig
-from trainer.plan import BatchPolicy, ClipIndex
+from trainer.data.loader import StreamConfig
+from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.settings import SupplyConfig
 from trainer.supply import forecast
 from trainer.supply.simulation import Machine, Read, simulate

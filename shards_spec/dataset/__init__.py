@@ -1,0 +1,1 @@
+"""A whole dataset: written, indexed, read, checked, described and shown."""

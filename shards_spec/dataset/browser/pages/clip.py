@@ -1,0 +1,170 @@
+"""The page of a clip: its frames with their sound, its numbers, and similar clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shards_spec.dataset.browser.catalog import Catalog
+from shards_spec.dataset.browser.labels import ClipLabel
+from shards_spec.dataset.browser.media import ClipMedia
+from shards_spec.dataset.browser.pages.clip_list import CLIPS_PER_PAGE
+from shards_spec.dataset.browser.pages.html import (
+    Markup,
+    clock,
+    data_block,
+    facts,
+    link,
+    seconds,
+    section,
+    size,
+    table,
+    tag,
+    time_range,
+)
+from shards_spec.dataset.browser.pages.shell import Place, clip_file, clip_page, movie_page, page
+from shards_spec.dataset.browser.similar import Match
+from shards_spec.schema import ClipRow, row_values
+
+_RENDERED = (
+    "This dataset stores no audio. What you hear was rendered from the log-mel spectrogram "
+    "(Griffin-Lim), so it sounds coarser than what the spectrogram was computed from."
+)
+_STORED = "The stored audio (FLAC) that the log-mel spectrogram was computed from."
+
+
+def clip_page_of(
+    place: Place,
+    catalog: Catalog,
+    media: ClipMedia,
+    clip_id: str,
+    matches: Sequence[tuple[str, Sequence[Match]]],
+) -> bytes:
+    """`clip/<clip_id>/index.html`."""
+    row = catalog.clip(clip_id)
+    return page(
+        place,
+        f"Clip {row.clip_number} of {row.movie_id}",
+        _neighbors(place, catalog, row),
+        _player(place, media, row),
+        section("Log-mel spectrogram", _spectrogram(place, row)),
+        _labels(catalog.labels.of_clip(clip_id)),
+        _similar(place, matches),
+        section("All about this clip", facts("Columns of the index", _facts(row))),
+    )
+
+
+def _neighbors(place: Place, catalog: Catalog, row: ClipRow) -> Markup:
+    ids = catalog.clips_of(row.movie_id)["clip_id"].to_pylist()
+    position = ids.index(row.clip_id)
+    number = position // CLIPS_PER_PAGE + 1 if place.lists_clips(row.movie_id) else 1
+    links = [link(place.to(movie_page(row.movie_id, number)), f"movie {row.movie_id}")]
+    for name, other in (("previous clip", position - 1), ("next clip", position + 1)):
+        if 0 <= other < len(ids) and place.has_clip(ids[other]):
+            relation = "prev" if other < position else "next"
+            links.append(link(place.to(clip_page(ids[other])), name, rel=relation))
+    return tag(
+        "div",
+        tag("p", time_range(row.start_ns, row.end_ns), f", {seconds(row.end_ns - row.start_ns)}"),
+        tag("nav", *links, aria_label="Neighboring clips", class_="parts"),
+    )
+
+
+def _player(place: Place, media: ClipMedia, row: ClipRow) -> Markup:
+    audio = tag(
+        "audio",
+        controls=True,
+        preload="metadata",
+        src=place.to(clip_file(row.clip_id, media.audio_name)),
+        aria_label="Audio of the clip",
+        id="audio",
+    )
+    canvas = tag(
+        "canvas",
+        width=row.width,
+        height=row.height,
+        id="screen",
+        role="img",
+        aria_label="The frame at the time of the audio",
+    )
+    frames = (_frame(place, row, number) for number in range(row.num_frames))
+    settings = {"fps": row.fps, "frames": row.num_frames, "w": row.width, "h": row.height}
+    return section(
+        "Film strip with its sound",
+        tag("div", canvas, audio, class_="player"),
+        tag("p", _STORED if media.has_audio else _RENDERED, class_="dim"),
+        tag("ol", *frames, class_="strip"),
+        data_block("player-data", settings),
+    )
+
+
+def _frame(place: Place, row: ClipRow, number: int) -> Markup:
+    """One frame of the strip: the same image, of which only that part is seen."""
+    time_ns = row.start_ns + round(number * 1e9 / row.fps)
+    image = tag(
+        "image",
+        href=place.to(clip_file(row.clip_id, "strip.jpg")),
+        width=row.width,
+        height=row.height * row.num_frames,
+        y=-row.height * number,
+    )
+    drawing = tag(
+        "svg",
+        image,
+        viewBox=f"0 0 {row.width} {row.height}",
+        role="img",
+        aria_label=f"Frame {number} at {clock(time_ns)}",
+    )
+    return tag("li", drawing, tag("span", clock(time_ns)))
+
+
+def _spectrogram(place: Place, row: ClipRow) -> Markup:
+    return tag(
+        "img",
+        src=place.to(clip_file(row.clip_id, "logmel.png")),
+        alt="Log-mel spectrogram: time to the right, low frequencies at the bottom",
+        class_="spectrogram",
+    )
+
+
+def _similar(place: Place, matches: Sequence[tuple[str, Sequence[Match]]]) -> Markup:
+    parts = []
+    for title, found in matches:
+        items = []
+        for match in found:
+            if not place.has_clip(match.clip_id):
+                continue
+            image = tag(
+                "img",
+                src=place.to(clip_file(match.clip_id, "thumb.jpg")),
+                alt=f"Frame of {match.clip_id}",
+                loading="lazy",
+            )
+            label = tag("span", f"{match.clip_id}, {match.similarity:.2f}")
+            items.append(tag("li", link(place.to(clip_page(match.clip_id)), image, label)))
+        if items:
+            parts += [tag("h3", title), tag("ul", *items, class_="sheet")]
+    return section("Similar clips", *parts) if parts else Markup()
+
+
+def _labels(labels: Sequence[ClipLabel]) -> Markup:
+    """The labels and texts of a clip; nothing if it has none."""
+    if not labels:
+        return Markup()
+    rows = ((item.table, item.label, item.text, f"{100 * item.overlap:.0f} %") for item in labels)
+    heads = ("from", "label", "text", "share of the clip")
+    return section("Labels and texts", table("Of this clip", heads, rows))
+
+
+def _facts(row: ClipRow) -> list[tuple[object, object]]:
+    values: list[tuple[object, object]] = []
+    for name, value in row_values(row).items():
+        label = name.removesuffix("_ns").removesuffix("_bytes").replace("_", " ")
+        if name in ("start_ns", "end_ns", "first_frame_pts_ns"):
+            values.append((label, clock(value)))
+        elif name in ("av_skew_ns", "filled_audio_ns"):
+            values.append((label, f"{value / 1e6:,.3f} ms"))
+        elif name == "tar_bytes":
+            values.append((label, size(value)))
+        else:
+            values.append((label, f"{value:.3f}" if isinstance(value, float) else value))
+    return values

@@ -1,0 +1,272 @@
+"""The pages of a movie: what happened along it, what was done to it, and its clips."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from shards_spec.dataset.browser.catalog import Catalog, SharedSpan, numbers
+from shards_spec.dataset.browser.lookalikes import Lookalike
+from shards_spec.dataset.browser.pages.charts import Block, Lane, draw_timeline, key, thin_curve
+from shards_spec.dataset.browser.pages.clip_list import CLIPS_PER_PAGE, clip_list
+from shards_spec.dataset.browser.pages.html import (
+    Markup,
+    clock,
+    count,
+    link,
+    seconds,
+    section,
+    table,
+    tag,
+    text,
+    time_range,
+)
+from shards_spec.dataset.browser.pages.movie_facts import all_facts
+from shards_spec.dataset.browser.pages.movies import title_of
+from shards_spec.dataset.browser.pages.overview import REASONS, STATUSES
+from shards_spec.dataset.browser.pages.shell import Place, clip_page, movie_page, page
+from shards_spec.dataset.browser.timeline import DroppedRun, Timeline, timeline_of
+
+#: Clips that are drawn one by one; of more, whole runs are drawn.
+_MAX_BLOCKS = 600
+
+#: Rows of a table of dropped or filled parts.
+_MAX_ROWS = 300
+
+_CROP = re.compile(r"(\d{1,6}):(\d{1,6}):(\d{1,6}):(\d{1,6})")
+
+
+def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> bytes:
+    """`movie/<movie_id>/<number>.html`: the first page has everything, others more clips."""
+    movie = catalog.movie(movie_id)
+    clips = catalog.clips_of(movie_id)
+    labels = catalog.labels.of_movie(movie_id)
+    if number > 1:
+        title = f"Movie {movie_id}, page {number}"
+        return page(place, title, clip_list(place, movie_id, clips, number, labels))
+    timeline = timeline_of(movie, clips, catalog.dataset.recipe, catalog.dropped_of(movie_id))
+    copies = [name for name in catalog.copies.get(movie_id, ()) if name != movie_id]
+    return page(
+        place,
+        f"Movie {movie_id}",
+        tag("p", tag("b", text(title_of(movie), 300))),
+        _outcome(movie, timeline),
+        _copies(place, copies),
+        _lookalikes(place, movie_id, catalog.lookalikes_of.get(movie_id, [])),
+        _shared_spans(place, catalog.spans_of.get(movie_id, [])),
+        _timeline(place, timeline, clips),
+        _dropped(timeline),
+        _filled(movie, timeline),
+        section("Cropping", *_cropping(movie)),
+        clip_list(place, movie_id, clips, number, labels),
+        section("All about this movie", *all_facts(movie)),
+    )
+
+
+def _outcome(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
+    status = str(movie["status"])
+    badge = tag("span", status, class_=f"badge {status}")
+    if status == "done":
+        drops = sum(timeline.drops.values())
+        words = f" {count(int(movie['num_clips']), 'clip')} of {clock(movie['duration_ns'])}"
+        return tag("p", badge, words, f", {drops:,} dropped" if drops else ", none dropped")
+    return tag(
+        "div",
+        tag("p", badge, " ", STATUSES.get(status, "")),
+        tag("p", tag("b", "Cause: "), movie["error_class"]),
+        tag("p", movie["error"]),
+        tag("p", count(int(movie["attempts"]), "attempt"), class_="dim"),
+        class_="problem",
+        role="note",
+    )
+
+
+def _copies(place: Place, others: list[str]) -> Markup:
+    if not others:
+        return Markup()
+    links: list[object] = []
+    for name in others[:20]:
+        links += [" ", link(place.to(movie_page(name)), name)]
+    return tag("p", tag("b", "Same source as:"), *links, class_="problem")
+
+
+def _lookalikes(place: Place, movie_id: str, pairs: list[Lookalike]) -> Markup:
+    if not pairs:
+        return Markup()
+    items = []
+    for pair in pairs[:20]:
+        name = pair.other(movie_id)
+        items.append(tag("li", link(place.to(movie_page(name)), name), f", {pair.words}"))
+    return tag(
+        "div", tag("p", tag("b", "Looks and sounds like:")), tag("ul", *items), class_="problem"
+    )
+
+
+def _shared_spans(place: Place, spans: list[SharedSpan]) -> Markup:
+    if not spans:
+        return Markup()
+    rows = (
+        (
+            span.kind,
+            time_range(span.start_ns, span.end_ns),
+            link(place.to(movie_page(span.other)), span.other) if span.other else "one color",
+            time_range(span.other_start_ns, span.other_end_ns) if span.other else "",
+            f"{span.video_match:.0%}" if span.other else "",
+            f"{span.audio_match:.0%}" if span.other else "",
+        )
+        for span in spans[:_MAX_ROWS]
+    )
+    head = ("kind", "time", "same as", "there", "video", "audio")
+    more = f", the first {_MAX_ROWS} of {len(spans):,}" if len(spans) > _MAX_ROWS else ""
+    title = "Spans that other movies have, too"
+    if not any(span.other for span in spans):
+        title = "Spans of one color"
+    return section(title, table(f"Spans{more}", head, rows))
+
+
+def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
+    if not timeline.duration_ns:
+        return Markup()
+    rms = numbers(clips, "audio_rms_dbfs")
+    start = numbers(clips, "start_ns")
+    luma = numbers(clips, "luma_mean")
+    lanes = [
+        Lane("clips", sorted(_clip_blocks(place, timeline, clips), key=lambda b: b.start_ns)),
+        Lane("shots", [_shot_block(run) for run in timeline.shots]),
+        Lane(
+            "audio filled",
+            [
+                Block(run.start_ns, run.end_ns, "filled", f"{seconds(run.filled_ns)} filled in")
+                for run in timeline.filled
+            ],
+        ),
+        Lane("loudness", curve=thin_curve(start, rms, -70.0, 0.0)),
+        Lane("brightness", curve=thin_curve(start, luma, 0.0, 255.0)),
+    ]
+    label = (
+        f"Timeline of {clock(timeline.duration_ns)}: {count(clips.num_rows, 'clip')} kept, "
+        f"{count(len(timeline.dropped), 'dropped range')}, "
+        f"{count(len(timeline.filled), 'range')} with filled audio. The tables below list them."
+    )
+    is_unsure = any(len(run.reasons) != 1 for run in timeline.dropped)
+    colors = (
+        ("kept", "kept clip"),
+        ("dropped", "dropped"),
+        *([("unsure", "dropped, for one of several reasons")] if is_unsure else []),
+        ("filled", "audio missing in the source, filled with silence"),
+        ("shot-a", "shots, alternating"),
+    )
+    return section(
+        "Timeline",
+        tag("div", draw_timeline(lanes, timeline.duration_ns, label), class_="wide"),
+        key(colors),
+    )
+
+
+def _clip_blocks(place: Place, timeline: Timeline, clips: pa.Table) -> Iterable[Block]:
+    for run in timeline.dropped:
+        what = "shot" if run.is_shot else "clip"
+        label = f"{count(run.num_clips, what)} dropped: {_why(run)}, from {clock(run.start_ns)}"
+        kind = "dropped" if len(run.reasons) == 1 else "unsure"
+        yield Block(run.start_ns, run.end_ns, kind, label)
+    if clips.num_rows <= _MAX_BLOCKS:
+        ids, starts, ends = (clips[name].to_pylist() for name in ("clip_id", "start_ns", "end_ns"))
+        for clip_id, start, end in zip(ids, starts, ends, strict=True):
+            target = place.to(clip_page(clip_id)) if place.has_clip(clip_id) else ""
+            yield Block(start, end, "kept", f"{clip_id} at {clock(start)}", target)
+        return
+    movie_id = clips["movie_id"][0].as_py()
+    for kept in timeline.kept:
+        number = kept.first_row // CLIPS_PER_PAGE + 1
+        target = place.to(movie_page(movie_id, number)) if place.lists_clips(movie_id) else ""
+        label = f"{count(kept.num_clips, 'clip')} from {clock(kept.start_ns)}"
+        yield Block(kept.start_ns, kept.end_ns, "kept", label, target)
+
+
+def _shot_block(run: Any) -> Block:
+    kind = "shot-a" if run.shot_id % 2 == 0 else "shot-b"
+    return Block(run.start_ns, run.end_ns, kind, f"shot {run.shot_id} at {clock(run.start_ns)}")
+
+
+def _why(run: DroppedRun) -> str:
+    if run.is_shot:
+        return "shot too short for a clip"
+    return " or ".join(name.replace("_", " ") for name in run.reasons) or "unknown reason"
+
+
+def _dropped(timeline: Timeline) -> Markup:
+    if not timeline.drops:
+        return section("Dropped clips", tag("p", "None."))
+    totals = ", ".join(
+        f"{number:,} {name.replace('_', ' ')} ({REASONS[name]})"
+        for name, number in timeline.drops.items()
+    )
+    runs = timeline.dropped[:_MAX_ROWS]
+    rows = ((time_range(run.start_ns, run.end_ns), f"{run.num_clips:,}", _why(run)) for run in runs)
+    parts = [tag("p", totals, ".")]
+    if runs:
+        parts.append(table(_first("Dropped ranges", timeline.dropped), _DROP_HEADS, rows))
+    if timeline.num_short_shots:
+        words = "too short for a clip, so they have no place in the timeline"
+        parts.append(tag("p", f"{count(timeline.num_short_shots, 'shot')} {words}."))
+    return section("Dropped clips", *parts)
+
+
+_DROP_HEADS = ("time", "clips", "reason")
+
+
+def _first(name: str, runs: tuple[Any, ...]) -> str:
+    return f"{name} (the first {_MAX_ROWS} of {len(runs):,})" if len(runs) > _MAX_ROWS else name
+
+
+def _filled(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
+    total = int(movie["audio_filled_ns"])
+    if not total and not timeline.filled:
+        return section("Filled audio", tag("p", "None: the source has audio throughout."))
+    in_clips = sum(run.filled_ns for run in timeline.filled)
+    words = f"{seconds(total)} of the audio is missing in the source and was filled with silence"
+    if total - in_clips > 1_000_000:
+        words += f"; {seconds(total - in_clips)} of it is outside of the kept clips"
+    if int(movie["audio_start_offset_ns"]) > 0:
+        words += f". The audio begins at {clock(movie['audio_start_offset_ns'])}"
+    rows = (
+        (time_range(run.start_ns, run.end_ns), seconds(run.filled_ns))
+        for run in timeline.filled[:_MAX_ROWS]
+    )
+    name = _first("Kept clips with filled audio", timeline.filled)
+    listed = table(name, ("clips from, to", "filled"), rows) if timeline.filled else Markup()
+    return section("Filled audio", tag("p", f"{words}."), listed)
+
+
+def _cropping(movie: Mapping[str, Any]) -> list[Markup]:
+    applied = str(movie["picture_applied"])
+    parts = [tag("p", "Applied to the frames: ", applied)] if applied else []
+    found = _CROP.fullmatch(str(movie["crop"]))
+    if found is None:
+        words = f"Crop: {movie['crop']}" if movie["crop"] else "No black bars were cropped."
+        return [tag("p", words), *parts]
+    width, height, left, top = map(int, found.groups())
+    full = [int(movie["video_width"]), int(movie["video_height"])]
+    if movie["rotation"] in (90, 270):
+        full.reverse()
+    right, bottom = full[0] - left - width, full[1] - top - height
+    words = (
+        f"Black bars were cropped: {width} x {height} pixels were kept of {full[0]} x {full[1]}. "
+        f"Cut off: {top} rows above, {bottom} below, {left} columns on the left, {right} on the "
+        "right."
+    )
+    if min(full) < 1 or min(right, bottom) < 0:
+        return [tag("p", f"Crop: {movie['crop']}"), *parts]
+    drawing = tag(
+        "svg",
+        tag("rect", width=full[0], height=full[1], class_="cut"),
+        tag("rect", x=left, y=top, width=width, height=height, class_="kept"),
+        viewBox=f"0 0 {full[0]} {full[1]}",
+        role="img",
+        aria_label=words,
+        class_="crop",
+    )
+    return [tag("p", words), drawing, *parts]

@@ -1,0 +1,292 @@
+"""The first page: what is in the dataset, what is missing and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shards_spec.dataset.browser.catalog import Catalog
+from shards_spec.dataset.browser.figures import Overview
+from shards_spec.dataset.browser.pages.charts import bar, draw_counts, draw_histogram
+from shards_spec.dataset.browser.pages.html import (
+    Markup,
+    count,
+    facts,
+    join,
+    link,
+    seconds,
+    section,
+    size,
+    table,
+    tag,
+    text,
+)
+from shards_spec.dataset.browser.pages.shell import Place, movie_page, page
+from shards_spec.dataset.inspection import Failure
+
+#: Rows of failures and of groups of copies that are listed; the movie table has all of them.
+MAX_LISTED = 200
+
+#: What each reason for dropping a clip means.
+REASONS = {
+    "black": "the frames are black",
+    "silent": "the audio is silent",
+    "frozen": "the frames do not change",
+    "too_short": "the movie or the shot ends before the clip does",
+    "damaged": "frames are damaged in the source",
+}
+
+STATUSES = {
+    "done": "has clips",
+    "quarantined": "will fail again until the file or the setup changes",
+    "failed": "a temporary failure lasted through all retries",
+    "skipped": "nothing usable: too short, or every clip was dropped",
+}
+
+
+def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
+    """`index.html`."""
+    return page(
+        place,
+        "Overview",
+        _totals(overview),
+        _failures(place, overview),
+        _drops(overview),
+        _treatments(place, overview),
+        _copies(place, catalog),
+        _lookalikes(place, catalog),
+        _near_duplicates(place, catalog),
+        _streams(overview),
+        section(
+            "Distributions",
+            tag("div", *map(draw_histogram, overview.histograms), class_="charts"),
+        ),
+        _recipe(overview.summary.recipe, overview),
+    )
+
+
+def _totals(overview: Overview) -> Markup:
+    summary = overview.summary
+    done = summary.movies_by_status.get("done", 0)
+    total = sum(summary.movies_by_status.values())
+    fewest, median, most = summary.clips_per_movie
+    cards = (
+        ("movies with clips", f"{done:,}", f"of {count(total, 'movie')}"),
+        ("hours in clips", f"{summary.clip_hours:,.2f}", f"of {overview.source_hours:,.2f} h"),
+        ("clips", f"{summary.num_clips:,}", f"{fewest:,} to {most:,} per movie, median {median:,}"),
+        ("stored", size(summary.shard_bytes), count(summary.num_shards, "shard")),
+    )
+    items = (
+        tag("li", tag("b", value), " ", tag("span", name), tag("small", note))
+        for name, value, note in cards
+    )
+    return tag("ul", *items, class_="cards", aria_label="Totals")
+
+
+def _failures(place: Place, overview: Overview) -> Markup:
+    failures = overview.summary.failures
+    if not failures:
+        return section("Movies without clips", tag("p", "None: every movie has clips."))
+    causes = table(
+        "Causes",
+        ("status", "cause", "movies", "meaning"),
+        (
+            (status, cause, f"{number:,}", STATUSES.get(status, ""))
+            for status, cause, number in overview.failure_counts
+        ),
+    )
+    return section(
+        "Movies without clips",
+        causes,
+        table(
+            f"Which movies, and why{_of(len(failures))}",
+            ("movie", "status", "cause", "message"),
+            (_failure(place, failure) for failure in failures[:MAX_LISTED]),
+        ),
+        _all(place, len(failures), "failed"),
+    )
+
+
+def _failure(place: Place, failure: Failure) -> tuple[object, ...]:
+    return (
+        link(place.to(movie_page(failure.movie_id)), failure.movie_id),
+        tag("span", failure.status, class_=f"badge {failure.status}"),
+        failure.error_class,
+        text(failure.error, 300),
+    )
+
+
+def _of(number: int) -> str:
+    return f" (the first {MAX_LISTED} of {number:,})" if number > MAX_LISTED else ""
+
+
+def _all(place: Place, number: int, name: str) -> Markup:
+    if number <= MAX_LISTED:
+        return Markup()
+    return tag("p", link(f"{place.to('movies.html')}#filter={name}", "All of them"))
+
+
+def _drops(overview: Overview) -> Markup:
+    dropped = overview.summary.dropped
+    total = sum(dropped.values())
+    if not total:
+        return section("Dropped clips", tag("p", "None."))
+    peak = max(dropped.values())
+    share = 100 * total / (total + overview.summary.num_clips)
+    return section(
+        "Dropped clips",
+        table(
+            f"{count(total, 'clip')} dropped, {share:.1f} % of all",
+            ("reason", "", "clips", "meaning"),
+            (
+                (name.replace("_", " "), bar(number, peak), f"{number:,}", REASONS.get(name, ""))
+                for name, number in dropped.items()
+                if number
+            ),
+            class_="bars",
+        ),
+    )
+
+
+def _treatments(place: Place, overview: Overview) -> Markup:
+    rows = (
+        (
+            link(f"{place.to('movies.html')}#filter={name}", meaning) if number else meaning,
+            f"{number:,}",
+        )
+        for name, meaning, number in overview.treated
+    )
+    return section("What was found and done", table("Movies by what was done", (), rows))
+
+
+def _copies(place: Place, catalog: Catalog) -> Markup:
+    groups = catalog.copy_groups
+    if not groups:
+        return section("Movies from the same source", tag("p", "None."))
+    items = (
+        tag(
+            "li",
+            join((link(place.to(movie_page(name)), name) for name in group[:20]), " = "),
+            f" and {len(group) - 20:,} more" if len(group) > 20 else "",
+        )
+        for group in groups[:MAX_LISTED]
+    )
+    return section(
+        "Movies from the same source",
+        tag(
+            "p",
+            "These have equal bytes, as far as their fingerprints tell. "
+            "Training uses only one of each.",
+        ),
+        tag("ul", *items),
+        _all(place, len(groups), "copies"),
+    )
+
+
+def _lookalikes(place: Place, catalog: Catalog) -> Markup:
+    pairs = catalog.lookalikes
+    if not pairs and catalog.dataset.duplicates is not None:
+        # What the search for near-duplicates has found follows, and it finds more.
+        return Markup()
+    if not pairs:
+        return section("Movies that look and sound the same", tag("p", "None were found."))
+    rows = (
+        (
+            link(place.to(movie_page(pair.first)), pair.first),
+            link(place.to(movie_page(pair.second)), pair.second),
+            pair.words,
+        )
+        for pair in pairs[:MAX_LISTED]
+    )
+    return section(
+        "Movies that look and sound the same",
+        tag(
+            "p",
+            "Their files differ, but brightness and loudness of their clips follow the same "
+            "course. Training does not know of this, only of what reelshards duplicates has found.",
+        ),
+        table(f"Pairs{_of(len(pairs))}", ("first", "second", "how much"), rows),
+        _all(place, len(pairs), "copies"),
+    )
+
+
+def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
+    title = "Spans that several movies have"
+    if catalog.dataset.duplicates is None:
+        return section(title, tag("p", "Not searched for; reelshards duplicates does."))
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for name in catalog.movie_ids:
+        for span in catalog.spans_of.get(name, ()):
+            if span.other > name:
+                length = span.end_ns - span.start_ns
+                rows.setdefault((span.kind, name, span.other), []).append(length)
+    if not rows:
+        return section(title, tag("p", "None were found."))
+    ordered = sorted(rows.items(), key=lambda item: (-sum(item[1]), item[0]))
+    lines = (
+        (
+            kind,
+            link(place.to(movie_page(first)), first),
+            link(place.to(movie_page(second)), second),
+            count(len(lengths), "span"),
+            seconds(sum(lengths)),
+        )
+        for (kind, first, second), lengths in ordered[:MAX_LISTED]
+    )
+    return section(
+        title,
+        tag("p", "They show or play the same. Training uses the clips of one movie only."),
+        table(
+            f"Pairs of movies{_of(len(rows))}",
+            ("kind", "first", "second", "spans", "together"),
+            lines,
+        ),
+        _all(place, len(rows), "copies"),
+    )
+
+
+def _streams(overview: Overview) -> Markup:
+    throughput = overview.throughput
+    speed = "not recorded"
+    if throughput.cpu_hours:
+        speed = (
+            f"{throughput.cpu_hours:,.3f} CPU hours of ffmpeg: "
+            f"{throughput.movie_hours_per_cpu_hour:,.1f} hours of movies per CPU hour"
+        )
+    return section(
+        "Streams and throughput",
+        tag("div", *map(draw_counts, overview.counts), class_="charts"),
+        facts(
+            "Throughput",
+            (
+                ("decoding", speed),
+                (
+                    "time per movie",
+                    f"{throughput.median_wall_seconds:,.1f} s from first task to commit (median)",
+                ),
+                ("more than one attempt", count(throughput.num_retried, "movie")),
+            ),
+        ),
+    )
+
+
+def _recipe(recipe: Mapping[str, Any], overview: Overview) -> Markup:
+    summary = overview.summary
+    rows = [(name, str(value)) for name, value in recipe.items()]
+    about = [
+        ("recipe fingerprint", summary.recipe_fingerprint),
+        ("format", summary.spec_version),
+        ("ffmpeg", summary.ffmpeg_version or "not stated"),
+        (
+            "frames",
+            ", ".join(f"{number:,} clips of {shape}" for shape, number in _shapes(summary)),
+        ),
+    ]
+    return section(
+        "Recipe",
+        tag("div", facts("Settings", rows), facts("Made with", about), class_="charts"),
+    )
+
+
+def _shapes(summary: Any) -> list[tuple[str, int]]:
+    return sorted(summary.clips_by_shape.items(), key=lambda item: -item[1])[:20]

@@ -1,0 +1,101 @@
+"""What a lockfile contains: a recipe, and for each movie how to recognize it and which clips.
+
+It has no frames, no audio and no path: nothing of a movie can be seen or heard from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards_spec.dataset.fingerprints import Words
+from shards_spec.recipe import NANOSECONDS, Recipe
+
+#: Versions with another first number cannot be read.
+LOCK_VERSION = "1.0"
+
+
+@dataclass(frozen=True, eq=False)
+class LockedClips:
+    """The N clips of a movie in the order of their shards; arrays are (N,)."""
+
+    clip_number: NDArray[np.int32]
+    start_step: NDArray[np.int32]
+    """Grid step (of 1 / fps seconds) at which the clip starts."""
+    shard: NDArray[np.int32]
+    """Number of its shard."""
+    shot_id: NDArray[np.int32]
+    num_cuts: NDArray[np.int32]
+    crc32c: NDArray[np.uint32]
+    """CRC-32C of the clip's bytes in its shard."""
+    audio_words: Words
+    """(N, parts) uint64, see `words`; 0 for none."""
+    frame_words: Words
+    """(N, 2) uint64 of the first and last frame; 0 for none."""
+
+    def __len__(self) -> int:
+        return len(self.clip_number)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LockedMovie:
+    """One movie. Columns have the meaning of those of `movies.parquet`."""
+
+    movie_id: str
+    group: str
+    source_name: str
+    """Name of the source's file, without its folder."""
+    source_bytes: int
+    source_fingerprint: str
+    duration_ns: int
+    height: int
+    """Of a stored frame, pixels."""
+    width: int
+    audio_language: str
+    wanted_language: str
+    wanted_audio_track: int
+    wanted_program: int
+    wanted_start_seconds: float
+    wanted_end_seconds: float
+    clips_not_chosen: int
+    dropped_black: int
+    dropped_silent: int
+    dropped_frozen: int
+    dropped_too_short: int
+    dropped_damaged: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further columns of the manifest."""
+    clips: LockedClips
+
+
+@dataclass(frozen=True, eq=False)
+class Lock:
+    """A dataset as its lockfile describes it."""
+
+    recipe: Recipe
+    movies: Sequence[LockedMovie]
+    """With clips, sorted by movie id."""
+    ffmpeg_version: str
+    """That made the dataset."""
+    digest: str
+    """SHA-256 of all that is above."""
+
+    @property
+    def num_clips(self) -> int:
+        """Of all movies."""
+        return sum(len(movie.clips) for movie in self.movies)
+
+    def clip_ns(self, start_step: int) -> tuple[int, int]:
+        """Start and end of a clip on the movie timeline."""
+        recipe = self.recipe
+        return recipe.grid_ns(start_step), recipe.grid_ns(start_step + recipe.num_frames)
+
+
+def steps_of(start_ns: NDArray[np.int64], recipe: Recipe) -> NDArray[np.int32]:
+    """The grid steps that clips with these starts begin at."""
+    steps = np.rint(start_ns / NANOSECONDS * float(recipe.fps_fraction))
+    return steps.astype(np.int32)

@@ -1,0 +1,115 @@
+"""Makes the lock of a dataset: one pass over its shards, without its movies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from shards_spec.dataset.fingerprints import checked_logmel, clip_members, strip_luma
+from shards_spec.dataset.lockfile.file import digest_of
+from shards_spec.dataset.lockfile.lock import Lock, LockedClips, LockedMovie, steps_of
+from shards_spec.dataset.lockfile.words import audio_words, strip_words
+from shards_spec.dataset.reader import Dataset
+from shards_spec.errors import FormatError, InputError
+from shards_spec.redaction import plain, redacted
+from shards_spec.sample import FRAMES, LOGMEL, decode_logmel
+from shards_spec.schema import ClipRow, MovieRow, clip_ranges, clip_rows, movie_rows
+
+OnMovie = Callable[[int, int], None]
+
+
+def lock_dataset(dataset: Dataset, num_threads: int = 2, on_movie: OnMovie | None = None) -> Lock:
+    """The lock of all movies with clips.
+
+    Args:
+        num_threads: movies that are read concurrently.
+        on_movie: called with the number of movies that are done, and of all.
+
+    Raises `InputError` if there are no clips, `FormatError` or `StorageError` for clips that cannot
+    be read.
+    """
+    rows = {row.movie_id: row for row in movie_rows(dataset.movies)}
+    ranges = clip_ranges(dataset.clips, list(rows))
+    if not ranges:
+        raise InputError(f"{dataset.storage.uri} has no clips to lock")
+    movies = []
+    with ThreadPoolExecutor(num_threads) as pool:
+        locked = pool.map(partial(_locked, dataset), map(rows.__getitem__, ranges), ranges.values())
+        for number, movie in enumerate(locked, start=1):
+            movies.append(movie)
+            if on_movie is not None:
+                on_movie(number, len(ranges))
+    movies.sort(key=lambda movie: movie.movie_id)
+    version = str(dataset.info.get("ffmpeg_version", ""))
+    return Lock(dataset.recipe, movies, version, digest_of(dataset.recipe, movies, version))
+
+
+def _locked(dataset: Dataset, movie: MovieRow, rows_range: tuple[int, int]) -> LockedMovie:
+    first, end = rows_range
+    rows = clip_rows(dataset.clips.slice(first, end - first))
+    return LockedMovie(
+        movie_id=movie.movie_id,
+        group=movie.group,
+        source_name=_name(movie.source_uri),
+        source_bytes=movie.source_bytes,
+        source_fingerprint=movie.source_fingerprint,
+        duration_ns=movie.duration_ns,
+        height=rows[0].height,
+        width=rows[0].width,
+        audio_language=movie.audio_language,
+        wanted_language=movie.wanted_language,
+        wanted_audio_track=movie.wanted_audio_track,
+        wanted_program=movie.wanted_program,
+        wanted_start_seconds=movie.wanted_start_seconds,
+        wanted_end_seconds=movie.wanted_end_seconds,
+        clips_not_chosen=movie.clips_not_chosen,
+        dropped_black=movie.dropped_black,
+        dropped_silent=movie.dropped_silent,
+        dropped_frozen=movie.dropped_frozen,
+        dropped_too_short=movie.dropped_too_short,
+        dropped_damaged=movie.dropped_damaged,
+        extra=movie.extra,
+        clips=_clips(dataset, rows),
+    )
+
+
+def _clips(dataset: Dataset, rows: list[ClipRow]) -> LockedClips:
+    recipe = dataset.recipe
+    audio, frames = [], []
+    for row, members in clip_members(dataset, rows):
+        try:
+            logmel = checked_logmel(decode_logmel(members[LOGMEL]), recipe)
+            audio.append(audio_words(logmel, recipe))
+            frames.append(strip_words(strip_luma(members[FRAMES], row)))
+        except FormatError as error:
+            raise FormatError(f"clip {row.clip_id}: {error}") from error
+
+    def column(name: str, kind: Any) -> Any:
+        return np.array([getattr(row, name) for row in rows], kind)
+
+    return LockedClips(
+        clip_number=column("clip_number", np.int32),
+        start_step=steps_of(column("start_ns", np.int64), recipe),
+        shard=np.array([_shard_number(row.shard) for row in rows], np.int32),
+        shot_id=column("shot_id", np.int32),
+        num_cuts=column("num_cuts", np.int32),
+        crc32c=column("crc32c", np.uint32),
+        audio_words=np.stack(audio),
+        frame_words=np.stack(frames),
+    )
+
+
+def _shard_number(key: str) -> int:
+    return int(key.removesuffix(".tar").rpartition("-")[2])
+
+
+def _name(uri: str) -> str:
+    """The file's name alone: folders say more about a machine than about a movie."""
+    path = urlsplit(uri).path if "://" in uri else uri
+    return plain(redacted(PurePosixPath(unquote(path)).name))

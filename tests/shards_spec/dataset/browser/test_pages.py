@@ -1,0 +1,187 @@
+"""What the pages say, and that texts from datasets stay texts."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shards_spec import layout
+from shards_spec.dataset.browser import Site
+from shards_spec.dataset.reader import open_dataset
+from tests.support.datasets.eventful import EVIL, SCRIPT, write_eventful_dataset
+
+PAGES = (
+    "index.html",
+    "movies.html",
+    "movie/heat/1.html",
+    "movie/copy/1.html",
+    "movie/broken/1.html",
+    "movie/dark/1.html",
+    "clip/heat_000004/index.html",
+)
+
+#: Elements without an end tag.
+VOID = {"meta", "link", "img", "input", "br"}
+
+
+class Outline(HTMLParser):
+    """Elements, attributes and texts of a page; fails where elements are not nested properly."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r" +([,.])", r"\1", " ".join(" ".join(self.texts).split()))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def outline(site: Site, path: str) -> Outline:
+    return Outline(site.file(path).data.decode())
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_sane_for_keyboards_and_screen_readers(site: Site, path: str) -> None:
+    page = outline(site, path)
+    assert [attributes.get("lang") for attributes in page.all("html")] == ["en"]
+    assert len(page.all("main")) == len(page.all("h1")) == 1
+    assert page.all("a")[0]["href"] == "#content"
+    assert all(image.get("alt") for image in page.all("img"))
+    for drawing in page.all("svg"):
+        assert drawing.get("aria-hidden") == "true" or drawing.get("aria-label")
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert all(head.get("scope") in ("row", "col") for head in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_texts_of_strangers_are_never_markup(site: Site, path: str) -> None:
+    data = site.file(path).data.decode()
+    page = Outline(data)
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+        assert attributes.get("src") != "x"
+    sources = [script.get("src") or script.get("type") for script in page.all("script")]
+    assert all(str(s).endswith("browser.js") or s == "application/json" for s in sources)
+    assert SCRIPT not in data
+    assert "\u202e" not in data
+    assert "\x1b" not in data
+    for block in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', data):
+        json.loads(block)
+        assert not set(block) & set("<>&")
+
+
+def test_a_hostile_title_is_shown_as_it_is(site: Site) -> None:
+    assert SCRIPT in outline(site, "movie/heat/1.html").text
+    assert html.escape(SCRIPT) in site.file("movie/heat/1.html").data.decode()
+    data = re.search(rb'id="table-data">(.*?)</script>', site.file("movies.html").data)
+    assert data is not None
+    rows = {row[0]: row for row in json.loads(data[1])["rows"]}
+    assert rows["heat"][1].startswith(SCRIPT)
+
+
+def test_the_overview_names_failures_drops_and_copies(site: Site) -> None:
+    text = outline(site, "index.html").text
+    for expected in (
+        "2 movies with clips of 4 movies",
+        "18 clips",
+        "6 clips dropped, 25.0 % of all",
+        "copy = heat",
+        "no audio <script>",
+        "will fail again until the file or the setup changes",
+        "movies whose black bars were cropped 1",
+        "movies where missing audio was filled with silence 1",
+        "num_frames 4",
+    ):
+        assert expected in text
+
+
+def test_a_movie_says_what_was_dropped_cropped_filled_and_corrected(site: Site) -> None:
+    text = outline(site, "movie/heat/1.html").text
+    for expected in (
+        "done 6 clips of 0:09.6, 6 dropped",
+        "Same source as: copy",
+        "0:01.6 to 0:03.2 2 black",
+        "0:05.6 to 0:06.4 1 black",
+        "0:07.2 to 0:09.6 3 too short",
+        "2.00 s of the audio is missing in the source and was filled with silence; 1.69 s of it",
+        "0:03.2 to 0:04.8 0.31 s",
+        "40 x 32 pixels were kept of 48 x 32. Cut off: 0 rows above, 0 below, 4 columns on the",
+        "audio starts after the video by 1.50 s",
+        "audio stretched, parts per million 120.0",
+        "year 1995",
+    ):
+        assert expected in text, expected
+    assert len(outline(site, "movie/heat/1.html").all("img")) == 6
+
+
+def test_a_movie_without_clips_says_why(site: Site) -> None:
+    text = outline(site, "movie/broken/1.html").text
+    assert "quarantined will fail again" in text
+    assert f"Cause: class {SCRIPT}" in text
+    assert f"no audio {SCRIPT}" in text
+
+
+def test_a_clip_says_where_its_audio_is_from(site: Site, tmp_path) -> None:
+    page = outline(site, "clip/heat_000004/index.html")
+    assert "rendered from the log-mel spectrogram (Griffin-Lim)" in page.text
+    assert page.all("audio")[0]["src"] == "../../clip/heat_000004/audio.wav"
+    assert len(page.all("image")) == 4
+    assert "previous clip" in page.text
+    assert "next clip" in page.text
+
+
+def test_sorted_and_filtered_rows_come_from_the_index(site: Site) -> None:
+    block = re.search(rb'id="table-data">(.*?)</script>', site.file("movies.html").data)
+    assert block is not None
+    data = json.loads(block[1])
+    labels = [column["label"] for column in data["columns"]]
+    rows = {row[0]: dict(zip([*labels, "filters"], row, strict=True)) for row in data["rows"]}
+    assert rows["heat"]["dropped"] == 6
+    assert rows["heat"]["cropped to"] == "40 x 32"
+    assert rows["heat"]["sync"] == "starts +1.500 s, stretched +120.0 ppm"
+    assert rows["heat"]["same as"] == "copy"
+    assert set(rows["heat"]["filters"]) == {"dropped", "cropped", "filled", "synced", "copies"}
+    assert rows["copy"]["filters"] == ["copies"]
+    assert rows["dark"]["filters"] == ["failed"]
+
+
+def test_every_text_column_may_be_hostile_and_long(tmp_path) -> None:
+    dataset = write_eventful_dataset(str(tmp_path / "d"))
+    table = dataset.movies
+    fixed = {"movie_id", "status", "recipe_fingerprint"}
+    for number, item in enumerate(table.schema):
+        if pa.types.is_string(item.type) and item.name not in fixed:
+            texts = [EVIL * 3_000 + str(row) for row in range(table.num_rows)]
+            table = table.set_column(number, item, pa.array(texts, item.type))
+    pq.write_table(table, dataset.storage.local_path(layout.MOVIES_PARQUET))
+    site = Site(open_dataset(dataset.storage.uri))
+    for path in PAGES:
+        test_texts_of_strangers_are_never_markup(site, path)
+        assert len(site.file(path).data) < 500_000

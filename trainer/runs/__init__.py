@@ -1,0 +1,1 @@
+"""What makes up a training run: learning, records and checkpoints, its launch, its evaluation."""

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from shards_spec.dataset.reader import Dataset
-from trainer.__main__ import main, parse
-from trainer.commands import Train
+from trainer.__main__ import Train, main, parse
 from trainer.config import RECIPES, OptimizerConfig
 from trainer.config import TrainConfig as Config
 from trainer.runs.run.checkpoint import checkpoint_files, newest_checkpoint
 from trainer.runs.run.config_file import config_from_json, config_to_json, saved_config
+from trainer.train import train as train_movies
 
 TOY_FLAGS = [
     *("--steps", "3", "--optimizer.warmup-steps", "1", "--stream.frame-size", "32"),
@@ -266,7 +266,8 @@ def test_study_flags_are_passed_to_the_study(
         def lines(self) -> list[str]:
             return ["done"]
 
-    def study(*values: Any, finished_only: bool) -> Outcome:
+    def study(*values: Any, train: Any, finished_only: bool) -> Outcome:
+        assert train is train_movies
         asked.extend([*values, finished_only])
         return Outcome()
 

@@ -1,4 +1,4 @@
-"""The commands that train and evaluate models or describe runs: their flags and what they print.
+"""The commands that describe batches and runs: their flags and what they print.
 
 torch takes seconds to import, so every command imports what it needs when it runs.
 """
@@ -6,18 +6,16 @@ torch takes seconds to import, so every command imports what it needs when it ru
 from __future__ import annotations
 
 from shards_spec.cli import Command
-from trainer.commands.results import Analyse, Evaluate, Export, Exposure, Plot
-from trainer.commands.training import Plan, RecipeName, Train, default_settings
+from trainer.commands.plan import Plan, RecipeName
+from trainer.commands.results import Evaluate, Export, Exposure, Plot
 
 #: Every command of the room by name.
 COMMANDS: dict[str, type[Command]] = {
-    "train": Train,
     "plan": Plan,
     "evaluate": Evaluate,
     "export": Export,
     "exposure": Exposure,
-    "analyse": Analyse,
     "plot": Plot,
 }
 
-__all__ = ["COMMANDS", "RecipeName", "Train", "default_settings"]
+__all__ = ["COMMANDS", "Plan", "RecipeName"]

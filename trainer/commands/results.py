@@ -10,7 +10,6 @@ from typing import Annotated
 import tyro
 
 from shards_spec.cli import ExitCode, print_json, write_lines
-from shards_spec.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,37 +112,6 @@ class Exposure:
         from trainer.runs.exposure import exposure_command
 
         exposure_command(self.run_folder, self.movie, self.data, as_json=self.json)
-        return ExitCode.DONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Analyse:
-    """Measure what a corpus offers to within-movie negatives: how well its movies are recognized by
-    look and score, how diverse each is, and how often content returns; suggest k, mass and guard.
-    """
-
-    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """URI of the dataset."""
-    run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = ""
-    """Run folder, whose features are used as well; may be in a bucket."""
-    out: str = "analysis.html"
-    """Page to write, .html; empty for none."""
-    max_clips: int = 20_000
-    """Clips that are read at most, of whole movies."""
-    json: bool = False
-    """Print JSON instead of text."""
-
-    def run(self) -> int:
-        """Print the result, and write the page."""
-        from trainer.analyse import analyse_to
-
-        if self.max_clips < 2:
-            raise InputError(f"max-clips = {self.max_clips}: must be at least 2")
-        found = analyse_to(self.data, self.run_folder, self.out, self.max_clips)
-        if self.json:
-            print_json(found.to_json())
-        else:
-            write_lines([*found.lines(), *([f"page: {self.out}"] if self.out else [])])
         return ExitCode.DONE
 
 

@@ -3,8 +3,8 @@
     frames (B, T, S, S, 3) uint8 -> choose frames -> resize -> [0, 1]      | augment | normalize
     log-mel (B, M, L) float16    -> float32, nats                         | augment | normalize
 
-Augmentation (`trainer/runs/learning/augment.py`) is applied between the two stages, where pixels are
-still in [0, 1] and levels in nats, so that its settings have meaningful units.
+Augmentation (`trainer/runs/learning/augment.py`) is applied between the two stages, where pixels
+are still in [0, 1] and levels in nats, so that its settings have meaningful units.
 
 Shape suffixes: B clips, T frames, H x W pixels, C channels, M mel bands, L mel frames.
 """

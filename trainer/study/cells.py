@@ -14,10 +14,10 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ from trainer.study.by_movie import scores_by_movie
 from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus
 from trainer.study.examples import Example, examples, strips, write_strips
 from trainer.study.similarity import similarities, to_json
-from trainer.train import train
 
 RESULT_JSON = "result.json"
 STRIPS = "strips"
@@ -45,6 +44,19 @@ CURVES = (
     "train/within_movie_r1",
     "train/logit_scale",
 )
+
+
+class Launch(Protocol):
+    """How a launch of a training ended, as far as a study needs to know."""
+
+    @property
+    def steps_done(self) -> int:
+        """Of the run, over all launches."""
+
+
+#: Trains on a dataset in a run folder, or resumes there: `trainer.train.train`. It is started in
+#: other processes, so it must be a function of a module.
+Training = Callable[[str, Path, TrainConfig], Launch]
 
 
 class StudyStoppedError(ReelshardsError):
@@ -152,6 +164,7 @@ def load_result(folder: Path, binding: Mapping[str, Any]) -> CellResult | None:
 
 
 def run_cell(
+    train: Training,
     folder: Path,
     corpus: StudyCorpus,
     cell: Cell,
@@ -173,7 +186,7 @@ def run_cell(
     if source != "training":
         judged, curves = judge_untrained(source, corpus, config), {}
     else:
-        judged = _trained(folder, corpus, config)
+        judged = _trained(train, folder, corpus, config)
         curves = _curves(folder / "metrics.jsonl")
     embedded = judged.embedded
     has_pairs = source != "statistics"
@@ -246,7 +259,7 @@ def _loss(setting: Setting) -> LossConfig:
     )
 
 
-def _trained(folder: Path, corpus: StudyCorpus, config: TrainConfig) -> Judgement:
+def _trained(train: Training, folder: Path, corpus: StudyCorpus, config: TrainConfig) -> Judgement:
     # After the last step the run is finished in any case: evaluation takes seconds.
     with StopSignal(), (folder / "train.log").open("a") as log, contextlib.redirect_stdout(log):
         outcome = train(corpus.data, folder, config)

@@ -30,6 +30,7 @@ from trainer.study.account import describe, to_markdown
 from trainer.study.cells import (
     CellResult,
     StudyStoppedError,
+    Training,
     binding_of,
     cell_config,
     cell_folder,
@@ -95,11 +96,12 @@ def study(
     recipe: TrainConfig,
     config: StudyConfig,
     *,
+    train: Training,
     finished_only: bool = False,
 ) -> Outcome:
     """Make all missing runs, then `study.json`, `study.md` and the page.
 
-    With `finished_only`, make none, and summarize those that there are.
+    `train` trains each run. With `finished_only`, make none, and summarize those that there are.
 
     Raises:
         InputError: a dataset cannot provide the batches, or the folder contains another study, or
@@ -115,7 +117,7 @@ def study(
     missing = [job for job in jobs if job.result() is None]
     num_done = len(jobs) - len(missing)
     say(f"{len(jobs)} runs of {config.steps} steps, {num_done} of them already complete")
-    for job in _run_all([] if finished_only else missing, recipe, config):
+    for job in _run_all([] if finished_only else missing, recipe, config, train):
         result = job.result()
         assert result is not None
         num_done += 1
@@ -176,7 +178,9 @@ def _job(
     )
 
 
-def _run_all(jobs: list[Job], recipe: TrainConfig, config: StudyConfig) -> Iterator[Job]:
+def _run_all(
+    jobs: list[Job], recipe: TrainConfig, config: StudyConfig, train: Training
+) -> Iterator[Job]:
     """The jobs as they complete."""
     has_gpu = default_device().type == "cuda"
     num_cores = len(os.sched_getaffinity(0))
@@ -185,12 +189,12 @@ def _run_all(jobs: list[Job], recipe: TrainConfig, config: StudyConfig) -> Itera
     threads = 0 if has_gpu else 1
     with StopSignal() as signal:
         if num_workers > 1:
-            yield from _run_in_processes(jobs, recipe, config, threads, num_workers, signal)
+            yield from _run_in_processes(jobs, recipe, config, train, threads, num_workers, signal)
             return
         for job in jobs:
             if signal.is_set:
                 raise StudyStoppedError(_STOPPED)
-            run_cell(job.folder, job.corpus, job.cell, recipe, config, threads)
+            run_cell(train, job.folder, job.corpus, job.cell, recipe, config, threads)
             yield job
 
 
@@ -201,6 +205,7 @@ def _run_in_processes(
     jobs: list[Job],
     recipe: TrainConfig,
     config: StudyConfig,
+    train: Training,
     threads: int,
     num_workers: int,
     signal: StopSignal,
@@ -210,7 +215,7 @@ def _run_in_processes(
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
         submit: Callable[..., Future[None]] = pool.submit
         running = {
-            submit(run_cell, job.folder, job.corpus, job.cell, recipe, config, threads): job
+            submit(run_cell, train, job.folder, job.corpus, job.cell, recipe, config, threads): job
             for job in jobs
         }
         try:

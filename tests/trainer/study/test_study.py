@@ -24,7 +24,9 @@ from trainer.runs.run.config_file import config_from_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.findings.summary import FIGURES, figure_value
-from trainer.study.runner import StudyError, study
+from trainer.study.runner import Outcome, StudyError
+from trainer.study.runner import study as study_with
+from trainer.train import train
 
 CONFIG = StudyConfig(
     clips_per_movie=(1, 2),
@@ -35,6 +37,17 @@ CONFIG = StudyConfig(
     middle_clips=2,
     workers=1,
 )
+
+
+def study(
+    corpora: list[StudyCorpus],
+    run: Path,
+    recipe: TrainConfig,
+    config: StudyConfig,
+    *,
+    finished_only: bool = False,
+) -> Outcome:
+    return study_with(corpora, run, recipe, config, train=train, finished_only=finished_only)
 
 
 #: The fewest runs that make a comparison.

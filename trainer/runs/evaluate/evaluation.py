@@ -132,7 +132,8 @@ def evaluate(
     Args:
         data: URI of the dataset, or of several.
         run: run folder; may be in a bucket.
-        labels: table of labeled time ranges for the class probe; see `trainer/runs/evaluate/labels.py`.
+        labels: table of labeled time ranges for the class probe; see
+            `trainer/runs/evaluate/labels.py`.
         label_column: column of the clip index to use as the class instead, or labels of the
             dataset: `labels.mood`.
         best: the weights whose evaluation during training was best instead of the newest.

@@ -31,7 +31,8 @@ PATIENCE_SECONDS = 300.0
 #: What a launch reads of the run; missing files are those of a new run.
 _TEXTS = ("config.json", "movies.json", "metrics.jsonl")
 
-#: What is read of an export, besides its settings; see `trainer/runs/evaluate/export/exported_files.py`.
+#: What is read of an export, besides its settings, which the module
+#: `trainer/runs/evaluate/export/exported_files.py` writes.
 _EXPORT = ("preprocessor_config.json", "model.safetensors")
 
 _STEPS = f"{CHECKPOINTS}/step-"

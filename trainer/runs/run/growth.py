@@ -3,8 +3,8 @@
 Movies may have been added and nothing else. A movie with more, fewer or different clips has been
 preprocessed again: a resumed run would take content that it has seen for new, or the reverse.
 
-`config.json` records when movies were added, so that `trainer/runs/exposure` can compute which batches
-had them.
+`config.json` records when movies were added, so that `trainer/runs/exposure` can compute which
+batches had them.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.__main__ import main, parse
-from trainer.commands import Train
+from trainer.__main__ import Train, main, parse
 from trainer.config import RECIPES, TrainConfig, recipe
 from trainer.runs.launch.chosen_settings import chosen_settings, with_values
 from trainer.runs.run.config_file import config_to_json

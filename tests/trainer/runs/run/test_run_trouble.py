@@ -16,7 +16,6 @@ import torch
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer import __main__ as command
-from trainer.commands import training
 from trainer.config import TrainConfig
 from trainer.data.stream.stream import ClipStream
 from trainer.runs.run.checkpoint import checkpoint_files
@@ -174,7 +173,8 @@ def main(uri: str, run: str, config: str, max_file_bytes: str) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
     torch.set_num_threads(1)
     # A flag for every setting would add nothing to these tests.
-    training._train_settings = lambda *_: config_from_json(TrainConfig, json.loads(config), "")
+    settings = config_from_json(TrainConfig, json.loads(config), "")
+    command._train_settings = lambda *_: settings
     return command.main(["train", "--data", uri, "--run", run])
 
 

@@ -225,7 +225,7 @@ def _train_config(name: str, run: str | Path) -> TrainConfig:
     """The settings of a recipe by name; with `auto`, those of the run if there is one."""
     saved: TrainConfig | None = None
     if name == "auto":
-        saved = attribute("trainer.runs.run", "resumed_config")(run)
+        saved = attribute("trainer.runs.config_file", "resumed_config")(run)
     if saved is not None:
         return saved
     config: TrainConfig = attribute("trainer.config.recipes", "recipe")(name)

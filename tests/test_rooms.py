@@ -85,8 +85,11 @@ ORDER = {
         stream
     """,
     "trainer/runs": """
-        learning
-        run
+        learning atomic_files growth
+        checkpoints
+        bucket lock
+        config_file
+        folder journal
         launch plot_curves exposure
         evaluate initial_weights
     """,

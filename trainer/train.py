@@ -20,8 +20,12 @@ from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.stream import Batch, open_for_training
 from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
+from trainer.runs.atomic_files import writing_run
+from trainer.runs.bucket import open_run_folder
 from trainer.runs.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
+from trainer.runs.folder import open_run, restoring
 from trainer.runs.initial_weights import initialize
+from trainer.runs.journal import Journal, StepResult, say_unreached
 from trainer.runs.launch import Job, restore
 from trainer.runs.learning import (
     ClipOrigins,
@@ -33,16 +37,7 @@ from trainer.runs.learning import (
     set_learning_rate,
     training_inputs,
 )
-from trainer.runs.run import (
-    Journal,
-    StepResult,
-    lock_run,
-    open_run,
-    open_run_folder,
-    restoring,
-    say_unreached,
-    writing_run,
-)
+from trainer.runs.lock import lock_run
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def train(data: str | Sequence[str], run: str | Path, config: TrainConfig) -> Tr
     """Train on the dataset at `data` in the folder `run`, or resume there.
 
     Of several datasets, `config.policy.data_weights` says how much of a batch is from each.
-    `run` may be a prefix in a bucket; see `trainer/runs/run/bucket.py`.
+    `run` may be a prefix in a bucket; see `trainer/runs/bucket/folder.py`.
 
     Raises:
         InputError: the dataset is unusable, or `run` cannot be written or contains a run with other

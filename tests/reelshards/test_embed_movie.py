@@ -16,7 +16,7 @@ from tests.support.films.media import Film, make_film
 from trainer.config import InputConfig, ModelConfig
 from trainer.runs.evaluate import export
 from trainer.runs.evaluate.embeddings import embed_clips
-from trainer.runs.run import load_run
+from trainer.runs.folder import load_run
 
 RECIPE = rs.Recipe(
     num_frames=4, short_side=32, sample_rate_hz=8_000, n_mels=16, mel_high_hz=4_000.0

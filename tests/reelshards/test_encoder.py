@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import reelshards as rs
 from pipeline.audio import log_mel
+from trainer.runs.config_file import saved_config
 from trainer.runs.evaluate import export
-from trainer.runs.run import saved_config
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from shards_spec.dataset.reader import Dataset
 from trainer.__main__ import Train, main, parse
 from trainer.config import RECIPES, OptimizerConfig
 from trainer.config import TrainConfig as Config
-from trainer.runs.run.checkpoint import checkpoint_files, newest_checkpoint
-from trainer.runs.run.config_file import config_from_json, config_to_json, saved_config
+from trainer.runs.checkpoints.checkpoint import checkpoint_files, newest_checkpoint
+from trainer.runs.config_file import config_from_json, config_to_json, saved_config
 from trainer.train import train as train_movies
 
 TOY_FLAGS = [

@@ -20,7 +20,7 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.console import StepBar, duration_text
-from trainer.runs.run import read_metrics
+from trainer.runs.journal import read_metrics
 from trainer.trackers import open_trackers
 from trainer.train import TrainOutcome, train
 

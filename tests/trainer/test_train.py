@@ -20,12 +20,12 @@ from shards_spec.errors import InputError, PolicyError
 from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import OptimizerConfig, TrainConfig
+from trainer.runs.checkpoints.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
+from trainer.runs.config_file import config_to_json, saved_config
+from trainer.runs.journal.journal import NonFiniteStepError
+from trainer.runs.journal.metric_log import TIMED_AREAS, read_metrics
 from trainer.runs.learning.loss.criterion import Criterion
 from trainer.runs.learning.optimizer import build_optimizer, learning_rate
-from trainer.runs.run.checkpoint import checkpoint_files, load_checkpoint, newest_checkpoint
-from trainer.runs.run.config_file import config_to_json, saved_config
-from trainer.runs.run.journal import NonFiniteStepError
-from trainer.runs.run.metric_log import TIMED_AREAS, read_metrics
 from trainer.train import train
 
 
@@ -251,7 +251,7 @@ def test_two_ranks_train_and_one_rank_resumes(
     code = (
         "import sys, torch; torch.set_num_threads(1); from pathlib import Path; import json; "
         "from trainer.config import TrainConfig; from trainer.train import train; "
-        "from trainer.runs.run.config_file import config_from_json; "
+        "from trainer.runs.config_file import config_from_json; "
         "config = config_from_json(TrainConfig, json.loads(sys.argv[3]), ''); "
         "train(sys.argv[1], Path(sys.argv[2]), config)"
     )

@@ -14,8 +14,9 @@ from trainer.analyse.consistency import consistency
 from trainer.analyse.descriptors import Description, describe_by_run, describe_plainly
 from trainer.analyse.diversity import Diversity, diversity
 from trainer.analyse.recurrence import GUARDS, Recurrence, recurrence
+from trainer.runs.bucket import local_copy
 from trainer.runs.evaluate import ProbeResult
-from trainer.runs.run import load_run, local_copy
+from trainer.runs.folder import load_run
 
 #: Values of k in the table of false negatives.
 TABLE_CLIPS = (4, 8, 16, 32, 64)

@@ -27,7 +27,7 @@ from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.models import Embeddings, Features
 from trainer.ranks import default_device
 from trainer.runs.evaluate import EmbeddedClips, embed_clips, whole_movies
-from trainer.runs.run import TrainedRun
+from trainer.runs.folder import TrainedRun
 
 MODALITIES = ("video", "audio")
 

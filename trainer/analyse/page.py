@@ -13,7 +13,7 @@ from typing import Any
 from shards_spec.errors import InputError
 from trainer.analyse.analysis import TABLE_CLIPS, Analysis, Properties
 from trainer.analyse.recurrence import GUARDS, GapRate
-from trainer.runs.run import atomic_file
+from trainer.runs.atomic_files import atomic_file
 
 COLORS = {"video": "#2f6db3", "audio": "#d9822b", "both": "#3a8f5c", "chance": "#8a8f98"}
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.models import TwoTowers, load_tower
-from trainer.runs.run import load_run, saved_config
+from trainer.runs.config_file import saved_config
+from trainer.runs.folder import load_run
 
 Weights = Mapping[str, torch.Tensor]
 Modality = Literal["video", "audio"]

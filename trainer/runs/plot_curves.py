@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from shards_spec.errors import InputError
-from trainer.runs.run import atomic_file, local_copy, read_metrics
+from trainer.runs.atomic_files import atomic_file
+from trainer.runs.bucket import local_copy
+from trainer.runs.journal import read_metrics
 
 #: Panels in this order, (metric, title); those that no run has are left out.
 PANELS = (

@@ -14,7 +14,7 @@ import torch
 from shards_spec.cli import version
 from trainer.config import TrainConfig
 from trainer.ranks import default_device
-from trainer.runs.run import config_to_json
+from trainer.runs.config_file import config_to_json
 from trainer.study.cells import CellResult
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.findings.summary import Summary

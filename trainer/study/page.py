@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from trainer.runs.run import write_text
+from trainer.runs.atomic_files import write_text
 from trainer.study import plots
 from trainer.study.captions import CURVE, EFFECTS, LOSS, SIMILARITIES, STYLE, TRAINING
 from trainer.study.cells import STRIPS, CellResult

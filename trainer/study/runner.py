@@ -25,7 +25,7 @@ from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.plan import ClipIndex, plan_epoch
 from trainer.ranks import StopSignal, default_device
-from trainer.runs.run import write_text
+from trainer.runs.atomic_files import write_text
 from trainer.study.account import describe, to_markdown
 from trainer.study.cells import (
     CellResult,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_strip
-from trainer.runs.run import atomic_file
+from trainer.runs.atomic_files import atomic_file
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,8 +33,8 @@ from tests.support.hostile.mutants import make_mutant
 from tests.support.hostile.outside import OpenedFiles
 from trainer.config import TrainConfig
 from trainer.plan_report import plan_command
+from trainer.runs.config_file import saved_config
 from trainer.runs.evaluate import evaluate
-from trainer.runs.run.config_file import saved_config
 from trainer.train import train
 
 CLIP = "movie-001_000003"

@@ -22,11 +22,11 @@ from trainer.models.two_towers import Embeddings
 from trainer.ranks.data_supply import DataSupply
 from trainer.ranks.readback import Readback
 from trainer.ranks.world import World
+from trainer.runs.config_file import config_from_json, config_to_json
+from trainer.runs.journal.journal import Journal, StepResult
+from trainer.runs.journal.load import Load
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.runs.learning.loss import ClipOrigins, contrastive_loss
-from trainer.runs.run.config_file import config_from_json, config_to_json
-from trainer.runs.run.journal import Journal, StepResult
-from trainer.runs.run.load import Load
-from trainer.runs.run.metric_log import read_metrics
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))

@@ -12,7 +12,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 from shards_spec.dataset.reader import Dataset
-from trainer.runs.run.metric_log import read_metrics
+from trainer.runs.journal.metric_log import read_metrics
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 

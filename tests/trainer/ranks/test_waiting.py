@@ -22,10 +22,10 @@ from tests.support.launch.ranks import start_ranks
 from trainer import train as train_module
 from trainer.config import TrainConfig
 from trainer.ranks.readback import Readback
+from trainer.runs.checkpoints.checkpoint import checkpoint_files, load_checkpoint
+from trainer.runs.config_file import config_from_json, config_to_json
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.runs.learning.augment import AugmentConfig
-from trainer.runs.run.checkpoint import checkpoint_files, load_checkpoint
-from trainer.runs.run.config_file import config_from_json, config_to_json
-from trainer.runs.run.metric_log import read_metrics
 from trainer.train import train
 
 #: Operations whose result the host needs before it can continue.

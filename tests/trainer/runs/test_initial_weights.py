@@ -14,10 +14,10 @@ from trainer.config import LossConfig, TrainConfig
 from trainer.models import build_model, load_tower
 from trainer.models.audio import AudioResNet18
 from trainer.models.r3d import R3d18
+from trainer.runs.checkpoints.checkpoint import checkpoint_files, newest_checkpoint
 from trainer.runs.evaluate import export, load_encoder
+from trainer.runs.folder import load_run
 from trainer.runs.initial_weights import initialize, read_weights
-from trainer.runs.run import load_run
-from trainer.runs.run.checkpoint import checkpoint_files, newest_checkpoint
 from trainer.train import train
 
 

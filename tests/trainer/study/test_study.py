@@ -19,8 +19,7 @@ from shards_spec.cli import run_reporting_errors
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.runs.run import config_to_json
-from trainer.runs.run.config_file import config_from_json
+from trainer.runs.config_file import config_from_json, config_to_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.findings.summary import FIGURES, figure_value

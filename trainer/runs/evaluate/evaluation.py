@@ -26,13 +26,14 @@ from trainer.config import TrainConfig
 from trainer.data.mix import MixedDataset, mix, parts_of, with_labels
 from trainer.data.plan import ClipIndex
 from trainer.ranks import default_device
+from trainer.runs.bucket import local_copy
 from trainer.runs.evaluate.clip_probes import ClipProbe, class_probes, movie_probes
 from trainer.runs.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.runs.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.runs.evaluate.labels import Labeler, labeler
 from trainer.runs.evaluate.probes import ProbeResult
 from trainer.runs.evaluate.tags import TagProbe, TagResult, tag_probe
-from trainer.runs.run import TrainedRun, load_run, local_copy
+from trainer.runs.folder import TrainedRun, load_run
 
 #: At most this many held-out clips, of whole movies, are embedded and searched.
 MAX_CLIPS = 50_000

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer.runs.exposure.stored_run import StoredRun
-from trainer.runs.run import growth_problems, movie_digests
+from trainer.runs.growth import growth_problems, movie_digests
 
 
 def data_of_run(dataset: Dataset, stored: StoredRun) -> Dataset:

@@ -11,16 +11,12 @@ from typing import Any
 from shards_spec.errors import InputError
 from shards_spec.storage import Storage
 from trainer.config import TrainConfig
-from trainer.runs.run import (
-    DataChange,
-    best_step,
-    data_changes,
-    local_copy,
-    movies_of_run,
-    read_description,
-    read_metrics,
-    saved_config,
-)
+from trainer.runs.bucket import local_copy
+from trainer.runs.checkpoints import best_step
+from trainer.runs.config_file import saved_config
+from trainer.runs.folder import movies_of_run, read_description
+from trainer.runs.growth import DataChange, data_changes
+from trainer.runs.journal import read_metrics
 
 _CHECKPOINT = re.compile(r"(?:step|milestone)-(\d+)\.pt")
 

@@ -10,9 +10,9 @@ from shards_spec.cli import version
 from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.ranks import World
+from trainer.runs.journal import Load
 from trainer.runs.launch.resume import Start
 from trainer.runs.learning import describe_model, uses_bf16
-from trainer.runs.run import Load
 
 
 def banner(

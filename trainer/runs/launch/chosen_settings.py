@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig, recipe
-from trainer.runs.run import resumed_config
+from trainer.runs.config_file import resumed_config
 
 _T = TypeVar("_T")
 

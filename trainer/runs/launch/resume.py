@@ -10,8 +10,9 @@ import torch
 from trainer.config import TrainConfig
 from trainer.data.plan import PlanState
 from trainer.data.stream import Batch
+from trainer.runs.checkpoints import Checkpoint
+from trainer.runs.config_file import config_to_json
 from trainer.runs.learning import Learner, WeightAverage
-from trainer.runs.run import Checkpoint, config_to_json
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.stream import ClipStream
 from trainer.plan_report import describe, render
-from trainer.runs.run.checkpoint import newest_checkpoint
+from trainer.runs.checkpoints.checkpoint import newest_checkpoint
 from trainer.train import train
 
 POLICY = BatchPolicy(movies_per_batch=2, episodes_per_group=2, clips_per_movie=3, group_by="group")

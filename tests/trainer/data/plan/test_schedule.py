@@ -19,7 +19,7 @@ from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream.batch import Batch
 from trainer.data.stream.stream import ClipStream
 from trainer.plan_report import describe, plan_command
-from trainer.runs.run.metric_log import read_metrics
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.train import train
 
 POLICY = BatchPolicy(movies_per_batch=8, clips_per_movie=1, schedule="4:2 9:4")

@@ -20,7 +20,7 @@ from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, plan_epoch
 from trainer.data.randomness import draws
 from trainer.data.stream import ClipStream, read_all
-from trainer.runs.run.checkpoint import newest_checkpoint
+from trainer.runs.checkpoints.checkpoint import newest_checkpoint
 from trainer.train import train
 
 CONFIG = StreamConfig(frame_size=32, num_processes=0, num_threads=2, crop="center")

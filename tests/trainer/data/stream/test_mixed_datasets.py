@@ -20,8 +20,8 @@ from trainer.data.loader import StreamConfig
 from trainer.data.mix import mix
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.stream import ClipStream, open_for_training
+from trainer.runs.checkpoints.checkpoint import newest_checkpoint
 from trainer.runs.evaluate import evaluate
-from trainer.runs.run.checkpoint import newest_checkpoint
 from trainer.train import train
 
 STREAM = StreamConfig(frame_size=32, num_processes=0, num_threads=2)

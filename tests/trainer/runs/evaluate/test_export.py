@@ -22,7 +22,7 @@ from trainer.models.small_video import SmallVideoNet
 from trainer.runs.evaluate import evaluate, load_encoder
 from trainer.runs.evaluate.export.exported_files import export
 from trainer.runs.evaluate.export.onnx_files import write_onnx
-from trainer.runs.run.folder import load_run
+from trainer.runs.folder import load_run
 
 FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),

@@ -21,8 +21,9 @@ from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex, PlanWalk
 from trainer.data.stream import Batch, ClipStream
 from trainer.runs.exposure import Exposure, compute_exposure
+from trainer.runs.folder import describe_run, read_description
+from trainer.runs.journal import StepResult
 from trainer.runs.learning import Learner
-from trainer.runs.run import StepResult, describe_run, read_description
 
 MakeDataset = Callable[..., Dataset]
 

@@ -11,8 +11,8 @@ import pytest
 from shards_spec.errors import InputError
 from trainer.__main__ import Train, main, parse
 from trainer.config import RECIPES, TrainConfig, recipe
+from trainer.runs.config_file import config_to_json
 from trainer.runs.launch.chosen_settings import chosen_settings, with_values
-from trainer.runs.run.config_file import config_to_json
 
 FILE = """
 config = "study"

@@ -16,11 +16,11 @@ from shards_spec.errors import InputError
 from trainer.config import LossConfig, TrainConfig
 from trainer.data.plan import BatchPolicy
 from trainer.models import Embeddings
+from trainer.runs.checkpoints.checkpoint import newest_checkpoint
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.runs.learning.loss import ClipOrigins, Criterion, LossOutput
 from trainer.runs.learning.loss.mass import MAX_WEIGHT, WithinWeight
 from trainer.runs.learning.loss.queue import MemoryQueue
-from trainer.runs.run.checkpoint import newest_checkpoint
-from trainer.runs.run.metric_log import read_metrics
 from trainer.train import train
 
 SIZE = 16

@@ -15,6 +15,7 @@ from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from trainer.config import InputConfig, ModelConfig, TransformerConfig
 from trainer.models import TwoTowers, build_model
+from trainer.runs.config_file import config_from_json
 from trainer.runs.evaluate.export.exported_files import (
     CONFIG_JSON,
     MODALITIES,
@@ -22,7 +23,6 @@ from trainer.runs.evaluate.export.exported_files import (
     MODEL_TYPE,
     PREPROCESSOR_JSON,
 )
-from trainer.runs.run import config_from_json
 
 #: What version 0.2 wrote instead of `config.json` and `preprocessor_config.json`.
 _FORMER_JSON = "preprocessing.json"

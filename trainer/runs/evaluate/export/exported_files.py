@@ -24,17 +24,13 @@ from safetensors.torch import save
 
 from trainer.models import TwoTowers
 from trainer.models.inputs import describe_inputs
+from trainer.runs.atomic_files import atomic_file, write_text
+from trainer.runs.bucket import local_copy
+from trainer.runs.config_file import config_to_json
 from trainer.runs.evaluate.evaluation import Evaluation
 from trainer.runs.evaluate.export.model_card import model_card
 from trainer.runs.evaluate.export.onnx_files import write_onnx
-from trainer.runs.run import (
-    TrainedRun,
-    atomic_file,
-    config_to_json,
-    load_run,
-    local_copy,
-    write_text,
-)
+from trainer.runs.folder import TrainedRun, load_run
 
 MODALITIES = ("video", "audio")
 CONFIG_JSON = "config.json"

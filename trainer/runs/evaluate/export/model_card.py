@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.runs.evaluate.evaluation import Evaluation
-from trainer.runs.run import TrainedRun, read_metrics
+from trainer.runs.folder import TrainedRun
+from trainer.runs.journal import read_metrics
 
 #: Names of the figures in the card, by metric name without its direction.
 _FIGURES = {

@@ -19,7 +19,8 @@ from shards_spec.errors import InputError
 from trainer.config import InputConfig
 from trainer.models import TwoTowers
 from trainer.models.inputs import normalize_audio, normalize_video
-from trainer.runs.run import TrainedRun, atomic_file
+from trainer.runs.atomic_files import atomic_file
+from trainer.runs.folder import TrainedRun
 
 #: Largest difference of an embedding's numbers from the original's.
 TOLERANCE = 1e-4

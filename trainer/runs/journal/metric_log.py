@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from shards_spec.errors import InputError
-from trainer.runs.run.atomic_files import write_text
+from trainer.runs.atomic_files import write_text
 from trainer.trackers import Trackers
 
 _NO_TRACKERS = Trackers()

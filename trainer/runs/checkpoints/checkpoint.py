@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from shards_spec.errors import InputError
-from trainer.runs.run.atomic_files import atomic_file
+from trainer.runs.atomic_files import atomic_file
 
 CHECKPOINTS = "checkpoints"
 #: The checkpoint whose evaluation was best.

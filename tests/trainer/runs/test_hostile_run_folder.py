@@ -18,11 +18,11 @@ import torch
 from shards_spec.dataset.reader import Dataset
 from trainer.__main__ import main
 from trainer.config import TrainConfig
-from trainer.runs.run.checkpoint import checkpoint_files
-from trainer.runs.run.config_file import CONFIG_JSON
-from trainer.runs.run.folder import MOVIES_JSON
-from trainer.runs.run.lock import LOCK
-from trainer.runs.run.metric_log import METRICS_JSONL, read_metrics
+from trainer.runs.checkpoints.checkpoint import checkpoint_files
+from trainer.runs.config_file import CONFIG_JSON
+from trainer.runs.folder import MOVIES_JSON
+from trainer.runs.journal.metric_log import METRICS_JSONL, read_metrics
+from trainer.runs.lock import LOCK
 from trainer.train import train
 
 Damage = Callable[[Path], None]

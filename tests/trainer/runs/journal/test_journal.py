@@ -12,7 +12,7 @@ from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.data.fetch.counters import Occupancy, StreamStats
 from trainer.data.loader.config import StreamConfig
-from trainer.runs.run.metric_log import read_metrics
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.train import train
 
 

@@ -20,11 +20,11 @@ from shards_spec.storage import Storage
 from tests.support.stores import s3_servers
 from trainer.config import TrainConfig
 from trainer.ranks import World
-from trainer.runs.run import bucket
-from trainer.runs.run.bucket import RunFolder, open_run_folder
-from trainer.runs.run.in_bucket import lock
-from trainer.runs.run.in_bucket.lock import LOCKS, BucketLock, Record
-from trainer.runs.run.lock import lock_run
+from trainer.runs.bucket import folder as bucket
+from trainer.runs.bucket import lock
+from trainer.runs.bucket.folder import RunFolder, open_run_folder
+from trainer.runs.bucket.lock import LOCKS, BucketLock, Record
+from trainer.runs.lock import lock_run
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))

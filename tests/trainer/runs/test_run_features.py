@@ -13,12 +13,12 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.storage import Storage
 from trainer.config import OptimizerConfig, TrainConfig
+from trainer.runs.bucket.lock import LOCKS
+from trainer.runs.checkpoints.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from trainer.runs.evaluate import evaluate, export, load_encoder
+from trainer.runs.folder import load_run
+from trainer.runs.journal.metric_log import TIMED_AREAS, read_metrics
 from trainer.runs.learning import learning_rate
-from trainer.runs.run import load_run
-from trainer.runs.run.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
-from trainer.runs.run.in_bucket.lock import LOCKS
-from trainer.runs.run.metric_log import TIMED_AREAS, read_metrics
 from trainer.train import train
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from trainer.runs.run.atomic_files import atomic_file, writing_run
-from trainer.runs.run.checkpoint import BEST, CHECKPOINTS, Checkpoint, save_checkpoint
+from trainer.runs.atomic_files import atomic_file, writing_run
+from trainer.runs.checkpoints.checkpoint import BEST, CHECKPOINTS, Checkpoint, save_checkpoint
 
 
 class CheckpointWriter:

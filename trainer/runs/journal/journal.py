@@ -19,10 +19,10 @@ from trainer.data.fetch import StreamStats
 from trainer.data.stream import Batch, ClipStream
 from trainer.models import TwoTowers
 from trainer.ranks import DataSupply, Readback, World
+from trainer.runs.config_file import config_to_json
+from trainer.runs.journal.load import Load, load_text
+from trainer.runs.journal.metric_log import MetricLog
 from trainer.runs.learning import Diagnostics
-from trainer.runs.run.config_file import config_to_json
-from trainer.runs.run.load import Load, load_text
-from trainer.runs.run.metric_log import MetricLog
 from trainer.trackers import open_trackers
 
 #: Clips of a batch that are shown as images.

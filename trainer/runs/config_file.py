@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.console import say
-from trainer.runs.run.atomic_files import require_own_files
-from trainer.runs.run.bucket import local_path, run_text
+from trainer.runs.atomic_files import require_own_files
+from trainer.runs.bucket import local_path, run_text
 
 CONFIG_JSON = "config.json"
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from shards_spec.errors import InputError
 from trainer.ranks import World
-from trainer.runs.run.atomic_files import require_own_files, writing_run
+from trainer.runs.atomic_files import require_own_files, writing_run
 
 LOCK = ".lock"
 

@@ -15,7 +15,7 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.ranks import World
-from trainer.runs.run.lock import LOCK, lock_run
+from trainer.runs.lock import LOCK, lock_run
 from trainer.train import train
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -24,7 +24,7 @@ HOLDER = """
 import sys, torch
 from pathlib import Path
 from trainer.ranks import World
-from trainer.runs.run.lock import lock_run
+from trainer.runs.lock import lock_run
 
 with lock_run(Path(sys.argv[1]), World(0, 1, torch.device("cpu"))):
     (Path(sys.argv[1]) / "something").touch()

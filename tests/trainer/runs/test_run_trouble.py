@@ -18,9 +18,9 @@ from shards_spec.errors import InputError
 from trainer import __main__ as command
 from trainer.config import TrainConfig
 from trainer.data.stream.stream import ClipStream
-from trainer.runs.run.checkpoint import checkpoint_files
-from trainer.runs.run.config_file import config_from_json, config_to_json
-from trainer.runs.run.metric_log import read_metrics
+from trainer.runs.checkpoints.checkpoint import checkpoint_files
+from trainer.runs.config_file import config_from_json, config_to_json
+from trainer.runs.journal.metric_log import read_metrics
 from trainer.train import train
 
 #: Less than a checkpoint of `tiny_config`, but more than a batch: its memory counts as a file.

@@ -14,8 +14,8 @@ from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch
-from trainer.runs.run.checkpoint import newest_checkpoint
-from trainer.runs.run.growth import growth_problems, movie_digests
+from trainer.runs.checkpoints.checkpoint import newest_checkpoint
+from trainer.runs.growth import growth_problems, movie_digests
 from trainer.train import train
 
 MakeDataset = Callable[..., Dataset]

@@ -22,8 +22,8 @@ from urllib.parse import unquote, urlsplit
 from shards_spec.errors import InputError, ObjectNotFoundError, ReelshardsError, StorageError
 from shards_spec.storage import Storage
 from trainer.ranks import World
-from trainer.runs.run.checkpoint import BEST, CHECKPOINTS
-from trainer.runs.run.in_bucket.lock import BucketLock
+from trainer.runs.bucket.lock import BucketLock
+from trainer.runs.checkpoints import BEST, CHECKPOINTS
 
 #: How long an unavailable store is waited for, seconds; training continues meanwhile.
 PATIENCE_SECONDS = 300.0

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.runs.run.atomic_files import atomic_file, write_text
-from trainer.runs.run.checkpoint import (
+from trainer.runs.atomic_files import atomic_file, write_text
+from trainer.runs.checkpoints.checkpoint import (
     Checkpoint,
     checkpoint_files,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
 )
-from trainer.runs.run.metric_log import METRICS_JSONL, MetricLog, read_metrics
+from trainer.runs.journal.metric_log import METRICS_JSONL, MetricLog, read_metrics
 
 
 def state(step: int) -> Checkpoint:

@@ -24,16 +24,16 @@ from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.data.mix import part_fingerprints
 from trainer.models import TwoTowers, build_model
-from trainer.runs.run.atomic_files import read_json, write_text
-from trainer.runs.run.checkpoint import Checkpoint, best_checkpoint, newest_checkpoint
-from trainer.runs.run.config_file import (
+from trainer.runs.atomic_files import read_json, write_text
+from trainer.runs.checkpoints import Checkpoint, best_checkpoint, newest_checkpoint
+from trainer.runs.config_file import (
     CONFIG_JSON,
     binding_differences,
     config_to_json,
     saved_config,
     without_cache,
 )
-from trainer.runs.run.growth import changes_at_launch, data_changes, growth_problems, movie_digests
+from trainer.runs.growth import changes_at_launch, data_changes, growth_problems, movie_digests
 
 #: Digests of the dataset's movies, which distinguish an appended dataset from a different one.
 MOVIES_JSON = "movies.json"

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.runs.run.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
-from trainer.runs.run.checkpoint_writer import CheckpointWriter
+from trainer.runs.checkpoints.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
+from trainer.runs.checkpoints.writer import CheckpointWriter
 
 
 def small_checkpoint(step: int, value: float = 1.0) -> Checkpoint:

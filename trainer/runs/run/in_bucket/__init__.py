@@ -1,1 +1,0 @@
-"""What only run folders in buckets need."""

@@ -37,7 +37,8 @@ from benchmarks.support.machine import processor
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.sample import AUDIO, split_members
-from shards_spec.schema import ClipRow, MovieRow, clip_rows, movie_rows
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.tables import clip_rows, movie_rows
 from shards_spec.storage import Storage
 
 RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "128", "--store-audio")

@@ -29,7 +29,8 @@ from benchmarks.support import processor
 from shards_spec import layout
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
-from shards_spec.schema import CLIPS_SCHEMA, SPEC_VERSION, movies_table
+from shards_spec.schema import SPEC_VERSION
+from shards_spec.schema.tables import CLIPS_SCHEMA, movies_table
 
 CLIPS_PER_SHARD = 1000
 ROWS_PER_GROUP = 1 << 17
@@ -118,7 +119,8 @@ def movie_table(movie: int, num_clips: int, generator: np.random.Generator) -> p
 
 def measure(folder: str, reads: int) -> dict[str, float]:
     """Open, index, plan, and look up batches; seconds and bytes."""
-    from trainer.data.plan import BatchPolicy, ClipIndex, plan_epoch
+    from trainer.data.plan import BatchPolicy, ClipIndex
+    from trainer.data.plan.epoch_plan import plan_epoch
     from trainer.data.stream import open_for_training
     from trainer.plan_report import describe
 

@@ -34,7 +34,7 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import row_values
+from shards_spec.schema.tables import row_values
 
 # Ray, librosa and OpenCV take seconds to import: every command imports what it needs when it runs,
 # so that `--help` and mistyped arguments answer at once.

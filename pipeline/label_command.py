@@ -13,7 +13,8 @@ from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 
 if TYPE_CHECKING:
-    from shards_spec.dataset.labels import Findings, LabeledRange
+    from shards_spec.dataset.labels.findings import Findings
+    from shards_spec.dataset.labels.schema import LabeledRange
     from shards_spec.dataset.reader import Dataset
 
 
@@ -99,7 +100,7 @@ class Label:
 
     def _import(self) -> int:
         from pipeline.labels import import_ranges, name_of_file
-        from shards_spec.dataset.labels import check_name
+        from shards_spec.dataset.labels.schema import check_name
         from shards_spec.dataset.reader import open_dataset
 
         default = name_of_file(self.from_file) if self.from_file else self._source
@@ -129,8 +130,8 @@ class Label:
     def _read(self, dataset: Dataset) -> tuple[Sequence[LabeledRange], Findings, int]:
         """Ranges, what was wrong with the input, and how many movies have none."""
         from pipeline.labels import read_chapters, read_file, read_subtitles
-        from shards_spec.dataset.labels import Columns
-        from shards_spec.schema import movie_rows
+        from shards_spec.dataset.labels.label_files import Columns
+        from shards_spec.schema.tables import movie_rows
 
         if self.from_file:
             columns = Columns(
@@ -155,7 +156,7 @@ class Label:
         return read.ranges, read.findings, read.num_without
 
     def _list(self) -> int:
-        from shards_spec.dataset.labels import list_tables
+        from shards_spec.dataset.labels.tables import list_tables
         from shards_spec.dataset.reader import read_info
         from shards_spec.storage import Storage
 

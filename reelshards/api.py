@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.data.plan import BatchPolicy
     from trainer.data.stream import ClipStream
     from trainer.plan_report import PlanReport
-    from trainer.runs.evaluate import Evaluation
+    from trainer.runs.evaluate.evaluation import Evaluation
     from trainer.train import TrainOutcome
 
 Data = Dataset | str | Path
@@ -175,7 +175,7 @@ def evaluate(
     Raises:
         InputError: the run, the dataset or the labels cannot be used.
     """
-    evaluation: Evaluation = attribute("trainer.runs.evaluate", "judge")(
+    evaluation: Evaluation = attribute("trainer.runs.evaluate.evaluation", "judge")(
         _uris(data), run, None if labels is None else Path(labels), label_column
     ).evaluation
     return evaluation

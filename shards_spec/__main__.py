@@ -30,7 +30,7 @@ from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation import Report, validate
 from shards_spec.errors import InputError
 from shards_spec.redaction import plain
-from shards_spec.schema import row_values
+from shards_spec.schema.tables import row_values
 from shards_spec.storage import Storage
 
 

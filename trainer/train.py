@@ -22,7 +22,8 @@ from trainer.data.stream import Batch, open_for_training
 from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
 from trainer.runs.atomic_files import writing_run
 from trainer.runs.bucket import open_run_folder
-from trainer.runs.evaluate import HeldoutRetrieval, OnlineEvaluation, online_evaluation
+from trainer.runs.evaluate import HeldoutRetrieval
+from trainer.runs.evaluate.online import OnlineEvaluation, online_evaluation
 from trainer.runs.folder import open_run, restoring
 from trainer.runs.initial_weights import initialize
 from trainer.runs.journal import Journal, StepResult, say_unreached
@@ -35,8 +36,8 @@ from trainer.runs.learning import (
     learning_rate,
     on_device,
     set_learning_rate,
-    training_inputs,
 )
+from trainer.runs.learning.device_inputs import training_inputs
 from trainer.runs.lock import lock_run
 
 

@@ -31,7 +31,8 @@ from shards_spec import layout
 from shards_spec.dataset.index import read_committed_movies, write_index
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
-from shards_spec.schema import ClipRow, MovieRow, clips_table
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.tables import clips_table
 from shards_spec.storage import ObjectInfo, Storage
 
 LATENCY_SECONDS = 0.030

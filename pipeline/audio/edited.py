@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipeline.audio.timeline import AudioFrame
-from pipeline.probe import PlayedRange
+from pipeline.probe.containers.edit_list import PlayedRange
 
 
 @dataclass(frozen=True)

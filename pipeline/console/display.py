@@ -22,7 +22,8 @@ from pipeline.engine.events import AttemptFailed, Event, MovieFinished
 from pipeline.run import OnProgress, Progress, Prunable, Summary, movie_hours
 from shards_spec.cli import ExitCode, PlainConsole, new_console, print_json
 from shards_spec.redaction import plain, redacted
-from shards_spec.schema import MovieRow, row_values
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import row_values
 
 _LOG_EVERY_SECONDS = 10.0
 

@@ -19,7 +19,8 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain, redacted, with_paths
-from shards_spec.schema import MovieRow, movie_rows, row_values
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import movie_rows, row_values
 
 _PAGE_WIDTH = 150
 #: The page in which rich puts the report. It runs no scripts and loads nothing.

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from pipeline.errors import MovieError, SourceChangedError
 from pipeline.labels.sidecars import Sidecars
-from pipeline.probe import MovieTexts, choose_text_track, find_texts, read_text_track
+from pipeline.probe.tracks.texts import MovieTexts, choose_text_track, find_texts, read_text_track
 from pipeline.sources import Movie, Readable, movie_of_row, open_source
 from pipeline.sources.identity import fingerprint, former_fingerprint
-from shards_spec.dataset.labels import Findings, LabeledRange, read_cues
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.subtitle_files import read_cues
 from shards_spec.errors import InputError
 from shards_spec.schema import MovieRow
 

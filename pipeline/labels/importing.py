@@ -13,20 +13,11 @@ from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
 from shards_spec import layout
 from shards_spec.dataset.index import INDEX_FOLDERS, refresh_card
-from shards_spec.dataset.labels import (
-    Columns,
-    Finding,
-    Findings,
-    LabeledRange,
-    TableInfo,
-    check_name,
-    ranges_of_rows,
-    ranges_table,
-    read_label_file,
-    rejoin_tables,
-    remove_table,
-    write_ranges,
-)
+from shards_spec.dataset.labels.findings import Finding, Findings
+from shards_spec.dataset.labels.label_files import Columns, read_label_file
+from shards_spec.dataset.labels.ranges import ranges_of_rows, ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange, TableInfo, check_name
+from shards_spec.dataset.labels.tables import rejoin_tables, remove_table, write_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import InputError
 from shards_spec.storage import Storage, owned_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from pipeline.errors import SourceError
-from pipeline.probe import language_code
+from pipeline.probe.tracks.languages import language_code
 from pipeline.sources import Movie
 from pipeline.sources.identity import is_local, local_file, movie_errors, store_and_key
 from shards_spec.errors import ObjectNotFoundError

@@ -9,13 +9,15 @@ from typing import Any
 from pipeline.audio import AudioReport
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.plan import MoviePlan
-from pipeline.probe import AudioTrack, Crop, Probe, VideoStream
+from pipeline.probe import AudioTrack, Probe
+from pipeline.probe.video_stream import Crop, VideoStream
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment, applied, selection_of
 from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
-from shards_spec.schema import DROP_REASONS, DroppedClips, MovieRow, Status
+from shards_spec.schema import MovieRow, Status
+from shards_spec.schema.dropped import DROP_REASONS, DroppedClips
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pipeline.plan import PlacedPlan
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe
-from shards_spec.schema import NO_CLIP, ClipContent, DroppedClips, sorted_drops
+from shards_spec.schema import ClipContent
+from shards_spec.schema.dropped import NO_CLIP, DroppedClips, sorted_drops
 
 DropReason = Literal["too_short", "damaged", "black", "frozen", "silent"]
 

@@ -29,7 +29,8 @@ from pipeline.plan import (
     plan_movie,
     planned_together,
 )
-from pipeline.probe import Crop, Probe, probe
+from pipeline.probe import Probe, probe
+from pipeline.probe.video_stream import Crop
 from pipeline.sources import Movie, Readable
 from pipeline.sources.identity import fingerprint
 from pipeline.video import (

@@ -18,7 +18,8 @@ from pipeline.video import VideoSegment
 from shards_spec.dataset.index import write_commit
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL
-from shards_spec.schema import DroppedClips, MovieRow
+from shards_spec.schema import MovieRow
+from shards_spec.schema.dropped import DroppedClips
 from shards_spec.storage import Storage
 
 

@@ -33,7 +33,8 @@ from shards_spec.dataset.lockfile import Lock, LockedMovie, strip_words
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import FRAMES
-from shards_spec.schema import ClipContent, DroppedClips, MovieRow
+from shards_spec.schema import ClipContent, MovieRow
+from shards_spec.schema.dropped import DroppedClips
 from shards_spec.storage import Storage
 
 _OUTSIDE = "the copy begins later or ends earlier"

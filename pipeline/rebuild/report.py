@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from shards_spec.dataset.bounds import get_bounded
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import parse_table
+from shards_spec.schema.tables import parse_table
 from shards_spec.storage import Storage
 
 FOLDER = "rebuild"

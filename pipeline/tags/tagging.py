@@ -20,12 +20,14 @@ import pyarrow as pa
 
 from pipeline.tags.judge import PATCH_FRAMES, Judge
 from pipeline.tags.sounds import FRAMES_PER_SECOND, Sound, sound_of_clip
-from shards_spec.dataset.labels import Findings, LabeledRange
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.schema import LabeledRange
 from shards_spec.dataset.reader import Dataset, Movie
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import check_crc32c, split_members
-from shards_spec.schema import ClipRow, clip_rows
+from shards_spec.schema import ClipRow
+from shards_spec.schema.tables import clip_rows
 
 SILENCE = "silence"
 

@@ -19,7 +19,8 @@ from math import ceil
 from typing import Any
 
 from pipeline.errors import DecodeError
-from pipeline.probe import Crop, Probe, Shape, VideoStream
+from pipeline.probe import Probe, Shape
+from pipeline.probe.video_stream import Crop, VideoStream
 from pipeline.video.tone_mapping import color_of
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, NANOSECONDS, Recipe
 

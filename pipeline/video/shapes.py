@@ -20,7 +20,9 @@ import numpy as np
 
 from pipeline.errors import TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
-from pipeline.probe import Probe, Shape, has_one_shape, orientation, ratio
+from pipeline.probe import Probe, Shape
+from pipeline.probe.containers.one_shape import has_one_shape
+from pipeline.probe.video_stream import orientation, ratio
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 

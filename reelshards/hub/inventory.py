@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from shards_spec import layout
 from shards_spec.dataset.bounds import check_links
 from shards_spec.dataset.card import Subject, TableFile, card_files
-from shards_spec.dataset.labels import label_keys
+from shards_spec.dataset.labels.tables import label_keys
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
-from shards_spec.schema import movie_rows
+from shards_spec.schema.tables import movie_rows
 from shards_spec.storage import Storage
 
 #: Tables about clips that readers can do without.

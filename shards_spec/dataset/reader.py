@@ -27,15 +27,14 @@ from shards_spec.dataset.bounds import (
 )
 from shards_spec.dataset.dropped import read_dropped
 from shards_spec.dataset.duplicates import read_duplicates, with_duplicates
-from shards_spec.dataset.labels import read_clip_labels
+from shards_spec.dataset.labels.tables import read_clip_labels
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import Sample, check_crc32c, decode_sample, parse_json, split_members
-from shards_spec.schema import (
+from shards_spec.schema import SPEC_VERSION, ClipRow
+from shards_spec.schema.tables import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
-    SPEC_VERSION,
-    ClipRow,
     clip_rows,
     require_columns,
     row_values,

@@ -9,11 +9,10 @@ import pytest
 
 from shards_spec.dataset.bounds.movie_bounds import check_movie_bounds
 from shards_spec.errors import FormatError
-from shards_spec.schema import (
+from shards_spec.schema import LOCATION_COLUMNS, MovieRow
+from shards_spec.schema.tables import (
     ADDED_COLUMNS,
     CLIPS_SCHEMA,
-    LOCATION_COLUMNS,
-    MovieRow,
     clip_rows,
     clips_table,
     movie_rows,

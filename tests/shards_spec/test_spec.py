@@ -11,7 +11,7 @@ import pytest
 import shards_spec
 from shards_spec import layout
 from shards_spec.recipe import Recipe
-from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, clip_rows
+from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA, clip_rows
 
 SPEC = Path(shards_spec.__file__).with_name("SPEC.md").read_text()
 

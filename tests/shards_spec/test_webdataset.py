@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import webdataset
 
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards_spec.dataset.labels import read_ranges
+from shards_spec.dataset.labels.tables import read_ranges
 from shards_spec.dataset.reader import Dataset
 from shards_spec.dataset.validation import validate
 from tests.support.datasets.described import describe

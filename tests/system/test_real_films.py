@@ -9,7 +9,7 @@ import pytest
 from pipeline.__main__ import main
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate
-from shards_spec.schema import clip_rows, movie_rows
+from shards_spec.schema.tables import clip_rows, movie_rows
 from tests.support.films.real_films import big_buck_bunny
 
 pytestmark = [

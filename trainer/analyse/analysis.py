@@ -15,7 +15,7 @@ from trainer.analyse.descriptors import Description, describe_by_run, describe_p
 from trainer.analyse.diversity import Diversity, diversity
 from trainer.analyse.recurrence import GUARDS, Recurrence, recurrence
 from trainer.runs.bucket import local_copy
-from trainer.runs.evaluate import ProbeResult
+from trainer.runs.evaluate.probes import ProbeResult
 from trainer.runs.folder import load_run
 
 #: Values of k in the table of false negatives.

@@ -26,7 +26,8 @@ from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.models import Embeddings, Features
 from trainer.ranks import default_device
-from trainer.runs.evaluate import EmbeddedClips, embed_clips, whole_movies
+from trainer.runs.evaluate import whole_movies
+from trainer.runs.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.runs.folder import TrainedRun
 
 MODALITIES = ("video", "audio")

@@ -36,7 +36,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Print all metrics; 1 if `min_lift` is missed."""
-        from trainer.runs.evaluate import evaluate
+        from trainer.runs.evaluate.evaluation import evaluate
 
         evaluation = evaluate(
             self.data,
@@ -80,7 +80,8 @@ class Export:
 
     def run(self) -> int:
         """Write the files and print their paths."""
-        from trainer.runs.evaluate import evaluate, export
+        from trainer.runs.evaluate import export
+        from trainer.runs.evaluate.evaluation import evaluate
 
         run, best, average = self.run_folder, self.best, self.average
         evaluation = None

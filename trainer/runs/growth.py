@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shards_spec.dataset.labels import is_label_column
+from shards_spec.dataset.labels.columns import is_label_column
 from shards_spec.errors import InputError
 from trainer.data.plan import ClipIndex
 

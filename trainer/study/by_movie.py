@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from trainer.runs.evaluate import Judgement, clip_recalls
+from trainer.runs.evaluate import clip_recalls
+from trainer.runs.evaluate.evaluation import Judgement
 
 #: (sum of scores, number of clips or sum of their weights) by movie id.
 MovieScores = Mapping[str, Sequence[float]]

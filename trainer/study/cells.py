@@ -27,7 +27,7 @@ from trainer.config import LossConfig, TrainConfig
 from trainer.ranks import StopSignal
 from trainer.runs.atomic_files import write_text
 from trainer.runs.config_file import binding_settings, differences
-from trainer.runs.evaluate import Judgement, judge
+from trainer.runs.evaluate.evaluation import Judgement, judge
 from trainer.study.baselines import judge_untrained
 from trainer.study.by_movie import scores_by_movie
 from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus

@@ -23,7 +23,8 @@ from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError, ReelshardsError
 from trainer.config import TrainConfig
 from trainer.console import say
-from trainer.data.plan import ClipIndex, plan_epoch
+from trainer.data.plan import ClipIndex
+from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.ranks import StopSignal, default_device
 from trainer.runs.atomic_files import write_text
 from trainer.study.account import describe, to_markdown

@@ -13,7 +13,8 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
 from trainer.data.fetch import ClipLocation, merge_ranges
 from trainer.data.loader import StreamConfig
-from trainer.data.plan import BatchPolicy, ClipIndex, plan_epoch
+from trainer.data.plan import BatchPolicy, ClipIndex
+from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.stream import ClipStream
 from trainer.settings import SupplyConfig
 from trainer.supply.simulation import Machine, Read, simulate

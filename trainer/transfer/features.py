@@ -16,7 +16,7 @@ from shards_spec.errors import InputError, ReelshardsError
 from trainer.console import say
 from trainer.models.inputs import audio_from_logmel, video_from_frames
 from trainer.runs.evaluate import ClipEncoder
-from trainer.runs.learning import autocast
+from trainer.runs.learning.device_inputs import autocast
 from trainer.transfer.labeled_files import LabeledSet
 from trainer.transfer.views import Windows, WindowStore, square_crops
 

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from trainer.runs.evaluate import ClipEncoder, log_loss
+from trainer.runs.evaluate import ClipEncoder
+from trainer.runs.evaluate.probes import log_loss
 from trainer.transfer.features import all_features, tower_features, view_inputs
 from trainer.transfer.protocol import Modality, Protocol
 from trainer.transfer.views import Windows

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from shards_spec.errors import FormatError, InputError
-from shards_spec.schema import parse_table
+from shards_spec.schema.tables import parse_table
 
 _SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
 _JSON_LINES = frozenset({".jsonl", ".ndjson"})

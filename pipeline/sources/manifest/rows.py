@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.sources.manifest.records import read_records
 from shards_spec import layout
 from shards_spec.errors import FormatError, InputError
-from shards_spec.schema import MOVIES_SCHEMA
+from shards_spec.schema.tables import MOVIES_SCHEMA
 
 _COLUMNS = ("uri", "movie_id", "group", "language", "audio_track", "program", "start", "end")
 

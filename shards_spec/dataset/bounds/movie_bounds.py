@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 
 from shards_spec.dataset.bounds.refusal import require_range, require_rows
 from shards_spec.errors import FormatError
-from shards_spec.schema import MOVIES_SCHEMA, STATUSES
+from shards_spec.schema import STATUSES
+from shards_spec.schema.tables import MOVIES_SCHEMA
 
 #: Length of a movie, nanoseconds: 30 days.
 MAX_TIME_NS = 30 * 24 * 3600 * 10**9

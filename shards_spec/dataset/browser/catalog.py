@@ -16,7 +16,9 @@ from shards_spec.dataset.browser.labels import LabelCatalog
 from shards_spec.dataset.browser.lookalikes import Lookalike, find_lookalikes
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
-from shards_spec.schema import LINKED_KINDS, ClipRow, clip_ranges, clip_rows
+from shards_spec.schema import ClipRow
+from shards_spec.schema.duplicates import LINKED_KINDS, clip_ranges
+from shards_spec.schema.tables import clip_rows
 
 #: Two movies with equal values are the same one: source, part, audio track and program.
 _COPY_COLUMNS = (

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.browser.catalog import numbers
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.schema import DROP_REASONS, NO_CLIP
+from shards_spec.schema.dropped import DROP_REASONS, NO_CLIP
 
 #: More clips than that of a movie are not looked at one by one.
 _MAX_CHOSEN = 1 << 17

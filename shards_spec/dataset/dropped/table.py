@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 from shards_spec import layout
 from shards_spec.dataset.bounds import check_links, get_bounded, read_bounded_table
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import DROPPED_SCHEMA, MovieRow, dropped_table, require_columns
+from shards_spec.schema import MovieRow
+from shards_spec.schema.dropped import DROPPED_SCHEMA, dropped_table
+from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Readers refuse files with fewer than a few bytes per row, and times of a regular grid hardly take

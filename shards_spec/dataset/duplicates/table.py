@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from shards_spec import layout
 from shards_spec.dataset.bounds import check_links, get_bounded, read_bounded_table
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import (
+from shards_spec.schema.duplicates import (
     DUPLICATE_KINDS,
     DUPLICATES_SCHEMA,
     clip_ranges,
     clips_digests,
-    require_columns,
 )
+from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Name of the column that filters can use: the kind of each clip's span, or an empty text.

@@ -19,7 +19,7 @@ from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.schema import DUPLICATE_KINDS
+from shards_spec.schema.duplicates import DUPLICATE_KINDS
 
 
 @dataclass(frozen=True)

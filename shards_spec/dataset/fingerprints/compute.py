@@ -27,7 +27,9 @@ from shards_spec.sample import (
     decode_logmel,
     split_members,
 )
-from shards_spec.schema import ClipContent, ClipRow, clip_ranges, clip_rows, clips_digests
+from shards_spec.schema import ClipContent, ClipRow
+from shards_spec.schema.duplicates import clip_ranges, clips_digests
+from shards_spec.schema.tables import clip_rows
 
 #: Bytes that one read of a shard requests at most, apart from a single larger clip.
 READ_BYTES = 32 * 1024 * 1024

@@ -20,7 +20,8 @@ from shards_spec.dataset.index import refresh_card
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.schema import DUPLICATES_SCHEMA, parse_table
+from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
+from shards_spec.schema.tables import parse_table
 from shards_spec.storage import Storage
 
 _STEP_NS = round(STEP_SECONDS * NANOSECONDS)

@@ -18,7 +18,7 @@ from shards_spec import layout
 from shards_spec.dataset.bounds import get_bounded
 from shards_spec.dataset.fingerprints.audio import Track
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import parse_table
+from shards_spec.schema.tables import parse_table
 from shards_spec.storage import Storage
 
 #: Changes when the same clips get other words.

@@ -18,14 +18,8 @@ import pyarrow.parquet as pq
 from shards_spec import layout
 from shards_spec.dataset.bounds import check_parquet_bounds, get_bounded
 from shards_spec.errors import FormatError
-from shards_spec.schema import (
-    CLIPS_SCHEMA,
-    ClipRow,
-    MovieRow,
-    clip_rows,
-    clips_table,
-    require_columns,
-)
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.tables import CLIPS_SCHEMA, clip_rows, clips_table, require_columns
 from shards_spec.storage import ObjectInfo, Storage
 
 _MOVIE_METADATA = b"reelshards.movie"

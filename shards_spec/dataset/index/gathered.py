@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import parse_table, require_columns
+from shards_spec.schema.tables import parse_table, require_columns
 from shards_spec.storage import ObjectInfo, Storage
 
 PARTS = "index/parts"

@@ -32,15 +32,14 @@ from shards_spec.dataset.index.gathered import (
     write_gathered,
 )
 from shards_spec.dataset.index.update import Update
-from shards_spec.dataset.labels import clip_labels_key, list_tables, ranges_key, rejoin_tables
+from shards_spec.dataset.labels.schema import clip_labels_key, ranges_key
+from shards_spec.dataset.labels.tables import list_tables, rejoin_tables
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import (
+from shards_spec.schema import SPEC_VERSION, STATUSES, MovieRow
+from shards_spec.schema.tables import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,
-    SPEC_VERSION,
-    STATUSES,
-    MovieRow,
     movie_rows,
     movies_table,
     parse_table,

@@ -17,7 +17,7 @@ from shards_spec.dataset.index.gathered import (
     parquet_bytes,
     read_table,
 )
-from shards_spec.schema import CLIPS_SCHEMA
+from shards_spec.schema.tables import CLIPS_SCHEMA
 from shards_spec.storage import ObjectInfo, Storage
 
 #: A part is closed with the movie that makes it this long.

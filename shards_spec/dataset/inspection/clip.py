@@ -11,7 +11,8 @@ from shards_spec.dataset.inspection.images import draw_logmel, encode_png, tile_
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.sample import Sample
-from shards_spec.schema import ClipRow, clip_rows
+from shards_spec.schema import ClipRow
+from shards_spec.schema.tables import clip_rows
 
 
 def find_clip(dataset: Dataset, clip_id: str) -> ClipRow:

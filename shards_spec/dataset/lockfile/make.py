@@ -19,7 +19,9 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
 from shards_spec.redaction import plain, redacted
 from shards_spec.sample import FRAMES, LOGMEL, decode_logmel
-from shards_spec.schema import ClipRow, MovieRow, clip_ranges, clip_rows, movie_rows
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.duplicates import clip_ranges
+from shards_spec.schema.tables import clip_rows, movie_rows
 
 OnMovie = Callable[[int, int], None]
 

@@ -14,14 +14,9 @@ from shards_spec.dataset.dropped import read_dropped
 from shards_spec.dataset.validation.report import Collector, Problem
 from shards_spec.errors import FormatError, StorageError
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.schema import (
-    DROP_REASONS,
-    NO_CLIP,
-    ClipRow,
-    DroppedClips,
-    MovieRow,
-    clip_ranges,
-)
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.dropped import DROP_REASONS, NO_CLIP, DroppedClips
+from shards_spec.schema.duplicates import clip_ranges
 from shards_spec.storage import Storage
 
 _WHERE = layout.DROPPED_PARQUET

@@ -13,7 +13,8 @@ from shards_spec.dataset.bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.validation.report import Problem
 from shards_spec.errors import FormatError, ObjectNotFoundError, StorageError
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.schema import DUPLICATE_KINDS, DUPLICATES_SCHEMA, require_columns
+from shards_spec.schema.duplicates import DUPLICATE_KINDS, DUPLICATES_SCHEMA
+from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Times of spans are accurate to a second.

@@ -9,19 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shards_spec.dataset.labels import (
+from shards_spec.dataset.labels import join_ranges
+from shards_spec.dataset.labels.schema import (
     CLIP_LABELS,
     LABELS_JSON,
     RANGES,
     TableInfo,
     check_name,
     clip_labels_key,
-    join_ranges,
-    list_tables,
     ranges_key,
-    read_ranges,
-    stored_clip_labels,
 )
+from shards_spec.dataset.labels.tables import list_tables, read_ranges, stored_clip_labels
 from shards_spec.dataset.validation.report import Problem
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError, StorageError
 from shards_spec.recipe import NANOSECONDS

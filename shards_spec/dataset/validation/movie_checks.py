@@ -18,7 +18,8 @@ from shards_spec.dataset.validation.index_checks import END_BYTES, MAX_CLIP_BYTE
 from shards_spec.dataset.validation.report import Problem
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import ClipRow, MovieRow, clip_rows, row_values
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.tables import clip_rows, row_values
 from shards_spec.storage import Storage
 
 #: Bytes per request; at least one clip.

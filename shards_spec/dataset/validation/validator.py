@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from shards_spec import layout
 from shards_spec.dataset.bounds import get_bounded, outside_links, read_bounded_table
-from shards_spec.dataset.labels import LABELS_JSON
+from shards_spec.dataset.labels.schema import LABELS_JSON
 from shards_spec.dataset.reader import read_info, recipe_of
 from shards_spec.dataset.validation import index_checks
 from shards_spec.dataset.validation.dropped_checks import dropped_by_movie
@@ -36,12 +36,8 @@ from shards_spec.dataset.validation.report import (
 )
 from shards_spec.dataset.validation.spread import measure_spread
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError, StorageError
-from shards_spec.schema import (
-    CLIPS_SCHEMA,
-    MOVIES_SCHEMA,
-    MovieRow,
-    movie_rows,
-)
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA, movie_rows
 from shards_spec.storage import Storage, is_odd
 
 CLIPS_ORDER = ("movie_id", "shard", "tar_offset")

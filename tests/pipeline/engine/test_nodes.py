@@ -35,7 +35,7 @@ from pipeline.video.segment import VideoSegment
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
-from shards_spec.schema import movie_rows
+from shards_spec.schema.tables import movie_rows
 from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import digests, programs_on
 from tests.support.films.media import Film, make_film

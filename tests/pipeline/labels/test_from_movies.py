@@ -16,7 +16,7 @@ from pipeline.labels.sidecars import choose_sidecar
 from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.dataset.index import read_commit, write_commit, write_index
-from shards_spec.dataset.labels import LabeledRange
+from shards_spec.dataset.labels.schema import LabeledRange
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.schema import MovieRow
 from tests.support.films.media import Film, ffmpeg, make_film

@@ -11,7 +11,7 @@ import pytest
 from pipeline import lease
 from pipeline.__main__ import main
 from reelshards.hub import take_inventory
-from shards_spec.dataset.labels import list_tables
+from shards_spec.dataset.labels.tables import list_tables
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import InputError

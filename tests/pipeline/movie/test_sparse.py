@@ -17,7 +17,7 @@ from pipeline.plan import MoviePlan
 from pipeline.sources import find_movies
 from pipeline.video import VideoSegment
 from shards_spec.recipe import Recipe
-from shards_spec.schema import DroppedClips
+from shards_spec.schema.dropped import DroppedClips
 from tests.support.films import damage
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened

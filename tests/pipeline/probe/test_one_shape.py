@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.probe import has_one_shape
 from pipeline.probe.containers.one_shape import _messages as messages
+from pipeline.probe.containers.one_shape import has_one_shape
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened_file
 

@@ -15,7 +15,7 @@ import pytest
 from pipeline.__main__ import main
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation.validator import validate
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.films.media import Film, make_film
 from tests.support.launch.runs import preprocess

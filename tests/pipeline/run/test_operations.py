@@ -21,7 +21,8 @@ from pipeline.run.event_log import EventLog
 from pipeline.run.progress import Progress, Recorder
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError
-from shards_spec.schema import MovieRow, movie_rows
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import movie_rows
 from shards_spec.storage.storage import Storage
 from tests.support.films.media import Film, make_film
 from tests.support.launch.rays import running

@@ -21,7 +21,7 @@ from pipeline.run import preprocess as run_preprocess
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import digests
 from tests.support.films.media import Film, make_film

@@ -22,7 +22,7 @@ from pipeline.tags import (
     tag_clips,
 )
 from pipeline.tags import sound_of_samples as heard
-from shards_spec.dataset.labels import read_ranges
+from shards_spec.dataset.labels.tables import read_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError, InputError
 from shards_spec.recipe import Recipe

@@ -11,7 +11,7 @@ import pytest
 from pipeline.audio.edited import EditedAudio
 from pipeline.audio.soundtrack import Soundtrack
 from pipeline.audio.timeline import AudioFrame
-from pipeline.probe import PlayedRange
+from pipeline.probe.containers.edit_list import PlayedRange
 from tests.support.films.edits import Edit, edited, set_edits
 from tests.support.films.joined import HEVC
 from tests.support.films.media import RATE_HZ, Film, make_film, onsets

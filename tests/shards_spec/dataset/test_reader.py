@@ -9,7 +9,7 @@ import pytest
 from shards_spec import layout
 from shards_spec.dataset.reader import open_dataset, read_clips, recipe_of
 from shards_spec.errors import ChecksumError, FormatError, InputError, StorageError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 
 
 @pytest.fixture

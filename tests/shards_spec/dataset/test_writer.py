@@ -12,7 +12,8 @@ from shards_spec import layout
 from shards_spec.dataset.index import read_commit, read_committed_movies, write_commit, write_index
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.errors import FormatError, ObjectNotFoundError
-from shards_spec.schema import MovieRow, clip_rows
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import clip_rows
 from shards_spec.storage.storage import Storage
 
 

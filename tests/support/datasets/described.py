@@ -6,9 +6,12 @@ import dataclasses
 
 from shards_spec.dataset.fingerprints import update_duplicates
 from shards_spec.dataset.index import read_commit, write_commit, write_index
-from shards_spec.dataset.labels import Findings, LabeledRange, ranges_table, write_ranges
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import write_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
-from shards_spec.schema import DroppedClips
+from shards_spec.schema.dropped import DroppedClips
 
 
 def describe(dataset: Dataset) -> Dataset:

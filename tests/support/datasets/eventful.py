@@ -14,7 +14,8 @@ from shards_spec.dataset.index import write_commit, write_index
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import Recipe
-from shards_spec.schema import DroppedClips, MovieRow, sorted_drops
+from shards_spec.schema import MovieRow
+from shards_spec.schema.dropped import DroppedClips, sorted_drops
 from shards_spec.storage.storage import Storage
 from tests.support.datasets.toy_dataset import toy_members, toy_recipe, toy_row
 

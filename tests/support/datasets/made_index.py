@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from shards_spec import layout
 from shards_spec.recipe import Recipe
-from shards_spec.schema import CLIPS_SCHEMA, MovieRow, movies_table
+from shards_spec.schema import MovieRow
+from shards_spec.schema.tables import CLIPS_SCHEMA, movies_table
 
 _CLIP_BYTES = 102_400
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.loader.config import StreamConfig
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream.batch import Batch

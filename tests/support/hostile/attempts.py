@@ -34,7 +34,7 @@ from tests.support.hostile.outside import OpenedFiles
 from trainer.config import TrainConfig
 from trainer.plan_report import plan_command
 from trainer.runs.config_file import saved_config
-from trainer.runs.evaluate import evaluate
+from trainer.runs.evaluate.evaluation import evaluate
 from trainer.train import train
 
 CLIP = "movie-001_000003"

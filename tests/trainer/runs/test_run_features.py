@@ -15,7 +15,8 @@ from shards_spec.storage import Storage
 from trainer.config import OptimizerConfig, TrainConfig
 from trainer.runs.bucket.lock import LOCKS
 from trainer.runs.checkpoints.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
-from trainer.runs.evaluate import evaluate, export, load_encoder
+from trainer.runs.evaluate import export, load_encoder
+from trainer.runs.evaluate.evaluation import evaluate
 from trainer.runs.folder import load_run
 from trainer.runs.journal.metric_log import TIMED_AREAS, read_metrics
 from trainer.runs.learning import learning_rate

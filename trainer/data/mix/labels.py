@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from shards_spec.dataset.labels import is_label_column, with_label_columns
+from shards_spec.dataset.labels.columns import is_label_column, with_label_columns
 from shards_spec.dataset.reader import Dataset
 from trainer.data.mix.mixed_dataset import MixedDataset, joined_fingerprint
 from trainer.data.mix.mixed_storage import MixedStorage

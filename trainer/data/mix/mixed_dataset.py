@@ -13,7 +13,7 @@ import pyarrow as pa
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import MOVIES_SCHEMA
+from shards_spec.schema.tables import MOVIES_SCHEMA
 from trainer.data.mix.mixed_storage import MixedStorage
 from trainer.data.mix.names import QUALIFIED, qualified, renamed
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from shards_spec.dataset.duplicates import KIND_COLUMN
-from shards_spec.dataset.labels import is_label_column
+from shards_spec.dataset.labels.columns import is_label_column
 from shards_spec.errors import PolicyError, require
 from shards_spec.recipe import NANOSECONDS
 from trainer.data.plan.row_filter import check_columns, check_where, columns_of

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shards_spec.dataset.labels import all_labels_column, is_label_column
+from shards_spec.dataset.labels.columns import all_labels_column, is_label_column
 from shards_spec.errors import InputError
 
 #: The name of a column, possibly with a dot.

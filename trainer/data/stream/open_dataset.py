@@ -24,7 +24,7 @@ from shards_spec.dataset.bounds import (
 )
 from shards_spec.dataset.reader import Dataset, read_info, recipe_of, with_near_duplicates
 from shards_spec.errors import FormatError, InputError
-from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
+from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
 from trainer.data.fetch import ClipLocation
 from trainer.data.mix import mix, with_labels

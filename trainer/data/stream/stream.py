@@ -30,17 +30,10 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError, PolicyError
 from trainer.data.fetch import ClipCache, Counters, StreamStats
 from trainer.data.loader import StreamConfig
-from trainer.data.plan import (
-    BatchPlan,
-    BatchPolicy,
-    ClipIndex,
-    PlanLookahead,
-    PlanState,
-    guarded_share,
-    plan_phases,
-    share_lines,
-    substitute_rows,
-)
+from trainer.data.plan import BatchPolicy, ClipIndex, PlanLookahead, PlanState, substitute_rows
+from trainer.data.plan.epoch_plan import BatchPlan, plan_phases
+from trainer.data.plan.forecast.guards import guarded_share
+from trainer.data.plan.forecast.shares import share_lines
 from trainer.data.stream.bad_clips import BadClips
 from trainer.data.stream.batch import Batch
 from trainer.data.stream.batch_filler import BatchBuffers, BatchFiller, BatchFuture

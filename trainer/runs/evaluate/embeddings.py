@@ -16,7 +16,7 @@ from shards_spec.errors import InputError
 from trainer.config import TrainConfig
 from trainer.data.stream import read_all
 from trainer.models import Embeddings, Features
-from trainer.runs.learning import autocast, device_inputs
+from trainer.runs.learning.device_inputs import autocast, device_inputs
 
 #: Clips named in a message.
 _MAX_NAMES = 5

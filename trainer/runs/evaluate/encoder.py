@@ -27,7 +27,7 @@ from trainer.ranks import default_device
 from trainer.runs.bucket import is_bucket, local_copy, local_path
 from trainer.runs.evaluate.export.exported import is_export, read_export
 from trainer.runs.folder import load_run
-from trainer.runs.learning import autocast
+from trainer.runs.learning.device_inputs import autocast
 
 #: Clips that go through the networks together.
 _BATCH_CLIPS = 32

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from shards_spec.dataset.labels import MIN_COVER, is_label_column
+from shards_spec.dataset.labels.columns import MIN_COVER, is_label_column
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS

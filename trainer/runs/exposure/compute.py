@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from trainer.data.plan import BatchPolicy, ClipIndex, PlanWalk
+from trainer.data.plan import BatchPolicy, ClipIndex
+from trainer.data.plan.forecast.walk import PlanWalk
 from trainer.data.stream import open_for_training
 from trainer.runs.exposure.earlier_data import data_of_run, with_movies
 from trainer.runs.exposure.stored_run import RunCheckpoint, StoredRun, read_run

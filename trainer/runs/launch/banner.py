@@ -12,7 +12,8 @@ from trainer.config import TrainConfig
 from trainer.ranks import World
 from trainer.runs.journal import Load
 from trainer.runs.launch.resume import Start
-from trainer.runs.learning import describe_model, uses_bf16
+from trainer.runs.learning.device_inputs import uses_bf16
+from trainer.runs.learning.flops import describe_model
 
 
 def banner(

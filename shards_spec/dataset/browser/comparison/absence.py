@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from shards_spec.dataset.browser.catalog import Catalog, numbers
 from shards_spec.recipe import NANOSECONDS
-from shards_spec.schema import DROPPED_SCHEMA
+from shards_spec.schema.dropped import DROPPED_SCHEMA
 
 #: What is said about clips whose reason the index does not have.
 UNKNOWN = "reason not recorded"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from shards_spec.dataset.browser.catalog import Catalog, numbers
 from shards_spec.dataset.browser.comparison.absence import Absences
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import CLIPS_SCHEMA, MEASURED_COLUMNS, MOVIES_SCHEMA
+from shards_spec.schema import MEASURED_COLUMNS
+from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA
 
 #: Columns of clips that say where a clip is stored, not what it is.
 _LOCATION = ("shard", "tar_offset", "tar_bytes")

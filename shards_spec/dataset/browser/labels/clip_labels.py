@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shards_spec.dataset.labels import TableInfo, list_tables, read_clip_labels
+from shards_spec.dataset.labels.schema import TableInfo
+from shards_spec.dataset.labels.tables import list_tables, read_clip_labels
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 

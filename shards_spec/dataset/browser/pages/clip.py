@@ -23,7 +23,8 @@ from shards_spec.dataset.browser.pages.html import (
 )
 from shards_spec.dataset.browser.pages.shell import Place, clip_file, clip_page, movie_page, page
 from shards_spec.dataset.browser.similar import Match
-from shards_spec.schema import ClipRow, row_values
+from shards_spec.schema import ClipRow
+from shards_spec.schema.tables import row_values
 
 _RENDERED = (
     "This dataset stores no audio. What you hear was rendered from the log-mel spectrogram "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shards_spec.dataset.browser.pages.html import Markup, clock, facts, seconds, size, tag
-from shards_spec.schema import MOVIES_SCHEMA
+from shards_spec.schema.tables import MOVIES_SCHEMA
 
 #: Columns of each group, and how their values are shown.
 _GROUPS = {

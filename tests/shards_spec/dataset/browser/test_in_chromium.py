@@ -13,9 +13,12 @@ import pytest
 
 from shards_spec.dataset.browser import BrowserServer, Site, write_report
 from shards_spec.dataset.index import read_commit, write_commit, write_index
-from shards_spec.dataset.labels import Findings, LabeledRange, ranges_table, write_ranges
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import write_ranges
 from shards_spec.dataset.reader import open_dataset
-from shards_spec.schema import DUPLICATES_SCHEMA, clips_digests
+from shards_spec.schema.duplicates import DUPLICATES_SCHEMA, clips_digests
 from tests.support.datasets.eventful import EVIL, SCRIPT, write_eventful_dataset
 from tests.support.launch.chromium import Chromium, find_chromium, running
 

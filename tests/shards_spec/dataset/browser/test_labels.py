@@ -13,13 +13,10 @@ from shards_spec import layout
 from shards_spec.dataset.browser import Site, open_site, write_report
 from shards_spec.dataset.browser.labels import pages
 from shards_spec.dataset.browser.site import NotFoundError
-from shards_spec.dataset.labels import (
-    Findings,
-    LabeledRange,
-    ranges_table,
-    rejoin_tables,
-    write_ranges,
-)
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import rejoin_tables, write_ranges
 from tests.support.datasets.eventful import EVIL, SCRIPT, write_eventful_dataset
 
 #: Clips have 0.8 s.

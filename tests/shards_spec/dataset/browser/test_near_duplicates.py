@@ -10,7 +10,7 @@ import pyarrow as pa
 from shards_spec.dataset.browser import Site
 from shards_spec.dataset.browser.figures import movie_flags
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import DUPLICATES_SCHEMA
+from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
 
 
 def searched(dataset: Dataset, *rows: tuple[str, str, str]) -> Dataset:

@@ -14,7 +14,8 @@ from shards_spec.dataset.browser.figures import shot_lengths
 from shards_spec.dataset.browser.timeline import Timeline, timeline_of
 from shards_spec.dataset.reader import Dataset
 from shards_spec.recipe import Recipe
-from shards_spec.schema import DroppedClips, clips_table, dropped_table, row_values
+from shards_spec.schema.dropped import DroppedClips, dropped_table
+from shards_spec.schema.tables import clips_table, row_values
 from tests.support.datasets import toy_dataset
 from tests.support.datasets.eventful import _row, drops_of
 

@@ -18,7 +18,8 @@ from shards_spec.dataset.index import read_commit, write_commit, write_index
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation import validate
 from shards_spec.errors import FormatError
-from shards_spec.schema import DroppedClips, MovieRow, dropped_table
+from shards_spec.schema import MovieRow
+from shards_spec.schema.dropped import DroppedClips, dropped_table
 from shards_spec.storage import Storage
 from tests.support.datasets.eventful import drops_of, write_eventful_dataset
 

@@ -13,17 +13,16 @@ import pytest
 
 from shards_spec import layout
 from shards_spec.dataset.index import read_commit, write_commit, write_index
-from shards_spec.dataset.labels import (
-    Findings,
-    LabeledRange,
-    label_column_names,
+from shards_spec.dataset.labels.columns import label_column_names, with_label_columns
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import (
     list_tables,
-    ranges_table,
     read_clip_labels,
     rejoin_tables,
     remove_movies,
     remove_table,
-    with_label_columns,
     write_ranges,
 )
 from shards_spec.dataset.reader import Dataset, open_dataset

@@ -22,7 +22,7 @@ import simplejpeg
 
 from shards_spec import layout
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import CLIPS_SCHEMA, MOVIES_SCHEMA
+from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA
 from tests.support.datasets.flawed import edit_row, put_table, recommit, replace_members
 
 #: Memory of the process, and time per dataset of a few kilobytes.

@@ -14,7 +14,7 @@ import simplejpeg
 from shards_spec import layout
 from shards_spec.dataset.index import read_commit
 from shards_spec.dataset.validation.validator import validate
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from tests.support.datasets.flawed import (
     SHARD,
     edit_row,

@@ -9,7 +9,7 @@ import pytest
 from shards_spec import layout
 from shards_spec.dataset.index import read_commit, write_commit, write_index
 from shards_spec.dataset.validation.validator import validate
-from shards_spec.schema import clip_rows, clips_table, movie_rows, movies_table
+from shards_spec.schema.tables import clip_rows, clips_table, movie_rows, movies_table
 from tests.support.datasets.flawed import edit_row, failed, put_table, recommit
 
 

@@ -15,10 +15,13 @@ import pytest
 from shards_spec import layout
 from shards_spec.dataset.fingerprints import remove_movies, update_duplicates
 from shards_spec.dataset.index import write_index
-from shards_spec.dataset.labels import Findings, LabeledRange, ranges_table, write_ranges
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import write_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation import validate
-from shards_spec.schema import DUPLICATES_SCHEMA
+from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
 from shards_spec.storage import Storage
 
 CLIP = 800_000_000

@@ -12,7 +12,7 @@ from shards_spec.dataset.reader import Dataset, read_clips
 from shards_spec.dataset.writer import tar_sample
 from shards_spec.errors import FormatError
 from shards_spec.sample import encode_logmel, encode_strip, split_members
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.fetch.clip_location import ClipLocation
 from trainer.data.loader.config import StreamConfig
 from trainer.data.loader.decode import ClipDecoder, cacheable_array

@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from shards_spec import layout
-from shards_spec.dataset.labels import (
-    Findings,
-    LabeledRange,
-    ranges_table,
-    rejoin_tables,
-    write_ranges,
-)
+from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import ranges_table
+from shards_spec.dataset.labels.schema import LabeledRange
+from shards_spec.dataset.labels.tables import rejoin_tables, write_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS

@@ -13,8 +13,9 @@ from shards_spec.errors import InputError, PolicyError
 from tests.support.datasets.clip_tables import assert_sound, clips_table, index_of
 from trainer.data.mix.mixed_dataset import Part
 from trainer.data.mix.names import qualified, renamed
-from trainer.data.plan import BatchPolicy, ClipIndex, plan_epoch
+from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.plan.dealing import quotas
+from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.plan.sources.split import heldout_groups
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.schema import DUPLICATES_SCHEMA
+from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
 from trainer.data.mix import mix
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch

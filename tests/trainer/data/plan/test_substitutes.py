@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.plan.substitutes import substitute_rows

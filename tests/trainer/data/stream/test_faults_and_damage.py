@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from shards_spec.dataset.reader import Dataset, open_dataset
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.stores.fault_proxy import FaultProxy
 from trainer.data.loader.config import StreamConfig

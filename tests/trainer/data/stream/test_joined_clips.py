@@ -17,7 +17,8 @@ from shards_spec.errors import InputError, PolicyError
 from tests.support.datasets.clip_tables import SECOND, assert_sound, clips_table, index_of
 from trainer.config import AugmentConfig, TrainConfig
 from trainer.data.loader import StreamConfig
-from trainer.data.plan import BatchPolicy, plan_epoch
+from trainer.data.plan import BatchPolicy
+from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.randomness import draws
 from trainer.data.stream import ClipStream, read_all
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint

@@ -13,7 +13,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.schema import MOVIES_SCHEMA
+from shards_spec.schema.tables import MOVIES_SCHEMA
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
@@ -21,7 +21,7 @@ from trainer.data.mix import mix
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.stream import ClipStream, open_for_training
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint
-from trainer.runs.evaluate import evaluate
+from trainer.runs.evaluate.evaluation import evaluate
 from trainer.train import train
 
 STREAM = StreamConfig(frame_size=32, num_processes=0, num_threads=2)

@@ -9,7 +9,7 @@ import pytest
 
 from shards_spec.dataset.reader import Dataset, read_clips
 from shards_spec.errors import FormatError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.loader.config import StreamConfig
 from trainer.data.stream.one_pass import read_all
 

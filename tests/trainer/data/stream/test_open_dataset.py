@@ -13,7 +13,7 @@ import pytest
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError, InputError
 from shards_spec.layout import CLIPS_PARQUET
-from shards_spec.schema import CLIPS_SCHEMA
+from shards_spec.schema.tables import CLIPS_SCHEMA
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.plan.policy import BatchPolicy

@@ -7,7 +7,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset, read_clips
 from shards_spec.errors import InputError, PolicyError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from tests.support.films.streams import CONFIG, POLICY, MakeDataset, assert_equal, batches, write
 from trainer.data.loader.config import StreamConfig
 from trainer.data.plan.clip_index import ClipIndex

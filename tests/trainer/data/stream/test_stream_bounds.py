@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.loader.config import StreamConfig
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream import bad_clips

@@ -12,7 +12,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import AccessDeniedError, FormatError, ObjectNotFoundError, StorageError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from shards_spec.storage.storage import Storage
 from tests.support.films.streams import (
     CONFIG,

@@ -18,7 +18,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import ObjectNotFoundError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.data.loader.batch_memory import BatchShape
 from trainer.data.loader.config import StreamConfig
 from trainer.data.loader.worker_handle import LoaderDiedError

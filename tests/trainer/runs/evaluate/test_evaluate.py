@@ -15,7 +15,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from shards_spec.schema import clip_rows
+from shards_spec.schema.tables import clip_rows
 from trainer.config import TrainConfig
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.runs.evaluate import evaluation

@@ -19,7 +19,8 @@ from shards_spec.errors import InputError
 from trainer.config import ModelConfig
 from trainer.models import build_model
 from trainer.models.small_video import SmallVideoNet
-from trainer.runs.evaluate import evaluate, load_encoder
+from trainer.runs.evaluate import load_encoder
+from trainer.runs.evaluate.evaluation import evaluate
 from trainer.runs.evaluate.export.exported_files import export
 from trainer.runs.evaluate.export.onnx_files import write_onnx
 from trainer.runs.folder import load_run

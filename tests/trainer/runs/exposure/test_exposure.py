@@ -18,7 +18,8 @@ from trainer import train as training
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
-from trainer.data.plan import BatchPolicy, ClipIndex, PlanWalk
+from trainer.data.plan import BatchPolicy, ClipIndex
+from trainer.data.plan.forecast.walk import PlanWalk
 from trainer.data.stream import Batch, ClipStream
 from trainer.runs.exposure import Exposure, compute_exposure
 from trainer.runs.folder import describe_run, read_description

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.duplicates import KIND_COLUMN, clip_kinds, span_clips
 from shards_spec.errors import InputError
-from shards_spec.schema import LINKED_KINDS
+from shards_spec.schema.duplicates import LINKED_KINDS
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ ORDER = {
         errors
         layout memory recipe redaction
         cli schema order
-        sample storage mels
+        sample storage
         conformance dataset
         __main__
     """,
     "shards_spec/dataset": """
-        bounds card
+        bounds card mels
         duplicates labels dropped
         writer reader
         index

@@ -16,8 +16,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from shards_spec.dataset.mels import hann_window, magnitudes_of
 from shards_spec.errors import FormatError
-from shards_spec.mels import hann_window, magnitudes_of
 from shards_spec.recipe import Recipe
 from shards_spec.sample import AUDIO, LOGMEL, decode_logmel
 

@@ -11,7 +11,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.mels import hann_window, magnitudes_of
+from shards_spec.dataset.mels import hann_window, magnitudes_of
 from shards_spec.recipe import Recipe
 
 ITERATIONS = 32

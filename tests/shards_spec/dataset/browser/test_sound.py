@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shards_spec.dataset.browser.sound import encode_wav, render_logmel
+from shards_spec.dataset.mels import mel_filters
 from shards_spec.errors import FormatError
-from shards_spec.mels import mel_filters
 from shards_spec.recipe import Recipe
 
 

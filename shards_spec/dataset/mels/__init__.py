@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shards_spec.mels.magnitudes import hann_window, magnitudes_of, mel_filters
+from shards_spec.dataset.mels.magnitudes import hann_window, magnitudes_of, mel_filters
 
 __all__ = [
     "hann_window",

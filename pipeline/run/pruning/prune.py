@@ -10,7 +10,8 @@ from pipeline.config import STORE_PATIENCE_SECONDS
 from pipeline.run.pruning.receipt import Prunable, Removal, keep_index, write_receipt
 from pipeline.run.work_list import require_one_recipe
 from pipeline.sources import Movie, find_movies, keep_ids
-from shards_spec import fingerprints, layout
+from shards_spec import layout
+from shards_spec.dataset import fingerprints
 from shards_spec.dataset.index import read_committed_movies, read_indexed_movies, write_index
 from shards_spec.dataset.labels.tables import remove_movies
 from shards_spec.dataset.reader import read_info, recipe_of

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections import Counter
 from pathlib import Path
 
 import av
@@ -19,6 +18,7 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.rows import Cost, movie_row
 from pipeline.plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS
+from shards_spec.schema.dropped import DroppedClips
 from tests.support.films.media import Film, ffmpeg, make_film, read_number
 from tests.support.films.oracle import (
     clips_of,
@@ -256,7 +256,7 @@ def test_a_clock_that_jumps_back(master: Path, tmp_path: Path) -> None:
     plan = plan_of(path)
     assert plan.probe.duration_ns == pytest.approx(12 * NANOSECONDS, abs=2_000_000)
     assert plan.probe.lost_ns == pytest.approx(12 * NANOSECONDS, abs=NANOSECONDS)
-    row = movie_row(plan, Cost(1, 0.0, 0.0), Counter(), AudioReport())
+    row = movie_row(plan, Cost(1, 0.0, 0.0), DroppedClips(), AudioReport())
     assert row.video_lost_ns == plan.probe.lost_ns
     assert wrong_frames(plan, source_frames(first)) == 0
 

@@ -27,7 +27,7 @@ from shards_spec.recipe import Recipe
 
 #: Sounds of one kind at most, and seconds of each.
 MAX_SOUNDS, MAX_SECONDS = 300, 10.0
-#: Shorter sounds than half a patch are no test of anything.
+#: Sounds shorter than half a patch are skipped: they would test nothing.
 MIN_SECONDS = 0.5
 
 SILENCE_DBFS = -50.0

@@ -1,6 +1,6 @@
 """Pipes for several outputs of one process, read as frames arrive.
 
-The process blocks when one pipe is full, so all are read by whoever reads one.
+The process blocks when one pipe is full, so reading one of them reads all.
 """
 
 from __future__ import annotations

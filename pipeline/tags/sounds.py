@@ -26,7 +26,7 @@ RATE_HZ, WINDOW, HOP, N_FFT = 16_000, 400, 160, 512
 
 FRAMES_PER_SECOND = RATE_HZ // HOP
 
-#: Lowest level that is told apart from digital silence, dBFS.
+#: Lowest level that is distinguished from digital silence, dBFS.
 MIN_DBFS = -120.0
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what they contain, and how they are written while training goes on."""
+"""Checkpoints: what they contain, and how they are written during training."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
             movie_id,
             _short(title_of(row)),
             row["status"],
-            # Zero stands for unknown.
+            # Zero means unknown.
             row["duration_ns"] / NANOSECONDS if row["duration_ns"] else None,
             row["num_clips"],
             sum(value or 0 for name, value in row.items() if name.startswith("dropped_")),

@@ -55,7 +55,7 @@ class Line:
     precision: float
     """Median difference of local offsets from it, seconds."""
     drift: float
-    """Seconds that the offset grows by per second; 0 if that cannot be told from noise."""
+    """Growth of the offset, seconds per second; 0 if it is within the noise."""
     weight: float
     """Length of what the drift was measured over, seconds."""
 

@@ -24,7 +24,7 @@ BIN_SECONDS = 0.1
 #: Votes of different words that a candidate needs, and candidates of one copy and speed.
 MIN_VOTES, MAX_CANDIDATES = 4, 60
 
-#: Equal parts of this many words or more (a constant tone) are no evidence.
+#: Equal parts of this many words or more (a constant tone) prove nothing.
 _MAX_EQUAL = 64
 
 #: Votes by chance that may be counted for one speed; parts have more bits where there are more.

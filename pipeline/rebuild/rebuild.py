@@ -73,7 +73,7 @@ def rebuild(
         on_progress: called with a line about each step.
 
     Raises:
-        InputError: there are no copies, or `out` has another dataset, or another run works on it.
+        InputError: no copies were found, `out` holds another dataset, or another run is writing to it.
         StorageError: `out` cannot be written.
     """
     settings = settings or Settings()

@@ -26,7 +26,7 @@ class Absences:
         self._times = lru_cache(maxsize=4)(self._times_of)
 
     def why(self, movie_id: str, start_ns: int, end_ns: int) -> str:
-        """Why there is no clip with this range of time in a movie, in words."""
+        """Says why a movie has no clip in this time range."""
         if movie_id not in self._catalog:
             return "no such movie"
         movie = self._catalog.movie(movie_id)

@@ -159,7 +159,7 @@ def test_pages_fit_the_window(chromium: Chromium, server: BrowserServer, width: 
         assert chromium.evaluate("document.documentElement.scrollWidth") <= width, page
 
 
-#: Texts whose contrast with what is behind them is below 4.5, as WCAG 2 asks of small text.
+#: Texts whose contrast with their background is below 4.5, the minimum of WCAG 2 for small text.
 PALE = """(() => {
   const parts = (color) => (color.match(/[\\d.]+/g) || []).map(Number);
   const luminance = (color) => {

@@ -73,7 +73,7 @@ def rebuild(
         on_progress: called with a line about each step.
 
     Raises:
-        InputError: no copies were found, `out` holds another dataset, or another run is writing to it.
+        InputError: no copies were found, `out` holds another dataset, or another run writes to it.
         StorageError: `out` cannot be written.
     """
     settings = settings or Settings()

@@ -42,7 +42,7 @@ LOADER_WORKER = "trainer.data.loader.worker"
 ORDER = {
     "shards_spec": """
         errors
-        layout memory recipe redaction
+        layout memory parent recipe redaction
         cli schema order
         sample storage
         conformance dataset

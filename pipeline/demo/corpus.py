@@ -11,10 +11,9 @@ import csv
 import dataclasses
 import io
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from pipeline.demo.config import DemoConfig
@@ -22,6 +21,7 @@ from pipeline.demo.drawing.draw import draw_frames
 from pipeline.demo.encode import encode_movie
 from pipeline.demo.scenario import DemoMovie, plan_movie, plan_movies
 from pipeline.demo.sound.render import render_sound
+from pipeline.demo.workers import make_in_processes
 from pipeline.ffmpeg import ffmpeg_path
 from shards_spec.errors import InputError
 
@@ -61,7 +61,9 @@ def make_demo_corpus(
             if on_movie:
                 on_movie(name)
     elif missing:
-        _make_in_parallel(directory, config, missing, num_workers, on_movie)
+        for name in make_in_processes(partial(make_movie, directory, config), missing, num_workers):
+            if on_movie:
+                on_movie(name)
     _write(directory / LABELS_NAME, labels_csv(movies))
     return [directory / movie.name for movie in movies]
 
@@ -90,27 +92,6 @@ def labels_csv(movies: list[DemoMovie]) -> str:
             start, stop = movie.seconds(shot.start_frame), movie.seconds(shot.stop_frame)
             rows.writerow([movie.name, f"{start:.6f}", f"{stop:.6f}", shot.label])
     return text.getvalue()
-
-
-def _make_in_parallel(
-    directory: Path,
-    config: DemoConfig,
-    indices: list[int],
-    num_workers: int,
-    on_movie: Callable[[str], None] | None,
-) -> None:
-    # Spawned, not forked: the caller may have threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        try:
-            jobs = [pool.submit(make_movie, directory, config, index) for index in indices]
-            for job in as_completed(jobs):
-                name = job.result()
-                if on_movie:
-                    on_movie(name)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _prepare(directory: Path, config: DemoConfig, movies: list[DemoMovie]) -> None:

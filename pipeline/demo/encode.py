@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.demo.drawing.figures import ByteArray
 from pipeline.demo.drawing.look import FloatArray
 from pipeline.demo.sound.tones import SAMPLE_RATE_HZ
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg import ffmpeg_path, reaper
 from shards_spec.errors import ReelshardsError
 
 KEYFRAME_SECONDS = 5
@@ -40,20 +40,29 @@ def encode_movie(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
 ) -> None:
     """Write the movie under a temporary name and rename it: `target` is complete or absent."""
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix=".making-", dir=target.parent) as scratch,
+        reaper.watched_folder(scratch),
+    ):
         wav, encoded = Path(scratch, "sound.wav"), Path(scratch, target.name)
         _write_wav(wav, sound, sample_rate_hz)
         with Path(scratch, "ffmpeg.log").open("w+b") as log:
             command = _command(wav, encoded, fps, width, height)
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
             )
+            reaper.watch(process.pid)
             try:
                 _feed(process, frames)
                 status = process.wait(timeout=EXIT_TIMEOUT_SECONDS)
             finally:
                 process.kill()
                 process.wait()
+                reaper.unwatch(process.pid)
             if status:
                 log.seek(0)
                 reason = log.read(2000).decode(errors="replace").strip()

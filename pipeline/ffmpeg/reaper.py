@@ -31,12 +31,13 @@ import os, shutil, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 listed = set()
-for line in sys.stdin:
-    name = line[1:].rstrip("\\n")
-    listed.add(name) if line[0] == "+" else listed.discard(name)
-for name in listed:
+for line in sys.stdin.buffer:
+    name = line[1:-1]
+    listed.add(name) if line[:1] == b"+" else listed.discard(name)
+# The processes first: they may still write to the folders.
+for name in sorted(listed, reverse=True):
     try:
-        shutil.rmtree(name) if name[0] == "/" else os.killpg(int(name), signal.SIGKILL)
+        shutil.rmtree(name) if name[:1] == b"/" else os.killpg(int(name), signal.SIGKILL)
     except OSError:
         pass
 """
@@ -59,12 +60,23 @@ def unwatch(group: int) -> None:
 @contextlib.contextmanager
 def own_folder() -> Iterator[str]:
     """A folder for temporary files that is deleted even if this process is killed."""
-    with owned_folder(TASK_FOLDERS) as folder:
-        _report(f"+{folder}\n")
-        try:
-            yield folder
-        finally:
-            _report(f"-{folder}\n")
+    with owned_folder(TASK_FOLDERS) as folder, watched_folder(folder):
+        yield folder
+
+
+@contextlib.contextmanager
+def watched_folder(folder: str) -> Iterator[None]:
+    """Delete the folder, with all that it contains, if this process dies inside the block."""
+    path = os.path.abspath(folder)
+    # A line is a message: such a name would be several.
+    if "\n" in path:
+        yield
+        return
+    _report(f"+{path}\n")
+    try:
+        yield
+    finally:
+        _report(f"-{path}\n")
 
 
 def _report(line: str) -> None:
@@ -76,7 +88,7 @@ def _report(line: str) -> None:
             atexit.register(_end, _companion, _owner)
         assert _companion.stdin is not None
         try:
-            _companion.stdin.write(line.encode())
+            _companion.stdin.write(os.fsencode(line))
         except BrokenPipeError:
             # The companion was killed: the next report starts another one.
             _companion = None

@@ -21,6 +21,7 @@ from typing import Any
 
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError, ReelshardsError
+from shards_spec.parent import end_with_parent
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.plan import ClipIndex
@@ -213,7 +214,7 @@ def _run_in_processes(
 ) -> Iterator[Job]:
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=end_with_parent) as pool:
         submit: Callable[..., Future[None]] = pool.submit
         running = {
             submit(run_cell, train, job.folder, job.corpus, job.cell, recipe, config, threads): job

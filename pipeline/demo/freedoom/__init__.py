@@ -2,6 +2,7 @@
 
     maps       which maps there are, and which music belongs to each
     game       the engine: one tic at a time, deterministic
+    supervisor ends the engine when the process that controls it is gone
     explorer   what the bot does
     truth      what is seen and heard, from the engine's own state
     music      a map's own notes, rendered with a soundfont

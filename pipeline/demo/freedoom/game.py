@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from pipeline.demo.drawing.figures import ByteArray
 from pipeline.demo.drawing.look import FloatArray
 from pipeline.demo.freedoom.config import TIC_RATE_HZ
 from pipeline.demo.freedoom.maps import GameMap, require
+from pipeline.demo.freedoom.supervisor import supervised
+from pipeline.ffmpeg import reaper
 from shards_spec.errors import InputError
 
 SAMPLE_RATE_HZ = 22_050
@@ -130,15 +131,16 @@ class Game:
 
 @contextlib.contextmanager
 def play(game_map: GameMap, size: tuple[int, int], seed: int) -> Iterator[Game]:
-    """Start the engine on a map; it ends with the block.
+    """Start the engine on a map; it ends with the block, and with this process.
 
     Raises `InputError` if the engine cannot run here, above all for lack of OpenAL.
     """
     folder = require("vizdoom")
     import vizdoom
 
-    with tempfile.TemporaryDirectory(prefix="freedoom-") as scratch:
+    with reaper.own_folder() as scratch:
         engine = vizdoom.DoomGame()
+        engine.set_vizdoom_path(str(supervised(folder / "vizdoom", Path(scratch))))
         engine.set_doom_game_path(str(folder / game_map.wad))
         engine.set_doom_config_path(str(Path(scratch, "engine.ini")))
         engine.set_doom_map(game_map.name)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from pipeline.demo.freedoom.config import TIC_RATE_HZ, FreedoomConfig
 from pipeline.demo.freedoom.maps import all_maps, require
 from pipeline.demo.freedoom.recording import record
 from pipeline.demo.freedoom.truth import Stretch
+from pipeline.demo.workers import make_in_processes
 from pipeline.ffmpeg import ffmpeg_path
 from shards_spec.errors import InputError
 
@@ -59,14 +59,9 @@ def make_freedoom(
             if on_movie:
                 on_movie(maps[index].movie)
     else:
-        # Spawned, not forked: the caller may have threads.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [pool.submit(make_one, directory, config, index) for index in missing]
-            for job in as_completed(jobs):
-                name = job.result()
-                if on_movie:
-                    on_movie(name)
+        for name in make_in_processes(partial(make_one, directory, config), missing, workers):
+            if on_movie:
+                on_movie(name)
     for table in TABLES:
         rows = [_labels_path(directory, one.movie, table).read_text() for one in maps]
         _write(directory / f"{table}.csv", _HEAD + "".join(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from shards_spec.cli import run_reporting_errors
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
+from tests.support.launch.descendants import Family, needs_proc
 from trainer.config import TrainConfig
 from trainer.runs.config_file import config_from_json, config_to_json
 from trainer.study.cells import load_result
@@ -212,6 +214,23 @@ def test_one_comparison_alone_gives_its_effect_and_a_page(
         assert len(page.images) > 3
 
 
+def _arguments(corpus: StudyCorpus, run: Path, recipe: TrainConfig, config: StudyConfig) -> str:
+    """For a process of its own, which is this file as a script."""
+    values = {
+        "recipe": config_to_json(recipe),
+        "study": {**dataclasses.asdict(config), "comparisons": list(config.comparisons)},
+        "data": corpus.data,
+        "labels": str(corpus.labels),
+        "run": str(run),
+    }
+    return json.dumps(values)
+
+
+def _environment() -> dict[str, str]:
+    """With this process's import path."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_stopped_by_sigterm_is_not_complete(
@@ -222,15 +241,11 @@ def test_a_run_stopped_by_sigterm_is_not_complete(
     config = dataclasses.replace(
         CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=workers
     )
-    values = {
-        "recipe": config_to_json(recipe),
-        "study": {**dataclasses.asdict(config), "comparisons": list(config.comparisons)},
-        "data": corpora[0].data,
-        "labels": str(corpora[0].labels),
-        "run": str(run),
-    }
     program = subprocess.Popen(
-        [sys.executable, __file__, json.dumps(values)], stderr=subprocess.PIPE, text=True
+        [sys.executable, __file__, _arguments(corpora[0], run, recipe, config)],
+        env=_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with program as process:
         until = time.monotonic() + 240
@@ -243,6 +258,25 @@ def test_a_run_stopped_by_sigterm_is_not_complete(
     assert "run the same command to resume" in text
     assert not list(run.glob("*/*/result.json"))
     assert list(run.glob("*/*/checkpoints/step-*.pt")), "it resumes from there"
+
+
+@needs_proc
+@pytest.mark.slow
+def test_the_runs_of_a_killed_study_end(
+    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
+) -> None:
+    run, family = tmp_path / "study", Family()
+    config = dataclasses.replace(CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=2)
+    with subprocess.Popen(
+        [sys.executable, __file__, _arguments(corpora[0], run, recipe, config)],
+        env={**_environment(), **family.env},
+    ) as process:
+        until = time.monotonic() + 240
+        while len(list(run.glob("*/*/metrics.jsonl"))) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        process.kill()
+    family.wait_until_gone()
+    assert len(list(run.glob("*/*/metrics.jsonl"))) == 2
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ ORDER = {
         config_file
         folder journal
         launch plot_curves exposure
+        scoring
         evaluate initial_weights
     """,
     "reelshards": """
@@ -177,7 +178,7 @@ def offered_names(door: Path) -> frozenset[str]:
 
 
 def room_of(module: str) -> str:
-    """`pipeline.probe.packets` and `pipeline.probe` -> `pipeline/probe`; a module at the root of a
+    """`pipeline.probe.cut_off` and `pipeline.probe` -> `pipeline/probe`; a module at the root of a
     package or wing is a room by itself."""
     parts = module.split(".")
     return "/".join(parts[: 3 if "/".join(parts[:2]) in WINGS else 2])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.probe import AudioTrack
+from pipeline.probe.tracks.audio_track import AudioTrack
 
 _HALF_POWER = 0.707107
 #: Largest channel count for which ffmpeg assumes a usual layout if a stream names none.

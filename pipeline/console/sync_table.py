@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.console.sync_check import SyncCheck
-from pipeline.probe import AudioTrack
+from pipeline.probe.tracks.audio_track import AudioTrack
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain
 

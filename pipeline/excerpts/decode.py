@@ -25,9 +25,9 @@ from pipeline.errors import (
 )
 from pipeline.ffmpeg import FfmpegProcess, decodable_codecs, ffmpeg_path, input_stream
 from pipeline.limits import Limits
-from pipeline.probe import AudioTrack, audio_tracks
-from pipeline.probe.stream_list import has_picture_size, is_cover_art, list_quickly
-from pipeline.probe.video_stream import VideoStream, video_stream
+from pipeline.probe.streams.stream_list import has_picture_size, is_cover_art, list_quickly
+from pipeline.probe.streams.video_stream import VideoStream, video_stream
+from pipeline.probe.tracks.audio_track import AudioTrack, audio_tracks
 from pipeline.sources import Movie, Readable, local_movie, open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.video import color_of, frame_size, to_rgb, upright

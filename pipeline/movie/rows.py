@@ -9,8 +9,9 @@ from typing import Any
 from pipeline.audio import AudioReport
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.plan import MoviePlan
-from pipeline.probe import AudioTrack, Probe
-from pipeline.probe.video_stream import Crop, VideoStream
+from pipeline.probe import Probe
+from pipeline.probe.streams.video_stream import Crop, VideoStream
+from pipeline.probe.tracks.audio_track import AudioTrack
 from pipeline.sources import Movie
 from pipeline.video import VideoSegment, applied, selection_of
 from shards_spec.cli import version

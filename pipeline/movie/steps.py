@@ -30,7 +30,7 @@ from pipeline.plan import (
     planned_together,
 )
 from pipeline.probe import Probe, probe
-from pipeline.probe.video_stream import Crop
+from pipeline.probe.streams.video_stream import Crop
 from pipeline.sources import Movie, Readable
 from pipeline.sources.identity import fingerprint
 from pipeline.video import (

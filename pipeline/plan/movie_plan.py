@@ -19,8 +19,9 @@ from pipeline.config import Seeks
 from pipeline.plan.route import ONE_PASS, Route, choose_route
 from pipeline.plan.segments import Segment, Span, split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
-from pipeline.probe import NONE_DISPOSABLE, Probe
-from pipeline.probe.video_stream import Crop
+from pipeline.probe import Probe
+from pipeline.probe.disposable.frames import NONE_DISPOSABLE
+from pipeline.probe.streams.video_stream import Crop
 from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS, Recipe
 

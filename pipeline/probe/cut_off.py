@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.ffmpeg import decodable_codecs
-from pipeline.probe.audio_track import AudioTrack, audio_tracks
-from pipeline.probe.packets import AudioPackets, Packets
-from pipeline.probe.stream_list import StreamList
-from pipeline.probe.video_stream import VideoStream
-from pipeline.probe.video_timing import Outlier
+from pipeline.probe.streams.packets import AudioPackets, Packets
+from pipeline.probe.streams.stream_list import StreamList
+from pipeline.probe.streams.video_stream import VideoStream
+from pipeline.probe.streams.video_timing import Outlier
+from pipeline.probe.tracks.audio_track import AudioTrack, audio_tracks
 from shards_spec.recipe import NANOSECONDS
 
 #: A file is cut off if it lacks more than this, and more than this fraction of what it declares.

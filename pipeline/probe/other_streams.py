@@ -12,10 +12,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from pipeline.probe.packets import Packets, read_packets
-from pipeline.probe.stream_list import StreamList, is_cover_art, relist
-from pipeline.probe.video_stream import VideoStream
-from pipeline.probe.video_timing import VideoTiming
+from pipeline.probe.streams.packets import Packets, read_packets
+from pipeline.probe.streams.stream_list import StreamList, is_cover_art, relist
+from pipeline.probe.streams.video_stream import VideoStream
+from pipeline.probe.streams.video_timing import VideoTiming
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
 

@@ -16,23 +16,15 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MovieError, TooShortError
 from pipeline.ffmpeg import decodable_codecs
-from pipeline.probe.audio_samples import sample_audio, without_cancelling
-from pipeline.probe.audio_track import (
-    AudioTrack,
-    audio_tracks,
-    choose_track,
-    tracks_of_program,
-    without_times,
-)
 from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.entries import find_entries
 from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
-from pipeline.probe.first_look import require_usual_rate
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
-from pipeline.probe.packets import (
+from pipeline.probe.streams.first_look import require_usual_rate
+from pipeline.probe.streams.packets import (
     EMPTY_ORDER,
     EMPTY_TABLE,
     AudioPackets,
@@ -41,11 +33,10 @@ from pipeline.probe.packets import (
     PacketTable,
     read_packets,
 )
-from pipeline.probe.sample_frames import Shape, no_frames, sample_frames
-from pipeline.probe.stream_list import InputOptions, StreamList, list_streams
-from pipeline.probe.tracks.mono_tracks import join_mono_tracks
-from pipeline.probe.video_stream import VideoStream, choose_video
-from pipeline.probe.video_timing import (
+from pipeline.probe.streams.sample_frames import Shape, no_frames, sample_frames
+from pipeline.probe.streams.stream_list import InputOptions, StreamList, list_streams
+from pipeline.probe.streams.video_stream import VideoStream, choose_video
+from pipeline.probe.streams.video_timing import (
     Outlier,
     corrupt_ns,
     find_outliers,
@@ -54,6 +45,15 @@ from pipeline.probe.video_timing import (
     still_ns,
     time_frames,
 )
+from pipeline.probe.tracks.audio_samples import sample_audio, without_cancelling
+from pipeline.probe.tracks.audio_track import (
+    AudioTrack,
+    audio_tracks,
+    choose_track,
+    tracks_of_program,
+    without_times,
+)
+from pipeline.probe.tracks.mono_tracks import join_mono_tracks
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe import Probe
-from pipeline.probe.video_stream import Crop
+from pipeline.probe.streams.video_stream import Crop
 from pipeline.sources import Readable
 from pipeline.video.filters import fitted, framed, input_options, upright
 from shards_spec.recipe import NANOSECONDS

@@ -19,8 +19,9 @@ from math import ceil
 from typing import Any
 
 from pipeline.errors import DecodeError
-from pipeline.probe import Probe, Shape
-from pipeline.probe.video_stream import Crop, VideoStream
+from pipeline.probe import Probe
+from pipeline.probe.streams.sample_frames import Shape
+from pipeline.probe.streams.video_stream import Crop, VideoStream
 from pipeline.video.tone_mapping import color_of
 from shards_spec.recipe import MAX_JPEG_BLOCKS, MAX_JPEG_SIDE, NANOSECONDS, Recipe
 

@@ -20,9 +20,10 @@ import numpy as np
 
 from pipeline.errors import TooLargeError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
-from pipeline.probe import Probe, Shape
+from pipeline.probe import Probe
 from pipeline.probe.containers.one_shape import has_one_shape
-from pipeline.probe.video_stream import orientation, ratio
+from pipeline.probe.streams.sample_frames import Shape
+from pipeline.probe.streams.video_stream import orientation, ratio
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.streams.video_stream import VideoStream
 
 #: HDR reference white, cd/m2 (BT.2408): becomes the white of stored frames.
 REFERENCE_WHITE_NITS = 203.0

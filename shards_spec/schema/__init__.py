@@ -6,21 +6,18 @@ video stream, and ranges are half-open, [start, end).
 
 from __future__ import annotations
 
-from shards_spec.schema import dropped, duplicates, tables
-from shards_spec.schema.clip_row import LOCATION_COLUMNS, ClipContent, ClipRow
-from shards_spec.schema.movie_row import MEASURED_COLUMNS, STATUSES, MovieRow, Status
+from shards_spec.schema import columns, dropped, duplicates, tables
+from shards_spec.schema.clip_row import ClipContent, ClipRow
+from shards_spec.schema.movie_row import MovieRow
 
 SPEC_VERSION = "1.0"
 
 __all__ = [
-    "LOCATION_COLUMNS",
-    "MEASURED_COLUMNS",
     "SPEC_VERSION",
-    "STATUSES",
     "ClipContent",
     "ClipRow",
     "MovieRow",
-    "Status",
+    "columns",
     "dropped",
     "duplicates",
     "tables",

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-#: Columns that describe the clip's bytes in the shard, and so cannot be part of those bytes.
-LOCATION_COLUMNS = ("tar_offset", "tar_bytes", "crc32c")
-
 _INT32, _UINT32, _FLOAT32 = {"arrow": pa.int32()}, {"arrow": pa.uint32()}, {"arrow": pa.float32()}
 
 

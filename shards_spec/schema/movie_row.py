@@ -6,33 +6,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
+from shards_spec.schema.columns import Status
 from shards_spec.schema.dropped import DroppedClips
-
-Status = Literal["done", "quarantined", "failed", "skipped"]
-STATUSES: tuple[Status, ...] = ("done", "quarantined", "failed", "skipped")
 
 #: Marks a field of a row type that is not one column.
 _NOT_A_COLUMN = {"is_column": False}
-
-#: Measured columns of a movie; they differ between runs that are otherwise equal.
-MEASURED_COLUMNS = (
-    "attempts",
-    "decode_seconds",
-    "wall_seconds",
-    "decode_mode",
-    "frames_left_out",
-    "decode_device",
-    "hardware_fallbacks",
-    "hardware_problem",
-    "decode_route",
-    "predicted_decode_seconds",
-    "predicted_pass_seconds",
-    "video_decode_seconds",
-)
 
 _INT32 = {"arrow": pa.int32()}
 _NULLABLE = {"arrow": pa.float64(), "nullable": True}

@@ -15,8 +15,8 @@ from reelshards.commands import main
 from tests.support.films.media import Film, make_film
 from trainer.config import InputConfig, ModelConfig
 from trainer.runs.evaluate import export
-from trainer.runs.evaluate.embeddings import embed_clips
 from trainer.runs.folder import load_run
+from trainer.runs.scoring.embeddings import embed_clips
 
 RECIPE = rs.Recipe(
     num_frames=4, short_side=32, sample_rate_hz=8_000, n_mels=16, mel_high_hz=4_000.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from trainer.analyse.diversity import Diversity
 from trainer.analyse.recurrence import GUARDS, Recurrence
-from trainer.runs.evaluate.probes import ProbeResult
+from trainer.runs.scoring.probes import ProbeResult
 
 #: Values of k that are suggested.
 CLIPS = (2, 4, 8, 16, 32, 64)

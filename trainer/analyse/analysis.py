@@ -15,8 +15,8 @@ from trainer.analyse.descriptors import Description, describe_by_run, describe_p
 from trainer.analyse.diversity import Diversity, diversity
 from trainer.analyse.recurrence import GUARDS, Recurrence, recurrence
 from trainer.runs.bucket import local_copy
-from trainer.runs.evaluate.probes import ProbeResult
 from trainer.runs.folder import load_run
+from trainer.runs.scoring.probes import ProbeResult
 
 #: Values of k in the table of false negatives.
 TABLE_CLIPS = (4, 8, 16, 32, 64)

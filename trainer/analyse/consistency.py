@@ -11,9 +11,9 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from trainer.analyse.descriptors import Description
-from trainer.runs.evaluate import movie_probes
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.probes import ProbeResult
+from trainer.runs.scoring.clip_probes import movie_probes
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.probes import ProbeResult
 
 #: Movies of the probe, taken evenly: its cost grows with the square of their number.
 MAX_MOVIES = 100

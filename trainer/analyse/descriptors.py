@@ -27,8 +27,8 @@ from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.models import Embeddings, Features
 from trainer.ranks import default_device
 from trainer.runs.evaluate import whole_movies
-from trainer.runs.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.runs.folder import TrainedRun
+from trainer.runs.scoring.embeddings import EmbeddedClips, embed_clips
 
 MODALITIES = ("video", "audio")
 

@@ -17,9 +17,9 @@ from shards_spec.dataset.reader import open_dataset
 from trainer.config import TrainConfig
 from trainer.models import Embeddings, Features, build_model
 from trainer.ranks import default_device
-from trainer.runs.evaluate import labeler
-from trainer.runs.evaluate.embeddings import Towers
 from trainer.runs.evaluate.evaluation import Judgement, judge_towers
+from trainer.runs.scoring.embeddings import Towers
+from trainer.runs.scoring.labels import labeler
 from trainer.study.config import Source, StudyCorpus
 
 

@@ -87,7 +87,7 @@ class StudyCorpus:
     data: str
     """URI of the dataset."""
     labels: Path | None = None
-    """CSV of labeled ranges; see `trainer/runs/evaluate/labels.py`. Without it there are no class
+    """CSV of labeled ranges; see `trainer/runs/scoring/labels.py`. Without it there are no class
     probes."""
     seen: Path | None = None
     """The same for what is seen, where a clip may have several labels: for the video encoder."""

@@ -19,7 +19,7 @@ from shards_spec.dataset.inspection import encode_png
 from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.data.stream import read_all
-from trainer.runs.evaluate.embeddings import EmbeddedClips
+from trainer.runs.scoring.embeddings import EmbeddedClips
 
 NUM_QUERIES = 6
 NUM_RESULTS = 4

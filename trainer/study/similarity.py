@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from shards_spec.recipe import NANOSECONDS
-from trainer.runs.evaluate.embeddings import EmbeddedClips
+from trainer.runs.scoring.embeddings import EmbeddedClips
 
 #: Edges of the time gaps, seconds: within a shot or next to it, near, far.
 GAPS = (6.0, 30.0)

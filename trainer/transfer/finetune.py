@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from trainer.runs.evaluate import ClipEncoder
-from trainer.runs.evaluate.probes import log_loss
+from trainer.runs.scoring.probes import log_loss
 from trainer.transfer.features import all_features, tower_features, view_inputs
 from trainer.transfer.protocol import Modality, Protocol
 from trainer.transfer.views import Windows

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from trainer.runs.evaluate.probes import fit_logistic
+from trainer.runs.scoring.probes import fit_logistic
 from trainer.transfer.scores import score
 
 #: Weights of the squared norm that the linear probe chooses from.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from trainer.runs.evaluate import precisions
+from trainer.runs.scoring.tags import precisions
 
 
 def score(scores_NK: torch.Tensor, target_NK: torch.Tensor, *, many: bool) -> dict[str, float]:

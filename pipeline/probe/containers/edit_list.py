@@ -21,11 +21,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.probe.audio_track import AudioTrack
-from pipeline.probe.first_look import PacketCount, listing
-from pipeline.probe.packets import PacketTable
-from pipeline.probe.stream_list import StreamList
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.streams.first_look import PacketCount, listing
+from pipeline.probe.streams.packets import PacketTable
+from pipeline.probe.streams.stream_list import StreamList
+from pipeline.probe.streams.video_stream import VideoStream
+from pipeline.probe.tracks.audio_track import AudioTrack
 from pipeline.sources import Movie, Readable
 
 #: Boxes that are searched, and how many boxes a file may have before the search ends.

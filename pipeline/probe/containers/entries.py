@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.probe.containers import parameter_sets
-from pipeline.probe.containers.configurations import configured_keyframes, is_in_band
-from pipeline.probe.packets import PacketOrder, PacketTable
-from pipeline.probe.stream_list import StreamList
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.streams.configurations import configured_keyframes, is_in_band
+from pipeline.probe.streams.packets import PacketOrder, PacketTable
+from pipeline.probe.streams.stream_list import StreamList
+from pipeline.probe.streams.video_stream import VideoStream
 from pipeline.sources import Movie, Readable
 
 

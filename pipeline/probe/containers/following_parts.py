@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.probe.first_look import MAX_OUTPUT_BYTES, PacketCount, listing
-from pipeline.probe.packets import Packets, PacketTable
-from pipeline.probe.stream_list import StreamList
+from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES, PacketCount, listing
+from pipeline.probe.streams.packets import Packets, PacketTable
+from pipeline.probe.streams.stream_list import StreamList
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
 

@@ -16,7 +16,7 @@ from pipeline.errors import TimedOutError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
 from pipeline.probe.containers.parameter_sets import read_extradata
 from pipeline.probe.containers.set_units import sets_of_configuration
-from pipeline.probe.stream_list import InputOptions
+from pipeline.probe.streams.stream_list import InputOptions
 from pipeline.sources import Readable
 
 #: Kinds of units that are sequence parameter sets, and those that are messages (SEI), by codec.

@@ -32,7 +32,7 @@ from pipeline.probe.containers.set_units import (
     sets_in,
     sets_of_configuration,
 )
-from pipeline.probe.stream_list import InputOptions, as_arguments
+from pipeline.probe.streams.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
 CODECS = frozenset(KINDS)

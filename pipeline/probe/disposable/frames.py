@@ -18,9 +18,9 @@ from pipeline.probe.containers.parameter_sets import read_extradata
 from pipeline.probe.containers.set_units import sets_of_configuration
 from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
 from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, Read, examine
-from pipeline.probe.packets import PacketOrder, PacketTable
-from pipeline.probe.stream_list import StreamList
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.streams.packets import PacketOrder, PacketTable
+from pipeline.probe.streams.stream_list import StreamList
+from pipeline.probe.streams.video_stream import VideoStream
 from pipeline.sources import Movie, Readable
 
 #: ffmpeg's names of the demuxers, as they begin.

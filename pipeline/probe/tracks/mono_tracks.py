@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.probe.audio_track import AudioTrack
-from pipeline.probe.packets import AudioPackets
+from pipeline.probe.streams.packets import AudioPackets
+from pipeline.probe.tracks.audio_track import AudioTrack
 from pipeline.probe.tracks.languages import language_code
 
 #: Layouts of so many channels in the usual order of tracks, by ffmpeg's names.

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from pipeline.errors import UnreadableError
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
-from pipeline.probe.first_look import MAX_OUTPUT_BYTES, clipped, listing
-from pipeline.probe.stream_list import is_cover_art
+from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES, clipped, listing
+from pipeline.probe.streams.stream_list import is_cover_art
 from pipeline.probe.tracks.languages import language_code
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from pipeline.probe import Outlier
-from pipeline.probe.video_stream import conceals_errors
+from pipeline.probe.streams.video_stream import conceals_errors
+from pipeline.probe.streams.video_timing import Outlier
 from pipeline.video.selective import RunSelection
 
 #: What `-debug_ts` reports about a frame that leaves the decoder, and what precedes it if the

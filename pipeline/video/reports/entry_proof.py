@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe import PacketOrder
+from pipeline.probe.streams.packets import PacketOrder
 
 #: What `-debug_ts` reports about a packet that leaves the demuxer; only the mapped stream does.
 _DEMUXED = re.compile(r"demuxer -> \S+ type:video pkt_pts:(-?\d+) ")

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.plan import MoviePlan
-from pipeline.probe import DisposableFrames, PacketOrder
+from pipeline.probe.disposable.frames import DisposableFrames
+from pipeline.probe.streams.packets import PacketOrder
 from pipeline.video.selective.expression import expression, max_ticks
 
 #: With a smaller share of frames to leave out, nothing is gained.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.errors import TooShortError
 from pipeline.plan.segments import split_segments, split_spans
 from pipeline.plan.wanted_part import wanted_steps
-from pipeline.probe.video_stream import Crop
+from pipeline.probe.streams.video_stream import Crop
 from pipeline.sources import Movie
 from pipeline.video.black_bars import crop_from_lit
 from pipeline.video.filters import frame_size

@@ -14,7 +14,9 @@ from pipeline.config import Seeks
 from pipeline.plan import MoviePlan, place_clips, plan_movie
 from pipeline.plan.cut_context import settles_cuts
 from pipeline.plan.shots import merge_close_cuts
-from pipeline.probe import AudioTrack, PacketOrder, Probe
+from pipeline.probe import Probe
+from pipeline.probe.streams.packets import PacketOrder
+from pipeline.probe.tracks.audio_track import AudioTrack
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.probed import MOVIE, VIDEO
 

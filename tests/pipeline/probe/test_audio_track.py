@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.errors import NoAudioStreamError, NoDecoderError
 from pipeline.movie import steps
-from pipeline.probe.audio_track import (
+from pipeline.probe.streams.stream_list import Program, StreamList
+from pipeline.probe.tracks.audio_track import (
     AudioTrack,
     audio_tracks,
     choose_track,
     tracks_of_program,
 )
-from pipeline.probe.stream_list import Program, StreamList
 from pipeline.probe.tracks.languages import language_code
 from pipeline.sources import Movie, find_movies
 from shards_spec.errors import InputError

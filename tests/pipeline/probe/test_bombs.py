@@ -12,7 +12,7 @@ from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError, TooLargeError
 from pipeline.limits import Limits
 from pipeline.movie.steps import prepare
-from pipeline.probe import first_look
+from pipeline.probe.streams import first_look
 from pipeline.sources import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films import bombs

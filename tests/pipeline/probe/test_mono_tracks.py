@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.probe.audio_samples import AudioSample, summarize, without_cancelling
-from pipeline.probe.audio_track import AudioTrack
-from pipeline.probe.packets import AudioPackets
+from pipeline.probe.streams.packets import AudioPackets
+from pipeline.probe.tracks.audio_samples import AudioSample, summarize, without_cancelling
+from pipeline.probe.tracks.audio_track import AudioTrack
 from pipeline.probe.tracks.mono_tracks import join_mono_tracks
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.movie import steps
-from pipeline.probe import PacketOrder
+from pipeline.probe.streams.packets import PacketOrder
 from pipeline.video.reports.entry_proof import EntryProof
 from tests.support.films import joined
 from tests.support.films.media import Film, make_film

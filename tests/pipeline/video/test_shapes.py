@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import TooLargeError
 from pipeline.ffmpeg.binaries import ffmpeg_version
-from pipeline.probe import Shape
+from pipeline.probe.streams.sample_frames import Shape
 from pipeline.video.filters import applied
 from pipeline.video.shapes import _add as add_shape
 from pipeline.video.shapes import _frames as read_frames

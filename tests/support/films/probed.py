@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pipeline.probe.video_stream import VideoStream
+from pipeline.probe.streams.video_stream import VideoStream
 from pipeline.sources import Movie
 
 MOVIE = Movie(movie_id="m", uri="file:///m.mp4", group="m", num_bytes=1)

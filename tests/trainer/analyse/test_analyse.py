@@ -19,8 +19,8 @@ from trainer.analyse.descriptors import Description, describe_plainly, within_mo
 from trainer.analyse.diversity import diversity, effective_number, k_means
 from trainer.analyse.recurrence import recurrence
 from trainer.config import TrainConfig
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.probes import ProbeResult
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.probes import ProbeResult
 from trainer.train import train
 
 CLIP_SECONDS = 3.0

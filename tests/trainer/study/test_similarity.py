@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.runs.evaluate.embeddings import EmbeddedClips
+from trainer.runs.scoring.embeddings import EmbeddedClips
 from trainer.study import similarity
 from trainer.study.similarity import NUM_BINS, similarities
 

@@ -27,13 +27,13 @@ from trainer.data.mix import MixedDataset, mix, parts_of, with_labels
 from trainer.data.plan import ClipIndex
 from trainer.ranks import default_device
 from trainer.runs.bucket import local_copy
-from trainer.runs.evaluate.clip_probes import ClipProbe, class_probes, movie_probes
-from trainer.runs.evaluate.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.runs.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
-from trainer.runs.evaluate.labels import Labeler, labeler
-from trainer.runs.evaluate.probes import ProbeResult
-from trainer.runs.evaluate.tags import TagProbe, TagResult, tag_probe
 from trainer.runs.folder import TrainedRun, load_run
+from trainer.runs.scoring.clip_probes import ClipProbe, class_probes, movie_probes
+from trainer.runs.scoring.embeddings import EmbeddedClips, Towers, embed_clips
+from trainer.runs.scoring.labels import Labeler, labeler
+from trainer.runs.scoring.probes import ProbeResult
+from trainer.runs.scoring.tags import TagProbe, TagResult, tag_probe
 
 #: At most this many held-out clips, of whole movies, are embedded and searched.
 MAX_CLIPS = 50_000
@@ -134,7 +134,7 @@ def evaluate(
         data: URI of the dataset, or of several.
         run: run folder; may be in a bucket.
         labels: table of labeled time ranges for the class probe; see
-            `trainer/runs/evaluate/labels.py`.
+            `trainer/runs/scoring/labels.py`.
         label_column: column of the clip index to use as the class instead, or labels of the
             dataset: `labels.mood`.
         best: the weights whose evaluation during training was best instead of the newest.

@@ -13,8 +13,8 @@ from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.data.mix import parts_of
 from trainer.data.plan import ClipIndex
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.retrieval import Retrieval, Scores, retrieval
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.retrieval import Retrieval, Scores, retrieval
 
 #: Short names of directions, for metrics and tables.
 SHORT = {"video_to_audio": "v2a", "audio_to_video": "a2v"}

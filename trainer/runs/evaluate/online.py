@@ -13,11 +13,11 @@ from shards_spec.errors import PolicyError
 from trainer.config import TrainConfig
 from trainer.data.plan import ClipIndex
 from trainer.models import TwoTowers
-from trainer.runs.evaluate.clip_probes import ClipProbe, class_probes, movie_probes
-from trainer.runs.evaluate.embeddings import EmbeddedClips, embed_clips
 from trainer.runs.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
-from trainer.runs.evaluate.labels import labeler
-from trainer.runs.evaluate.probes import ProbeResult
+from trainer.runs.scoring.clip_probes import ClipProbe, class_probes, movie_probes
+from trainer.runs.scoring.embeddings import EmbeddedClips, embed_clips
+from trainer.runs.scoring.labels import labeler
+from trainer.runs.scoring.probes import ProbeResult
 
 
 @dataclass(frozen=True)

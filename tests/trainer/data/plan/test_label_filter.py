@@ -20,8 +20,8 @@ from trainer.data.mix import mix
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream.open_dataset import open_for_training
-from trainer.runs.evaluate.labels import labeler
 from trainer.runs.growth import movie_digests
+from trainer.runs.scoring.labels import labeler
 
 #: Clips of the toy movies have 0.8 s; label, text, first and last (exclusive) clip of a movie.
 LABELS = (

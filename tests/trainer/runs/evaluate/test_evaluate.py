@@ -19,11 +19,11 @@ from shards_spec.schema.tables import clip_rows
 from trainer.config import TrainConfig
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.runs.evaluate import evaluation
-from trainer.runs.evaluate.clip_probes import movie_probes
-from trainer.runs.evaluate.embeddings import EmbeddedClips
 from trainer.runs.evaluate.evaluation import evaluate
 from trainer.runs.evaluate.heldout import evaluation_index, whole_movies
-from trainer.runs.evaluate.labels import label_clips, read_labels
+from trainer.runs.scoring.clip_probes import movie_probes
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.labels import label_clips, read_labels
 from trainer.train import train
 
 

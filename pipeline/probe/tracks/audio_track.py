@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from pipeline.errors import NoAudioStreamError, NoDecoderError
-from pipeline.probe.stream_list import StreamList, is_audible
+from pipeline.probe.streams.stream_list import StreamList, is_audible
 from pipeline.probe.tracks.languages import language_code
 from pipeline.probe.tracks.special_tracks import special_kind
 from pipeline.sources import Movie

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
-from pipeline.probe.audio_track import AudioTrack, Downmix
-from pipeline.probe.packets import AudioPackets
-from pipeline.probe.stream_list import InputOptions
+from pipeline.probe.streams.packets import AudioPackets
+from pipeline.probe.streams.stream_list import InputOptions
+from pipeline.probe.tracks.audio_track import AudioTrack, Downmix
 from pipeline.sources import Movie, Readable
 
 #: Points at which audio is decoded, spread over the track, and how much at each.

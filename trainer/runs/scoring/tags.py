@@ -18,9 +18,9 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.labels import LabeledRange, read_labels
-from trainer.runs.evaluate.probes import MIN_STD, fit_logistic
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.labels import LabeledRange, read_labels
+from trainer.runs.scoring.probes import MIN_STD, fit_logistic
 
 #: How much of a clip a label has to cover, seconds.
 MIN_SECONDS = 0.25

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from shards_spec.dataset.reader import Dataset
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.probes import ProbeResult, probe_answers
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.probes import ProbeResult, probe_answers
 
 MODALITIES = ("video", "audio")
 

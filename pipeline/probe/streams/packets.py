@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.containers.configurations import changes_of_configuration
-from pipeline.probe.first_look import PacketCount, listing
-from pipeline.probe.stream_list import InputOptions, as_arguments
+from pipeline.probe.streams.configurations import changes_of_configuration
+from pipeline.probe.streams.first_look import PacketCount, listing
+from pipeline.probe.streams.stream_list import InputOptions, as_arguments
 from pipeline.sources import Movie, Readable
 
 _ENTRIES = (

@@ -9,8 +9,13 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import DolbyVisionError, NoVideoStreamError
-from pipeline.probe.packets import Packets
-from pipeline.probe.stream_list import StreamList, has_picture_size, is_audible, is_cover_art
+from pipeline.probe.streams.packets import Packets
+from pipeline.probe.streams.stream_list import (
+    StreamList,
+    has_picture_size,
+    is_audible,
+    is_cover_art,
+)
 from pipeline.sources import Movie
 from shards_spec.recipe import NANOSECONDS
 

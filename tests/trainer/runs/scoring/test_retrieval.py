@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.runs.evaluate import retrieval as module
-from trainer.runs.evaluate.probes import fit_logistic, linear_probe
-from trainer.runs.evaluate.retrieval import (
+from trainer.runs.scoring import retrieval as module
+from trainer.runs.scoring.probes import fit_logistic, linear_probe
+from trainer.runs.scoring.retrieval import (
     Ranks,
     Scores,
     global_ranks,

@@ -11,9 +11,9 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from shards_spec.dataset.reader import Dataset
-from trainer.runs.evaluate.embeddings import EmbeddedClips
-from trainer.runs.evaluate.labels import read_labels
-from trainer.runs.evaluate.tags import has_tags, precisions, tag_probe
+from trainer.runs.scoring.embeddings import EmbeddedClips
+from trainer.runs.scoring.labels import read_labels
+from trainer.runs.scoring.tags import has_tags, precisions, tag_probe
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError, NoFramesError
 from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
-from pipeline.probe.first_look import MAX_OUTPUT_BYTES
-from pipeline.probe.packets import PacketTable
-from pipeline.probe.stream_list import InputOptions, as_arguments
-from pipeline.probe.video_stream import VideoStream, orientation
+from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES
+from pipeline.probe.streams.packets import PacketTable
+from pipeline.probe.streams.stream_list import InputOptions, as_arguments
+from pipeline.probe.streams.video_stream import VideoStream, orientation
 from pipeline.sources import Movie, Readable
 
 #: Points at which frames are decoded, spread over the movie: this long at the start and after the

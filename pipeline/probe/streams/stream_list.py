@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pipeline.errors import UnreadableError
-from pipeline.probe.first_look import MAX_OUTPUT_BYTES, clipped, listing
+from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES, clipped, listing
 from pipeline.sources import Movie, Readable
 
 #: Options of the demuxer that every later ffmpeg and ffprobe of the movie needs as well, so that

@@ -21,8 +21,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.packets import PacketTable
-from pipeline.probe.video_stream import VideoStream, conceals_errors
+from pipeline.probe.streams.packets import PacketTable
+from pipeline.probe.streams.video_stream import VideoStream, conceals_errors
 from shards_spec.recipe import NANOSECONDS
 
 #: Decoding times that go back by less than this are packets out of order, not a new clock.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
-from pipeline.probe.stream_list import InputOptions
+from pipeline.probe.streams.stream_list import InputOptions
 from pipeline.sources import Movie, Readable
 
 #: Codecs whose configuration ffmpeg finds inside of the stream. H.264 and HEVC have several sets of

@@ -29,13 +29,15 @@ from typing import Any
 
 import ray
 
-from benchmarks.films import KINDS, Kind, KindCosts, make_films, make_repeated
+from benchmarks.films.cost_films import KINDS, Kind, make_films, make_repeated
+from benchmarks.films.kind_costs import KindCosts
 from benchmarks.support import RESULTS, tree_cpu_seconds
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.movie.steps import prepare
 from pipeline.run import preprocess
-from pipeline.sources import find_movies, open_source
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 

@@ -35,12 +35,13 @@ from benchmarks.loaders.clip_sets import Sizes, make
 from benchmarks.on_gpu.page import page
 from benchmarks.on_gpu.steps import Variant, copy_rate, matrix_rate, measure, with_model
 from benchmarks.on_gpu.variants import memory_variants, step_variants
-from trainer.config import InputConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.config.recipes import r2plus1d18
 from trainer.data.stream import ClipStream, open_for_training
 from trainer.models import build_model
-from trainer.ranks import default_device
+from trainer.ranks.world import default_device
 from trainer.runs.learning.memory import GIB, expected_bytes
+from trainer.settings.model import InputConfig
 from trainer.train import train
 
 #: Loader processes and threads in each; -1 is what the recipe chooses.

@@ -32,7 +32,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders import CLIPS, MOVIES, WAYS, Result, Sizes, Source, make, peers, report
+from benchmarks.loaders import peers, report
+from benchmarks.loaders.clip_sets import Sizes, make
+from benchmarks.loaders.contenders import CLIPS, MOVIES, WAYS
+from benchmarks.loaders.pace import Result
+from benchmarks.loaders.peers import Source
 from benchmarks.support import processor, serving
 
 PLACES = ("local, cold", "local, warm", "S3, cold", "S3, warm")

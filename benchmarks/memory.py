@@ -29,8 +29,7 @@ import ray
 
 from benchmarks.support import processor
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import ffmpeg_version
-from pipeline.ffmpeg.binaries import bundled_path
+from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
 from pipeline.run import preprocess
 from shards_spec.recipe import Recipe
 

@@ -27,9 +27,9 @@ from typing import Any
 
 import ray
 
-from benchmarks.films import SPEED_FILMS, SpeedFilm, speed_film
+from benchmarks.films.speed_films import SPEED_FILMS, SpeedFilm, speed_film
 from benchmarks.support import RESULTS, STAGES, processor, run_accounted
-from pipeline.ffmpeg import ffmpeg_path, ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffmpeg_version
 
 _COPIES = 3
 _MIB = 1 << 20

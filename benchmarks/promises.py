@@ -31,7 +31,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loaders import LOADERS, PACKAGES, Sizes, Source, make, peers
+from benchmarks.loaders import peers
+from benchmarks.loaders.clip_sets import Sizes, make
+from benchmarks.loaders.peers import LOADERS, PACKAGES, Source
 
 SIZES = Sizes(num_movies=12, clips_per_movie=20, chunk_bytes=512 * 1024)
 MOVIES, CLIPS = 4, 4

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.films import (
+from benchmarks.films.schedule_films import (
     PASSING,
     PERMANENT,
     SEGMENT_SECONDS,
@@ -38,7 +38,7 @@ from pipeline.engine.failure_classes import failure_class
 from pipeline.engine.jobs import Job, Unit
 from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
-from pipeline.plan import Segment
+from pipeline.plan.segments import Segment
 from pipeline.sources import Movie
 from shards_spec.memory import peak_rss_bytes
 

@@ -32,9 +32,9 @@ from ray.cluster_utils import Cluster
 from benchmarks.support import serving
 from pipeline.config import RunConfig
 from pipeline.engine.events import Event, PartDecoded
-from pipeline.ffmpeg import ffmpeg_version
-from pipeline.ffmpeg.binaries import bundled_path
-from pipeline.run import Progress, preprocess
+from pipeline.ffmpeg.binaries import bundled_path, ffmpeg_version
+from pipeline.run import preprocess
+from pipeline.run.progress import Progress
 from shards_spec.recipe import Recipe
 
 _CORES = 4

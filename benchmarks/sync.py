@@ -30,7 +30,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.support import RESULTS, processor
-from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.beeps import (
     beeping,

@@ -100,7 +100,7 @@ class Status:
         cli.show_start("reading the dataset")
         from pipeline import lease
         from pipeline.console import status
-        from pipeline.run import read_progress
+        from pipeline.run.progress import read_progress
         from shards_spec.dataset.index import read_committed_movies
         from shards_spec.storage import Storage
 
@@ -167,7 +167,7 @@ class Prune:
             raise InputError("--receipt needs --yes: without it, nothing is removed")
         cli.show_start("comparing the dataset with the corpus")
         from pipeline.console import print_prunable
-        from pipeline.run import find_prunable, prune
+        from pipeline.run.pruning import find_prunable, prune
         from shards_spec.storage import Storage
 
         storage, follow = Storage(self.uri), self.follow_links

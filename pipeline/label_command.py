@@ -90,7 +90,7 @@ class Label:
             return self._list()
         cli.show_start("reading the dataset")
         if self.remove:
-            from pipeline.labels import remove_labels
+            from pipeline.labels.importing import remove_labels
             from shards_spec.storage import Storage
 
             remove_labels(Storage(self.uri), self.remove)
@@ -99,7 +99,7 @@ class Label:
         return self._import()
 
     def _import(self) -> int:
-        from pipeline.labels import import_ranges, name_of_file
+        from pipeline.labels.importing import import_ranges, name_of_file
         from shards_spec.dataset.labels.schema import check_name
         from shards_spec.dataset.reader import open_dataset
 
@@ -129,7 +129,8 @@ class Label:
 
     def _read(self, dataset: Dataset) -> tuple[Sequence[LabeledRange], Findings, int]:
         """Ranges, what was wrong with the input, and how many movies have none."""
-        from pipeline.labels import read_chapters, read_file, read_subtitles
+        from pipeline.labels.from_movies import read_chapters, read_subtitles
+        from pipeline.labels.importing import read_file
         from shards_spec.dataset.labels.label_files import Columns
         from shards_spec.schema.tables import movie_rows
 
@@ -143,7 +144,8 @@ class Label:
             )
             return *read_file(dataset, self.from_file, columns, self.match, self.encoding), 0
         if self.tags or self.silence:
-            from pipeline.tags import load_judge, tag_clips
+            from pipeline.tags import tag_clips
+            from pipeline.tags.judge import load_judge
 
             heard = tag_clips(dataset, load_judge() if self.tags else None, self.silence_dbfs)
             return heard.ranges, heard.findings, 0

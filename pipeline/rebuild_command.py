@@ -40,7 +40,7 @@ class Rebuild:
         """Rebuild; 1 if clips are missing or fit poorly."""
         cli.show_start("reading the lockfile")
         from pipeline.rebuild import Settings, rebuild
-        from shards_spec.dataset.lockfile import read_lock
+        from shards_spec.dataset.lockfile.file import read_lock
 
         settings = Settings(self.min_fit, self.threads, self.follow_links)
         summary = rebuild(

@@ -20,7 +20,7 @@ from reelshards.packages import attribute
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
-    from pipeline.run import Summary
+    from pipeline.run.summary import Summary
     from reelshards.api import (
         evaluate,
         load,
@@ -89,7 +89,7 @@ _MODULES = {
     "Report": "shards_spec.dataset.validation",
     "RunConfig": "pipeline.config",
     "StreamConfig": "trainer.data.loader",
-    "Summary": "pipeline.run",
+    "Summary": "pipeline.run.summary",
     "TrainConfig": "trainer.config",
     "TrainOutcome": "trainer.train",
     "preprocess": "reelshards.preprocessing",

@@ -112,10 +112,10 @@ def _clip_stream(
     opened: Dataset, policy: BatchPolicy, config: StreamConfig, window: float, start: dict[str, int]
 ) -> ClipStream:
     """This rank's stream, of whole clips or of windows of them; `start` says where it begins."""
-    rank, world_size = attribute("trainer.ranks", "rank_and_world_size")()
+    rank, world_size = attribute("trainer.ranks.world", "rank_and_world_size")()
     kind, more = ("trainer.data.stream", "ClipStream"), {}
     if window != 1.0:
-        kind, more = ("trainer.runs.learning", "WindowedStream"), {"window": window}
+        kind, more = ("trainer.runs.learning.window", "WindowedStream"), {"window": window}
     clips: ClipStream = attribute(*kind)(
         opened, policy, config, **more, **start, rank=rank, world_size=world_size
     )
@@ -210,7 +210,7 @@ def _uris(data: Data | Sequence[Data]) -> list[str]:
 
 def _opened(data: Data | Sequence[Data]) -> Dataset:
     opened = [one if isinstance(one, Dataset) else open_dataset(one) for one in _several(data)]
-    mixed: Dataset = attribute("trainer.data.mix", "mix")(opened)
+    mixed: Dataset = attribute("trainer.data.mix.mixed_dataset", "mix")(opened)
     return mixed
 
 

@@ -131,7 +131,7 @@ class Encoder:
         if num_threads is None:
             num_threads = min(_MAX_THREADS, os.cpu_count() or 1)
         with tempfile.TemporaryDirectory(prefix="reelshards-embed-") as folder:
-            attribute("pipeline.movie", "shard_movie")(
+            attribute("pipeline.movie.alone", "shard_movie")(
                 movie, recipe, Storage(folder, create=True), num_threads=max(1, num_threads)
             )
             table = self.embed_clips(open_dataset(folder))
@@ -167,7 +167,7 @@ class Encoder:
             )
         if sample_rate_hz < 1:
             raise InputError(f"{sample_rate_hz = }: at least 1 Hz")
-        log_mel: Any = attribute("pipeline.audio", "log_mel")
+        log_mel: Any = attribute("pipeline.audio.features", "log_mel")
         recipe = self.recipe
         logmel = np.empty((len(waveform), recipe.n_mels, recipe.num_mel_frames), dtype=np.float16)
         for number, samples in enumerate(waveform.astype(np.float32)):
@@ -193,7 +193,7 @@ class Encoder:
 
 def _movies_at(corpus: str, expected: str = "") -> list[Movie]:
     """The movies of a corpus. Raises `InputError` if there is none, or not the expected one."""
-    movies: list[Movie] = attribute("pipeline.sources", "find_movies")(corpus)
+    movies: list[Movie] = attribute("pipeline.sources.corpus", "find_movies")(corpus)
     if expected and len(movies) != 1:
         raise InputError(f"{corpus} is {len(movies)} movies, expected {expected}")
     return movies

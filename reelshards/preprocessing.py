@@ -12,7 +12,8 @@ from shards_spec.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.config import RunConfig
-    from pipeline.run import OnProgress, Summary
+    from pipeline.run.progress import OnProgress
+    from pipeline.run.summary import Summary
 
 
 @overload

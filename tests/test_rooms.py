@@ -112,6 +112,10 @@ NOT_ROOMS = {"pipeline/deploy"}
 #: Maximum number of modules in a room, its `__init__.py` included.
 MAX_MODULES = 12
 
+#: Maximum number of names that a door offers; a room with more offers modules of related names. The
+#: doors of `reelshards` and `shards_spec` are public interfaces and may be wider.
+MAX_NAMES = 8
+
 
 @dataclass(frozen=True)
 class Import:
@@ -318,3 +322,21 @@ def test_a_room_is_small(folder: Path) -> None:
 def test_every_room_has_a_door(folder: Path) -> None:
     is_room = str(folder.relative_to(ROOT)) not in NOT_ROOMS
     assert (folder / "__init__.py").exists() == is_room
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *(folder for folder in folders() if (folder / "__init__.py").exists()),
+        *sorted(path.parent for path in ROOT.glob("benchmarks/*/__init__.py")),
+    ],
+    ids=lambda folder: str(folder.relative_to(ROOT)),
+)
+def test_a_door_offers_few_names(folder: Path) -> None:
+    is_public = folder.parent == ROOT
+    names = [
+        ast.literal_eval(node.value)
+        for node in ast.parse((folder / "__init__.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert is_public or max(map(len, names), default=0) <= MAX_NAMES

@@ -16,13 +16,15 @@ from rich.table import Table
 from shards_spec.cli import PlainConsole, print_json
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
-from trainer.data.fetch import merged_totals
+from trainer.data.fetch.ranges import merged_totals
 from trainer.data.loader import StreamConfig
-from trainer.data.plan import BatchPolicy, ClipIndex, MovieCopy, Repeat
+from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch, plan_phases
 from trainer.data.plan.forecast.dump import dump_epochs
 from trainer.data.plan.forecast.meet_again import MeetAgain, meet_again
 from trainer.data.plan.forecast.shares import share_lines
+from trainer.data.plan.sources import MovieCopy
+from trainer.data.plan.sources.repeats import Repeat
 from trainer.data.stream import open_for_training
 from trainer.settings import SupplyConfig
 from trainer.supply import forecast

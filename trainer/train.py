@@ -19,7 +19,9 @@ from torch import nn
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.stream import Batch, open_for_training
-from trainer.ranks import Readback, StopConsensus, StopSignal, join_world
+from trainer.ranks import Readback
+from trainer.ranks.stop_signal import StopConsensus, StopSignal
+from trainer.ranks.world import join_world
 from trainer.runs.atomic_files import writing_run
 from trainer.runs.bucket import open_run_folder
 from trainer.runs.evaluate import HeldoutRetrieval
@@ -28,16 +30,11 @@ from trainer.runs.folder import open_run, restoring
 from trainer.runs.initial_weights import initialize
 from trainer.runs.journal import Journal, StepResult, say_unreached
 from trainer.runs.launch import Job, restore
-from trainer.runs.learning import (
-    ClipOrigins,
-    Learner,
-    WeightAverage,
-    forward_and_backward,
-    learning_rate,
-    on_device,
-    set_learning_rate,
-)
+from trainer.runs.learning import forward_and_backward, on_device
 from trainer.runs.learning.device_inputs import training_inputs
+from trainer.runs.learning.learner import Learner, WeightAverage
+from trainer.runs.learning.loss import ClipOrigins
+from trainer.runs.learning.optimizer import learning_rate, set_learning_rate
 from trainer.runs.lock import lock_run
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from benchmarks.films.speed_films import PART_SECONDS, SpeedFilm, speed_film
 from benchmarks.support import RESULTS, processor
-from pipeline.ffmpeg import device_problem, ffmpeg_path, ffmpeg_version
+from pipeline.ffmpeg import device_problem
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffmpeg_version
 
 _CARD = "cuda"
 _1080P = ("-an", "-vf", "scale=1920:1080:flags=lanczos", "-g", "96")

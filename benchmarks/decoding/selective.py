@@ -15,8 +15,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pipeline.movie import steps
-from pipeline.plan import MoviePlan
-from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from pipeline.video import selection_of
 from shards_spec.recipe import Recipe

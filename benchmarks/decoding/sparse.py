@@ -19,10 +19,12 @@ from typing import TypeVar
 
 from pipeline.config import Seeks
 from pipeline.movie import steps
-from pipeline.plan import MoviePlan
-from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
-from pipeline.video import VideoSegment
+from pipeline.video.segment import VideoSegment
 from shards_spec.recipe import Recipe
 
 Result = TypeVar("Result")

@@ -24,10 +24,11 @@ from pathlib import Path
 from benchmarks.support import processor
 from pipeline.engine.failure_classes import failure_class
 from pipeline.errors import MovieError
-from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.limits import Limits
 from pipeline.movie.steps import prepare
-from pipeline.sources import find_movies, open_source
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.support import RESULTS, processor
 from shards_spec.dataset.reader import open_dataset
-from shards_spec.schema.movie_row import MEASURED_COLUMNS
+from shards_spec.schema.columns import MEASURED_COLUMNS
 from shards_spec.storage import Storage
 from tests.support.datasets.outcome import shard_digests
 from tests.support.films.media import Film, make_film

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.films.cost_films import KINDS, Kind, make_films, make_repeated
-from benchmarks.films.kind_costs import KindCosts
-from benchmarks.films.schedule_films import (
-    PASSING,
-    PERMANENT,
-    SEGMENT_SECONDS,
-    Costs,
-    make_film,
-    read_costs,
-)
-from benchmarks.films.speed_films import SPEED_FILMS, SpeedFilm, speed_film
+from benchmarks.films import cost_films, kind_costs, schedule_films, speed_films
 
 __all__ = [
-    "KINDS",
-    "PASSING",
-    "PERMANENT",
-    "SEGMENT_SECONDS",
-    "SPEED_FILMS",
-    "Costs",
-    "Kind",
-    "KindCosts",
-    "SpeedFilm",
-    "make_film",
-    "make_films",
-    "make_repeated",
-    "read_costs",
-    "speed_film",
+    "cost_films",
+    "kind_costs",
+    "schedule_films",
+    "speed_films",
 ]

@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.run import preprocess
-from shards_spec.dataset.fingerprints import update_duplicates
+from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.recipe import NANOSECONDS, Recipe
 

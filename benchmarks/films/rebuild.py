@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.fast_mode import ssim
 from pipeline.rebuild import ClipReport, MovieReport, rebuild
 from pipeline.run import preprocess
-from shards_spec.dataset.lockfile import lock_dataset, read_lock, write_lock
+from shards_spec.dataset.lockfile import lock_dataset
+from shards_spec.dataset.lockfile.file import read_lock, write_lock
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation import validate
 from shards_spec.recipe import Recipe

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 
 #: First second and length of the part that is re-encoded.
 START_SECONDS, PART_SECONDS = 20, 60

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio.features import log_mel
-from pipeline.ffmpeg import ffmpeg_path
-from pipeline.tags import Judge, Sound, cells_of, load_judge, sound_of_logmel, sound_of_samples
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.tags import cells_of
+from pipeline.tags.judge import Judge, load_judge
+from pipeline.tags.sounds import Sound, sound_of_logmel, sound_of_samples
 from shards_spec.recipe import Recipe
 
 #: Sounds of one kind at most, and seconds of each.

@@ -17,9 +17,10 @@ from torch import nn
 from trainer.config import TrainConfig
 from trainer.data.stream import Batch
 from trainer.models.norm import ops as norm_ops
-from trainer.ranks import World
-from trainer.runs.learning import Learner, on_device
+from trainer.ranks.world import World
+from trainer.runs.learning import on_device
 from trainer.runs.learning.flops import flops_per_clip
+from trainer.runs.learning.learner import Learner
 from trainer.train import learn
 
 GIB = 1024**3

@@ -30,7 +30,9 @@ from pipeline.ffmpeg.stderr import StderrReader
 from pipeline.movie import write_movie
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART, Spool
-from pipeline.sources import Movie, find_movies, open_source
+from pipeline.sources import Movie
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage

@@ -29,7 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 
 NUM_SOUND_FOLDS = 5
 NUM_VIDEO_FOLDS = 3

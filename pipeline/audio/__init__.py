@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.audio.clips import AudioClip, MovieAudio, audio_parts, num_audio_parts, overlap_ns
+from pipeline.audio import clips, features, timeline
 from pipeline.audio.downmix import mono_filter
-from pipeline.audio.features import encode_flac, log_mel, peak_dbfs, rms_dbfs
 from pipeline.audio.soundtrack import AudioReport, Soundtrack
-from pipeline.audio.timeline import AudioFrame, Piece
 
 __all__ = [
-    "AudioClip",
-    "AudioFrame",
     "AudioReport",
-    "MovieAudio",
-    "Piece",
     "Soundtrack",
-    "audio_parts",
-    "encode_flac",
-    "log_mel",
+    "clips",
+    "features",
     "mono_filter",
-    "num_audio_parts",
-    "overlap_ns",
-    "peak_dbfs",
-    "rms_dbfs",
+    "timeline",
 ]

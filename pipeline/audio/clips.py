@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio.features import encode_flac, log_mel, peak_dbfs, rms_dbfs
 from pipeline.audio.soundtrack import AudioReport, Soundtrack
-from pipeline.plan import MoviePlan, PlacedPlan
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import encode_logmel

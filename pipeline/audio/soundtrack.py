@@ -30,7 +30,9 @@ from pipeline.audio.downmix import mono_filter
 from pipeline.audio.edited import EditedAudio
 from pipeline.audio.sample_buffer import SampleBuffer, valid_samples
 from pipeline.audio.timeline import AudioFrame, Piece, align
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_stream
 from pipeline.probe import Probe
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS

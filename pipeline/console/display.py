@@ -19,7 +19,9 @@ from rich.text import Text
 
 from pipeline.console.notes import partial_movies_table, summary_notes
 from pipeline.engine.events import AttemptFailed, Event, MovieFinished
-from pipeline.run import OnProgress, Progress, Prunable, Summary, movie_hours
+from pipeline.run.progress import OnProgress, Progress
+from pipeline.run.pruning import Prunable
+from pipeline.run.summary import Summary, movie_hours
 from shards_spec.cli import ExitCode, PlainConsole, new_console, print_json
 from shards_spec.redaction import plain, redacted
 from shards_spec.schema import MovieRow

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from pipeline.run import Summary
+from pipeline.run.summary import Summary
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.redaction import plain
 from shards_spec.schema import MovieRow

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.console.display import dropped_clips, movies_table
 from pipeline.console.notes import partial_movies_table
-from pipeline.run import movie_hours
+from pipeline.run.summary import movie_hours
 from shards_spec.cli import PlainConsole
 from shards_spec.dataset.browser import Comparison, MovieDifference, Site, write_report
 from shards_spec.dataset.reader import Dataset

@@ -11,7 +11,7 @@ from pipeline import lease
 from pipeline.console.display import movies_table, progress_line
 from pipeline.console.notes import partial_movies_table
 from pipeline.lease import Holder
-from pipeline.run import Progress, read_progress
+from pipeline.run.progress import Progress, read_progress
 from shards_spec.errors import InputError
 from shards_spec.redaction import plain
 from shards_spec.schema import MovieRow

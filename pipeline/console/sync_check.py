@@ -11,9 +11,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import AudioFrame, AudioReport, Piece, Soundtrack
+from pipeline.audio import AudioReport, Soundtrack
+from pipeline.audio.timeline import AudioFrame, Piece
 from pipeline.probe import Probe, frame_times_ns, probe
-from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from pipeline.video import find_crop
 from shards_spec.errors import InputError

@@ -22,7 +22,7 @@ from pipeline.demo.encode import encode_movie
 from pipeline.demo.scenario import DemoMovie, plan_movie, plan_movies
 from pipeline.demo.sound.render import render_sound
 from pipeline.demo.workers import make_in_processes
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import InputError
 
 RECIPE_VERSION = 1

@@ -16,7 +16,8 @@ import numpy as np
 from pipeline.demo.drawing.figures import ByteArray
 from pipeline.demo.drawing.look import FloatArray
 from pipeline.demo.sound.tones import SAMPLE_RATE_HZ
-from pipeline.ffmpeg import ffmpeg_path, reaper
+from pipeline.ffmpeg import reaper
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import ReelshardsError
 
 KEYFRAME_SECONDS = 5

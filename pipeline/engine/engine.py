@@ -43,7 +43,7 @@ from pipeline.engine.scheduler import Scheduler
 from pipeline.engine.submission import Submission, decode_whole, put_plan
 from pipeline.errors import LostError, MovieError, TimedOutError
 from pipeline.movie.rows import Cost, bare_row, failed_row
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
 from shards_spec.errors import (
     AccessDeniedError,
     InputError,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pipeline import errors
 from shards_spec.errors import StorageError
-from shards_spec.schema import Status
+from shards_spec.schema.columns import Status
 
 Retry = Literal["never", "as it is", "with more memory", "for free"]
 Fault = Literal["movie", "infrastructure", "pipeline"]

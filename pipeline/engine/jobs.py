@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pipeline.audio import MovieAudio
+from pipeline.audio.clips import MovieAudio
 from pipeline.errors import SourceOutageError
 from pipeline.movie.spool import AUDIO_PART, PartKey
-from pipeline.plan import MoviePlan, Segment
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment
 from pipeline.sources import Movie
-from pipeline.video import VideoSegment
+from pipeline.video.segment import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.audio import num_audio_parts
+from pipeline.audio.clips import num_audio_parts
 from pipeline.config import RunConfig
 from pipeline.engine import tasks
 from pipeline.engine.jobs import Job, Unit, View
@@ -17,7 +17,7 @@ from pipeline.limits import GIB
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART
 from pipeline.movie.steps import to_decode_again
-from pipeline.sources import is_by_range
+from pipeline.sources.access import is_by_range
 from pipeline.sources.identity import is_local
 
 

@@ -17,17 +17,20 @@ from typing import Any, cast
 import ray
 from ray import exceptions as ray_errors
 
-from pipeline.audio import MovieAudio
+from pipeline.audio.clips import MovieAudio
 from pipeline.config import RunConfig
 from pipeline.errors import DiskFullError, LostError, MovieError, OutOfMemoryError
 from pipeline.ffmpeg import reaper
 from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import PartKey, Spool
-from pipeline.plan import MoviePlan, Segment
-from pipeline.sources import Movie, Readable, delete_copy, open_source
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
 from pipeline.sources.identity import require_unchanged
-from pipeline.video import VideoSegment
+from pipeline.sources.staged import delete_copy
+from pipeline.video.segment import VideoSegment
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow

@@ -23,14 +23,19 @@ from pipeline.errors import (
     SourceError,
     TooLargeError,
 )
-from pipeline.ffmpeg import FfmpegProcess, decodable_codecs, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import decodable_codecs, ffmpeg_path
+from pipeline.ffmpeg.inputs import input_stream
 from pipeline.limits import Limits
 from pipeline.probe.streams.stream_list import has_picture_size, is_cover_art, list_quickly
 from pipeline.probe.streams.video_stream import VideoStream, video_stream
 from pipeline.probe.tracks.audio_track import AudioTrack, audio_tracks
-from pipeline.sources import Movie, Readable, local_movie, open_source
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import local_movie
 from pipeline.sources.identity import fingerprint
-from pipeline.video import color_of, frame_size, to_rgb, upright
+from pipeline.video import color_of
+from pipeline.video.filters import frame_size, to_rgb, upright
 from shards_spec.recipe import Recipe
 
 #: A label of a file is about all of it; a longer one is more than a short clip.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import log_mel
+from pipeline.audio.features import log_mel
 from pipeline.excerpts.decode import DecodedFile, decode_file
 from shards_spec.recipe import Recipe
 from shards_spec.sample import encode_strip

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.labels.from_movies import FromMovies, read_chapters, read_subtitles
-from pipeline.labels.importing import (
-    Imported,
-    import_ranges,
-    name_of_file,
-    read_file,
-    remove_labels,
-)
+from pipeline.labels import from_movies, importing
 
 __all__ = [
-    "FromMovies",
-    "Imported",
-    "import_ranges",
-    "name_of_file",
-    "read_chapters",
-    "read_file",
-    "read_subtitles",
-    "remove_labels",
+    "from_movies",
+    "importing",
 ]

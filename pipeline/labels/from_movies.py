@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pipeline.errors import MovieError, SourceChangedError
 from pipeline.labels.sidecars import Sidecars
 from pipeline.probe.tracks.texts import MovieTexts, choose_text_track, find_texts, read_text_track
-from pipeline.sources import Movie, Readable, movie_of_row, open_source
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import movie_of_row
 from pipeline.sources.identity import fingerprint, former_fingerprint
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.schema import LabeledRange

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.matching.bands import Bands
 from pipeline.matching.refine import Line, local_offsets, split_where_offsets_change
 from pipeline.matching.search import BIN_SECONDS, Candidate, Parts, find_candidates
-from shards_spec.dataset.fingerprints import distances
+from shards_spec.dataset.fingerprints.words import distances
 
 #: Speeds that movies are sold and broadcast at: film, PAL and NTSC, and each from each other.
 KNOWN_SPEEDS = (1.0, 25 / 24, 24 / 25, 1.001, 1 / 1.001, 1.001 * 25 / 24, 24 / 25 / 1.001)

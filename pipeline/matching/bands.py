@@ -14,10 +14,17 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import Soundtrack, log_mel
+from pipeline.audio import Soundtrack
+from pipeline.audio.features import log_mel
 from pipeline.probe import Probe
 from pipeline.sources import Readable
-from shards_spec.dataset.lockfile import NUM_BANDS, PART_COLUMNS, bands_of, num_parts, window_words
+from shards_spec.dataset.lockfile.words import (
+    NUM_BANDS,
+    PART_COLUMNS,
+    bands_of,
+    num_parts,
+    window_words,
+)
 from shards_spec.recipe import Recipe
 
 #: Length of the pieces that are transformed at a time, seconds.

@@ -12,9 +12,10 @@ from pipeline.matching.alignment import KNOWN_SPEEDS, Alignment, align
 from pipeline.matching.bands import Bands, read_bands
 from pipeline.matching.search import Candidate, Parts, find_candidates
 from pipeline.probe import Probe, probe
-from pipeline.sources import Movie, Readable, open_source
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
 from pipeline.sources.identity import fingerprint, is_local, local_file
-from shards_spec.dataset.lockfile import Lock, LockedMovie
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 
 #: Speeds that all movies are searched at; the alignment corrects small differences.
 SEARCH_SPEEDS = KNOWN_SPEEDS[:3]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.matching.bands import Bands
 from pipeline.matching.search import Parts
-from shards_spec.dataset.fingerprints import distances
+from shards_spec.dataset.fingerprints.words import distances
 
 #: Parts that one local offset is measured with.
 GROUP_PARTS = 12

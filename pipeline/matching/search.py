@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.matching.bands import Bands
-from shards_spec.dataset.lockfile import Lock, LockedMovie, num_parts
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
+from shards_spec.dataset.lockfile.words import num_parts
 
 #: Time between the words of a copy that are looked up, seconds of the copy.
 STRIDE_SECONDS = 0.04

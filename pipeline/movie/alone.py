@@ -9,17 +9,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import MovieAudio
-from pipeline.ffmpeg import ffmpeg_version, reaper
+from pipeline.audio.clips import MovieAudio
+from pipeline.ffmpeg import reaper
+from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.limits import Limits
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART, Spool
 from pipeline.movie.steps import prepare, run_audio_parts, run_segment, to_decode_again
 from pipeline.movie.write import write_movie
-from pipeline.plan import MoviePlan, Segment
-from pipeline.sources import Movie, Readable, open_source
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
 from pipeline.sources.identity import fingerprint
-from pipeline.video import VideoSegment
+from pipeline.video.segment import VideoSegment
 from shards_spec.dataset.index import write_index
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage

@@ -18,9 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import FastError, MoviePlan, Span
+from pipeline.plan.movie_plan import FastError, MoviePlan
+from pipeline.plan.segments import Span
 from pipeline.sources import Readable
-from pipeline.video import GridSample, sample_span
+from pipeline.video import GridSample
+from pipeline.video.segment import sample_span
 
 #: Codecs with a loop filter that ffmpeg's decoder can skip.
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9"})

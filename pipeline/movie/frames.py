@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.movie.spool import SpoolPart
-from pipeline.plan import PlacedPlan
-from pipeline.video import VideoSegment
+from pipeline.plan.movie_plan import PlacedPlan
+from pipeline.video.segment import VideoSegment
 from shards_spec.sample import join_strip
 
 

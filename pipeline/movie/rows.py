@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.audio import AudioReport
-from pipeline.ffmpeg import ffmpeg_version
-from pipeline.plan import MoviePlan
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.probe import Probe
 from pipeline.probe.streams.video_stream import Crop, VideoStream
 from pipeline.probe.tracks.audio_track import AudioTrack
 from pipeline.sources import Movie
-from pipeline.video import VideoSegment, applied, selection_of
+from pipeline.video import selection_of
+from pipeline.video.filters import applied
+from pipeline.video.segment import VideoSegment
 from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
-from shards_spec.schema import MovieRow, Status
+from shards_spec.schema import MovieRow
+from shards_spec.schema.columns import Status
 from shards_spec.schema.dropped import DROP_REASONS, DroppedClips
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.audio import AudioClip
+from pipeline.audio.clips import AudioClip
 from pipeline.movie.frames import MovieFrames, VideoClip
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from shards_spec import layout
 from shards_spec.order import stratified_order
 from shards_spec.recipe import Recipe

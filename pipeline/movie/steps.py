@@ -16,33 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import MovieAudio, audio_parts
+from pipeline.audio.clips import MovieAudio, audio_parts
 from pipeline.config import Decode, Hwaccel, Incomplete, Seeks
 from pipeline.errors import IncompleteError, MovieError, SourceChangedError
-from pipeline.ffmpeg import filters_packets
+from pipeline.ffmpeg.binaries import filters_packets
 from pipeline.movie.fast_mode import with_fast_decode
-from pipeline.plan import (
-    MoviePlan,
-    PlacedPlan,
-    Segment,
-    place_clips,
-    plan_movie,
-    planned_together,
-)
+from pipeline.plan import place_clips, planned_together
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan, plan_movie
+from pipeline.plan.segments import Segment
 from pipeline.probe import Probe, probe
 from pipeline.probe.streams.video_stream import Crop
 from pipeline.sources import Movie, Readable
 from pipeline.sources.identity import fingerprint
-from pipeline.video import (
+from pipeline.video import ViewPart, find_crop, with_shapes
+from pipeline.video.filters import frame_size
+from pipeline.video.segment import (
     Decoded,
     VideoSegment,
-    ViewPart,
     decode_segment,
     decode_views,
-    find_crop,
-    frame_size,
     segments_to_repeat,
-    with_shapes,
 )
 from shards_spec.recipe import NANOSECONDS, Recipe
 

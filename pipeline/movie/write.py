@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.audio import AudioClip, AudioReport, MovieAudio
+from pipeline.audio import AudioReport
+from pipeline.audio.clips import AudioClip, MovieAudio
 from pipeline.errors import AllDroppedError, SourceChangedError
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.rows import Cost, decoding_columns, movie_row
 from pipeline.movie.selection import select_clips
 from pipeline.movie.spool import AUDIO_PART, Spool, SpoolPart
 from pipeline.movie.steps import with_clips
-from pipeline.plan import MoviePlan, PlacedPlan
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
 from pipeline.sources.identity import fingerprint
-from pipeline.video import VideoSegment
+from pipeline.video.segment import VideoSegment
 from shards_spec.dataset.index import write_commit
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.sample import AUDIO, FRAMES, LOGMEL

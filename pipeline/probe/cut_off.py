@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.ffmpeg import decodable_codecs
+from pipeline.ffmpeg.binaries import decodable_codecs
 from pipeline.probe.streams.packets import AudioPackets, Packets
 from pipeline.probe.streams.stream_list import StreamList
 from pipeline.probe.streams.video_stream import VideoStream

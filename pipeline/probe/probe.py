@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import MovieError, TooShortError
-from pipeline.ffmpeg import decodable_codecs
+from pipeline.ffmpeg.binaries import decodable_codecs
 from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.entries import find_entries

@@ -17,19 +17,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import (
-    AudioReport,
-    Soundtrack,
-    encode_flac,
-    log_mel,
-    overlap_ns,
-    peak_dbfs,
-    rms_dbfs,
-)
-from pipeline.plan import PlacedPlan
+from pipeline.audio import AudioReport, Soundtrack
+from pipeline.audio.clips import overlap_ns
+from pipeline.audio.features import encode_flac, log_mel, peak_dbfs, rms_dbfs
+from pipeline.plan.movie_plan import PlacedPlan
 from pipeline.rebuild.retime import Times
 from pipeline.sources import Readable
-from shards_spec.dataset.lockfile import audio_words
+from shards_spec.dataset.lockfile.words import audio_words
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import AUDIO, LOGMEL, encode_logmel
 

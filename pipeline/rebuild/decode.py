@@ -10,9 +10,10 @@ import numpy as np
 
 from pipeline.audio import AudioReport
 from pipeline.matching import Match, Piece
-from pipeline.movie import MovieFrames, decode_into
+from pipeline.movie.alone import decode_into
+from pipeline.movie.frames import MovieFrames
 from pipeline.movie.spool import Spool, SpoolPart
-from pipeline.plan import MoviePlan, PlacedPlan
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
 from pipeline.rebuild.audio import ClipAudio, clip_audio
 from pipeline.rebuild.fit import Source
 from pipeline.rebuild.retime import (
@@ -24,8 +25,8 @@ from pipeline.rebuild.retime import (
     times_of,
 )
 from pipeline.sources import Readable
-from pipeline.video import VideoSegment
-from shards_spec.dataset.lockfile import Lock, LockedMovie
+from pipeline.video.segment import VideoSegment
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 from shards_spec.recipe import NANOSECONDS
 
 #: Parts of the spool that one piece of a movie may have.

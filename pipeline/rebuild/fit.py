@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.matching import Alignment, Parts, Piece
-from shards_spec.dataset.fingerprints import WORD_BITS, distances
-from shards_spec.dataset.lockfile import Lock, LockedMovie
+from shards_spec.dataset.fingerprints.words import WORD_BITS, distances
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 
 Status = Literal["identical", "aligned", "poor_fit", "missing"]
 

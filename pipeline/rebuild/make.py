@@ -11,9 +11,10 @@ import numpy as np
 
 from pipeline.ffmpeg import reaper
 from pipeline.limits import Limits
-from pipeline.movie import VideoClip, rows, steps
+from pipeline.movie import rows, steps
+from pipeline.movie.frames import VideoClip
 from pipeline.movie.spool import Spool
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.rebuild.audio import ClipAudio, filled_ns
 from pipeline.rebuild.decode import DecodedPiece, Request, decode_piece
 from pipeline.rebuild.fit import Fit, Missing, Source, clips_of, fit_of
@@ -24,12 +25,13 @@ from pipeline.rebuild.retime import (
     Times,
     with_size,
 )
-from pipeline.sources import open_source
+from pipeline.sources.access import open_source
 from pipeline.sources.identity import fingerprint
 from shards_spec import layout
-from shards_spec.dataset.fingerprints import strip_luma
+from shards_spec.dataset.fingerprints.compute import strip_luma
 from shards_spec.dataset.index import write_commit
-from shards_spec.dataset.lockfile import Lock, LockedMovie, strip_words
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
+from shards_spec.dataset.lockfile.words import strip_words
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.sample import FRAMES

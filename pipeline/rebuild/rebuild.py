@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from pipeline import lease
 from pipeline.errors import MovieError
-from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
+from pipeline.ffmpeg.binaries import ffmpeg_version, ffprobe_path
 from pipeline.limits import Limits
 from pipeline.matching import Match, identical_copy, matches_of
 from pipeline.rebuild.decode import Request
 from pipeline.rebuild.make import make_movie, missing_movie
 from pipeline.rebuild.report import MovieReport, read_report, write_report
-from pipeline.sources import Movie, find_movies
+from pipeline.sources import Movie
+from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.index import read_committed_movies, write_index
-from shards_spec.dataset.lockfile import Lock, LockedMovie
+from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 from shards_spec.errors import InputError
 from shards_spec.storage import Storage
 

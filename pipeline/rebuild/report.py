@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shards_spec.dataset.bounds import get_bounded
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema.tables import parse_table
 from shards_spec.storage import Storage

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
-from pipeline.plan import MoviePlan, PlacedPlan, choose_route, split_segments
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
+from pipeline.plan.route import choose_route
+from pipeline.plan.segments import split_segments
 from pipeline.probe import Probe
 from shards_spec.recipe import NANOSECONDS, Recipe
 

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.ffmpeg import TASK_FOLDERS
+from pipeline.ffmpeg.reaper import TASK_FOLDERS
 from pipeline.lease import LOCKS
 from shards_spec import layout
 from shards_spec.dataset.index import INDEX_FOLDERS

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.config import RunConfig
 from pipeline.engine import Engine, View, run_processes
 from pipeline.engine.events import Event
-from pipeline.ffmpeg import ffmpeg_version, ffprobe_path
+from pipeline.ffmpeg.binaries import ffmpeg_version, ffprobe_path
 from pipeline.lease import Lease, hold_lease
 from pipeline.run.dataset_run import DatasetRun
 from pipeline.run.drain import on_sigterm
 from pipeline.run.event_log import EventLog
 from pipeline.run.leftovers import Leftovers, delete_temporary_folders
 from pipeline.run.metrics import Metrics
-from pipeline.run.progress import Progress
+from pipeline.run.progress import OnProgress
 from pipeline.run.rows_update import update_rows
 from pipeline.run.summary import Summary
 from pipeline.run.work_list import (
@@ -25,15 +25,13 @@ from pipeline.run.work_list import (
     plan_run,
     require_one_recipe,
 )
-from pipeline.sources import find_corpus, movie_of_row
+from pipeline.sources.corpus import find_corpus, movie_of_row
 from pipeline.views import ViewTarget, require_compatible
 from shards_spec.dataset.index import read_committed_movies
 from shards_spec.dataset.reader import read_info, recipe_of
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
-
-OnProgress = Callable[[Progress, Event | None], None]
 
 
 def preprocess(

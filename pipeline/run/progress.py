@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
@@ -109,6 +110,10 @@ class Recorder:
         except ReelshardsError:
             # Also a lost lease: what the run does next finds out and says so.
             self.num_failed += 1
+
+
+#: Called with the progress so far, after each event; with None between events.
+OnProgress = Callable[[Progress, Event | None], None]
 
 
 def advance(progress: Progress, event: Event | None) -> Progress:

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pipeline.config import RunConfig
 from pipeline.engine import Assignment
 from pipeline.errors import IncompleteError, MovieError
-from pipeline.ffmpeg import ffmpeg_version
-from pipeline.sources import Movie, keep_ids
+from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.sources import Movie
 from pipeline.sources.identity import fingerprint, former_fingerprint, is_same_source
+from pipeline.sources.movie_id import keep_ids
 from shards_spec import layout
 from shards_spec.cli import version
 from shards_spec.dataset.index import read_committed_movies, read_indexed_movies

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.sources import identity
-from pipeline.sources.access import is_by_range, open_source
-from pipeline.sources.corpus import find_corpus, find_movies, local_movie, movie_of_row
+from pipeline.sources import access, corpus, identity, movie_id, staged
 from pipeline.sources.movie import Movie
-from pipeline.sources.movie_id import keep_ids
 from pipeline.sources.readable import Readable
-from pipeline.sources.staged import delete_copy
 
 __all__ = [
     "Movie",
     "Readable",
-    "delete_copy",
-    "find_corpus",
-    "find_movies",
+    "access",
+    "corpus",
     "identity",
-    "is_by_range",
-    "keep_ids",
-    "local_movie",
-    "movie_of_row",
-    "open_source",
+    "movie_id",
+    "staged",
 ]

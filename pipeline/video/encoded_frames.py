@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import MoviePlan, Span
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Span
 from pipeline.video.cut_detector import CutDetector
 from shards_spec.sample import encode_strip, split_jpeg
 

@@ -22,14 +22,10 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import (
-    FfmpegProcess,
-    OutputPipes,
-    ffmpeg_path,
-    has_input_filters,
-    input_stream,
-)
-from pipeline.plan import MoviePlan
+from pipeline.ffmpeg import FfmpegProcess, OutputPipes
+from pipeline.ffmpeg.binaries import ffmpeg_path, has_input_filters
+from pipeline.ffmpeg.inputs import input_stream
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.filters import (
     fitted,

@@ -9,7 +9,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import MoviePlan, Span
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Span
 from pipeline.video.encoded_frames import EncodedSpan, FrameComparer
 from pipeline.video.reports import GridRun
 from shards_spec.recipe import NANOSECONDS

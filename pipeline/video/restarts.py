@@ -37,8 +37,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import filters_packets
-from pipeline.plan import MoviePlan, Segment, Span, spans_for_cuts
+from pipeline.ffmpeg.binaries import filters_packets
+from pipeline.plan import spans_for_cuts
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.grid_reader import GridReader, Start

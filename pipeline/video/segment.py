@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MovieError
 from pipeline.ffmpeg import device_problem
-from pipeline.plan import MoviePlan, Segment, Span
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.restarts import GridSample, SegmentDecoder

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import TooLargeError
-from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffprobe_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.probe import Probe
 from pipeline.probe.containers.one_shape import has_one_shape
 from pipeline.probe.streams.sample_frames import Shape

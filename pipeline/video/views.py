@@ -14,8 +14,9 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.ffmpeg import filters_packets
-from pipeline.plan import MoviePlan, Segment, Span
+from pipeline.ffmpeg.binaries import filters_packets
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.plan.segments import Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.grid_reader import Start, ViewsReader

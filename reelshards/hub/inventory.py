@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_links
+from shards_spec.dataset.bounds.links import check_links
 from shards_spec.dataset.card import Subject, TableFile, card_files
 from shards_spec.dataset.labels.tables import label_keys
 from shards_spec.dataset.reader import Dataset, open_dataset

@@ -15,16 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import (
-    check_clip_bounds,
-    check_clips_of_movies,
-    check_links,
-    check_movie_bounds,
-    check_recipe_bounds,
-    check_shards,
-    get_bounded,
-    read_bounded_table,
-)
+from shards_spec.dataset.bounds import check_shards
+from shards_spec.dataset.bounds.clip_bounds import check_clip_bounds, check_recipe_bounds
+from shards_spec.dataset.bounds.links import check_links
+from shards_spec.dataset.bounds.movie_bounds import check_clips_of_movies, check_movie_bounds
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.dropped import read_dropped
 from shards_spec.dataset.duplicates import read_duplicates, with_duplicates
 from shards_spec.dataset.labels.tables import read_clip_labels

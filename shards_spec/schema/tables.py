@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec.errors import FormatError
-from shards_spec.schema.clip_row import LOCATION_COLUMNS, ClipRow
+from shards_spec.schema.clip_row import ClipRow
+from shards_spec.schema.columns import LOCATION_COLUMNS
 from shards_spec.schema.movie_row import MovieRow
 
 

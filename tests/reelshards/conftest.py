@@ -24,7 +24,7 @@ def toy_data(
 @pytest.fixture(scope="session")
 def trained_run(toy_data: rs.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a small model on `toy_data`, stopped early."""
-    from trainer.config import InputConfig, ModelConfig
+    from trainer.settings.model import InputConfig, ModelConfig
 
     run = tmp_path_factory.mktemp("run")
     config = rs.TrainConfig(

@@ -176,9 +176,9 @@ def test_stream_takes_what_training_takes(
 
 
 def test_windows_of_a_stream_are_those_of_training(toy_data: rs.Dataset) -> None:
-    from trainer.config import AugmentConfig
     from trainer.runs.learning.augment import Dice
     from trainer.runs.learning.window import windows
+    from trainer.settings import AugmentConfig
 
     with rs.stream(toy_data, 2, 4, 5, num_processes=0) as stream:
         whole = [next(stream) for _ in range(2)]

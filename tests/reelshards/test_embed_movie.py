@@ -13,10 +13,10 @@ import torch
 import reelshards as rs
 from reelshards.commands import main
 from tests.support.films.media import Film, make_film
-from trainer.config import InputConfig, ModelConfig
 from trainer.runs.evaluate import export
 from trainer.runs.folder import load_run
 from trainer.runs.scoring.embeddings import embed_clips
+from trainer.settings.model import InputConfig, ModelConfig
 
 RECIPE = rs.Recipe(
     num_frames=4, short_side=32, sample_rate_hz=8_000, n_mels=16, mel_high_hz=4_000.0

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import reelshards as rs
-from pipeline.audio import log_mel
+from pipeline.audio.features import log_mel
 from trainer.runs.config_file import saved_config
 from trainer.runs.evaluate import export
 

@@ -9,7 +9,8 @@ import pytest
 
 from shards_spec.dataset.bounds.movie_bounds import check_movie_bounds
 from shards_spec.errors import FormatError
-from shards_spec.schema import LOCATION_COLUMNS, MovieRow
+from shards_spec.schema import MovieRow
+from shards_spec.schema.columns import LOCATION_COLUMNS
 from shards_spec.schema.tables import (
     ADDED_COLUMNS,
     CLIPS_SCHEMA,

@@ -17,8 +17,8 @@ import torch
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
 from pipeline.run.preprocess import preprocess
-from pipeline.sources import find_movies
 from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import AccessDeniedError, ObjectNotFoundError

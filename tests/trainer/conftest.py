@@ -12,16 +12,12 @@ from typing import Any
 import pytest
 
 from shards_spec.dataset.reader import Dataset
-from trainer.config import (
-    AugmentConfig,
-    InputConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TrainConfig,
-)
+from trainer.config import OptimizerConfig, TrainConfig
 from trainer.data.fetch.fetcher import Fetcher
 from trainer.data.loader.config import StreamConfig
 from trainer.data.plan.policy import BatchPolicy
+from trainer.settings import AugmentConfig
+from trainer.settings.model import InputConfig, ModelConfig
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,14 +21,15 @@ from torch import nn
 from torch.nn import functional
 
 from shards_spec.dataset.reader import Dataset
-from trainer.config import InputConfig, ModelConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.models import Embeddings, Features
-from trainer.ranks import default_device
+from trainer.ranks.world import default_device
 from trainer.runs.evaluate import whole_movies
 from trainer.runs.folder import TrainedRun
 from trainer.runs.scoring.embeddings import EmbeddedClips, embed_clips
+from trainer.settings.model import InputConfig, ModelConfig
 
 MODALITIES = ("video", "audio")
 

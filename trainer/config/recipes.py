@@ -12,7 +12,8 @@ from trainer.config.own_recipe import own_recipe
 from trainer.config.train_config import OptimizerConfig, TrainConfig
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy
-from trainer.settings import InputConfig, LossConfig, ModelConfig
+from trainer.settings import LossConfig
+from trainer.settings.model import InputConfig, ModelConfig
 
 
 def small() -> TrainConfig:

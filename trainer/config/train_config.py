@@ -11,17 +11,9 @@ from typing import Literal
 
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy
-from trainer.settings import (
-    AugmentConfig,
-    InputConfig,
-    LossConfig,
-    ModelConfig,
-    TransformerConfig,
-    at_least,
-    flag,
-    positive,
-    require,
-)
+from trainer.settings import AugmentConfig, LossConfig
+from trainer.settings.checks import at_least, flag, positive, require
+from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
 
 __all__ = [
     "AugmentConfig",

@@ -19,7 +19,7 @@ from trainer.models.fused_norm import norm_act, norm_act_twice, norm_conv, runs_
 from trainer.models.layouts import stem_conv, stem_squares
 from trainer.models.small_video import NUM_GROUPS, SMALL_WIDTHS
 from trainer.models.video import Pair, Recompute
-from trainer.settings import Normalization
+from trainer.settings.model import Normalization
 
 RESNET_WIDTHS = (64, 128, 256, 512)
 

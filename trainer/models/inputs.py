@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from trainer.settings import InputConfig, ModelConfig
+from trainer.settings.model import InputConfig, ModelConfig
 
 #: Mean and standard deviation of torchvision's Kinetics video weights, RGB in [0, 1].
 VIDEO_MEAN = (0.43216, 0.394666, 0.37645)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from trainer.models.convolutions import init_convolutions, space_conv, time_conv
-from trainer.settings import Normalization
+from trainer.settings.model import Normalization
 
 SMALL_WIDTHS = (24, 48, 96, 192)
 

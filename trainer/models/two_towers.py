@@ -23,7 +23,7 @@ from trainer.models.r3d import R3d18
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.transformer.towers import AudioTransformer, VideoTransformer
 from trainer.models.video import LANES, R2Plus1d, Recompute
-from trainer.settings import ModelConfig
+from trainer.settings.model import ModelConfig
 
 #: Initial value of 1 / temperature, which is learned.
 INITIAL_SCALE = 1 / 0.07

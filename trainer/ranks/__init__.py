@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from trainer.ranks.collectives import gather, gather_with_gradient, rank
+from trainer.ranks import collectives, stop_signal, world
 from trainer.ranks.data_supply import DataSupply
 from trainer.ranks.readback import Readback
-from trainer.ranks.stop_signal import StopConsensus, StopSignal
-from trainer.ranks.world import World, default_device, join_world, rank_and_world_size
 
 __all__ = [
     "DataSupply",
     "Readback",
-    "StopConsensus",
-    "StopSignal",
-    "World",
-    "default_device",
-    "gather",
-    "gather_with_gradient",
-    "join_world",
-    "rank",
-    "rank_and_world_size",
+    "collectives",
+    "stop_signal",
+    "world",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.data.fetch import Occupancy, StreamStats
+from trainer.data.fetch.counters import Occupancy, StreamStats
 from trainer.ranks.world import World
 
 #: Why a clip can be unusable; see `trainer.data.loader.loader.Problem`.

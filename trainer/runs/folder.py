@@ -22,7 +22,7 @@ from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
-from trainer.data.mix import part_fingerprints
+from trainer.data.mix.mixed_dataset import part_fingerprints
 from trainer.models import TwoTowers, build_model
 from trainer.runs.atomic_files import read_json, write_text
 from trainer.runs.checkpoints import Checkpoint, best_checkpoint, newest_checkpoint

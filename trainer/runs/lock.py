@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shards_spec.errors import InputError
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.atomic_files import require_own_files, writing_run
 
 LOCK = ".lock"

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from trainer.settings import checks, model
 from trainer.settings.augment import AugmentConfig
 from trainer.settings.basis import Basis
-from trainer.settings.checks import at_least, flag, positive, require
 from trainer.settings.loss import LossConfig
-from trainer.settings.model import InputConfig, ModelConfig, Normalization, TransformerConfig
 from trainer.settings.supply import SupplyConfig
 
 __all__ = [
     "AugmentConfig",
     "Basis",
-    "InputConfig",
     "LossConfig",
-    "ModelConfig",
-    "Normalization",
     "SupplyConfig",
-    "TransformerConfig",
-    "at_least",
-    "flag",
-    "positive",
-    "require",
+    "checks",
+    "model",
 ]

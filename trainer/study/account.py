@@ -13,7 +13,7 @@ import torch
 
 from shards_spec.cli import version
 from trainer.config import TrainConfig
-from trainer.ranks import default_device
+from trainer.ranks.world import default_device
 from trainer.runs.config_file import config_to_json
 from trainer.study.cells import CellResult
 from trainer.study.config import StudyConfig, StudyCorpus

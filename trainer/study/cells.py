@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 from shards_spec.errors import InputError, ReelshardsError
-from trainer.config import LossConfig, TrainConfig
-from trainer.ranks import StopSignal
+from trainer.config import TrainConfig
+from trainer.ranks.stop_signal import StopSignal
 from trainer.runs.atomic_files import write_text
 from trainer.runs.config_file import binding_settings, differences
 from trainer.runs.evaluate.evaluation import Judgement, judge
+from trainer.settings import LossConfig
 from trainer.study.baselines import judge_untrained
 from trainer.study.by_movie import scores_by_movie
 from trainer.study.config import AUGMENTS, Cell, Setting, StudyConfig, StudyCorpus

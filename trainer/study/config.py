@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from shards_spec.errors import require
-from trainer.config import AugmentConfig
-from trainer.settings import Normalization
+from trainer.settings import AugmentConfig
+from trainer.settings.model import Normalization
 
 Comparison = Literal[
     "baselines", "curve", "negatives", "weight", "augment", "positives", "corpora",

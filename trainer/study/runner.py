@@ -26,7 +26,8 @@ from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.plan import ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch
-from trainer.ranks import StopSignal, default_device
+from trainer.ranks.stop_signal import StopSignal
+from trainer.ranks.world import default_device
 from trainer.runs.atomic_files import write_text
 from trainer.study.account import describe, to_markdown
 from trainer.study.cells import (

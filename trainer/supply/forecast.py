@@ -11,7 +11,8 @@ import numpy as np
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from trainer.data.fetch import ClipLocation, merge_ranges
+from trainer.data.fetch.clip_location import ClipLocation
+from trainer.data.fetch.ranges import merge_ranges
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch

@@ -12,21 +12,17 @@ Decoding is not done here: the caller of `transfer` passes a function that reads
 
 from __future__ import annotations
 
-from trainer.transfer.labeled_files import Fold, LabeledFile, LabeledSet
+from trainer.transfer import labeled_files
 from trainer.transfer.layouts import Task, read_layout
 from trainer.transfer.protocol import Protocol
-from trainer.transfer.result import TransferResult
 from trainer.transfer.transfer import transfer, untrained
 from trainer.transfer.views import Windows
 
 __all__ = [
-    "Fold",
-    "LabeledFile",
-    "LabeledSet",
     "Protocol",
     "Task",
-    "TransferResult",
     "Windows",
+    "labeled_files",
     "read_layout",
     "transfer",
     "untrained",

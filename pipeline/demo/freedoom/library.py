@@ -21,7 +21,7 @@ from pipeline.demo.freedoom.maps import all_maps, require
 from pipeline.demo.freedoom.recording import record
 from pipeline.demo.freedoom.truth import Stretch
 from pipeline.demo.workers import make_in_processes
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import InputError
 
 RECIPE_VERSION = 1

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 import ffmpeg
 
 from pipeline.errors import TimedOutError
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_stream
 from pipeline.probe.containers.parameter_sets import read_extradata
 from pipeline.probe.containers.set_units import sets_of_configuration
 from pipeline.probe.streams.stream_list import InputOptions

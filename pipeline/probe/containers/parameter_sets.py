@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import TimedOutError
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, ffprobe_path, input_arguments, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffprobe_path
+from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.probe.containers.set_units import (
     H264_SEI,
     KINDS,

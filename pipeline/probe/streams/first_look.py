@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.errors import OutOfMemoryError, TooLargeError
-from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffprobe_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.sources import Movie, Readable
 
 #: What ffprobe may print about the streams of a movie, or about a few of its frames.

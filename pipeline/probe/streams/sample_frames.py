@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import EncryptedError, NoDecoderError, NoFramesError
-from pipeline.ffmpeg import FfmpegProcess, ffprobe_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffprobe_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES
 from pipeline.probe.streams.packets import PacketTable
 from pipeline.probe.streams.stream_list import InputOptions, as_arguments

@@ -14,7 +14,9 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_stream
 from pipeline.probe.streams.packets import AudioPackets
 from pipeline.probe.streams.stream_list import InputOptions
 from pipeline.probe.tracks.audio_track import AudioTrack, Downmix

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pipeline.errors import UnreadableError
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES, clipped, listing
 from pipeline.probe.streams.stream_list import is_cover_art
 from pipeline.probe.tracks.languages import language_code

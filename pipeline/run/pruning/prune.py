@@ -9,9 +9,11 @@ from pipeline import lease
 from pipeline.config import STORE_PATIENCE_SECONDS
 from pipeline.run.pruning.receipt import Prunable, Removal, keep_index, write_receipt
 from pipeline.run.work_list import require_one_recipe
-from pipeline.sources import Movie, find_movies, keep_ids
+from pipeline.sources import Movie
+from pipeline.sources.corpus import find_movies
+from pipeline.sources.movie_id import keep_ids
 from shards_spec import layout
-from shards_spec.dataset import fingerprints
+from shards_spec.dataset.fingerprints import store
 from shards_spec.dataset.index import read_committed_movies, read_indexed_movies, write_index
 from shards_spec.dataset.labels.tables import remove_movies
 from shards_spec.dataset.reader import read_info, recipe_of
@@ -54,7 +56,7 @@ def prune(
             keep_index(storage, receipt)
         if gone:
             remove_movies(storage, gone)
-            fingerprints.remove_movies(storage, gone)
+            store.remove_movies(storage, gone)
             write_index(storage, recipe, str(info["ffmpeg_version"]), without=gone)
         for movie_id in gone:
             storage.delete(layout.commit_key(movie_id))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.video.reports.run_report import RunReport
 from shards_spec.recipe import NANOSECONDS
 

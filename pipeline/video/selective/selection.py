@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.probe.disposable.frames import DisposableFrames
 from pipeline.probe.streams.packets import PacketOrder
 from pipeline.video.selective.expression import expression, max_ticks

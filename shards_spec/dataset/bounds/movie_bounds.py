@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from shards_spec.dataset.bounds.refusal import require_range, require_rows
 from shards_spec.errors import FormatError
-from shards_spec.schema import STATUSES
+from shards_spec.schema.columns import STATUSES
 from shards_spec.schema.tables import MOVIES_SCHEMA
 
 #: Length of a movie, nanoseconds: 30 days.

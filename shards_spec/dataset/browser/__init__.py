@@ -5,7 +5,6 @@ from __future__ import annotations
 from shards_spec.dataset.browser.comparison import Comparison, MovieDifference
 from shards_spec.dataset.browser.report import write_report
 from shards_spec.dataset.browser.server import BrowserServer
-from shards_spec.dataset.browser.similar import read_embeddings
 from shards_spec.dataset.browser.site import Site, open_site
 
 __all__ = [
@@ -14,6 +13,5 @@ __all__ = [
     "MovieDifference",
     "Site",
     "open_site",
-    "read_embeddings",
     "write_report",
 ]

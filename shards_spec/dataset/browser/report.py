@@ -16,14 +16,9 @@ import pyarrow.compute as pc
 
 from shards_spec.dataset.browser.labels.pages import LABELS_PAGE, labels_path, num_table_pages
 from shards_spec.dataset.browser.media import File
-from shards_spec.dataset.browser.pages import (
-    clip_file,
-    clip_page,
-    movie_page,
-    movies_path,
-    num_clip_pages,
-    num_movie_pages,
-)
+from shards_spec.dataset.browser.pages import num_clip_pages
+from shards_spec.dataset.browser.pages.movies import movies_path, num_movie_pages
+from shards_spec.dataset.browser.pages.shell import clip_file, clip_page, movie_page
 from shards_spec.dataset.browser.site import AGAINST, ASSETS, Site
 from shards_spec.errors import FormatError, InputError, StorageError
 

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shards_spec.dataset.browser.media import File
-from shards_spec.dataset.browser.pages import POLICY, problem_page
+from shards_spec.dataset.browser.pages import problem_page
+from shards_spec.dataset.browser.pages.shell import POLICY
 from shards_spec.dataset.browser.site import Site
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.redaction import plain

@@ -32,17 +32,14 @@ from shards_spec.dataset.browser.labels.pages import (
 )
 from shards_spec.dataset.browser.media import ClipMedia, File
 from shards_spec.dataset.browser.pages import (
-    Place,
     clip_page_of,
-    difference_page,
-    movie_difference_page,
     movie_pages,
-    movies_page,
-    movies_path,
     num_clip_pages,
-    num_movie_pages,
     overview_page,
 )
+from shards_spec.dataset.browser.pages.difference import difference_page, movie_difference_page
+from shards_spec.dataset.browser.pages.movies import movies_page, movies_path, num_movie_pages
+from shards_spec.dataset.browser.pages.shell import Place
 from shards_spec.dataset.browser.similar import Embeddings, read_embeddings
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import InputError

@@ -13,7 +13,7 @@ from shards_spec.dataset.card.licences import (
     licence_counts,
 )
 from shards_spec.dataset.card.subject import Subject, shown
-from shards_spec.schema import LOCATION_COLUMNS
+from shards_spec.schema.columns import LOCATION_COLUMNS
 from shards_spec.schema.tables import CLIPS_SCHEMA
 
 #: By this line, we recognize cards that we may replace.

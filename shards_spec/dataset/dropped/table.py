@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_links, get_bounded, read_bounded_table
+from shards_spec.dataset.bounds.links import check_links
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema import MovieRow
 from shards_spec.schema.dropped import DROPPED_SCHEMA, dropped_table

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_links, get_bounded, read_bounded_table
+from shards_spec.dataset.bounds.links import check_links
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema.duplicates import (
     DUPLICATE_KINDS,

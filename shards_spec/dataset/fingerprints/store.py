@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import get_bounded
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded
 from shards_spec.dataset.fingerprints.audio import STEP_SECONDS
 from shards_spec.dataset.fingerprints.compute import OnMovie, update_fingerprints
 from shards_spec.dataset.fingerprints.search import Duplicate, find_duplicates

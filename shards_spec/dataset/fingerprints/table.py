@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import get_bounded
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded
 from shards_spec.dataset.fingerprints.audio import Track
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.schema.tables import parse_table

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_parquet_bounds, get_bounded
+from shards_spec.dataset.bounds.parquet_bounds import check_parquet_bounds, get_bounded
 from shards_spec.errors import FormatError
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.schema.tables import CLIPS_SCHEMA, clip_rows, clips_table, require_columns

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_links
+from shards_spec.dataset.bounds.links import check_links
 from shards_spec.dataset.card import Subject, TableFile, write_card
 from shards_spec.dataset.dropped import dropped_bytes
 from shards_spec.dataset.index.commits import (
@@ -36,7 +36,8 @@ from shards_spec.dataset.labels.schema import clip_labels_key, ranges_key
 from shards_spec.dataset.labels.tables import list_tables, rejoin_tables
 from shards_spec.errors import FormatError, ObjectNotFoundError
 from shards_spec.recipe import Recipe
-from shards_spec.schema import SPEC_VERSION, STATUSES, MovieRow
+from shards_spec.schema import SPEC_VERSION, MovieRow
+from shards_spec.schema.columns import STATUSES
 from shards_spec.schema.tables import (
     CLIPS_SCHEMA,
     MOVIES_SCHEMA,

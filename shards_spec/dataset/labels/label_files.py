@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shards_spec.dataset.bounds import read_bounded_table
+from shards_spec.dataset.bounds.parquet_bounds import read_bounded_table
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.texts import MAX_BYTES, decoded
 from shards_spec.errors import FormatError, InputError

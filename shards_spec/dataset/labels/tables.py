@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shards_spec.dataset.bounds import check_links, get_bounded, read_bounded_table
+from shards_spec.dataset.bounds.links import check_links
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.card import TableFile
 from shards_spec.dataset.labels.joining import join_ranges
 from shards_spec.dataset.labels.schema import (

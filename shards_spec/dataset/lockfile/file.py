@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shards_spec.dataset.bounds import check_recipe_bounds, get_bounded, read_bounded_table
+from shards_spec.dataset.bounds.clip_bounds import check_recipe_bounds
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.lockfile.lock import LOCK_VERSION, Lock, LockedClips, LockedMovie
 from shards_spec.dataset.lockfile.words import FRAMES_PER_CLIP, WORDS_VERSION, num_parts
 from shards_spec.errors import FormatError, InputError, ObjectNotFoundError

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.dataset.fingerprints import Words
+from shards_spec.dataset.fingerprints.words import Words
 from shards_spec.recipe import NANOSECONDS, Recipe
 
 #: Versions with another first number cannot be read.

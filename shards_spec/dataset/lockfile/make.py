@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from shards_spec.dataset.fingerprints import checked_logmel, clip_members, strip_luma
+from shards_spec.dataset.fingerprints.compute import checked_logmel, clip_members, strip_luma
 from shards_spec.dataset.lockfile.file import digest_of
 from shards_spec.dataset.lockfile.lock import Lock, LockedClips, LockedMovie, steps_of
 from shards_spec.dataset.lockfile.words import audio_words, strip_words

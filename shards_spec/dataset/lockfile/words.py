@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shards_spec.dataset.fingerprints import Words, frame_words, resampled, words_of
+from shards_spec.dataset.fingerprints.video import frame_words
+from shards_spec.dataset.fingerprints.words import Words, resampled, words_of
 from shards_spec.recipe import Recipe
 
 #: Changes when the same clips get other words.

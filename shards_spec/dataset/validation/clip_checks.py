@@ -21,7 +21,8 @@ from shards_spec.sample import (
     parse_json,
     split_members,
 )
-from shards_spec.schema import LOCATION_COLUMNS, ClipRow
+from shards_spec.schema import ClipRow
+from shards_spec.schema.columns import LOCATION_COLUMNS
 from shards_spec.schema.tables import row_values
 
 #: Columns that the `.json` member lacks or may have an older value of.

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import get_bounded, read_bounded_table
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.validation.report import Problem
 from shards_spec.errors import FormatError, ObjectNotFoundError, StorageError
 from shards_spec.recipe import NANOSECONDS

@@ -18,7 +18,8 @@ from shards_spec.dataset.validation.report import Problem
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS, Recipe, fingerprint_of
 from shards_spec.sample import TAR_BLOCK
-from shards_spec.schema import STATUSES, ClipRow, MovieRow
+from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.columns import STATUSES
 from shards_spec.schema.tables import ADDED_COLUMNS
 
 #: The two zero blocks that end a shard.

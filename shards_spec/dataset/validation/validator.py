@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import get_bounded, outside_links, read_bounded_table
+from shards_spec.dataset.bounds.links import outside_links
+from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.labels.schema import LABELS_JSON
 from shards_spec.dataset.reader import read_info, recipe_of
 from shards_spec.dataset.validation import index_checks

@@ -18,8 +18,8 @@ import trainer.__main__ as trainer_cli
 from pipeline.console.display import Display, movies_table
 from pipeline.console.notes import partial_movies_table
 from pipeline.engine.events import AttemptFailed, MovieFinished
-from pipeline.run import Progress
 from pipeline.run.event_log import EventLog
+from pipeline.run.progress import Progress
 from shards_spec import layout
 from shards_spec.cli import PlainConsole, run_reporting_errors
 from shards_spec.errors import InputError

@@ -30,7 +30,7 @@ from pipeline.movie import steps
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART
 from pipeline.plan.movie_plan import Segment
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from pipeline.video.segment import VideoSegment
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.ffmpeg import filters_packets
+from pipeline.ffmpeg.binaries import filters_packets
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation import validate
 from tests.support.datasets.outcome import digests

@@ -17,8 +17,8 @@ from pipeline.errors import (
     TooLargeError,
 )
 from pipeline.excerpts import read_excerpts
-from pipeline.movie import shard_movie
-from pipeline.sources import find_movies
+from pipeline.movie.alone import shard_movie
+from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.recipe import Recipe
 from shards_spec.sample import decode_strip

@@ -12,7 +12,8 @@ from pipeline.engine.failure_classes import CLASSES
 from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.steps import prepare
-from pipeline.sources import find_movies, open_source
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate

@@ -18,11 +18,15 @@ import pytest
 import pipeline.ffmpeg as ffmpeg_package
 from pipeline.__main__ import main
 from pipeline.errors import MovieError, OutOfMemoryError, TimedOutError, TooLargeError
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments, input_stream
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_arguments, input_stream
 from pipeline.limits import Limits
 from pipeline.movie.rows import Cost, bare_row
 from pipeline.movie.steps import prepare
-from pipeline.sources import Readable, find_movies, open_source
+from pipeline.sources import Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted

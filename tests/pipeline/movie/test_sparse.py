@@ -13,9 +13,9 @@ import pytest
 from pipeline.config import Decode, Seeks
 from pipeline.movie import steps
 from pipeline.movie.selection import select_clips
-from pipeline.plan import MoviePlan
-from pipeline.sources import find_movies
-from pipeline.video import VideoSegment
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources.corpus import find_movies
+from pipeline.video.segment import VideoSegment
 from shards_spec.recipe import Recipe
 from shards_spec.schema.dropped import DroppedClips
 from tests.support.films import damage

@@ -11,7 +11,7 @@ from benchmarks import memory
 from pipeline.audio import clips as audio
 from pipeline.movie import steps
 from pipeline.movie.spool import AUDIO_PART, Spool
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened, source_of

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Seeks
-from pipeline.plan import MoviePlan, place_clips, plan_movie
+from pipeline.plan import place_clips
 from pipeline.plan.cut_context import settles_cuts
+from pipeline.plan.movie_plan import MoviePlan, plan_movie
 from pipeline.plan.shots import merge_close_cuts
 from pipeline.probe import Probe
 from pipeline.probe.streams.packets import PacketOrder

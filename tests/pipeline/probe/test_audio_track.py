@@ -18,7 +18,8 @@ from pipeline.probe.tracks.audio_track import (
     tracks_of_program,
 )
 from pipeline.probe.tracks.languages import language_code
-from pipeline.sources import Movie, find_movies
+from pipeline.sources import Movie
+from pipeline.sources.corpus import find_movies
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 from tests.support.films.beeps import (

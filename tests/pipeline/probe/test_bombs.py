@@ -13,7 +13,7 @@ from pipeline.errors import MovieError, TooLargeError
 from pipeline.limits import Limits
 from pipeline.movie.steps import prepare
 from pipeline.probe.streams import first_look
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films import bombs
 from tests.support.films.bombs import STEADY, Tables, movie_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.probe import Probe, probe
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.media import Film, make_film
 from tests.support.films.opened import opened

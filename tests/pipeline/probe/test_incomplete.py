@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import IncompleteError, NoAudioStreamError, TooShortError
 from pipeline.movie.steps import prepare
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NoAudioStreamError, NoVideoStreamError
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from pipeline.probe import Probe, probe
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.beeps import (
     FILM,

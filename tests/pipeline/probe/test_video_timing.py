@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.probe import probe
 from pipeline.probe.streams.packets import PacketTable
 from pipeline.probe.streams.video_timing import find_outliers, lost_to_jumps_ns, time_frames
-from pipeline.sources import find_movies
+from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import NANOSECONDS
 from tests.support.films.beeps import FILM, beeping, flash_times, write_wav
 from tests.support.films.media import Film, ffmpeg, make_film, read_number, shown_at

@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.movie import shard_movie
+from pipeline.movie.alone import shard_movie
 from pipeline.rebuild import Settings, Summary, rebuild
-from pipeline.sources import local_movie
-from shards_spec.dataset.lockfile import Lock, lock_dataset, read_lock, write_lock
+from pipeline.sources.corpus import local_movie
+from shards_spec.dataset.lockfile import lock_dataset
+from shards_spec.dataset.lockfile.file import read_lock, write_lock
+from shards_spec.dataset.lockfile.lock import Lock
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation import validate
 from shards_spec.errors import InputError

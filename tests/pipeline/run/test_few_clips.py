@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.movie import shard_movie
-from pipeline.sources import find_movies
+from pipeline.movie.alone import shard_movie
+from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.browser.catalog import Catalog
 from shards_spec.dataset.browser.timeline import timeline_of
 from shards_spec.dataset.index import read_commit, write_commit, write_index

@@ -16,8 +16,8 @@ import webdataset
 from pipeline.__main__ import main
 from pipeline.config import RunConfig
 from pipeline.engine.events import Event, MovieFinished
-from pipeline.run import Progress
 from pipeline.run import preprocess as run_preprocess
+from pipeline.run.progress import Progress
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.recipe import Recipe

@@ -21,7 +21,8 @@ from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
 from pipeline.movie.spool import AUDIO_PART, Spool
-from pipeline.sources import Movie, find_movies, identity, staged
+from pipeline.sources import Movie, identity, staged
+from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.validation.validator import validate
 from shards_spec.errors import StorageError
 from shards_spec.recipe import Recipe

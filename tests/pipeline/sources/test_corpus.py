@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import find_corpus, find_movies
+from pipeline.sources.corpus import find_corpus, find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.errors import InputError
 from shards_spec.storage.storage import Storage

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutsideCorpusError
-from pipeline.sources import find_movies
 from pipeline.sources import identity as source
+from pipeline.sources.corpus import find_movies
 from shards_spec import layout
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.dataset.validation.validator import validate

@@ -20,7 +20,9 @@ from pipeline.config import RunConfig
 from pipeline.errors import SourceChangedError, SourceError
 from pipeline.movie.rows import Cost, bare_row
 from pipeline.run.work_list import plan_run
-from pipeline.sources import Movie, find_movies, identity, open_source
+from pipeline.sources import Movie, identity
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from pipeline.sources.staged import stage_folder, staged_copy
 from shards_spec.dataset.index import write_commit

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sources import Movie, find_movies
+from pipeline.sources import Movie
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import local_file
 from pipeline.sources.manifest import records
 from shards_spec.errors import InputError

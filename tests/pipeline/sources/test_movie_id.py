@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import find_movies, keep_ids
-from pipeline.sources.movie_id import movie_id_of
+from pipeline.sources.corpus import find_movies
+from pipeline.sources.movie_id import keep_ids, movie_id_of
 from shards_spec.errors import InputError
 from shards_spec.layout import check_movie_id
 from tests.support.films.named_files import touch

@@ -15,7 +15,8 @@ from pipeline.errors import SourceError
 from pipeline.limits import Limits
 from pipeline.other_users import is_own_file, open_private, private_folder
 from pipeline.other_users.peer import is_same_user
-from pipeline.sources import Movie, find_movies, staged
+from pipeline.sources import Movie, staged
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.ranged import ranged_source
 from shards_spec.storage import Storage
 

@@ -16,8 +16,10 @@ import pytest
 from pipeline.errors import MovieError, SourceDeniedError, SourceError
 from pipeline.limits import Limits
 from pipeline.movie.rows import Cost, bare_row
-from pipeline.sources import Movie, find_movies, identity, keep_ids
+from pipeline.sources import Movie, identity
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
+from pipeline.sources.movie_id import keep_ids
 from pipeline.sources.read_ahead import Blocks
 from pipeline.sources.staged import staged_copy
 from shards_spec.errors import AccessDeniedError, InputError, StorageError

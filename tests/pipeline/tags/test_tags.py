@@ -12,16 +12,10 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.audio.features import encode_flac, log_mel, rms_dbfs
-from pipeline.tags import (
-    Sound,
-    cells_of,
-    judge,
-    load_judge,
-    sound_of_clip,
-    sound_of_logmel,
-    tag_clips,
-)
-from pipeline.tags import sound_of_samples as heard
+from pipeline.tags import cells_of, judge, tag_clips
+from pipeline.tags.judge import load_judge
+from pipeline.tags.sounds import Sound, sound_of_clip, sound_of_logmel
+from pipeline.tags.sounds import sound_of_samples as heard
 from shards_spec.dataset.labels.tables import read_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError, InputError

@@ -16,7 +16,7 @@ from pipeline.audio.soundtrack import AudioReport
 from pipeline.errors import NoDecoderError, UnreadableError
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.rows import Cost, movie_row
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.schema.dropped import DroppedClips
 from tests.support.films.media import Film, ffmpeg, make_film, read_number

@@ -17,7 +17,7 @@ from pipeline.errors import (
     TooShortError,
     UnreadableError,
 )
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films import oracle
 from tests.support.films.media import Film, ffmpeg, make_film, onsets, read_number

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 
 _SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
 

@@ -15,12 +15,11 @@ import pytest
 
 from benchmarks.decoding import nvdec
 from pipeline.config import RunConfig
-from pipeline.ffmpeg import ffmpeg_path
+from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.ffmpeg.hardware import device_problem
 from pipeline.movie.rows import decoding_columns
-from pipeline.plan import PlacedPlan
-from pipeline.video import VideoSegment
-from pipeline.video.segment import fits
+from pipeline.plan.movie_plan import PlacedPlan
+from pipeline.video.segment import VideoSegment, fits
 from shards_spec.errors import InputError
 from tests.support.films.media import Film, make_film
 from tests.support.films.oracle import decoded_segments, plan_of

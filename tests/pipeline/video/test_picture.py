@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from pipeline.video.filters import applied
 from pipeline.video.tone_mapping import (
     REFERENCE_WHITE_NITS,

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from pipeline.errors import MovieError
-from pipeline.sources import find_corpus, open_source
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_corpus
 from shards_spec.errors import InputError, StorageError
 from shards_spec.storage import Storage, s3_listing
 from shards_spec.storage.odd_keys import is_odd

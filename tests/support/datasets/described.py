@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from shards_spec.dataset.fingerprints import update_duplicates
+from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.index import read_commit, write_commit, write_index
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.ranges import ranges_table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from shards_spec.schema.movie_row import MEASURED_COLUMNS
+from shards_spec.schema.columns import MEASURED_COLUMNS
 from shards_spec.storage.storage import Storage
 
 

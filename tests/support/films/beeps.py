@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
 from pipeline.audio.clips import MovieAudio
-from pipeline.plan import PlacedPlan
+from pipeline.plan.movie_plan import PlacedPlan
 from shards_spec.recipe import NANOSECONDS, Recipe
 from tests.support.films import oracle
 from tests.support.films.media import Film, ffmpeg, make_film, pixels_of, pts_of, read_number

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.limits import Limits
-from pipeline.plan import MoviePlan
-from pipeline.sources import Movie, Readable, find_movies
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources import Movie, Readable
 from pipeline.sources.access import local_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 
 

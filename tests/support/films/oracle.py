@@ -11,15 +11,16 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.audio import MovieAudio
+from pipeline.audio.clips import MovieAudio
 from pipeline.errors import MovieError
 from pipeline.movie import steps
 from pipeline.movie.frames import MovieFrames
 from pipeline.movie.selection import select_clips
 from pipeline.movie.spool import SpoolPart
-from pipeline.plan import MoviePlan, PlacedPlan
-from pipeline.sources import Readable, find_movies
-from pipeline.video import Decoded, VideoSegment
+from pipeline.plan.movie_plan import MoviePlan, PlacedPlan
+from pipeline.sources import Readable
+from pipeline.sources.corpus import find_movies
+from pipeline.video.segment import Decoded, VideoSegment
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.sample import decode_strip
 from shards_spec.schema import ClipContent

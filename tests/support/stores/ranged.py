@@ -12,9 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.movie import steps
-from pipeline.sources import Movie, Readable, find_movies, open_source
+from pipeline.sources import Movie, Readable
+from pipeline.sources.access import open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 from tests.support.films.oracle import decoded_audio

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.config import InputConfig, ModelConfig
 from trainer.models.audio import AudioResNet18, SmallAudioNet
 from trainer.models.inputs import (
     audio_from_logmel,
@@ -20,6 +19,7 @@ from trainer.models.inputs import (
 from trainer.models.small_video import SmallVideoNet
 from trainer.models.two_towers import INITIAL_SCALE, MAX_SCALE, TwoTowers, build_model
 from trainer.models.video import R2Plus1d
+from trainer.settings.model import InputConfig, ModelConfig
 
 
 def torchvision_r2plus1d_18_shapes() -> dict[str, tuple[int, ...]]:

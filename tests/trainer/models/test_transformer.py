@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.config import InputConfig, ModelConfig, OptimizerConfig, TransformerConfig
+from trainer.config import OptimizerConfig
 from trainer.models.r3d import R3d18
 from trainer.models.transformer.towers import AudioTransformer, VideoTransformer, grid_sines
 from trainer.models.two_towers import build_model
 from trainer.models.video import R2Plus1d
 from trainer.runs.learning.optimizer import build_optimizer, set_learning_rate
+from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
 
 TINY = TransformerConfig(width=24, depth=3, heads=2, patch=8, drop_path=0.5)
 MODEL = ModelConfig(

@@ -10,7 +10,7 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.models import build_model, load_tower
 from trainer.models.audio import AudioResNet18
 from trainer.models.r3d import R3d18
@@ -18,6 +18,7 @@ from trainer.runs.checkpoints.checkpoint import checkpoint_files, newest_checkpo
 from trainer.runs.evaluate import export, load_encoder
 from trainer.runs.folder import load_run
 from trainer.runs.initial_weights import initialize, read_weights
+from trainer.settings import LossConfig
 from trainer.train import train
 
 

@@ -14,7 +14,7 @@ import torch
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.lock import LOCK, lock_run
 from trainer.train import train
 

@@ -19,7 +19,7 @@ from trainer.runs.evaluate import export, load_encoder
 from trainer.runs.evaluate.evaluation import evaluate
 from trainer.runs.folder import load_run
 from trainer.runs.journal.metric_log import TIMED_AREAS, read_metrics
-from trainer.runs.learning import learning_rate
+from trainer.runs.learning.optimizer import learning_rate
 from trainer.train import train
 
 

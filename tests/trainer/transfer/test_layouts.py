@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shards_spec.errors import InputError
-from trainer.transfer import LabeledSet, Task, read_layout
+from trainer.transfer import Task, read_layout
+from trainer.transfer.labeled_files import LabeledSet
 from trainer.transfer.layouts.kinetics_sounds import CLASSES
 
 #: Text of lists, and files that only have to exist.

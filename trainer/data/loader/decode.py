@@ -26,7 +26,7 @@ from shards_spec.sample import (
     padded,
     split_members,
 )
-from trainer.data.fetch import ClipLocation
+from trainer.data.fetch.clip_location import ClipLocation
 from trainer.data.loader.cuda_decode import decode_strip_on_cuda
 
 #: Bytes; the memory of a film strip starts at this offset from the start of a cache line.

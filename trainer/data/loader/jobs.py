@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from trainer.data.fetch import ClipLocation
+from trainer.data.fetch.clip_location import ClipLocation
 from trainer.data.loader.batch_memory import BatchArrays
 
 

@@ -27,14 +27,10 @@ from shards_spec.errors import ChecksumError, FormatError
 from shards_spec.recipe import Recipe
 from shards_spec.sample import check_crc32c
 from shards_spec.storage import Storage
-from trainer.data.fetch import (
-    ClipCache,
-    ClipLocation,
-    ClipReader,
-    Counters,
-    DaemonPool,
-    FetchedClips,
-)
+from trainer.data.fetch import ClipCache, DaemonPool
+from trainer.data.fetch.clip_location import ClipLocation
+from trainer.data.fetch.counters import Counters
+from trainer.data.fetch.reader import ClipReader, FetchedClips
 from trainer.data.loader.batch_memory import BatchArrays
 from trainer.data.loader.config import StreamConfig
 from trainer.data.loader.decode import ClipDecoder

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from trainer.data.fetch import Counters
+from trainer.data.fetch.counters import Counters
 from trainer.data.loader.batch_memory import BatchArrays, SharedBuffer
 from trainer.data.loader.jobs import Problems
 from trainer.data.loader.loader import ThreadLoader

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from shards_spec.errors import ReelshardsError
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
-from trainer.data.fetch import Counters
+from trainer.data.fetch.counters import Counters
 from trainer.data.loader.batch_memory import BatchArrays
 from trainer.data.loader.config import StreamConfig
 from trainer.data.loader.jobs import FillJob, Problems

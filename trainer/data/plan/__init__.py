@@ -6,22 +6,20 @@ share these nouns and nothing else of this room.
 
 from __future__ import annotations
 
-from trainer.data.plan import epoch_plan, forecast
+from trainer.data.plan import epoch_plan, forecast, sources
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.lookahead import PlanLookahead
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.plan.position import PlanState
-from trainer.data.plan.sources import MovieCopy, Repeat
 from trainer.data.plan.substitutes import substitute_rows
 
 __all__ = [
     "BatchPolicy",
     "ClipIndex",
-    "MovieCopy",
     "PlanLookahead",
     "PlanState",
-    "Repeat",
     "epoch_plan",
     "forecast",
+    "sources",
     "substitute_rows",
 ]

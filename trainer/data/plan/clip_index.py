@@ -18,21 +18,20 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, PolicyError
-from trainer.data.mix import Part, number_of, parts_of, with_labels, with_plain_names
+from trainer.data.mix import with_labels
+from trainer.data.mix.mixed_dataset import Part, parts_of
+from trainer.data.mix.names import number_of, with_plain_names
 from trainer.data.plan.joined_clips import joined_neighbors
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.plan.row_filter import matching_rows
 from trainer.data.plan.sources import (
     MovieCopy,
-    Repeat,
     Sources,
     copies_to_drop,
     groups_of_sets,
     heldout_groups,
-    linked_movies,
-    with_kinds,
-    without_repeats,
 )
+from trainer.data.plan.sources.repeats import Repeat, linked_movies, with_kinds, without_repeats
 
 Ints = NDArray[np.int64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from trainer.data.fetch import Counters
-from trainer.data.loader import Problem
+from trainer.data.fetch.counters import Counters
+from trainer.data.loader.jobs import Problem
 
 _log = logging.getLogger(__name__)
 

@@ -16,17 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from shards_spec.dataset.reader import Dataset
-from trainer.data.fetch import ClipLocation, ClipRows, Counters
-from trainer.data.loader import (
-    BatchArrays,
-    BatchShape,
-    FillJob,
-    Loader,
-    LoaderWorker,
-    Problem,
-    StreamConfig,
-    ThreadLoader,
-)
+from trainer.data.fetch.clip_location import ClipLocation, ClipRows
+from trainer.data.fetch.counters import Counters
+from trainer.data.loader import LoaderWorker, StreamConfig, ThreadLoader
+from trainer.data.loader.batch_memory import BatchArrays, BatchShape
+from trainer.data.loader.jobs import FillJob, Loader, Problem
 from trainer.data.stream.batch import Batch
 from trainer.data.stream.shared_memory import SharedBufferPool
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from shards_spec.dataset.reader import Dataset
-from trainer.data.fetch import Counters
+from trainer.data.fetch.counters import Counters
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import ClipIndex
 from trainer.data.stream.bad_clips import BadClips

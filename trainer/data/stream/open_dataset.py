@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import (
-    check_clip_bounds,
-    check_movie_bounds,
+from shards_spec.dataset.bounds import check_shards
+from shards_spec.dataset.bounds.clip_bounds import check_clip_bounds, check_recipe_bounds
+from shards_spec.dataset.bounds.movie_bounds import check_movie_bounds
+from shards_spec.dataset.bounds.parquet_bounds import (
     check_parquet_bounds,
-    check_recipe_bounds,
-    check_shards,
     get_bounded,
     read_bounded_table,
 )
@@ -26,8 +25,9 @@ from shards_spec.dataset.reader import Dataset, read_info, recipe_of, with_near_
 from shards_spec.errors import FormatError, InputError
 from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA, require_columns
 from shards_spec.storage import Storage
-from trainer.data.fetch import ClipLocation
-from trainer.data.mix import mix, with_labels
+from trainer.data.fetch.clip_location import ClipLocation
+from trainer.data.mix import with_labels
+from trainer.data.mix.mixed_dataset import mix
 from trainer.data.plan import BatchPolicy
 
 #: Columns of few distinct texts, which are read as dictionaries to save memory.

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from shards_spec.errors import InputError
-from trainer.data.loader import BatchArrays, BatchShape, SharedBuffer
+from trainer.data.loader.batch_memory import BatchArrays, BatchShape, SharedBuffer
 
 
 @dataclass(eq=False)

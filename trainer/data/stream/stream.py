@@ -28,7 +28,8 @@ import numpy as np
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError, PolicyError
-from trainer.data.fetch import ClipCache, Counters, StreamStats
+from trainer.data.fetch import ClipCache
+from trainer.data.fetch.counters import Counters, StreamStats
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex, PlanLookahead, PlanState, substitute_rows
 from trainer.data.plan.epoch_plan import BatchPlan, plan_phases

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
-from trainer.settings import TransformerConfig
+from trainer.settings.model import TransformerConfig
 
 #: Mel bands and mel frames of a token of the audio tower.
 AUDIO_PATCH = (16, 8)

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from shards_spec.errors import InputError, ObjectNotFoundError, ReelshardsError, StorageError
 from shards_spec.storage import Storage
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.bucket.lock import BucketLock
 from trainer.runs.checkpoints import BEST, CHECKPOINTS
 

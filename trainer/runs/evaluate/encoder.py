@@ -23,7 +23,7 @@ from trainer.data.loader import StreamConfig
 from trainer.data.stream import read_all
 from trainer.models import TwoTowers
 from trainer.models.inputs import audio_from_logmel, video_from_frames
-from trainer.ranks import default_device
+from trainer.ranks.world import default_device
 from trainer.runs.bucket import is_bucket, local_copy, local_path
 from trainer.runs.evaluate.export.exported import is_export, read_export
 from trainer.runs.folder import load_run

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.reader import Dataset, open_dataset
 from trainer.config import TrainConfig
-from trainer.data.mix import MixedDataset, mix, parts_of, with_labels
+from trainer.data.mix import with_labels
+from trainer.data.mix.mixed_dataset import MixedDataset, mix, parts_of
 from trainer.data.plan import ClipIndex
-from trainer.ranks import default_device
+from trainer.ranks.world import default_device
 from trainer.runs.bucket import local_copy
 from trainer.runs.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
 from trainer.runs.folder import TrainedRun, load_run

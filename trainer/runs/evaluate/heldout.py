@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.data.mix import parts_of
+from trainer.data.mix.mixed_dataset import parts_of
 from trainer.data.plan import ClipIndex
 from trainer.runs.scoring.embeddings import EmbeddedClips
 from trainer.runs.scoring.retrieval import Retrieval, Scores, retrieval

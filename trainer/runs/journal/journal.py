@@ -15,14 +15,15 @@ import torch
 from shards_spec.errors import ReelshardsError
 from trainer.config import TrainConfig
 from trainer.console import StepBar, duration_text, say
-from trainer.data.fetch import StreamStats
+from trainer.data.fetch.counters import StreamStats
 from trainer.data.stream import Batch, ClipStream
 from trainer.models import TwoTowers
-from trainer.ranks import DataSupply, Readback, World
+from trainer.ranks import DataSupply, Readback
+from trainer.ranks.world import World
 from trainer.runs.config_file import config_to_json
 from trainer.runs.journal.load import Load, load_text
 from trainer.runs.journal.metric_log import MetricLog
-from trainer.runs.learning import Diagnostics
+from trainer.runs.learning.loss import Diagnostics
 from trainer.trackers import open_trackers
 
 #: Clips of a batch that are shown as images.

@@ -9,8 +9,8 @@ import torch
 from shards_spec.memory import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
-from trainer.runs.learning import WindowSize
 from trainer.runs.learning.flops import flops_per_clip, peak_flops
+from trainer.runs.learning.window import WindowSize
 
 GIB = 1024**3
 

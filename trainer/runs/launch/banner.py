@@ -9,7 +9,7 @@ import torch
 from shards_spec.cli import version
 from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.journal import Load
 from trainer.runs.launch.resume import Start
 from trainer.runs.learning.device_inputs import uses_bf16

@@ -14,7 +14,7 @@ from shards_spec.dataset.reader import Dataset
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.stream import Batch, ClipStream
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.atomic_files import writing_run
 from trainer.runs.bucket import RunFolder
 from trainer.runs.checkpoints import Checkpoint, CheckpointWriter
@@ -22,7 +22,7 @@ from trainer.runs.folder import describe_run
 from trainer.runs.journal import Journal, Load
 from trainer.runs.launch.banner import banner
 from trainer.runs.launch.resume import Start, checkpoint_after
-from trainer.runs.learning import Learner, WeightAverage
+from trainer.runs.learning.learner import Learner, WeightAverage
 
 
 @dataclass(frozen=True)

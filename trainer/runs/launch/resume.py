@@ -12,7 +12,7 @@ from trainer.data.plan import PlanState
 from trainer.data.stream import Batch
 from trainer.runs.checkpoints import Checkpoint
 from trainer.runs.config_file import config_to_json
-from trainer.runs.learning import Learner, WeightAverage
+from trainer.runs.learning.learner import Learner, WeightAverage
 
 
 @dataclass(frozen=True)

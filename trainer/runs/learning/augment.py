@@ -27,9 +27,9 @@ from enum import IntEnum
 import torch
 from torch.nn import functional
 
-from trainer.config import AugmentConfig
 from trainer.models.hashing import signed, splitmix64, splitmix64_int, uniform
 from trainer.models.inputs import constant
+from trainer.settings import AugmentConfig
 
 #: Rows give luma and the two chroma axes (I, Q of NTSC) of RGB; a rotation in the chroma plane
 #: changes the hue and keeps luma.

@@ -7,8 +7,8 @@ import functools
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainer.config import ModelConfig
 from trainer.models import TwoTowers
+from trainer.settings.model import ModelConfig
 
 #: Dense bfloat16 arithmetic by name of the device, TFLOP/s, as the makers state it; the first name
 #: that the device's contains.

@@ -13,7 +13,7 @@ from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.models import TwoTowers, build_model
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.learning.accumulate import Trained
 from trainer.runs.learning.device_inputs import autocast
 from trainer.runs.learning.loss import Criterion

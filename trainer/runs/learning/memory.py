@@ -14,7 +14,8 @@ import torch
 
 from shards_spec.errors import InputError
 from trainer.config import TrainConfig
-from trainer.models import R2Plus1d, Recompute, TwoTowers
+from trainer.models import TwoTowers
+from trainer.models.video import R2Plus1d, Recompute
 
 GIB = 1024**3
 

@@ -20,7 +20,7 @@ from shards_spec.recipe import NANOSECONDS
 from trainer.config import TrainConfig
 from trainer.data.stream import Batch, ClipStream
 from trainer.runs.learning.augment import Dice, Draw
-from trainer.settings import require
+from trainer.settings.checks import require
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shards_spec.dataset.browser.catalog import Catalog, numbers
 from shards_spec.dataset.browser.comparison.absence import Absences
 from shards_spec.dataset.reader import Dataset
-from shards_spec.schema import MEASURED_COLUMNS
+from shards_spec.schema.columns import MEASURED_COLUMNS
 from shards_spec.schema.tables import CLIPS_SCHEMA, MOVIES_SCHEMA
 
 #: Columns of clips that say where a clip is stored, not what it is.

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import Movie, find_movies
+from pipeline.sources import Movie
 from pipeline.sources import read_ahead as blocks
+from pipeline.sources.corpus import find_movies
 from shards_spec.storage.storage import Storage
 from tests.support.films.media import Film, ffmpeg, make_film
 

@@ -10,7 +10,9 @@ import pytest
 
 from pipeline.console.sync_check import check_sync
 from pipeline.movie import steps
-from pipeline.sources import Movie, find_movies, is_by_range, open_source
+from pipeline.sources import Movie
+from pipeline.sources.access import is_by_range, open_source
+from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
 from shards_spec.storage.storage import Storage
 from tests.support.datasets.outcome import shard_digests

@@ -15,8 +15,9 @@ import pytest
 from pipeline.errors import NoDecoderError
 from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.sources import Movie, Readable, open_source
+from pipeline.sources import Movie, Readable
 from pipeline.sources import read_ahead as blocks
+from pipeline.sources.access import open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.sources.ranged import ranged_source
 from tests.support.stores.ranged import FRAMES_BYTES, RECIPE, read_all, web_movie

@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.engine.failure_classes import CLASSES
 from pipeline.errors import MovieError, SourceChangedError, SourceError, TimedOutError
-from pipeline.ffmpeg import FfmpegProcess, ffmpeg_path, input_arguments
+from pipeline.ffmpeg import FfmpegProcess
+from pipeline.ffmpeg.binaries import ffmpeg_path
+from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.limits import Limits
 from pipeline.movie import steps
 from pipeline.sources import Movie

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from pipeline.config import Seeks
-from pipeline.ffmpeg import filters_packets
+from pipeline.ffmpeg.binaries import filters_packets
 from pipeline.movie import steps
 from pipeline.movie.fast_mode import sample_parts, ssim
 from pipeline.movie.rows import decoding_columns
-from pipeline.plan import MoviePlan
-from pipeline.sources import find_movies
+from pipeline.plan.movie_plan import MoviePlan
+from pipeline.sources.corpus import find_movies
 from pipeline.video import selection_of
 from pipeline.video.selective.selection import replaced
 from shards_spec.recipe import NANOSECONDS

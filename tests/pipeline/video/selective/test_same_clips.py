@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.ffmpeg import filters_packets
+from pipeline.ffmpeg.binaries import filters_packets
 from pipeline.movie import steps
-from pipeline.plan import MoviePlan
+from pipeline.plan.movie_plan import MoviePlan
 from pipeline.video import selection_of
 from tests.support.films import damage
 from tests.support.films.encoders import X264, X265, X265_PARAMS

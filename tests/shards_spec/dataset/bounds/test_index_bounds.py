@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
-from shards_spec.dataset.bounds import check_clip_bounds, check_recipe_bounds
+from shards_spec.dataset.bounds.clip_bounds import check_clip_bounds, check_recipe_bounds
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation import validate
 from shards_spec.errors import FormatError

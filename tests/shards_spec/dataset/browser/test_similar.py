@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shards_spec.dataset.browser import Site, read_embeddings
+from shards_spec.dataset.browser import Site
+from shards_spec.dataset.browser.similar import read_embeddings
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
 

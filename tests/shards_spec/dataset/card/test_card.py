@@ -15,7 +15,7 @@ import yaml
 
 from shards_spec import layout
 from shards_spec.dataset.card.licences import hub_id
-from shards_spec.dataset.fingerprints import update_duplicates
+from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.index import read_commit, write_commit, write_index
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.ranges import ranges_table

@@ -14,7 +14,7 @@ import pytest
 from shards_spec import layout
 from shards_spec.__main__ import main
 from shards_spec.dataset.duplicates import clip_kinds, read_duplicates
-from shards_spec.dataset.fingerprints import update_duplicates
+from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.index import write_index
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import FormatError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shards_spec.dataset.fingerprints import distances, logmel_track
+from shards_spec.dataset.fingerprints.audio import logmel_track
 from shards_spec.dataset.fingerprints.video import thumbs_of, video_track
-from shards_spec.dataset.fingerprints.words import resampled
+from shards_spec.dataset.fingerprints.words import distances, resampled
 from shards_spec.recipe import Recipe
 
 RECIPE = Recipe()

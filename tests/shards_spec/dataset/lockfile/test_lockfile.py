@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec.__main__ import main
-from shards_spec.dataset.lockfile import audio_words, lock_dataset, read_lock, write_lock
+from shards_spec.dataset.lockfile import lock_dataset
+from shards_spec.dataset.lockfile.file import read_lock, write_lock
+from shards_spec.dataset.lockfile.words import audio_words
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
 from shards_spec.recipe import Recipe

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards_spec import layout
-from shards_spec.dataset.fingerprints import remove_movies, update_duplicates
+from shards_spec.dataset.fingerprints.store import remove_movies, update_duplicates
 from shards_spec.dataset.index import write_index
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.ranges import ranges_table

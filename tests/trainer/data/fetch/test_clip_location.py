@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.fetch import ClipLocation, ClipRows
+from trainer.data.fetch.clip_location import ClipLocation, ClipRows
 
 
 def table(num_rows: int) -> pa.Table:

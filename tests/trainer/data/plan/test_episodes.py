@@ -11,12 +11,13 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.stream import ClipStream
 from trainer.plan_report import describe, render
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint
+from trainer.settings import LossConfig
 from trainer.train import train
 
 POLICY = BatchPolicy(movies_per_batch=2, episodes_per_group=2, clips_per_movie=3, group_by="group")

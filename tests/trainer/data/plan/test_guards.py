@@ -11,11 +11,12 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import PolicyError
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.loader.config import StreamConfig
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream.stream import ClipStream
 from trainer.runs.learning.loss import ClipOrigins, Pairs
+from trainer.settings import LossConfig
 from trainer.train import train
 
 MakeDataset = Callable[..., Dataset]

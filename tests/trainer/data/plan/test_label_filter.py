@@ -16,7 +16,7 @@ from shards_spec.dataset.labels.tables import rejoin_tables, write_ranges
 from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
-from trainer.data.mix import mix
+from trainer.data.mix.mixed_dataset import mix
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.policy import BatchPolicy
 from trainer.data.stream.open_dataset import open_for_training

@@ -14,11 +14,11 @@ import pytest
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
-from trainer.data.mix import mix
+from trainer.data.mix.mixed_dataset import mix
 from trainer.data.plan.clip_index import ClipIndex
 from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.plan.policy import BatchPolicy
-from trainer.data.plan.sources import Repeat
+from trainer.data.plan.sources.repeats import Repeat
 from trainer.plan_report import describe, render
 
 MakeDataset = Callable[..., Dataset]

@@ -15,13 +15,14 @@ from pipeline.audio.features import log_mel
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError, PolicyError
 from tests.support.datasets.clip_tables import SECOND, assert_sound, clips_table, index_of
-from trainer.config import AugmentConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
 from trainer.data.plan import BatchPolicy
 from trainer.data.plan.epoch_plan import plan_epoch
 from trainer.data.randomness import draws
 from trainer.data.stream import ClipStream, read_all
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint
+from trainer.settings import AugmentConfig
 from trainer.train import train
 
 CONFIG = StreamConfig(frame_size=32, num_processes=0, num_threads=2, crop="center")

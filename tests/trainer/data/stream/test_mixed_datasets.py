@@ -17,7 +17,7 @@ from shards_spec.schema.tables import MOVIES_SCHEMA
 from trainer.__main__ import main
 from trainer.config import TrainConfig
 from trainer.data.loader import StreamConfig
-from trainer.data.mix import mix
+from trainer.data.mix.mixed_dataset import mix
 from trainer.data.plan import BatchPolicy, ClipIndex
 from trainer.data.stream import ClipStream, open_for_training
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint

@@ -19,7 +19,7 @@ from shards_spec.errors import InputError, ReelshardsError, StorageError
 from shards_spec.storage import Storage
 from tests.support.stores import s3_servers
 from trainer.config import TrainConfig
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.bucket import folder as bucket
 from trainer.runs.bucket import lock
 from trainer.runs.bucket.folder import RunFolder, open_run_folder

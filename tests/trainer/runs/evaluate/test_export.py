@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from trainer.config import ModelConfig
 from trainer.models import build_model
 from trainer.models.small_video import SmallVideoNet
 from trainer.runs.evaluate import load_encoder
@@ -24,6 +23,7 @@ from trainer.runs.evaluate.evaluation import evaluate
 from trainer.runs.evaluate.export.exported_files import export
 from trainer.runs.evaluate.export.onnx_files import write_onnx
 from trainer.runs.folder import load_run
+from trainer.settings.model import ModelConfig
 
 FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),

@@ -24,7 +24,7 @@ from trainer.data.stream import Batch, ClipStream
 from trainer.runs.exposure import Exposure, compute_exposure
 from trainer.runs.folder import describe_run, read_description
 from trainer.runs.journal import StepResult
-from trainer.runs.learning import Learner
+from trainer.runs.learning.learner import Learner
 
 MakeDataset = Callable[..., Dataset]
 

@@ -16,11 +16,12 @@ import torch.distributed as dist
 from torch import nn
 
 from tests.support.launch.ranks import start_ranks
-from trainer.config import InputConfig, LossConfig, ModelConfig
 from trainer.models import Embeddings, TwoTowers, build_model
 from trainer.runs.learning.accumulate import Trained, forward_and_backward, split
 from trainer.runs.learning.device_inputs import Inputs
 from trainer.runs.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
+from trainer.settings import LossConfig
+from trainer.settings.model import InputConfig, ModelConfig
 
 NUM_CLIPS = 16
 SMALL = ModelConfig(embedding_size=16, head_hidden=32, inputs=InputConfig(frame_size=32))

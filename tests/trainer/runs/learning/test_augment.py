@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from shards_spec.errors import InputError
-from trainer.config import AugmentConfig
 from trainer.runs.learning.augment import Dice, Draw, augment_audio, augment_video
+from trainer.settings import AugmentConfig
 
 OFF = AugmentConfig(
     flip=False, brightness=0, contrast=0, saturation=0, gain_db=0, mel_mask=0, time_mask=0

@@ -15,10 +15,11 @@ from torch.nn import functional
 from shards_spec.errors import InputError
 from tests.support.launch.ranks import start_ranks
 from tests.support.samples import mostly_slow
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.plan.policy import BatchPolicy
 from trainer.models.two_towers import Embeddings
 from trainer.runs.learning.loss import ClipOrigins, Criterion, LossOutput, contrastive_loss
+from trainer.settings import LossConfig
 
 NUM_CLIPS, SIZE = 8, 6
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.plan import BatchPolicy
 from trainer.models import Embeddings
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint
@@ -21,6 +21,7 @@ from trainer.runs.journal.metric_log import read_metrics
 from trainer.runs.learning.loss import ClipOrigins, Criterion, LossOutput
 from trainer.runs.learning.loss.mass import MAX_WEIGHT, WithinWeight
 from trainer.runs.learning.loss.queue import MemoryQueue
+from trainer.settings import LossConfig
 from trainer.train import train
 
 SIZE = 16

@@ -11,7 +11,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainer.config import LossConfig
 from trainer.runs.learning.loss import ClipOrigins, Pairs
 from trainer.runs.learning.loss.objectives import (
     Rows,
@@ -21,6 +20,7 @@ from trainer.runs.learning.loss.objectives import (
     other_clips,
     siglip,
 )
+from trainer.settings import LossConfig
 
 Array = NDArray[np.float64]
 NUM = 6

@@ -10,12 +10,14 @@ import torch
 
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from trainer.config import AugmentConfig, InputConfig, LossConfig, ModelConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data.stream import Batch
 from trainer.runs.checkpoints.checkpoint import newest_checkpoint
 from trainer.runs.learning.augment import Dice
 from trainer.runs.learning.device_inputs import training_inputs
 from trainer.runs.learning.window import WindowSize, windows
+from trainer.settings import AugmentConfig, LossConfig
+from trainer.settings.model import InputConfig, ModelConfig
 from trainer.train import train
 
 NUM_FRAMES, NUM_MEL = 12, 36

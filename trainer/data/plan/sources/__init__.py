@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.data.plan.sources.repeats import Repeat, linked_movies, with_kinds, without_repeats
+from trainer.data.plan.sources import repeats
 from trainer.data.plan.sources.split import (
     MovieCopy,
     Sources,
@@ -13,12 +13,9 @@ from trainer.data.plan.sources.split import (
 
 __all__ = [
     "MovieCopy",
-    "Repeat",
     "Sources",
     "copies_to_drop",
     "groups_of_sets",
     "heldout_groups",
-    "linked_movies",
-    "with_kinds",
-    "without_repeats",
+    "repeats",
 ]

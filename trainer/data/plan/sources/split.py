@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainer.data.mix import number_of, plain_name
+from trainer.data.mix.names import number_of, plain_name
 
 #: The fingerprints that the pipeline writes; a writer without fingerprints may repeat any text.
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")

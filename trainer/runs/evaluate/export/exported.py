@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
-from trainer.config import InputConfig, ModelConfig, TransformerConfig
 from trainer.models import TwoTowers, build_model
 from trainer.runs.config_file import config_from_json
 from trainer.runs.evaluate.export.exported_files import (
@@ -23,6 +22,7 @@ from trainer.runs.evaluate.export.exported_files import (
     MODEL_TYPE,
     PREPROCESSOR_JSON,
 )
+from trainer.settings.model import InputConfig, ModelConfig, TransformerConfig
 
 #: What version 0.2 wrote instead of `config.json` and `preprocessor_config.json`.
 _FORMER_JSON = "preprocessing.json"

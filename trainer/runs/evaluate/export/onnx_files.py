@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn import functional
 
 from shards_spec.errors import InputError
-from trainer.config import InputConfig
 from trainer.models import TwoTowers
 from trainer.models.inputs import normalize_audio, normalize_video
 from trainer.runs.atomic_files import atomic_file
 from trainer.runs.folder import TrainedRun
+from trainer.settings.model import InputConfig
 
 #: Largest difference of an embedding's numbers from the original's.
 TOLERANCE = 1e-4

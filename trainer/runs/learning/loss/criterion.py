@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trainer.config import LossConfig
 from trainer.models import Embeddings
-from trainer.ranks import gather, gather_with_gradient
+from trainer.ranks.collectives import gather, gather_with_gradient
 from trainer.runs.learning.loss.diagnostics import Diagnostics, diagnose
 from trainer.runs.learning.loss.mass import WithinWeight
 from trainer.runs.learning.loss.objectives import objective
 from trainer.runs.learning.loss.pairs import ClipOrigins, Pairs
 from trainer.runs.learning.loss.queue import MemoryQueue
+from trainer.settings import LossConfig
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import math
 import torch
 from torch import nn
 
-from trainer.ranks import gather
+from trainer.ranks.collectives import gather
 
 #: Share of the remaining distance, in log weight, that a step covers: batches differ, so the weight
 #: follows their mean over about 1 / RATE steps.

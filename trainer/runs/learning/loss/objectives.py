@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from trainer.config import LossConfig
 from trainer.runs.learning.loss.pairs import Pairs
+from trainer.settings import LossConfig
 
 
 @dataclass(frozen=True)

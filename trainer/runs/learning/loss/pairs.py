@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from shards_spec.recipe import NANOSECONDS
-from trainer.config import LossConfig
 from trainer.data.stream import Batch
-from trainer.ranks import gather, rank
+from trainer.ranks.collectives import gather, rank
+from trainer.settings import LossConfig
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ test: setup  ## the tests, except slow ones and those that need a GPU
 QUICK := tests/test_docs.py tests/test_rooms.py tests/reelshards/test_lazy.py tests/shards_spec \
   tests/pipeline/plan tests/pipeline/audio/test_timeline.py tests/pipeline/sources/test_manifest.py \
   tests/trainer/data/plan tests/trainer/data/fetch tests/trainer/runs/learning/test_loss.py \
-  tests/trainer/runs/evaluate/test_retrieval.py --ignore tests/pipeline/plan/test_shots.py \
+  tests/trainer/runs/scoring/test_retrieval.py --ignore tests/pipeline/plan/test_shots.py \
   --ignore tests/shards_spec/dataset/inspection/test_main.py
 
 test-quick: setup  ## the fast tests, for a change in progress

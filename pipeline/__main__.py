@@ -256,7 +256,8 @@ class Drain:
     """Ask the runs on this machine to stop, and wait until they have."""
 
     out: Annotated[str, Positional, arg(metavar="[DATASET]")] = ""
-    """Only runs that write to this dataset, spelled as on their command lines."""
+    """Only runs that write to this dataset, or to views below it, spelled as on their command
+    lines."""
 
     def run(self) -> int:
         """Drain; 1 if a run is still active after the waiting time."""

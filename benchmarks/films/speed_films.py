@@ -28,6 +28,8 @@ class SpeedFilm:
     about: str
     options: tuple[str, ...] = ()
     """Of ffmpeg; none for the whole original."""
+    seconds: int = PART_SECONDS
+    """Length of the part that is re-encoded."""
     decode: str = "exact"
     """Mode of the runs: `--decode`."""
     same_as: str = ""
@@ -36,7 +38,14 @@ class SpeedFilm:
 
 SPEED_FILMS = (
     SpeedFilm("bbb-720p", ".mp4", "Big Buck Bunny, H.264 720p, 0.7 Mbit/s, 597 s"),
-    SpeedFilm("bbb-720p-60s", ".mp4", "60 s of it", ("-c", "copy")),
+    # Without an edit list, which would hide the frames before second 20 that are copied as well:
+    # movies with one are decoded whole.
+    SpeedFilm(
+        "bbb-720p-60s",
+        ".mp4",
+        "60 s of it",
+        ("-c", "copy", "-avoid_negative_ts", "make_zero", "-use_editlist", "0"),
+    ),
     SpeedFilm("h264-1080p", ".mp4", "H.264 1080p, 8 Mbit/s, B-pyramid", (*_H264, *_AAC)),
     SpeedFilm(
         "h264-1080p-fast",
@@ -92,7 +101,7 @@ def speed_film(folder: Path, whole: Path, film: SpeedFilm) -> Path:
         return path
     part = path.with_name(f"part{film.suffix}")
     command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-ss", str(START_SECONDS)]
-    command += ["-t", str(PART_SECONDS), "-i", str(whole), *film.options, str(part)]
+    command += ["-t", str(film.seconds), "-i", str(whole), *film.options, str(part)]
     subprocess.run(command, check=True)
     part.replace(path)
     return path

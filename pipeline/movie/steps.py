@@ -54,7 +54,7 @@ def prepare(
 
     `decode` says whether frames that no clip needs may be left out (with `recipe.fast_decode` they
     always are), `seeks` whether parts of the movie may be, `hwaccel` what decodes where a node
-    has it (with `recipe.fast_decode`, and for several views, CPUs do).
+    has it (with `recipe.fast_decode`, and for several views, only CPUs do).
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """

@@ -1,8 +1,9 @@
 """SIGTERM as a request to stop: spot instances and Kubernetes send it before they end a machine.
 
 `python -m pipeline drain [OUT]` asks the runs on this machine to stop, or only those that write to
-OUT, and waits for them to end. It is meant as the stop hook of a pod or machine, because a driver
-that is a Ray job is not notified when its pod terminates.
+OUT, and waits for them to end. A run with several views writes to each of their datasets, and OUT
+may also be the address below which they are. It is meant as the stop hook of a pod or machine,
+because a driver that is a Ray job is not notified when its pod terminates.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+
+from pipeline.views import parse_views
+from shards_spec.errors import InputError
 
 #: `--drain-seconds` of the runs by default, and time to exit.
 WAIT_SECONDS = 90.0
@@ -43,11 +48,27 @@ def local_runs(out: str = "") -> set[int]:
     """
     runs = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
+        # A run whose options are wrong ends by itself.
+        with contextlib.suppress(OSError, InputError):
             words = path.read_bytes().split(b"\0")
-            if _is_run(words) and (not out or out.encode() in words):
+            if _is_run(words) and (not out or out.rstrip("/") in _addresses(words)):
                 runs.add(int(path.parent.name))
     return runs
+
+
+def _addresses(words: Sequence[bytes]) -> set[str]:
+    """What a run's command line names as its output: all words, and the datasets of its views."""
+    # `--out=URI` is two words as well.
+    texts = [
+        part
+        for word in words
+        for part in (os.fsdecode(word).split("=", 1) if word[:2] == b"--" else [os.fsdecode(word)])
+    ]
+    following = list(pairwise(texts))
+    views = parse_views([text for flag, text in following if flag == "--view"])
+    out = next((text for flag, text in following if flag == "--out"), "").rstrip("/")
+    named = {str(view.get("out", f"{out}/{name}")) for name, view in views.items()}
+    return {text.rstrip("/") for text in (*texts, *named)}
 
 
 def drain_local_runs(out: str = "", seconds: float = WAIT_SECONDS) -> set[int]:

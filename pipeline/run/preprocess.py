@@ -69,6 +69,11 @@ def preprocess_views(
         for view in views
     ]
     require_compatible(views)
+    if len(views) > 1 and config.hwaccel != "none":
+        raise InputError(
+            f"--hwaccel {config.hwaccel} decodes for one dataset only, not for {len(views)} views; "
+            "use a run for each view, or leave out --hwaccel"
+        )
     found = find_corpus(corpus, follow_links=config.follow_links, group_depth=config.group_depth)
     tasks = []
     with contextlib.ExitStack() as leases:

@@ -81,3 +81,38 @@ def test_the_hook_drains_the_runs_of_a_dataset_and_no_others(tmp_path: Path) -> 
         assert drain.drain_local_runs(str(mine)) == set()
     assert run.returncode == 143
     assert json.loads((mine / "run.json").read_text())["state"] == "drained"
+
+
+@pytest.mark.parametrize(
+    ("options", "writes_to", "others"),
+    [
+        ("--out data", ["data", "data/"], ["dat", "data/small"]),
+        ("--out=s3://b/data/", ["s3://b/data", "s3://b/data/"], ["data"]),
+        (
+            "--out data/ --view small:fps=5 --view=large:fps=1,short-side=256",
+            ["data", "data/small", "data/large/"],
+            ["small", "data/other"],
+        ),
+        (
+            "--view small:fps=5,out=s3://b/small --out data --view b:fps=1",
+            ["s3://b/small", "data", "data/b"],
+            ["data/small"],
+        ),
+        ("--out data --view small:fps", [], ["data", "data/small"]),
+    ],
+)
+def test_a_run_is_found_by_the_addresses_of_its_datasets(
+    options: str, writes_to: list[str], others: list[str], tmp_path: Path
+) -> None:
+    """A process with the command line of a run, of which the last one would be refused."""
+    arguments = ["-m", "pipeline", "preprocess", "films", *options.split()]
+    command = [sys.executable, "-c", "print(flush=True); input()", *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        for address in writes_to:
+            assert run.pid in drain.local_runs(address), address
+        for address in others:
+            assert run.pid not in drain.local_runs(address), address
+        run.communicate("\n")

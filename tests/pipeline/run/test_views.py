@@ -217,6 +217,15 @@ def test_unusable_views_are_refused(texts: list[str], problem: str) -> None:
         views_of(parse_views(texts), "out", Recipe())
 
 
+def test_graphics_cards_are_refused(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_film(films / "film.mp4", replace(_FILM, seconds=2))
+    options = [*all_views("fast", "slow"), "--hwaccel", "cuda"]
+    assert preprocess(films, tmp_path / "out", *options) == 2
+    assert "for one dataset only, not for 2 views" in capsys.readouterr().err
+
+
 def test_fast_mode_is_refused(films: Path, tmp_path: Path) -> None:
     make_film(films / "film.mp4", replace(_FILM, seconds=2))
     options = [*all_views("fast", "slow"), "--decode", "fast"]

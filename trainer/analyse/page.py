@@ -128,7 +128,7 @@ def _consistency_plot(item: Properties) -> str:
         axis.plot([probe.chance] * 2, [row - 0.4, row + 0.4], color="black", lw=1.5)
         label = f"{probe.accuracy:.0%} (chance {probe.chance:.1%})"
         inside = probe.accuracy > 0.7
-        x = probe.accuracy + (-0.01 if inside else 0.01)
+        x = probe.accuracy - 0.01 if inside else max(probe.accuracy, probe.chance) + 0.01
         side, color = ("right", "white") if inside else ("left", "black")
         axis.text(x, row, label, va="center", ha=side, color=color)
     axis.set_yticks(range(len(names)), names)
@@ -145,7 +145,7 @@ def _diversity_plot(item: Properties) -> str:
     axis.axvline(found.movie, color=COLORS["video"], lw=2, label="median movie")
     axis.axvline(found.corpus, color="black", lw=2, ls="--", label="as many clips of the corpus")
     axis.set(xlabel="effective number of clusters", ylabel="movies", xlim=(0, None))
-    axis.legend(frameon=False)
+    _legend(figure)
     return _image(figure, "Effective number of clusters of each movie")
 
 
@@ -162,7 +162,7 @@ def _recurrence_plot(rates: Sequence[GapRate], other_movies: dict[str, float]) -
     axis.set_xticks(x, [_gap(item) for item in rates], fontsize=8.5)
     axis.set(xlabel="time between the clips", ylabel="near-duplicates, %")
     axis.set_ylim(bottom=0)
-    axis.legend(frameon=False)
+    _legend(figure)
     return _image(figure, "Share of near-duplicates by the time between two clips")
 
 
@@ -177,6 +177,11 @@ def _figure(height: float) -> tuple[Any, Any]:
     axis = figure.add_subplot()
     axis.spines[["top", "right"]].set_visible(False)
     return figure, axis
+
+
+def _legend(figure: Any) -> None:
+    """Below the panel, where it cannot cover any data."""
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
 def _image(figure: Any, text: str) -> str:

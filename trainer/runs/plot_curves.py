@@ -37,6 +37,7 @@ PANELS = (
     ("data/wait_fraction", "share of time waiting for data"),
 )
 
+_STYLES = ("-", "--", ":", "-.")
 _COLUMNS = 3
 _INCHES = 4.2
 _MAX_NAME = 60
@@ -122,21 +123,25 @@ def _drawn(curves: Sequence[Curves], kind: str) -> bytes:
     if not panels:
         raise InputError("plot: none of the runs has a metric that is drawn")
     rows = -(-len(panels) // _COLUMNS)
-    figure = Figure(figsize=(_COLUMNS * _INCHES, rows * _INCHES * 0.75), layout="constrained")
+    # A dollar sign would begin a formula.
+    labels = [run.name.replace("$", r"\$") for run in curves]
+    # A letter of the legend takes about 0.08 inches, and a line as much as 6 letters.
+    widest = 0.08 * (6 + max(map(len, labels)))
+    ncols = max(1, min(len(labels), int(_COLUMNS * _INCHES // widest)))
+    height = rows * _INCHES * 0.75 + 0.2 * -(-len(labels) // ncols)
+    figure = Figure(figsize=(_COLUMNS * _INCHES, height), layout="constrained")
     for number, (metric, title) in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, _COLUMNS, number)
-        for color, run in enumerate(curves):
+        for run_number, run in enumerate(curves):
             steps, values = run.values(metric)
             marker = "o" if len(steps) < 20 else None
-            axes.plot(steps, values, color=f"C{color % 10}", linewidth=1.2, marker=marker, ms=3)
+            axes.plot(steps, values, linewidth=1.2, marker=marker, ms=3, **_look(run_number))
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-    handles = [_handle(color) for color in range(len(curves))]
-    # A dollar sign would begin a formula.
-    labels = [run.name.replace("$", r"\$") for run in curves]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+    handles = [_handle(number) for number in range(len(curves))]
+    figure.legend(handles, labels, loc="outside lower center", ncols=ncols, fontsize=9)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Names in scripts that the font lacks are drawn as boxes.
@@ -145,10 +150,18 @@ def _drawn(curves: Sequence[Curves], kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _handle(color: int) -> Any:
+def _handle(number: int) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=f"C{color % 10}")
+    return Line2D([], [], **_look(number))
+
+
+def _look(number: int) -> dict[str, Any]:
+    """Ten colors, and other dashes for every further ten runs."""
+    return {
+        "color": f"C{number % 10}",
+        "linestyle": _STYLES[number // 10 % len(_STYLES)],
+    }
 
 
 def _page(curves: Sequence[Curves], image: bytes) -> str:

@@ -1,6 +1,7 @@
 """Plots of a study, as PNG files.
 
-Every point is drawn with its interval and the single seeds, and with chance.
+Every point is drawn with its interval and the single seeds, and with chance. Legends are outside of
+the panels, where they cannot cover any data.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from trainer.study.cells import CellResult
 from trainer.study.findings.claims import TITLES
@@ -19,6 +21,7 @@ from trainer.study.findings.intervals import Interval
 from trainer.study.findings.summary import Effect, Row
 
 BLUE, ORANGE, GREEN, RED, GRAY = "#2f6db3", "#d9822b", "#3a8f5c", "#b23a48", "#8a8f98"
+DASHES = (0, (6, 3))
 SHADES = ("#9ecae1", "#6baed6", "#3182bd", "#08519c", "#08306b")
 
 STYLE: Any = {
@@ -61,14 +64,29 @@ def plot_curve(
             # Retrieval among dozens of clips is far below 1 even if it is good.
             highest = max(max(row.figures[key].values) for row in rows for key in keys)
             axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
-            axis.legend(loc="best", fontsize=8.5)
         losses = [row.loss for row in rows if row.loss]
         _curve(axes[-1], rows, losses, GRAY, "")
         axes[-1].set(title="Training loss at the end, nats")
         axes[-1].set_ylim(bottom=0)
         for axis in axes:
             _k_axis(axis, rows)
+        _legend(figure, _meanings(untrained, control))
         _save(figure, path)
+
+
+def _meanings(untrained: Row | None, control: Row | None) -> list[Line2D]:
+    """What colors and marks of the curve mean, in all of its panels."""
+    marks = [
+        Line2D([], [], color=BLUE, marker="o", label="of video, or video to audio"),
+        Line2D([], [], color=ORANGE, marker="o", label="of audio, or audio to video"),
+        Line2D([], [], color=GRAY, ls=":", lw=1, label="chance"),
+    ]
+    if untrained is not None:
+        marks.append(Line2D([], [], color=GRAY, ls=DASHES, lw=1.2, label="untrained network"))
+    if control is not None:
+        name = f"k = {control.setting.clips_per_movie}, no within-movie negatives"
+        marks.append(Line2D([], [], color=GRAY, ls="", marker="s", mfc="white", ms=7, label=name))
+    return marks
 
 
 def plot_loss_and_learning(path: Path, rows: Sequence[Row], keys: Sequence[str]) -> None:
@@ -86,13 +104,10 @@ def plot_loss_and_learning(path: Path, rows: Sequence[Row], keys: Sequence[str])
         axes[0].set(
             title="The loss, and what was learned",
             xlabel="training loss at the end, nats",
-            ylabel="mean of "
-            + " and ".join(_short(key) for key in keys)
-            + ",\n"
-            + kind_of(keys[0]),
+            ylabel=f"mean of {' and '.join(map(_short, keys))},\n{kind_of(keys[0])}",
             ylim=(0, 1),
         )
-        axes[0].legend()
+        _legend(figure, axes)
         _save(figure, path)
 
 
@@ -121,7 +136,7 @@ def plot_training(path: Path, results: Sequence[CellResult]) -> None:
                     labeled.add(k)
             axis.set(title=title, xlabel="step")
             axis.set_ylim(bottom=0)
-            axis.legend()
+        _legend(figure, axes)
         _save(figure, path)
 
 
@@ -149,7 +164,7 @@ def plot_similarities(path: Path, results: Sequence[CellResult]) -> None:
                 axis.axvline(item["mean"], color=color, lw=0.9, ls=":")
             axis.set(title=result.cell.setting.describe(), xlabel="cosine of video and audio")
             axis.set(ylabel="share of pairs")
-            axis.legend(fontsize=8.5)
+        _legend(figure, axes)
         _save(figure, path)
 
 
@@ -173,7 +188,7 @@ def plot_gaps(path: Path, results: Sequence[CellResult]) -> None:
             )
         axes[0].set(title="Mean cosine of video and audio, by where they come from")
         axes[0].tick_params(axis="x", labelsize=8.5)
-        axes[0].legend()
+        _legend(figure, axes)
         _save(figure, path)
 
 
@@ -195,8 +210,8 @@ def plot_effects(path: Path, effects: Sequence[Effect], keys: Sequence[str]) -> 
         axes[0].axvline(0, color="#33373d", lw=1)
         axes[0].set_yticks(range(len(effects)), [item.name for item in effects])
         axes[0].invert_yaxis()
-        axes[0].set(title=f"Difference in {kind_of(keys[0])}, with its 95 % intervals")
-        axes[0].legend()
+        axes[0].set(xlabel=f"difference in {kind_of(keys[0])}, with its 95 % intervals")
+        _legend(figure, axes)
         _save(figure, path)
 
 
@@ -221,13 +236,12 @@ def _references(
     """What a curve is to be compared with."""
     if untrained is not None and key in untrained.figures:
         mean = untrained.figures[key].mean
-        axis.axhline(mean, color=color, ls=(0, (6, 3)), lw=1.2, label=f"{_short(key)}, untrained")
+        axis.axhline(mean, color=color, ls=DASHES, lw=1.2)
     if control is not None and key in control.figures:
         x = [row.setting.clips_per_movie for row in rows].index(control.setting.clips_per_movie)
         interval = control.figures[key]
         axis.plot([x, x], [interval.low, interval.high], color=color, lw=1.2, ls=":")
-        label = f"{_short(key)}, without the negatives"
-        axis.plot(x, interval.mean, "s", mfc="white", mec=color, ms=7, label=label, zorder=4)
+        axis.plot(x, interval.mean, "s", mfc="white", mec=color, ms=7, zorder=4)
 
 
 def _k_axis(axis: Axes, rows: Sequence[Row]) -> None:
@@ -249,6 +263,24 @@ def _figure(
     return figure, axes[:num_panels]
 
 
+def _legend(figure: Figure, marks: Sequence[Axes] | Sequence[Line2D]) -> None:
+    """Below the panels: given marks, or each label of the panels once."""
+    named: dict[str, Any] = {}
+    for mark in marks:
+        if isinstance(mark, Axes):
+            for handle, label in zip(*mark.get_legend_handles_labels(), strict=True):
+                named.setdefault(label, handle)
+        else:
+            named[str(mark.get_label())] = mark
+    # A letter of this size takes about 0.075 inches, a handle as much as 6, a row 0.22.
+    widest = 0.075 * (6 + max(map(len, named), default=0))
+    columns = max(1, min(len(named), int(figure.get_figwidth() // widest)))
+    figure.set_figheight(figure.get_figheight() + 0.22 * -(-len(named) // columns))
+    figure.legend(
+        named.values(), named.keys(), loc="outside lower center", ncols=columns, fontsize=9
+    )
+
+
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without date and version in the file, equal results give equal files.
@@ -260,10 +292,8 @@ def _shades(count: int) -> list[str]:
 
 
 def _short(key: str) -> str:
-    return {
-        "within_v2a": "video to audio",
-        "within_a2v": "audio to video",
-    }.get(key, key.split("_")[-1])
+    directions = {"within_v2a": "video to audio", "within_a2v": "audio to video"}
+    return directions.get(key, key.split("_")[-1])
 
 
 def kind_of(key: str) -> str:

@@ -31,6 +31,27 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def legible(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Plots that are saved must be legible; the names of their panels."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from tests.support.legible import require_legible
+
+    saved: list[str] = []
+    save = Figure.savefig
+
+    def checked(figure: Figure, *arguments: Any, **options: Any) -> None:
+        require_legible(figure)
+        saved.extend(axes.get_title() or axes.get_xlabel() for axes in figure.axes)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", checked)
+    yield saved
+    assert saved
+
+
 def _name(thread: threading.Thread) -> str:
     return thread.name
 

@@ -75,3 +75,10 @@ def test_what_cannot_be_drawn_is_rejected(tmp_path: Path) -> None:
         plot([run, str(tmp_path)], tmp_path / "curves.png")
     with pytest.raises(InputError, match="at least one run"):
         plot([], tmp_path / "curves.png")
+
+
+@pytest.mark.usefixtures("legible")
+@pytest.mark.parametrize(("count", "name"), [(1, "W" * 80), (33, "a")])
+def test_the_legend_fits_whatever_the_names(tmp_path: Path, count: int, name: str) -> None:
+    runs = [make_run(tmp_path / f"{number}{name}", seed=number) for number in range(count)]
+    plot(runs, tmp_path / "curves.png")

@@ -125,8 +125,8 @@ def _drawn(curves: Sequence[Curves], kind: str) -> bytes:
     rows = -(-len(panels) // _COLUMNS)
     # A dollar sign would begin a formula.
     labels = [run.name.replace("$", r"\$") for run in curves]
-    # A letter of the legend takes about 0.08 inches, and a line as much as 6 letters.
-    widest = 0.08 * (6 + max(map(len, labels)))
+    # The widest letters of the legend take 0.13 inches; a line, and the space around it, 0.65.
+    widest = 0.65 + 0.13 * max(map(len, labels))
     ncols = max(1, min(len(labels), int(_COLUMNS * _INCHES // widest)))
     height = rows * _INCHES * 0.75 + 0.2 * -(-len(labels) // ncols)
     figure = Figure(figsize=(_COLUMNS * _INCHES, height), layout="constrained")

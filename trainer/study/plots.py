@@ -66,8 +66,7 @@ def plot_curve(
             axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
         losses = [row.loss for row in rows if row.loss]
         _curve(axes[-1], rows, losses, GRAY, "")
-        axes[-1].set(title="Training loss at the end, nats")
-        axes[-1].set_ylim(bottom=0)
+        axes[-1].set(title="Training loss at the end, nats", ylim=(0, None))
         for axis in axes:
             _k_axis(axis, rows)
         _legend(figure, _meanings(untrained, control))
@@ -272,8 +271,8 @@ def _legend(figure: Figure, marks: Sequence[Axes] | Sequence[Line2D]) -> None:
                 named.setdefault(label, handle)
         else:
             named[str(mark.get_label())] = mark
-    # A letter of this size takes about 0.075 inches, a handle as much as 6, a row 0.22.
-    widest = 0.075 * (6 + max(map(len, named), default=0))
+    # A letter of this size takes about 0.075 inches, a handle and space 0.65, a row 0.22.
+    widest = 0.65 + 0.075 * max(map(len, named), default=0)
     columns = max(1, min(len(named), int(figure.get_figwidth() // widest)))
     figure.set_figheight(figure.get_figheight() + 0.22 * -(-len(named) // columns))
     figure.legend(

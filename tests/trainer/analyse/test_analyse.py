@@ -178,6 +178,7 @@ def test_a_dataset_is_described_in_the_order_of_its_times(toy_data: Dataset) -> 
     assert sum(item.num_pairs for item in found.recurrence.by_gap) == 10 * 16 * 15 // 2
 
 
+@pytest.mark.usefixtures("legible")
 def test_the_command_writes_text_json_and_a_page(
     toy_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,6 +112,7 @@ class Page(HTMLParser):
         pytest.param(CONFIG, 10, id="whole", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("legible")
 def test_a_study_compares_reports_and_resumes(
     config: StudyConfig,
     num_runs: int,
@@ -199,6 +200,7 @@ def test_results_of_another_study_are_rejected_naming_each_difference(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("legible")
 def test_one_comparison_alone_gives_its_effect_and_a_page(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
 ) -> None:

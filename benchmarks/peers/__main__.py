@@ -1,0 +1,147 @@
+"""CPU seconds of reelshards and of other ways to make clips with audio, on the same movies.
+
+    python -m benchmarks.peers --movie big_buck_bunny.mp4 --kinds bbb-720p-60s \\
+        --python daft=/venvs/daft/bin/python --python torchcodec=/venvs/torchcodec/bin/python
+
+Every round runs the floor (`ffmpeg -threads 1 -i MOVIE -map 0:v -f null -`), reelshards with one
+worker and each peer with one thread or CPU, in turn: once on one copy of the movie, a cold start,
+and once on `--copies`; one more movie costs the difference. CPU seconds are those of all processes,
+counted by the kernel in a control group (needs root). Ratios are taken within a round.
+
+A peer runs in the environment of `--python NAME=PATH`, or in this one; a peer that is not
+installed is reported so. Rounds are added to `results/preprocess_peers.json`, so a long measurement
+may be done in pieces; `--fresh` discards those of the given kinds. With `--copies 1` only the cold
+start is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.films import SPEED_FILMS, speed_film
+from benchmarks.peers.contenders import PEERS, REELSHARDS, Contender, python_of, version
+from benchmarks.peers.page import page
+from benchmarks.support import RESULTS, processor, run_accounted
+from pipeline.ffmpeg import ffmpeg_path, ffmpeg_version
+
+
+def measure_round(
+    path: Path, contenders: Sequence[Contender], pythons: dict[str, str], copies: int
+) -> dict[str, Any]:
+    """One round on one movie: CPU seconds and clips by name."""
+    floor = [ffmpeg_path(), "-v", "error", "-nostdin", "-threads", "1", "-i", str(path)]
+    usage = run_accounted([*floor, "-map", "0:v", "-f", "null", "-"])
+    costs: dict[str, Any] = {}
+    for contender in contenders:
+        try:
+            costs[contender.name] = _costs(path, contender, python_of(contender, pythons), copies)
+        except SystemExit as error:
+            if contender is REELSHARDS:
+                raise
+            costs[contender.name] = {"failed": str(error).strip().splitlines()[-1][:300]}
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "load_average": round(os.getloadavg()[0], 1),
+        "floor": usage.cpu_seconds,
+        "copies": copies,
+        "costs": costs,
+    }
+
+
+def _costs(path: Path, contender: Contender, python: str, copies: int) -> dict[str, float]:
+    """CPU seconds of one movie from a cold start (`one`) and of several (`many`), and clips."""
+    costs: dict[str, float] = {}
+    for name, number in (("one", 1), ("many", copies)):
+        if name == "many" and copies == 1:
+            continue
+        with tempfile.TemporaryDirectory(prefix="reelshards-peers-", dir=path.parent) as scratch:
+            movies, out = Path(scratch, "movies"), Path(scratch, "out")
+            movies.mkdir()
+            for copy in range(number):
+                (movies / f"{path.stem}-{copy}{path.suffix}").hardlink_to(path)
+            usage = run_accounted(contender.command(python, movies, out))
+            costs[name] = usage.cpu_seconds
+            clips = contender.num_clips(out)
+        if not clips:
+            raise SystemExit(f"no clips in its output; {usage.output[-200:]}")
+        if name == "one":
+            costs["clips"] = clips
+    return costs
+
+
+def record_of(results: Path) -> dict[str, Any]:
+    """The record so far, or an empty one."""
+    if results.exists():
+        record: dict[str, Any] = json.loads(results.read_text())
+        return record
+    return {"kinds": {}, "versions": {}, "missing": {}}
+
+
+def main() -> None:
+    """Measure, add to the results."""
+    names = [peer.name for peer in PEERS]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--movie", type=Path, required=True, help="Big Buck Bunny, 720p")
+    parser.add_argument("--movies", type=Path, help="folder that keeps the movies made from it")
+    parser.add_argument("--kinds", nargs="+", choices=[film.name for film in SPEED_FILMS])
+    parser.add_argument("--peers", nargs="*", choices=names, default=names)
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help="interpreter of a peer's environment",
+    )
+    parser.add_argument("--copies", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument(
+        "--fresh", action="store_true", help="discard earlier rounds of these kinds"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    pythons = dict(text.split("=", 1) for text in given.python)
+    results = given.out / "preprocess_peers.json"
+    record = record_of(results)
+    record |= {
+        "command": "python -m benchmarks.peers --movie big_buck_bunny.mp4 --python NAME=PATH ...",
+        "processor": processor(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "ffmpeg": ffmpeg_version(),
+    }
+    present = [REELSHARDS]
+    for peer in (peer for peer in PEERS if peer.name in given.peers):
+        text, reason = version(peer, python_of(peer, pythons))
+        if text:
+            present.append(peer)
+            record["versions"][peer.name] = text
+            record["missing"].pop(peer.name, None)
+        elif peer.name not in record["versions"]:
+            record["missing"][peer.name] = reason
+    with tempfile.TemporaryDirectory(prefix="reelshards-movies-") as scratch:
+        for film in (
+            film for film in SPEED_FILMS if film.name in (given.kinds or ["bbb-720p-60s"])
+        ):
+            path = speed_film(given.movies or Path(scratch), given.movie, film)
+            kind = record["kinds"].setdefault(film.name, {"about": film.about, "rounds": []})
+            if given.fresh:
+                kind["rounds"] = []
+            for _ in range(given.rounds):
+                kind["rounds"].append(measure_round(path, present, pythons, given.copies))
+                # After each round: a long measurement may be stopped.
+                results.write_text(json.dumps(record, indent=2) + "\n")
+                (given.out / "preprocess_peers.md").write_text(page(record))
+    sys.stdout.write(page(record))
+
+
+if __name__ == "__main__":
+    main()

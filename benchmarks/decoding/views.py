@@ -24,9 +24,9 @@ from typing import Any
 
 import ray
 
-from benchmarks.films import SPEED_FILMS, speed_film
+from benchmarks.films.speed_films import SPEED_FILMS, speed_film
 from benchmarks.support import RESULTS, processor, run_accounted
-from pipeline.ffmpeg import ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_version
 
 #: Settings by view, and the runs: the names of their views.
 VIEWS = {"small": {"fps": "5", "short-side": "128"}, "large": {"fps": "1", "short-side": "256"}}

@@ -27,11 +27,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.films import SPEED_FILMS, speed_film
+from benchmarks.films.speed_films import SPEED_FILMS, speed_film
 from benchmarks.peers.contenders import PEERS, REELSHARDS, Contender, python_of, version
 from benchmarks.peers.page import page
 from benchmarks.support import RESULTS, processor, run_accounted
-from pipeline.ffmpeg import ffmpeg_path, ffmpeg_version
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffmpeg_version
 
 
 def measure_round(

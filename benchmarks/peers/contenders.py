@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from pipeline.ffmpeg import ffmpeg_path, ffprobe_path
+from pipeline.ffmpeg.binaries import ffmpeg_path, ffprobe_path
 
 ROOT = Path(__file__).parents[2]
 

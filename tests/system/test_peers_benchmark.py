@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.peers.contenders import PEERS, REELSHARDS, version
 from benchmarks.peers.page import cheapest_peer, page, ratios, seconds
-from pipeline.audio import log_mel
+from pipeline.audio.features import log_mel
 from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, decode_logmel, decode_strip, encode_strip
 from tests.support.films.media import ffmpeg

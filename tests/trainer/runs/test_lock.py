@@ -23,7 +23,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 HOLDER = """
 import sys, torch
 from pathlib import Path
-from trainer.ranks import World
+from trainer.ranks.world import World
 from trainer.runs.lock import lock_run
 
 with lock_run(Path(sys.argv[1]), World(0, 1, torch.device("cpu"))):

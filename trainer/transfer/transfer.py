@@ -56,6 +56,11 @@ class _Sides:
     """(N, K) bool."""
     test_target: torch.Tensor
 
+    def counts(self, fold: Fold) -> dict[str, int]:
+        """Numbers of files: those that the fold lists, and the usable ones."""
+        listed = {"train_listed": len(fold.train), "test_listed": len(fold.test)}
+        return {**listed, "train": len(self.train), "test": len(self.test)}
+
 
 def untrained(encoder: ClipEncoder) -> ClipEncoder:
     """The same networks with initial weights: what a run has to beat."""
@@ -101,12 +106,7 @@ def transfer(
     measured: list[Measured] = []
     for fold in labeled.folds:
         sides = _sides(setup, fold)
-        folds[fold.name] = {
-            "train_listed": len(fold.train),
-            "test_listed": len(fold.test),
-            "train": len(sides.train),
-            "test": len(sides.test),
-        }
+        folds[fold.name] = sides.counts(fold)
         measured += _fold_results(setup, fold, sides, modalities)
     return TransferResult(
         task=task,
@@ -121,12 +121,7 @@ def transfer(
         notes=labeled.notes,
         measured=measured,
         seconds=time.monotonic() - begin,
-        versions={
-            "reelshards": version(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": str(encoder.device),
-        },
+        versions=_versions(encoder),
     )
 
 
@@ -152,6 +147,15 @@ def _described(encoder: ClipEncoder) -> dict[str, Any]:
         encoder.model.config, stored_frames=recipe.num_frames, crop_pixels=encoder.crop_pixels
     )
     return {**inputs, "recipe": recipe.to_json()}
+
+
+def _versions(encoder: ClipEncoder) -> dict[str, str]:
+    return {
+        "reelshards": version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": str(encoder.device),
+    }
 
 
 def _sides(setup: _Setup, fold: Fold) -> _Sides:

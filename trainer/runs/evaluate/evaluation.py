@@ -215,9 +215,11 @@ def judge_towers(
         train_clips = _training_clips(model, config, dataset, notes)
         if label and eval_labels is not None:
             class_probe = _class_probe(train_clips, embedded, label, eval_labels, notes)
-        for modality, table in tags.items():
-            if probe := tag_probe(dataset, table, train_clips, embedded, modality):
-                tag_probes[modality] = probe
+        probes = (
+            (name, tag_probe(dataset, table, train_clips, embedded, name))
+            for name, table in tags.items()
+        )
+        tag_probes = {name: probe for name, probe in probes if probe}
     elif label or tags:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     movie_probe = movie_probes(dataset, embedded)

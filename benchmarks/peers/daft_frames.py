@@ -5,7 +5,8 @@
 Daft decodes, samples at 5 frames per second, resizes and encodes each frame as a JPEG. Its own
 audio functions read audio files but not movies, so a generator function with PyAV returns the
 log-mels. Frames are grouped into clips, joined with them and written as Parquet. Daft has one
-thread.
+thread. Every movie is a query, because `read_video_frames` of two files never ended (0.7.26 with
+PyAV 18.1).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from typing import Any
 import av
 import daft
 import numpy as np
-from daft import col
+from daft import DataType, col
 from daft.functions import encode_image
 
 from benchmarks.peers import clip_output as output
 
 
-def log_mels(path: str) -> Iterator[dict[str, Any]]:
+def log_mels(uri: str) -> Iterator[dict[str, Any]]:
     """(clip number, log-mel as the bytes of a `.npy` file) of a movie's clips."""
-    with av.open(path.removeprefix("file://")) as container:
+    with av.open(uri.removeprefix("file://")) as container:
         resampler = av.AudioResampler("fltp", "mono", output.SAMPLE_RATE_HZ)
         parts = [
             part.to_ndarray()[0]
@@ -39,30 +40,32 @@ def log_mels(path: str) -> Iterator[dict[str, Any]]:
         yield {"clip": number, "logmel": output.npy(output.log_mel(part))}
 
 
-def main() -> None:
-    """Make the clips of a folder's movies."""
-    daft.set_runner_native(num_threads=1)
-    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    paths = [path.resolve().as_uri() for path in sorted(folder.iterdir())]
+def make_clips(path: Path, out: Path) -> None:
+    """Write a movie's clips."""
     frames = daft.read_video_frames(
-        paths,
+        path.as_uri(),
         image_height=output.HEIGHT,
         image_width=output.WIDTH,
         sample_interval_seconds=1 / output.FPS,
     )
     clips = (
-        frames.with_column(
-            "clip", (col("frame_time") / output.CLIP_SECONDS).cast(daft.DataType.int64())
-        )
+        frames.with_column("clip", (col("frame_time") / output.CLIP_SECONDS).cast(DataType.int64()))
         .with_column("frame", encode_image(col("data"), "JPEG"))
         .groupby("path", "clip")
         .agg(col("frame").list_agg(), col("frame_time").list_agg())
     )
-    kind = daft.DataType.struct({"clip": daft.DataType.int64(), "logmel": daft.DataType.binary()})
+    kind = DataType.struct({"clip": DataType.int64(), "logmel": DataType.binary()})
     mels = daft.func(log_mels, return_dtype=kind, unnest=True)
-    audio = daft.from_pydict({"path": paths})
-    audio = audio.select(col("path"), mels(col("path")))
+    audio = daft.from_pydict({"path": [path.as_uri()]}).select(col("path"), mels(col("path")))
     clips.join(audio, on=["path", "clip"]).write_parquet(str(out))
+
+
+def main() -> None:
+    """Make the clips of a folder's movies."""
+    daft.set_runner_native(num_threads=1)
+    folder, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    for path in sorted(folder.iterdir()):
+        make_clips(path, out)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ SPEED_FILMS = (
     SpeedFilm(
         "bbb-720p-60s",
         ".mp4",
-        "60 s of it",
+        "60 s of Big Buck Bunny, H.264 720p",
         ("-c", "copy", "-avoid_negative_ts", "make_zero", "-use_editlist", "0"),
     ),
     SpeedFilm("h264-1080p", ".mp4", "H.264 1080p, 8 Mbit/s, B-pyramid", (*_H264, *_AAC)),

@@ -47,7 +47,8 @@ def measure_round(
         except SystemExit as error:
             if contender is REELSHARDS:
                 raise
-            costs[contender.name] = {"failed": str(error).strip().splitlines()[-1][:300]}
+            lines = str(error).rpartition(" failed: ")[2].strip().splitlines()
+            costs[contender.name] = {"failed": lines[-1][:300] if lines else "no message"}
     return {
         "date": time.strftime("%Y-%m-%d"),
         "load_average": round(os.getloadavg()[0], 1),

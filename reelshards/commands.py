@@ -52,6 +52,7 @@ COMMANDS = {
     "evaluate": Command("trainer", "evaluate a run on movies that it did not train on"),
     "embed": Command("reelshards.embed", "embed movies with a run: times, video and audio vectors"),
     "transfer": Command("reelshards.transfer", "evaluate a run on labeled data sets of others"),
+    "board": Command("reelshards.board", "evaluate a run with mteb: MAEB, MVEB, own tasks"),
     "export": Command("trainer", "write a run's encoders as safetensors"),
     "exposure": Command("trainer", "show which checkpoint has seen which movie, at which steps"),
     "plot": Command("trainer", "draw the curves of runs over each other"),

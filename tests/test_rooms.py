@@ -97,7 +97,7 @@ ORDER = {
     "reelshards": """
         packages
         encoder hub
-        embed push transfer preprocessing
+        embed push transfer preprocessing board
         api commands
         __main__
     """,

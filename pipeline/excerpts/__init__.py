@@ -8,6 +8,7 @@ Unlike a movie, such a file may lack video or audio, and may be shorter than a c
 
 from __future__ import annotations
 
+from pipeline.excerpts.decode import DecodedFile, decode_file
 from pipeline.excerpts.windows import Excerpts, read_excerpts
 
-__all__ = ["Excerpts", "read_excerpts"]
+__all__ = ["DecodedFile", "Excerpts", "decode_file", "read_excerpts"]

@@ -54,35 +54,39 @@ class DecodedFile:
     """(N,) mono in [-1, 1]; None if not asked for."""
 
 
-def decode_file(path: Path, recipe: Recipe, *, video: bool, audio: bool) -> DecodedFile:
+def decode_file(
+    path: Path, recipe: Recipe, *, video: bool, audio: bool, max_seconds: float = MAX_SECONDS
+) -> DecodedFile:
     """Decode what is asked for.
 
-    Raises `MovieError` if the file lacks it, is longer than `MAX_SECONDS`, or cannot be decoded.
+    Raises `MovieError` if the file lacks it, is longer than `max_seconds`, or cannot be decoded.
     """
     movie = local_movie(str(path), path.name)
     if movie.num_bytes < 0:
         raise SourceError(f"{path} cannot be read")
     with open_source(movie, fingerprint(movie), limits=Limits(max_movie_hours=1.0)) as source:
         listed = list_quickly(movie, source)
-        if listed.end_seconds > MAX_SECONDS:
-            raise _too_long(movie, f"{listed.end_seconds:.0f} s")
+        if listed.end_seconds > max_seconds:
+            raise _too_long(movie, f"{listed.end_seconds:.0f} s", max_seconds)
         shown = [s for s in listed.of_type("video") if has_picture_size(s) and not is_cover_art(s)]
         tracks = audio_tracks(listed, decodable_codecs())
         if video and not shown:
             raise NoVideoStreamError(f"{movie.name}: no video stream")
         if audio and not tracks:
             raise NoAudioStreamError(f"{movie.name}: no audio stream")
-        frames = _frames(movie, source, video_stream(shown[0]), recipe) if video else None
+        frames = None
+        if video:
+            frames = _frames(movie, source, video_stream(shown[0]), recipe, max_seconds)
         samples = None
         if audio:
             starts = {int(s["index"]): _seconds(s.get("start_time")) for s in listed.streams}
             delay = starts[tracks[0].index] - starts[int(shown[0]["index"])] if video else 0.0
-            samples = _samples(movie, source, tracks[0], delay, recipe)
+            samples = _samples(movie, source, tracks[0], delay, recipe, max_seconds)
     return DecodedFile(frames, samples)
 
 
 def _frames(
-    movie: Movie, source: Readable, video: VideoStream, recipe: Recipe
+    movie: Movie, source: Readable, video: VideoStream, recipe: Recipe, max_seconds: float
 ) -> NDArray[np.uint8]:
     """(T, H, W, 3)."""
     if color_of(video).needs_mapping:
@@ -104,8 +108,8 @@ def _frames(
     with FfmpegProcess(_command(output), source, what=f"{movie.name}, video") as run:
         while (data := run.read_exactly(int(np.prod(shape)))) is not None:
             frames.append(np.frombuffer(data, np.uint8).reshape(shape))
-            if len(frames) > MAX_SECONDS * recipe.fps + 1:
-                raise _too_long(movie, f"longer than {MAX_SECONDS:.0f} s")
+            if len(frames) > max_seconds * recipe.fps + 1:
+                raise _too_long(movie, f"longer than {max_seconds:.0f} s", max_seconds)
         run.finish(tolerate_errors=True)
         if not frames:
             raise run.error("no frame was decoded")
@@ -113,7 +117,12 @@ def _frames(
 
 
 def _samples(
-    movie: Movie, source: Readable, track: AudioTrack, delay: float, recipe: Recipe
+    movie: Movie,
+    source: Readable,
+    track: AudioTrack,
+    delay: float,
+    recipe: Recipe,
+    max_seconds: float,
 ) -> NDArray[np.float32]:
     """(N,) at the recipe's rate; `delay` is the time of the first decoded one, seconds."""
     native_hz = track.sample_rate_hz
@@ -123,12 +132,12 @@ def _samples(
     )
     output = ffmpeg.output(stream, "pipe:1", format="f32le")
     parts: list[bytes] = []
-    most_bytes = int((MAX_SECONDS + 1) * native_hz) * 4
+    most_bytes = int((max_seconds + 1) * native_hz) * 4
     with FfmpegProcess(_command(output), source, what=f"{movie.name}, audio") as run:
         while data := run.read_some(_READ_BYTES):
             parts.append(data)
             if len(parts) * _READ_BYTES > most_bytes + _READ_BYTES:
-                raise _too_long(movie, f"longer than {MAX_SECONDS:.0f} s")
+                raise _too_long(movie, f"longer than {max_seconds:.0f} s", max_seconds)
         run.finish(tolerate_errors=True)
         decoded = np.frombuffer(b"".join(parts), "<f4").astype(np.float32)
         if not len(decoded):
@@ -156,8 +165,8 @@ def _seconds(text: Any) -> float:
         return 0.0
 
 
-def _too_long(movie: Movie, length: str) -> TooLargeError:
+def _too_long(movie: Movie, length: str, max_seconds: float) -> TooLargeError:
     return TooLargeError(
-        f"{movie.name}: {length}, more than the {MAX_SECONDS:.0f} s that one label can be about; "
+        f"{movie.name}: {length}, more than the {max_seconds:.0f} s that one label can be about; "
         "cut the labeled part out first"
     )

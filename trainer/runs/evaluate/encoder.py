@@ -66,7 +66,7 @@ class ClipEncoder:
         with torch.inference_mode():
             for first in range(0, len(frames_NTHWC), _BATCH_CLIPS):
                 part = slice(first, first + _BATCH_CLIPS)
-                frames_BTHWC = self._square(torch.tensor(frames_NTHWC[part]).to(self.device))
+                frames_BTHWC = self.square(torch.tensor(frames_NTHWC[part]).to(self.device))
                 logmel_BML = torch.tensor(logmel_NML[part]).to(self.device)
                 with autocast(self.device, self.precision):
                     embedded = self.model(
@@ -117,7 +117,7 @@ class ClipEncoder:
         if logmel_NML.shape != expected:
             raise InputError(f"log-mel is {logmel_NML.shape}, expected {expected}")
 
-    def _square(self, frames_BTHWC: torch.Tensor) -> torch.Tensor:
+    def square(self, frames_BTHWC: torch.Tensor) -> torch.Tensor:
         """Frames of any size as the stream delivers them for evaluation."""
         height, width = frames_BTHWC.shape[2:4]
         short, crop = min(height, width), self.crop_pixels

@@ -1,0 +1,48 @@
+"""Runs on public benchmarks: mteb's tasks on audio and video that need no text, and HEAR.
+
+    windows       parts of an item, each as long as a clip of the training
+    waveforms     audio of any layout, type and rate         videos     likewise frames
+    items         what mteb hands over                       pooling    the mean over windows
+    mteb_encoder  mteb's encoder protocol                    hear       HEAR's API
+    evaluation    tasks, results                             command    `reelshards board`
+
+mteb is imported by functions, so that HEAR does not need it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from reelshards.packages import attribute
+from shards_spec import cli
+from shards_spec.cli import ExitCode
+
+PROGRAM = "reelshards"
+
+#: Needed in addition to what reads datasets.
+_NEEDED = ("pipeline.excerpts", "trainer.runs.evaluate")
+
+
+def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        for module in _NEEDED:
+            attribute(module)
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return ExitCode.UNUSABLE
+    if find_spec("mteb") is None:
+        sys.stderr.write(
+            "error: board needs mteb, which is not installed; "
+            "install it with: pip install 'reelshards[board]'\n"
+        )
+        return ExitCode.UNUSABLE
+    from reelshards.board.command import Board
+
+    return cli.run_reporting_errors(
+        lambda: cli.parse(
+            {"board": Board}, arguments, prog=prog, description="Evaluate a run with mteb."
+        ).run()
+    )

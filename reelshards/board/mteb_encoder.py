@@ -1,0 +1,220 @@
+"""A run as an encoder of mteb, for all of its tasks on audio and video that need no text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reelshards.board.items import audio_item, video_item
+from reelshards.board.pooling import PooledEncoder, Vectors, unit_rows
+from shards_spec.errors import InputError, ReelshardsError
+from trainer.models import TwoTowers
+from trainer.runs.evaluate import ClipEncoder
+
+if TYPE_CHECKING:
+    from mteb.models import ModelMeta
+
+#: Letters of mteb's task categories for what the encoders take: `va2v` compares both with video.
+_LETTERS = {"a", "v"}
+
+#: In the order in which features are joined.
+_MODALITIES = ("video", "audio")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MtebEncoder:
+    """mteb's `EncoderProtocol`: pass it to `mteb.evaluate`.
+
+    The vector of an item is the mean over its windows: of the towers' features, video before audio
+    if it has both; or, if the task compares video with audio, of the embeddings, which are
+    comparable. Where an item lacks one of the two, its features are zeros, and its embedding is
+    that of the other.
+    """
+
+    clips: ClipEncoder
+    name: str
+    """Under which mteb files results, `organization/model`."""
+    max_windows: int = 30
+    """Windows of an item at most."""
+    bare_fps: float | None = None
+    """Rate of videos that arrive as frames without times; by default that of the recipe."""
+
+    def __repr__(self) -> str:
+        return f"MtebEncoder({self.name!r}, max_windows={self.max_windows})"
+
+    @property
+    def mteb_model_meta(self) -> ModelMeta:
+        """For the results. Its revision is a hash of all that the vectors depend on."""
+        from mteb.models import ModelMeta
+
+        num_parameters = sum(p.numel() for p in self.clips.model.parameters())
+        return ModelMeta(
+            loader=None,
+            name=self.name,
+            revision=self._revision(),
+            release_date=None,
+            languages=None,
+            n_parameters=num_parameters,
+            memory_usage_mb=4 * num_parameters / 2**20,
+            max_tokens=None,
+            embed_dim=None,
+            license=None,
+            open_weights=None,
+            public_training_code=None,
+            public_training_data=None,
+            framework=["PyTorch"],
+            similarity_fn_name="cosine",
+            use_instructions=False,
+            training_datasets=None,
+            modalities=["audio", "video"],
+        )
+
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        **_: Any,
+    ) -> NDArray[np.float32]:
+        """Vectors of a split, one row for each item.
+
+        Args:
+            inputs: mteb's `DataLoader[BatchedInput]`.
+            task_metadata: mteb's `TaskMetadata`.
+            hf_split: name of the split, for messages.
+            hf_subset: name of the subset, for messages.
+            prompt_type: which side of a retrieval task the items are on, if any.
+
+        Raises `InputError` if the task needs text or images, or an item cannot be used.
+        """
+        where = f"{task_metadata.name}, {hf_subset}, {hf_split}"
+        needed = set(task_metadata.get_modalities(prompt_type))
+        if other := sorted(needed - set(_MODALITIES)):
+            raise InputError(f"{where} needs {' and '.join(other)}: there is no encoder for it")
+        rows = _Rows(inputs, where)
+        present: dict[str, NDArray[np.bool_]] = {}
+        vectors: dict[str, Vectors] = {}
+        for modality in _MODALITIES:
+            if modality in needed:
+                vectors[modality], present[modality] = self._vectors(modality, rows)
+        if lacking := np.flatnonzero(~np.any(list(present.values()), axis=0)).tolist():
+            raise InputError(f"{where}: item {lacking[0]} has no {' or '.join(sorted(needed))}")
+        if compares_modalities(task_metadata.category):
+            summed = sum(_spread(vectors[m].embeddings, present[m]) for m in vectors)
+            return unit_rows(np.asarray(summed))
+        return np.concatenate([_spread(vectors[m].features, present[m]) for m in vectors], axis=1)
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+        """(N, F) and (M, F) -> (N, M) cosines."""
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+        """Two of (N, F) -> (N,) cosines."""
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(embeddings1, embeddings2)
+
+    def _vectors(self, modality: str, rows: _Rows) -> tuple[Vectors, NDArray[np.bool_]]:
+        """Of the items that have the modality; and which those are, (N,)."""
+        pooled = PooledEncoder(self.clips, self.max_windows)
+        recipe = self.clips.recipe
+        present: list[bool] = []
+        if modality == "audio":
+            samples = rows.each(modality, lambda item: audio_item(item, recipe), present)
+            return pooled.audio(samples), np.array(present, bool)
+        videos = rows.each(modality, lambda item: video_item(item, recipe, self.bare_fps), present)
+        return pooled.video(videos), np.array(present, bool)
+
+    def _revision(self) -> str:
+        clips = self.clips
+        settings = (clips.recipe.fingerprint, clips.crop_pixels, self.max_windows, self.bare_fps)
+        digest = hashlib.sha256(repr(settings).encode())
+        digest.update(_weights(clips.model))
+        return digest.hexdigest()[:16]
+
+
+def compares_modalities(category: str | None) -> bool:
+    """Whether a task's category, such as `a2v` or `va2c`, compares video with audio."""
+    left, _, right = (category or "").partition("2")
+    sides = set(left), set(right)
+    return sides[0] != sides[1] and all(side and side <= _LETTERS for side in sides)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The items of a dataloader of mteb."""
+
+    loader: Any
+    where: str
+
+    def each(
+        self, modality: str, usable: Callable[[Any], Any], present: list[bool]
+    ) -> Iterator[Any]:
+        """Usable forms of the items that have the modality; `present` gets whether each does."""
+        for number, item in enumerate(self._items(modality)):
+            present.append(item is not None)
+            if item is None:
+                continue
+            try:
+                yield usable(item)
+            except ReelshardsError as error:
+                raise InputError(f"{self.where}, item {number}: {error}") from error
+
+    def _items(self, modality: str) -> Iterable[Any]:
+        """Undecoded where possible: ffmpeg reads more formats than what mteb would decode with."""
+        dataset = getattr(self.loader, "dataset", None)
+        if dataset is None:
+            for batch in self.loader:
+                yield from _of_batch(batch, modality)
+            return
+        if hasattr(dataset, "features"):
+            if modality not in dataset.column_names:
+                columns = ", ".join(dataset.column_names)
+                raise InputError(f"{self.where}: no column {modality!r} in {columns}")
+            dataset = _undecoded(dataset.select_columns([modality]), modality)
+        for number in range(len(dataset)):
+            yield dataset[number][modality]
+
+
+def _of_batch(batch: Any, modality: str) -> Iterable[Any]:
+    if not isinstance(batch, Mapping) or modality not in batch:
+        raise InputError(f"a batch without {modality!r}; expected mteb's BatchedInput")
+    return list(batch[modality])
+
+
+def _undecoded(dataset: Any, column: str) -> Any:
+    """A dataset of `datasets` of which a column of media yields bytes and paths."""
+    from datasets import Audio, Video
+
+    feature = dataset.features[column]
+    if isinstance(feature, Audio):
+        return dataset.cast_column(column, Audio(decode=False))
+    if isinstance(feature, Video):
+        return dataset.cast_column(column, Video(decode=False))
+    return dataset
+
+
+def _spread(values: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Rows of the items that are present -> rows of all items, zeros where one is not."""
+    spread = np.zeros((len(present), values.shape[1]), np.float32)
+    spread[present] = values
+    return spread
+
+
+def _weights(model: TwoTowers) -> bytes:
+    digest = hashlib.sha256()
+    for name, values in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return digest.digest()

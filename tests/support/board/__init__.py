@@ -1,0 +1,1 @@
+"""Small tasks of mteb on media that tests make."""

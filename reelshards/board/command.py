@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from reelshards.board.evaluation import evaluate_tasks, possible_tasks, tasks_named
+from reelshards.board.evaluation import BoardResult, evaluate_tasks, possible_tasks, tasks_named
 from reelshards.board.mteb_encoder import MtebEncoder
 from shards_spec.cli import ExitCode, print_json, write_lines
 from shards_spec.errors import InputError
@@ -57,18 +57,14 @@ class Board:
         if self.list_tasks:
             return self._list()
         tasks = self._checked_tasks()
+        self._write(None)
         clips = load_encoder(self.run_folder, best=self.best, average=self.average)
         name = self.name or f"reelshards/{Path(self.run_folder).resolve().name}"
         if self.untrained:
             clips, name = untrained(clips), self.name or "reelshards/untrained"
         encoder = MtebEncoder(clips, name, self.max_windows)
         found = evaluate_tasks(encoder, tasks, self.results, self.batch_size)
-        if self.out is not None:
-            try:
-                self.out.parent.mkdir(parents=True, exist_ok=True)
-                self.out.write_text(json.dumps(found.to_json(), indent=1) + "\n")
-            except OSError as error:
-                raise InputError(f"--out {self.out} cannot be written: {error}") from error
+        self._write(found)
         if self.json:
             print_json(found.to_json())
         else:
@@ -87,6 +83,19 @@ class Board:
         if not tasks:
             raise InputError("board: name --tasks or a --benchmark; --list shows them")
         return list(tasks)
+
+    def _write(self, found: BoardResult | None) -> None:
+        """Write `--out`; without a result, only make sure that it can be written."""
+        if self.out is None:
+            return
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            with self.out.open("a"):
+                pass
+            if found is not None:
+                self.out.write_text(json.dumps(found.to_json(), indent=1) + "\n")
+        except OSError as error:
+            raise InputError(f"--out {self.out} cannot be written: {error}") from error
 
     def _list(self) -> int:
         tasks = [task.metadata for task in possible_tasks()]

@@ -155,7 +155,7 @@ def evaluate_tasks(
             Failure(task=error.task_name, reason=error.exception.strip() or "no reason given")
             for error in found.exceptions or ()
         ],
-        details=[result.to_dict() for result in found.task_results],
+        details=[result.model_dump(mode="json") for result in found.task_results],
         versions={name: version_of(name) for name in ("mteb", "torch", "scikit-learn")}
         | {"reelshards": version()},
     )

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from pipeline.audio import log_mel
+from pipeline.audio import features as audio_features
 from reelshards.board.videos import GridVideo
 from reelshards.board.windows import window_indices, window_starts
 from shards_spec.errors import InputError
@@ -65,8 +65,8 @@ class PooledEncoder:
 
     def audio_windows(self, samples_BN: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, `recipe.clip_samples`) -> features (B, F), embeddings (B, D)."""
-        model, device = self.clips.model, self.clips.device
-        logmel_BML = np.stack([log_mel(samples, self.clips.recipe) for samples in samples_BN])
+        model, device, recipe = self.clips.model, self.clips.device, self.clips.recipe
+        logmel_BML = np.stack([audio_features.log_mel(samples, recipe) for samples in samples_BN])
         audio_BCML = inputs.audio_from_logmel(torch.from_numpy(logmel_BML).to(device))
         with torch.inference_mode(), device_inputs.autocast(device, self.clips.precision):
             features_BF = model.audio_features(audio_BCML)

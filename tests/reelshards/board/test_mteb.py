@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import reelshards as rs
-from reelshards.commands import main
 
 mteb = pytest.importorskip("mteb", reason="needs mteb (extra `board`)")
 
 # mteb takes seconds to import.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-from reelshards.board.mteb_encoder import MtebEncoder, compares_modalities  # noqa: E402
+from reelshards.board.mteb_encoder import MtebEncoder  # noqa: E402
 from tests.support.board import own_tasks  # noqa: E402
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +15,9 @@ from shards_spec.cli import ExitCode, print_json, write_lines
 from shards_spec.errors import InputError
 from trainer.runs.evaluate import load_encoder
 from trainer.transfer import untrained
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Board:
             write_lines(found.lines())
         return ExitCode.SOME_FAILED if found.failures else ExitCode.DONE
 
-    def _checked_tasks(self) -> list[object]:
+    def _checked_tasks(self) -> list[AbsTask]:
         """What is wrong with the arguments is said before the run is loaded."""
         if not self.run_folder:
             raise InputError("board: name a run folder")
@@ -82,7 +85,7 @@ class Board:
         tasks = tasks_named(self.tasks, self.benchmark)
         if not tasks:
             raise InputError("board: name --tasks or a --benchmark; --list shows them")
-        return list(tasks)
+        return tasks
 
     def _write(self, found: BoardResult | None) -> None:
         """Write `--out`; without a result, only make sure that it can be written."""

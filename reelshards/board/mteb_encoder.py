@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from reelshards.board.items import audio_item, video_item
@@ -52,6 +51,7 @@ class MtebEncoder:
     def mteb_model_meta(self) -> ModelMeta:
         """For the results. Its revision is a hash of all that the vectors depend on."""
         from mteb.models import ModelMeta
+        from mteb.models.model_meta import ScoringFunction
 
         num_parameters = sum(p.numel() for p in self.clips.model.parameters())
         return ModelMeta(
@@ -69,7 +69,7 @@ class MtebEncoder:
             public_training_code=None,
             public_training_data=None,
             framework=["PyTorch"],
-            similarity_fn_name="cosine",
+            similarity_fn_name=ScoringFunction.COSINE,
             use_instructions=False,
             training_datasets=None,
             modalities=["audio", "video"],
@@ -113,13 +113,13 @@ class MtebEncoder:
             return unit_rows(np.asarray(summed))
         return np.concatenate([_spread(vectors[m].features, present[m]) for m in vectors], axis=1)
 
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """(N, F) and (M, F) -> (N, M) cosines."""
         from mteb.similarity_functions import cos_sim
 
         return cos_sim(embeddings1, embeddings2)
 
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Two of (N, F) -> (N,) cosines."""
         from mteb.similarity_functions import pairwise_cos_sim
 

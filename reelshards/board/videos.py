@@ -122,7 +122,7 @@ def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * 255
     if pixels.dtype == np.uint16:
-        return (pixels >> 8).astype(np.uint8)
+        return np.asarray(pixels >> 8, np.uint8)
     if pixels.dtype.kind == "f":
         if not np.isfinite(pixels).all():
             raise InputError("video with pixels that are NaN or infinite")

@@ -148,7 +148,11 @@ def pairs(folder: Path) -> AbsTaskPairClassification:
 
     files = [_path(video_file(folder / f"{n}.mp4", n % 2, n)) for n in range(16)]
     second = [files[n] for n in (8, 9, 10, 11, 13, 12, 15, 14)]
-    columns = {"first": files[:8], "second": second, "labels": [1] * 4 + [0] * 4}
+    columns: dict[str, list[Any]] = {
+        "first": files[:8],
+        "second": second,
+        "labels": [1] * 4 + [0] * 4,
+    }
     task = Task()
     task.dataset = DatasetDict(test=of_media(columns))
     task.data_loaded = True

@@ -129,5 +129,5 @@ def _bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         scale = 255.0 if pixels.max() <= 1.0 else 1.0
         return np.clip(np.round(pixels.astype(np.float32) * scale), 0, 255).astype(np.uint8)
     if pixels.dtype.kind in "iu":
-        return np.clip(pixels, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(pixels, 0, 255), np.uint8)
     raise InputError(f"video of type {pixels.dtype}; expected 8-bit or floating-point pixels")

@@ -91,9 +91,17 @@ def _goal(kinds: dict[str, Any]) -> list[str]:
         for of, text in (("one", "one movie, cold"), ("more", "one more movie")):
             name, ratio = cheapest_peer(kind, of)
             if name:
-                verdict = "met" if ratio >= GOAL else "not met"
+                verdict = _verdict(kind, of, ratio)
                 lines.append(f"| {kind['about']} | {text} | {name} | {ratio:.2f} | {verdict} |")
     return lines
+
+
+def _verdict(kind: dict[str, Any], of: str, ratio: float) -> str:
+    """Any peer can show that the goal is not met; only all of them that it is."""
+    if ratio < GOAL:
+        return "not met"
+    missing = [peer.name for peer in PEERS if not ratios(kind, peer.name, of)]
+    return f"not decided: without {', '.join(missing)}" if missing else "met"
 
 
 def _table(kind: dict[str, Any]) -> list[str]:

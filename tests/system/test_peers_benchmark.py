@@ -83,10 +83,20 @@ def test_the_page_names_what_was_not_measured() -> None:
             "kinds": {"noise": kind(failing)},
         }
     )
-    assert "| a minute of noise | one more movie | daft | 8.00 | met |" in text
+    others = ", ".join(peer.name for peer in PEERS if peer.name != DAFT)
+    assert f"| one more movie | daft | 8.00 | not decided: without {others} |" in text
     assert f"| {RAY} | failed: no decoder |" in text
     assert f"{TORCHCODEC} was not measured: No module named 'torchcodec'" in text
     assert f"| {DAFT} | 1 | 9 | 50.0 s | 10.00 | **5.00** | 40.0 s | 8.00 | **8.00** |" in text
+
+
+@pytest.mark.parametrize(("cost", "verdict"), [(40.0, "met"), (39.0, "not met")])
+def test_the_goal_is_met_if_it_is_against_every_peer(cost: float, verdict: str) -> None:
+    costs = {peer.name: (90.0,) for peer in PEERS} | {TORCHCODEC: (cost,)}
+    found = kind(measured(5.0, 1, reelshards=(10.0,), **costs))
+    facts = {"command": "c", "processor": "p", "cpus": 2, "python": "3", "ffmpeg": "8"}
+    text = page(facts | {"versions": {}, "missing": {}, "kinds": {"noise": found}})
+    assert f"one movie, cold | torchcodec | {cost / 10:.2f} | {verdict} |" in text
 
 
 def test_a_missing_environment_is_a_reason(tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def page(record: dict[str, Any]) -> str:
         f"{record['python']}, Ray {record['ray']}, FFmpeg {record['ffmpeg']}. CPU seconds of all "
         "processes, one worker, the default recipe; medians. The floor is `ffmpeg -threads 1 -i "
         "MOVIE -map 0:v -f null -`. All movies are Big Buck Bunny (CC BY 3.0, (c) Blender "
-        "Foundation), whole or a re-encoded minute of it; 1080p is scaled up from 720p.",
+        "Foundation), whole or a part of it, re-encoded if its format differs, 60 s where nothing "
+        "else is said; 1080p is scaled up from 720p. AV1 is not measured: the bundled FFmpeg has "
+        "no software decoder for it.",
         "",
         "| movie | date, rounds, load | floor | one movie, cold | share of floor "
         "| one more movie | share of floor | spread | peak memory |",

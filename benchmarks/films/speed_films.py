@@ -1,4 +1,4 @@
-"""The movies that `benchmarks.preprocess` measures: Big Buck Bunny and re-encoded minutes of it.
+"""The movies that `benchmarks.preprocess` measures: Big Buck Bunny and re-encoded parts of it.
 
 Big Buck Bunny: (c) copyright 2008, Blender Foundation, www.bigbuckbunny.org, CC BY 3.0.
 """
@@ -46,16 +46,23 @@ SPEED_FILMS = (
         "60 s of Big Buck Bunny, H.264 720p",
         ("-c", "copy", "-avoid_negative_ts", "make_zero", "-use_editlist", "0"),
     ),
-    SpeedFilm("h264-1080p", ".mp4", "H.264 1080p, 8 Mbit/s, B-pyramid", (*_H264, *_AAC)),
+    SpeedFilm(
+        "h264-1080p",
+        ".mp4",
+        "H.264 1080p, 8 Mbit/s, B-pyramid, 120 s",
+        (*_H264, *_AAC),
+        seconds=120,
+    ),
     SpeedFilm(
         "h264-1080p-fast",
         ".mp4",
         "the same with --decode fast",
         (*_H264, *_AAC),
+        seconds=120,
         decode="fast",
         same_as="h264-1080p",
     ),
-    SpeedFilm("h264-1080p-mkv", ".mkv", "the same in Matroska", (*_H264, *_AAC)),
+    SpeedFilm("h264-1080p-mkv", ".mkv", "60 s of it in Matroska", (*_H264, *_AAC)),
     SpeedFilm(
         "h264-1080p-flat",
         ".mp4",

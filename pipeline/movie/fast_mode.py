@@ -26,11 +26,12 @@ from pipeline.video.segment import sample_span
 
 #: Codecs with a loop filter that ffmpeg's decoder can skip.
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9"})
-#: Parts of a movie that are decoded both ways.
-NUM_PARTS = 3
+#: Parts of a movie that are decoded both ways: one for each minute of it, up to a number.
+MAX_PARTS = 3
+SECONDS_PER_PART = 60.0
 #: Length of a part as a share of the movie, and its limits in seconds: long enough to see errors
 #: grow until the next keyframe, short enough to cost little.
-PART_SHARE = 0.01
+PART_SHARE = 0.005
 MIN_PART_SECONDS, MAX_PART_SECONDS = 1.0, 12.0
 
 #: Structural similarity as Wang et al. (2004) define it: window, and constants for 8 bits.
@@ -67,7 +68,8 @@ def sample_parts(plan: MoviePlan) -> Sequence[Span]:
     """The parts that are decoded both ways, each from a keyframe on."""
     # Also where few clips are made, so that both routes decide alike.
     spans = plan.all_spans
-    numbers = sorted({(2 * k + 1) * len(spans) // (2 * NUM_PARTS) for k in range(NUM_PARTS)})
+    count = min(MAX_PARTS, max(1, int(plan.seconds // SECONDS_PER_PART)))
+    numbers = sorted({(2 * k + 1) * len(spans) // (2 * count) for k in range(count)})
     seconds = min(max(PART_SHARE * plan.seconds, MIN_PART_SECONDS), MAX_PART_SECONDS)
     max_steps = ceil(seconds * plan.recipe.fps_fraction)
     parts = [spans[number] for number in numbers]

@@ -20,6 +20,7 @@ from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.entries import find_entries
 from pipeline.probe.containers.following_parts import find_following_parts
+from pipeline.probe.containers.one_shape import SameFrames, examine_units
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
@@ -96,6 +97,9 @@ class Probe:
     """How much of the declared duration the file lacks; 0 if it is whole."""
     shapes: tuple[Shape, ...] = ()
     """What frames look like from which time on; empty unless that changes."""
+    has_one_shape: bool = False
+    """Whether the stream itself proves that all frames have one size, pixel aspect and orientation.
+    """
     packet_order: PacketOrder = EMPTY_ORDER
     """The video packets in the order of a sequential read."""
     container: str = ""
@@ -225,21 +229,25 @@ def _probe_video(
     _require_usual(movie, table, video)
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
-    sample = sample_frames(movie, source, video, good, listed.options)
+    order = packets.order.get(video.index, EMPTY_ORDER)
+    same = SameFrames()
+    if order.num_configured == len(order.pts()):
+        same = examine_units(source, listed.options, video.index, video.codec, movie.name)
+    is_trimmed = len(order.pts()) > len(listed_table)
+    is_plain = same.is_plain and not is_trimmed
+    sample = sample_frames(movie, source, video, good, listed.options, is_plain=is_plain)
     video = sample.apply_to(video)
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)
     tick, start = video.time_base * NANOSECONDS, int(timing.pts[0])
     lost_ns = lost_to_jumps_ns(good, video.time_base)
     lost_ns += parts.lost_in_list_ns(listed_table, video.time_base)
-    order = packets.order.get(video.index, EMPTY_ORDER)
     # Where the clock jumps back, two packets may have one time, and a seek may end up at either.
-    entries = find_entries(movie, source, listed, video, good, timing.keyframes, order)
+    entries = find_entries(movie, source, listed, video, good, timing.keyframes, order, same)
     entries = entries if lost_ns == 0 else entries[:0]
     span_ns = (round(start * tick), round(timing.end_pts * tick))
     duration_ns = round((timing.end_pts - start) * tick)
     _require_duration(movie, source, video, duration_ns)
     lost_to_others_ns = lost_to_other_streams_ns(listed, packets, video, timing)
-    is_trimmed = len(order.pts()) > len(listed_table)
     return Probe(
         video=video,
         audio=audio,
@@ -256,6 +264,7 @@ def _probe_video(
         input_options=listed.options,
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
+        has_one_shape=same.has_one_shape,
         container=listed.container,
         played_audio=played_ranges(
             movie, source, listed, good, video, audio, is_trimmed=is_trimmed

@@ -94,7 +94,7 @@ def fitted(stream: Any, probe: Probe, at_ns: int | None = None) -> Any:
     are on the movie timeline, or `at_ns` is the time of the only frame.
     """
     width, height = probe.video.width, probe.video.height
-    if not _can_frame(probe.video):
+    if not _may_differ(probe):
         return stream.filter("scale", width, height)
     nominal = Fraction(width, height) * probe.video.sar
     # Display aspect of the frame divided by that of the nominal size.
@@ -110,7 +110,8 @@ def framed(stream: Any, probe: Probe) -> Any:
     All keep their full height. Narrower ones get bars at the sides, wider ones lose their sides.
     """
     video = probe.video
-    if not _can_frame(video):
+    if not _may_differ(probe):
+        # `pad` copies every frame, also those that it leaves as they are.
         return stream
     width, center = _widest(probe), ("(ow-iw)/2", "(oh-ih)/2")
     stream = stream.filter("pad", width, video.height, *center, eval="frame")
@@ -127,10 +128,14 @@ def _widest(probe: Probe) -> int:
     return max(video.width, 2 * ceil(video.width * widest / nominal / 2))
 
 
-def _can_frame(video: VideoStream) -> bool:
-    """Whether `pad` leaves frames of the nominal size as they are: it rounds odd sizes down."""
+def _may_differ(probe: Probe) -> bool:
+    """Whether there may be frames of other shapes, and `pad` keeps those of the nominal size.
+
+    It rounds odd sizes down.
+    """
+    video = probe.video
     is_even = video.width % 2 == 0 and video.height % 2 == 0
-    return is_even and _PADDED.match(video.pixel_format) is not None
+    return not probe.has_one_shape and is_even and _PADDED.match(video.pixel_format) is not None
 
 
 def _sar_at(probe: Probe, at_ns: int | None) -> str:

@@ -1,9 +1,9 @@
 """Finds out whether a movie's frames change their shape: size, pixel aspect or orientation.
 
 Broadcasts change it between programs, live streams when a phone is turned. A new shape begins at a
-keyframe. Unless the stream itself proves that there is one shape (`probe.has_one_shape`), all of
-them are decoded: a few percent of the movie's frames. Where nearly every frame
-is a keyframe, some per minute show whether the shape changes; only if it does, all are read.
+keyframe. Unless the stream itself proves that there is one shape (`Probe.has_one_shape`), all of
+them are decoded: a few percent of the movie's frames. Where nearly every frame is a keyframe, some
+per minute show whether the shape changes; only if it does, all are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from pipeline.ffmpeg import FfmpegProcess
 from pipeline.ffmpeg.binaries import ffprobe_path
 from pipeline.ffmpeg.inputs import input_arguments
 from pipeline.probe import Probe
-from pipeline.probe.containers.one_shape import has_one_shape
 from pipeline.probe.streams.sample_frames import Shape
 from pipeline.probe.streams.video_stream import orientation, ratio
 from pipeline.sources import Readable
@@ -63,21 +62,13 @@ def with_shapes(probe: Probe, source: Readable, what: str) -> Probe:
 
 def _find_shapes(probe: Probe, source: Readable, what: str) -> tuple[Shape, ...]:
     """The shapes of a movie's frames in order; empty if all have the same."""
-    is_dense = len(probe.keyframes_ns) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
-    if not is_dense and _is_constant(probe, source, what):
+    if probe.has_one_shape:
         return ()
+    is_dense = len(probe.keyframes_ns) * DENSE_SECONDS * NANOSECONDS > probe.duration_ns
     shapes = _read(probe, source, what, _intervals(probe) if is_dense else "")
     if all(_is_same(shape, shapes[0]) for shape in shapes):
         return ()
     return _merged(_read(probe, source, what, "") if is_dense else shapes)
-
-
-def _is_constant(probe: Probe, source: Readable, what: str) -> bool:
-    """Whether the stream itself proves, without decoding, that all frames have one shape."""
-    order, video = probe.packet_order, probe.video
-    if order.num_configured < len(order.pts()):
-        return False
-    return has_one_shape(source, probe.input_options, video.index, video.codec, what)
 
 
 def _turned_ns(probe: Probe, shapes: Sequence[Shape]) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.probe.containers import parameter_sets
+from pipeline.probe.containers.one_shape import SameFrames
 from pipeline.probe.streams.configurations import configured_keyframes, is_in_band
 from pipeline.probe.streams.packets import PacketOrder, PacketTable
 from pipeline.probe.streams.stream_list import StreamList
@@ -21,10 +22,13 @@ def find_entries(
     packets: PacketTable,
     keyframes: NDArray[np.int64],
     order: PacketOrder,
+    same: SameFrames,
 ) -> NDArray[np.int64]:
     """(K,) the keyframes, times in ticks, at which the decoder has the configuration it needs."""
     keyframes = keyframes[order.is_configured_at(keyframes)]
-    if len(keyframes) < 2:
+    # Of 4:4:4, ffmpeg's decoder also remembers which encoder made it.
+    is_444 = "444" in video.pixel_format or "gbr" in video.pixel_format
+    if len(keyframes) < 2 or (same.are_configured_once and not is_444):
         return keyframes
     options, index = listed.options, video.index
     if video.codec in parameter_sets.CODECS:

@@ -2,13 +2,15 @@
 
 Size and pixel aspect are in the sequence parameter sets: if the container and all packets bring the
 same one, they cannot change. Orientation may be in messages of the stream; there must be none. So
-no frame has to be decoded.
+no frame has to be decoded. The same reading shows whether frames may be interlaced, or may carry
+metadata that a container lacks, and whether packets bring parameter sets at all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import ffmpeg
 
@@ -17,7 +19,8 @@ from pipeline.ffmpeg import FfmpegProcess
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.ffmpeg.inputs import input_stream
 from pipeline.probe.containers.parameter_sets import read_extradata
-from pipeline.probe.containers.set_units import sets_of_configuration
+from pipeline.probe.containers.set_units import KINDS, sets_of_configuration
+from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
 from pipeline.probe.streams.stream_list import InputOptions
 from pipeline.sources import Readable
 
@@ -26,41 +29,68 @@ _SETS = {"h264": (7, 15), "hevc": (33,)}
 _MESSAGES = {"h264": (6,), "hevc": (39, 40)}
 #: Bytes before the content of a unit.
 _HEADER_BYTES = {"h264": 1, "hevc": 2}
-#: The message that turns frames.
+#: The message that turns frames, and those that describe fields or the brightness of an HDR master.
 _DISPLAY_ORIENTATION = 47
+_TIMING, _MASTERING_DISPLAY, _CONTENT_LIGHT = 1, 137, 144
+_DESCRIBING = frozenset({_DISPLAY_ORIENTATION, _TIMING, _MASTERING_DISPLAY, _CONTENT_LIGHT})
 #: With more bytes of sets and messages than this, nothing is proved.
 MAX_BYTES = 1 << 24
 
 _START_CODE = re.compile(rb"\x00*\x00\x00\x01")
 
 
-def has_one_shape(
+@dataclass(frozen=True)
+class SameFrames:
+    """What is certainly the same for all frames of a stream."""
+
+    has_one_shape: bool = False
+    """Whether they have one size, pixel aspect and orientation."""
+    is_plain: bool = False
+    """Whether they also are progressive, and the stream has no metadata about them."""
+    are_configured_once: bool = False
+    """Whether all parameter sets are those of the container, because no packet brings any."""
+
+
+def examine_units(
     source: Readable, options: InputOptions, stream: int, codec: str, what: str
-) -> bool:
-    """Whether that is certain. Reads the whole movie, without decoding.
+) -> SameFrames:
+    """What the units of a stream prove. Reads the whole movie, without decoding.
 
     `what` names the movie in errors. Raises `MovieError` if ffmpeg is stopped.
     """
     if codec not in _SETS:
-        return False
+        return SameFrames()
     units = _units(source, options, stream, codec, what)
     if units is None:
-        return False
+        return SameFrames()
     configured = sets_of_configuration(codec, read_extradata(source, options, stream, what))
     sets = {data.rstrip(b"\0") for (kind, _), data in configured.items() if kind in _SETS[codec]}
+    messages: set[int] = set()
     for unit in units:
         if _kind(codec, unit) in _SETS[codec]:
             sets.add(unit)
-        elif _DISPLAY_ORIENTATION in _messages(unit[_HEADER_BYTES[codec] :]):
-            return False
-    return len(sets) == 1
+        elif _kind(codec, unit) in _MESSAGES[codec]:
+            messages |= set(_messages(unit[_HEADER_BYTES[codec] :]))
+    is_configured_once = not any(_kind(codec, unit) in KINDS[codec] for unit in units)
+    if len(sets) != 1 or _DISPLAY_ORIENTATION in messages:
+        return SameFrames(are_configured_once=is_configured_once)
+    is_plain = _is_progressive(codec, sets.pop()) and not messages & _DESCRIBING
+    return SameFrames(True, is_plain, is_configured_once)
+
+
+def _is_progressive(codec: str, sequence: bytes) -> bool:
+    """Whether a sequence allows whole frames only; in HEVC only messages describe fields."""
+    if codec == "hevc":
+        return True
+    parsed = parse_h264_sequence(sequence)
+    return parsed is not None and parsed.is_progressive
 
 
 def _units(
     source: Readable, options: InputOptions, stream: int, codec: str, what: str
 ) -> set[bytes] | None:
     """All different sets and messages in the packets; None if there are too many."""
-    kinds = "|".join(map(str, (*_SETS[codec], *_MESSAGES[codec])))
+    kinds = "|".join(map(str, (*KINDS[codec], *_MESSAGES[codec])))
     shown = {"format": "rawvideo", "codec": "copy", "copyinkf": None}
     opened = input_stream(source, **dict(options), copyts=None)[str(stream)]
     output = ffmpeg.output(

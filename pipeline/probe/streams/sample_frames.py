@@ -92,17 +92,41 @@ def sample_frames(
     video: VideoStream,
     packets: PacketTable,
     options: InputOptions,
+    *,
+    is_plain: bool = False,
 ) -> FrameSample:
     """Decode a few frames at the start of a stream and at points spread over it.
+
+    With `is_plain`, all are known to be progressive and without metadata: then keyframes are
+    enough, unless the first frame might not be one.
 
     Raises:
         NoDecoderError: ffmpeg cannot decode the codec at all.
         EncryptedError: the packets are encrypted.
         NoFramesError: no frame can be decoded.
     """
+    first_pts = int(packets.pts.min()) if len(packets) else 0
+    if is_plain and len(packets) and packets.is_key[0] and packets.pts[0] == first_pts:
+        sample = _decoded(movie, source, video, packets, options, ("-skip_frame", "nokey"))
+        if sample.first_pts == first_pts:
+            return sample
+    sample = _decoded(movie, source, video, packets, options, ())
+    if not sample.num_frames:
+        raise no_frames(movie, len(packets))
+    return sample
+
+
+def _decoded(
+    movie: Movie,
+    source: Readable,
+    video: VideoStream,
+    packets: PacketTable,
+    options: InputOptions,
+    skipped: tuple[str, ...],
+) -> FrameSample:
     intervals, start_end = _intervals(packets, video.time_base)
     # The loop filter changes what frames show, which does not matter here.
-    skipped = ("-skip_loop_filter", "all", "-select_streams", str(video.index))
+    skipped = (*skipped, "-skip_loop_filter", "all", "-select_streams", str(video.index))
     arguments = ("-v", "error", *as_arguments(options), *skipped)
     shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
@@ -123,10 +147,7 @@ def sample_frames(
             f"{movie.name}: the video stream is encrypted; decrypt the file or remove it from the "
             "corpus"
         )
-    sample = _summary([item for item in items if _is(item, "frame")], start_end)
-    if not sample.num_frames:
-        raise no_frames(movie, len(packets))
-    return sample
+    return _summary([item for item in items if _is(item, "frame")], start_end)
 
 
 def no_frames(movie: Movie, num_packets: int) -> NoFramesError:

@@ -9,8 +9,9 @@ There are two kinds of decoders:
   be in memory. Damage lasts from the last frame before the message to a keyframe so far after it
   that the message cannot be about the keyframe's own packet.
 
-Damage that the HEVC decoder does not notice cannot be detected here: parts of a frame then show
-what was in memory, and differ from run to run. Where the container knows, `Probe.corrupt_ns` does.
+Damage that the HEVC decoder does not notice, such as a slice that ends early, cannot be detected
+here: parts of a frame then show what its buffer held before, and differ from run to run. Where the
+container knows, `Probe.corrupt_ns` does.
 
     frames       f f f f   f f f f f  ...  f K f f
     messages            !

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.probe.containers.one_shape import _messages as messages
-from pipeline.probe.containers.one_shape import has_one_shape
+from pipeline.probe.containers.one_shape import examine_units
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import opened_file
 
@@ -16,7 +16,7 @@ HEVC = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "keyint=25:lo
 
 
 def is_proved(path: Path, codec: str) -> bool:
-    return has_one_shape(opened_file(path), (), 0, codec, path.name)
+    return examine_units(opened_file(path), (), 0, codec, path.name).has_one_shape
 
 
 @pytest.mark.parametrize(("codec", "options"), [("h264", H264), ("hevc", HEVC)])
@@ -39,6 +39,40 @@ def test_another_shape_is_noticed(change: str, tmp_path: Path) -> None:
     film.write_bytes(plain.read_bytes() + (tmp_path / "1.ts").read_bytes())
     assert is_proved(plain, "h264")
     assert not is_proved(film, "h264")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_plain"),
+    [
+        (H264, True),
+        (HEVC, True),
+        ((*H264, "-flags", "+ildct+ilme"), False),
+        ((*H264, "-x264-params", "pic-struct=1"), False),
+        ((*HEVC[:-1], f"{HEVC[-1]}:pic-struct=0:hrd=1:vbv-maxrate=900:vbv-bufsize=900"), False),
+        ((*HEVC[:-1], f"{HEVC[-1]}:max-cll=900,200"), False),
+    ],
+)
+def test_streams_with_fields_or_metadata_are_not_plain(
+    options: tuple[str, ...], is_plain: bool, tmp_path: Path
+) -> None:
+    path = make_film(
+        tmp_path / "film.mp4", Film(seconds=2, gop=25, video=options, width=96, height=64)
+    )
+    codec = "h264" if "libx264" in options else "hevc"
+    same = examine_units(opened_file(path), (), 0, codec, path.name)
+    assert same.has_one_shape
+    assert same.is_plain == is_plain
+
+
+@pytest.mark.parametrize(("codec", "options"), [("h264", H264), ("hevc", HEVC)])
+@pytest.mark.parametrize(("suffix", "is_so"), [(".mp4", True), (".ts", False)])
+def test_sets_in_packets_are_noticed(
+    codec: str, options: tuple[str, ...], suffix: str, is_so: bool, tmp_path: Path
+) -> None:
+    film = Film(seconds=2, gop=25, video=options, width=96, height=64)
+    path = make_film(tmp_path / f"film{suffix}", film)
+    same = examine_units(opened_file(path), (), 0, codec, path.name)
+    assert same.are_configured_once == is_so
 
 
 def test_other_codecs_prove_nothing(tmp_path: Path) -> None:

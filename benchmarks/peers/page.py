@@ -61,8 +61,9 @@ def page(record: dict[str, Any]) -> str:
         "a round, and medians over rounds. `of reelshards` is the peer's cost divided by "
         "ours: above 1, the peer costs more. The floor is `ffmpeg -threads 1 -i MOVIE -map 0:v -f "
         "null -`. `one movie, cold` includes the start of Python, Ray and imports; `one more "
-        "movie` does not. All movies are Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), "
-        "whole or a minute of it; 1080p is scaled up from 720p.",
+        "movie` does not, but it is the difference of two runs, each of which varies by about a "
+        "second: of a minute of 720p it says little. All movies are Big Buck Bunny (CC BY 3.0, "
+        "(c) Blender Foundation), whole or a minute of it; 1080p is scaled up from 720p.",
         "",
         "## Goal",
         "",
@@ -70,10 +71,15 @@ def page(record: dict[str, Any]) -> str:
     ]
     for kind in record["kinds"].values():
         lines += ["", f"## {kind['about']}", "", *_table(kind)]
-    lines += ["", "## What is compared", "", "| way | makes | besides |", "|---|---|---|"]
+    lines += ["", "## What is compared", "", "| way | makes | also lacks |", "|---|---|---|"]
     for peer in (REELSHARDS, *PEERS):
         lines.append(f"| {peer.name} | {peer.makes} | {peer.lacks} |")
-    lines += ["", "Reelshards does the following in the measured runs, and no peer does:", ""]
+    lines += [
+        "",
+        "In the measured runs reelshards does the following, and the peers as they "
+        "are used here do not:",
+        "",
+    ]
     lines += [f"- {text}" for text in ALL_LACK]
     for name, reason in record["missing"].items():
         lines += ["", f"{name} was not measured: {reason}"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 def require_legible(figure: Figure) -> None:
     """Raises `AssertionError` that names what is covered or cut off."""
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     legends = [*figure.legends, *(axes.legend_ for axes in figure.axes if axes.legend_)]
     for legend in legends:
         for axes in figure.axes:

@@ -67,15 +67,19 @@ $(STUDY)/%/shards/dataset.json: | $(VENV)/.pipeline
 $(STUDY)/free/shards/dataset.json: STUDY_LOOK := --look-strength 0 --score-strength 0
 $(STUDY)/single/shards/dataset.json: STUDY_WORLD := --classes-per-movie 1
 
-study: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## compare shares of within-movie negatives; RUN=folder ARGS="--seeds 5"
-	@$(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),runs/study,$(RUN)) \
-	  --name 'movies with a look and score of their own' \
-	  --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv --others \
+STUDY_RUN    = $(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),runs/study,$(RUN)) \
+  --name 'movies with a look and score of their own' \
+  --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv
+STUDY_ARMS  := baselines curve negatives weight augment positives corpora hard norm mass
+
+study: $(VENV)/.study $(STUDY)/themed/shards/dataset.json  ## compare shares of within-movie negatives, about 35 minutes; RUN=folder ARGS="--seeds 5"
+	@$(STUDY_RUN) $(ARGS)
+
+# Keeps the runs of `make study` in the same folder. Resumable.
+study-arms: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## all comparisons of the study, about 100 minutes
+	@$(STUDY_RUN) --comparisons $(STUDY_ARMS) --others \
 	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
 	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)
-
-# What the negatives do beyond reweighting, batch norm and augmentation: minutes per arm, resumable.
-study-arms: ; @$(MAKE) study ARGS='--comparisons baselines curve negatives augment hard norm mass $(ARGS)'
 
 # 64 clips of 16 frames are 205 s of video. Not measured yet.
 study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \

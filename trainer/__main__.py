@@ -138,6 +138,11 @@ class Study:
         from trainer.study import study
         from trainer.train import train
 
+        if self.others and "corpora" not in self.study.comparisons:
+            raise InputError(
+                "--others: other datasets are used by the comparison `corpora` only; add it to "
+                f"--comparisons {' '.join(self.study.comparisons)}"
+            )
         corpora = [
             StudyCorpus(
                 name=self.name,

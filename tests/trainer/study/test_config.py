@@ -35,7 +35,8 @@ def test_cells_differ_only_in_k(tiny_config: TrainConfig) -> None:
 
 
 def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
-    config = StudyConfig()
+    assert StudyConfig().comparisons == ("baselines", "curve", "negatives", "weight")
+    config = StudyConfig(comparisons=get_args(Comparison)[:-3])
     settings = config.settings([MAIN, OTHER])
     assert len(settings) == len(set(settings))
     curve = [Setting(corpus="main", clips_per_movie=k) for k in (1, 4, 16, 64)]

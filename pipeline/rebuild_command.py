@@ -11,13 +11,16 @@ from tyro.conf import Positional, arg
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 
+_STATUSES = ("identical", "aligned", "other_audio", "poor_fit", "missing")
+
 
 @dataclass(frozen=True)
 class Rebuild:
     """Make the dataset of a lockfile with your own copies of its movies.
 
-    Copies are recognized by their audio: they may have other names, start later, run faster or
-    slower (PAL), be cut, or be encoded again. The same files give the same bytes.
+    Copies are recognized by their audio, and by their video if the audio does not match: they may
+    have other names, start later, run faster or slower (PAL), be cut or in several files, or be
+    encoded again. The same files give the same bytes.
     """
 
     lock: Annotated[str, Positional, arg(metavar="LOCK")]
@@ -29,6 +32,8 @@ class Rebuild:
     there are kept."""
     min_fit: float = 0.4
     """Leave out clips whose audio fits worse than this (1: equal, 0: unrelated)."""
+    keep_other_audio: bool = False
+    """Also make clips whose video fits, but whose audio is another one (a dubbed copy)."""
     threads: int = 2
     """Segments of a movie that are decoded concurrently."""
     follow_links: bool = False
@@ -37,12 +42,12 @@ class Rebuild:
     """Print JSON instead of tables; with all clips that are not in the dataset."""
 
     def run(self) -> int:
-        """Rebuild; 1 if clips are missing or fit poorly."""
+        """Rebuild; 1 if clips of the lockfile are not in the dataset."""
         cli.show_start("reading the lockfile")
         from pipeline.rebuild import Settings, rebuild
         from shards_spec.dataset.lockfile.file import read_lock
 
-        settings = Settings(self.min_fit, self.threads, self.follow_links)
+        settings = Settings(self.min_fit, self.threads, self.follow_links, self.keep_other_audio)
         summary = rebuild(
             read_lock(self.lock),
             self.copies,
@@ -61,9 +66,7 @@ def _values(summary: Any) -> dict[str, Any]:
     movies = [
         {
             **_facts(movie),
-            "left_out": [
-                asdict(clip) for clip in movie.clips if clip.status in ("poor_fit", "missing")
-            ],
+            "left_out": [asdict(clip) for clip in movie.clips if not clip.in_dataset],
         }
         for movie in summary.movies
     ]
@@ -79,7 +82,9 @@ def _facts(movie: Any) -> dict[str, Any]:
         "source_name": movie.source_name,
         "copy_name": movie.copy_name,
         "reason": movie.reason,
-        **{name: movie.count(name) for name in ("identical", "aligned", "poor_fit", "missing")},
+        **{name: movie.count(name) for name in _STATUSES},
+        "in_dataset": movie.num_made,
+        "matched_by": sorted({clip.matched_by for clip in movie.clips if clip.matched_by}),
         "audio_fit": sum(fits) / len(fits) if fits else None,
         "speeds": speeds,
         "offset_error_ms": max(errors, default=None),
@@ -92,13 +97,13 @@ def _print(summary: Any) -> None:
 
     console = cli.new_console()
     table = Table(title=Text("rebuilt movies"), title_justify="left")
-    names = ("movie", "copy", "identical", "aligned", "poor fit", "missing", "fit", "speed")
-    for name in (*names, "error"):
+    names = ("movie", "copy", *(name.replace("_", " ") for name in _STATUSES))
+    for name in (*names, "fit", "speed", "error"):
         table.add_column(name, overflow="fold")
     for movie in summary.movies:
         facts = _facts(movie)
         fit, error = facts["audio_fit"], facts["offset_error_ms"]
-        counts = [f"{facts[n]:,}" for n in ("identical", "aligned", "poor_fit", "missing")]
+        counts = [f"{facts[name]:,}" for name in _STATUSES]
         table.add_row(
             movie.movie_id,
             movie.copy_name or "none",

@@ -1,27 +1,27 @@
 """How well `reelshards rebuild` recreates clips from other copies of a movie.
 
-    python -m benchmarks.films.rebuild MOVIE FOLDER [STRANGER ...]
+    python -m benchmarks.films.rebuild MOVIE FOLDER [--kinds KIND ...] [--strangers FILE ...]
 
-Copies of `MOVIE` are made in `FOLDER`, each is rebuilt from alone among the `STRANGER`s (other
-movies, which are locked too and must not be filled from it), and every clip is compared with the
-original one.
+Copies of `MOVIE` are made in `FOLDER`, each is rebuilt from alone, and every clip is compared with
+the original one. The strangers are other movies, which are locked too and must not be filled from
+it; at last, the movie is rebuilt from these alone. What was measured stays in `FOLDER`, so that
+kinds can be measured one by one; rows of all that were are printed.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.films.copies import CASES, Case, make_copy
 from pipeline.config import RunConfig
-from pipeline.ffmpeg.binaries import ffmpeg_path
 from pipeline.movie.fast_mode import ssim
-from pipeline.rebuild import ClipReport, MovieReport, rebuild
+from pipeline.rebuild import ClipReport, MovieReport, Settings, Summary, rebuild
 from pipeline.run import preprocess
 from shards_spec.dataset.lockfile import lock_dataset
 from shards_spec.dataset.lockfile.file import read_lock, write_lock
@@ -29,155 +29,132 @@ from shards_spec.dataset.reader import Dataset, open_dataset
 from shards_spec.dataset.validation import validate
 from shards_spec.recipe import Recipe
 
-_ENCODED = "-c:v libx264 -preset ultrafast -crf 28 -c:a aac -b:a 96k"
-_CUT = (
-    "[0:v]split[a][b];[a]trim=0:41.5,setpts=PTS-STARTPTS[a0];[b]trim=58.25,setpts=PTS-STARTPTS[b0];"
-    "[0:a]asplit[c][d];[c]atrim=0:41.5,asetpts=PTS-STARTPTS[c0];"
-    "[d]atrim=58.25,asetpts=PTS-STARTPTS[d0];[a0][c0][b0][d0]concat=n=2:v=1:a=1"
-)
+_STRANGERS = "strangers"
+_MOVIE = "movie"
 
 
-@dataclass(frozen=True)
-class Case:
-    """A kind of copy: second t of the movie is second (t + offset) / speed of it."""
-
-    name: str
-    file: str
-    options: str
-    speed: float = 1.0
-    offset: float = 0.0
-    cut: tuple[float, float] = (0.0, 0.0)
-    """Range of the movie that the copy lacks."""
-
-
-CASES = (
-    Case("the same file", "same.mp4", ""),
-    Case("another container", "remuxed.mkv", "-c copy"),
-    Case(
-        "encoded again, small",
-        "small.mkv",
-        "-vf scale=480:270 -c:v libx264 -preset ultrafast -crf 36 -c:a libopus -b:a 40k",
-    ),
-    Case(
-        "starts 7.3 s later",
-        "late.mp4",
-        f"-vf tpad=start_duration=7.3 -af adelay=7300:all=1 {_ENCODED}",
-        offset=7.3,
-    ),
-    Case(
-        "25/24 faster, higher pitch",
-        "pal.mp4",
-        f"-vf setpts=PTS*24/25 -r 25 -af asetrate=44100*25/24,aresample=44100 {_ENCODED}",
-        25 / 24,
-    ),
-    Case(
-        "25/24 faster, same pitch",
-        "pal_pitch.mp4",
-        f"-vf setpts=PTS*24/25 -r 25 -af atempo=25/24 {_ENCODED}",
-        25 / 24,
-    ),
-    Case(
-        "24/25 slower, mono, quiet",
-        "slow.mp4",
-        "-vf setpts=PTS*25/24 -af asetrate=44100*24/25,aresample=44100,volume=0.2 -ac 1 "
-        + _ENCODED,
-        24 / 25,
-    ),
-    Case(
-        "41.5 s to 58.25 s cut out",
-        "cut.mp4",
-        f"-filter_complex {_CUT} {_ENCODED}",
-        cut=(41.5, 58.25),
-    ),
-    Case(
-        "3 % faster, higher pitch",
-        "odd.mp4",
-        f"-vf setpts=PTS/1.03 -af asetrate=44100*1.03,aresample=44100 {_ENCODED}",
-        1.03,
-    ),
-)
-
-
-def main(movie: Path, folder: Path, strangers: list[Path]) -> None:
-    """Print the rows of the result file."""
-    corpus = folder / "corpus"
-    corpus.mkdir(parents=True, exist_ok=True)
-    shutil.copy(movie, corpus / "movie.mp4")
-    for stranger in strangers:
-        shutil.copy(stranger, corpus / stranger.name)
-    preprocess(str(corpus), str(folder / "data"), Recipe(), RunConfig(workers=2))
-    original = open_dataset(str(folder / "data"))
-    lock = lock_dataset(original)
-    num_bytes = write_lock(str(folder / "movies.lock"), lock)
-    _write(f"lockfile: {num_bytes:,} bytes, {lock.num_clips} clips")
+def main() -> None:
+    """Measure the kinds that are not yet measured, and print the rows of the result file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    keys = [*(case.key for case in CASES), _STRANGERS]
+    parser.add_argument("movie", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kinds", nargs="+", choices=keys, default=keys)
+    parser.add_argument("--strangers", nargs="+", type=Path, default=[])
+    options = parser.parse_args()
+    original = _prepare(options.movie, options.folder, options.strangers)
+    rows = options.folder / "rows"
+    rows.mkdir(exist_ok=True)
     for case in CASES:
-        copies = folder / case.file.replace(".", "_")
-        copies.mkdir(exist_ok=True)
-        _make(case, corpus / "movie.mp4", copies / case.file)
-        out = folder / f"out_{copies.name}"
-        began = time.monotonic()
-        summary = rebuild(read_lock(str(folder / "movies.lock")), str(copies), str(out))
-        seconds = time.monotonic() - began
-        own = next(report for report in summary.movies if report.movie_id == "movie")
-        false = sum(report.num_made for report in summary.movies if report is not own)
-        _write(f"| {case.name} | {_row(case, own, original, out)} | {false} | {seconds:.0f} |")
-    copies = folder / "strangers"
+        row = rows / case.key
+        if case.key in options.kinds and not row.exists():
+            row.write_text(_measure(case, original, options.folder))
+    if _STRANGERS in options.kinds and not (rows / _STRANGERS).exists():
+        (rows / _STRANGERS).write_text(_measure_strangers(options.folder))
+    for key in keys:
+        if (rows / key).exists():
+            sys.stdout.write((rows / key).read_text() + "\n")
+
+
+def _prepare(movie: Path, folder: Path, strangers: list[Path]) -> Dataset:
+    """The dataset and the lock of the movie and the strangers."""
+    if not (folder / "movies.lock").exists():
+        corpus = folder / "corpus"
+        corpus.mkdir(parents=True, exist_ok=True)
+        shutil.copy(movie, corpus / f"{_MOVIE}.mp4")
+        for stranger in strangers:
+            shutil.copy(stranger, corpus / stranger.name)
+        preprocess(str(corpus), str(folder / "data"), Recipe(), RunConfig(workers=2))
+        lock = lock_dataset(open_dataset(str(folder / "data")))
+        write_lock(str(folder / "movies.lock"), lock)
+    return open_dataset(str(folder / "data"))
+
+
+def _rebuilt(folder: Path, copies: Path, name: str) -> tuple[Summary, Path]:
+    out = folder / f"out_{name}"
+    shutil.rmtree(out, ignore_errors=True)
+    lock = read_lock(str(folder / "movies.lock"))
+    return rebuild(lock, str(copies), str(out), Settings(keep_other_audio=True)), out
+
+
+def _measure(case: Case, original: Dataset, folder: Path) -> str:
+    copies = folder / f"copy_{case.key}"
     copies.mkdir(exist_ok=True)
-    for stranger in strangers:
-        shutil.copy(stranger, copies / stranger.name)
-    summary = rebuild(lock, str(copies), str(folder / "out_strangers"))
-    own = next(report for report in summary.movies if report.movie_id == "movie")
-    _write(f"only other movies: {own.num_made} clips of the movie made")
+    copy = copies / f"{case.key}.{case.suffix}"
+    if not copy.exists():
+        partial = copy.with_stem("partial")
+        make_copy(case, folder / "corpus" / f"{_MOVIE}.mp4", partial)
+        partial.rename(copy)
+    began = time.monotonic()
+    summary, out = _rebuilt(folder, copies, case.key)
+    seconds = time.monotonic() - began
+    own = next(report for report in summary.movies if report.movie_id == _MOVIE)
+    false = sum(len(_made(case, report)) for report in summary.movies if report is not own)
+    return f"| {case.name} | {_row(case, own, original, out)} | {false} | {seconds:.0f} |"
 
 
-def _make(case: Case, movie: Path, copy: Path) -> None:
-    if not case.options:
-        shutil.copy(movie, copy)
-        return
-    command = [ffmpeg_path(), "-v", "error", "-nostdin", "-y", "-i", str(movie)]
-    subprocess.run([*command, *case.options.split(), str(copy)], check=True)
+def _measure_strangers(folder: Path) -> str:
+    """Only other movies, each of which has its own clips in the lock."""
+    copies = folder / _STRANGERS
+    shutil.copytree(folder / "corpus", copies, dirs_exist_ok=True)
+    (copies / f"{_MOVIE}.mp4").unlink()
+    summary, _ = _rebuilt(folder, copies, _STRANGERS)
+    own = next(report for report in summary.movies if report.movie_id == _MOVIE)
+    others = [report for report in summary.movies if report is not own]
+    made = sum(report.count("identical") for report in others)
+    return (
+        f"only {len(others)} other movies: {len(own.clips) - own.count('missing')} of "
+        f"{len(own.clips)} clips matched; {made} of theirs made again, identical"
+    )
+
+
+def _made(case: Case, report: MovieReport) -> list[ClipReport]:
+    statuses = ("identical", "aligned") if case.has_audio else ("other_audio",)
+    return [clip for clip in report.clips if clip.status in statuses]
 
 
 def _row(case: Case, report: MovieReport, original: Dataset, out: Path) -> str:
     """The cells of a case."""
-    made = [clip for clip in report.clips if clip.status in ("identical", "aligned")]
-    low, high = case.cut
-    possible = [c for c in report.clips if c.end_ns <= low * 1e9 or c.start_ns >= high * 1e9]
+    made = _made(case, report)
+    possible = [c for c in report.clips if case.has(c.start_ns / 1e9, c.end_ns / 1e9)]
     wrong = [clip for clip in made if clip not in possible]
     if not made:
-        return "not found | | | | | | | "
-    errors = [1000 * abs(_expected(case, clip) - (clip.copy_start_ns or 0) / 1e9) for clip in made]
+        return f"0 | 0 of {len(possible)} | 0 | | | | | "
+    errors = [
+        1000 * abs(case.copy_seconds(clip.start_ns / 1e9) - (clip.copy_start_ns or 0) / 1e9)
+        for clip in made
+    ]
     speeds = [abs((clip.speed or 0.0) / case.speed - 1.0) for clip in made]
-    fits = [clip.audio_fit for clip in made if clip.audio_fit is not None]
+    fits = [clip.audio_fit if case.has_audio else clip.frame_fit for clip in made]
+    known = [fit for fit in fits if fit is not None] or [0.0]
+    num_same = sum(clip.status == "identical" for clip in made)
+    return (
+        f"{num_same} | {len(made)} of {len(possible)}{_valid(out)} | "
+        f"{len(wrong)} | {np.median(errors):.1f}, {max(errors):.1f} | {max(speeds):.0e} | "
+        f"{np.mean(known):.2f}, {min(known):.2f} | {_content(case, made, original, out)}"
+    )
+
+
+def _valid(out: Path) -> str:
+    return "" if not (out / "dataset.json").exists() or validate(str(out)).ok else " NOT VALID"
+
+
+def _content(case: Case, made: list[ClipReport], original: Dataset, out: Path) -> str:
+    """How much frames and audio differ from those of the original."""
+    if not (out / "dataset.json").exists():
+        return "not written | "
     rebuilt = open_dataset(str(out))
     similar, differences = [], []
     for clip in made:
         one, other = original.clip(clip.clip_id), rebuilt.clip(clip.clip_id)
         pairs = zip(one.frames, other.frames, strict=True)
-        similar += [ssim(a.mean(axis=2), b.mean(axis=2)) for a, b in pairs]
+        if one.frames.shape == other.frames.shape:
+            similar += [ssim(a.mean(axis=2), b.mean(axis=2)) for a, b in pairs]
         difference = one.logmel.astype(np.float32) - other.logmel.astype(np.float32)
         differences.append(float(np.abs(difference - difference.mean()).mean()))
-    valid = "" if validate(str(out)).ok else " NOT VALID"
-    return (
-        f"{sum(c.status == 'identical' for c in made)} | {len(made)} of {len(possible)}{valid} | "
-        f"{len(wrong)} | {np.median(errors):.1f}, {max(errors):.1f} | {max(speeds):.0e} | "
-        f"{np.mean(fits):.2f}, {min(fits):.2f} | {np.mean(similar):.3f}, "
-        f"{np.percentile(similar, 5):.3f} | {np.mean(differences):.2f}"
-    )
-
-
-def _expected(case: Case, clip: ClipReport) -> float:
-    """Start of a clip in the copy, seconds."""
-    start = clip.start_ns / 1e9
-    if case.cut[1] and start >= case.cut[1]:
-        start -= case.cut[1] - case.cut[0]
-    return (start + case.offset) / case.speed
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    frames = f"{np.mean(similar):.3f}, {np.percentile(similar, 5):.3f}" if similar else "other size"
+    return f"{frames} | " + (f"{np.mean(differences):.2f}" if case.has_audio else "")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    main()

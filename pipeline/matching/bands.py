@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio import Soundtrack
 from pipeline.audio.features import log_mel
+from pipeline.matching.search import Settings
 from pipeline.probe import Probe
 from pipeline.sources import Readable
 from shards_spec.dataset.lockfile.words import (
@@ -34,6 +35,16 @@ _BLOCK_SECONDS = 20.0
 _MAX_WORDS, _MAX_COLUMNS = 4096, 1 << 16
 
 
+_SETTINGS = Settings(
+    part_seconds=0.0,
+    missing_bits=22.0,
+    shifts=np.arange(-0.1, 0.1001, 0.005),
+    change_seconds=0.015,
+    snap_speed=3e-5,
+    spacing_bins=1,
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Bands:
     """The bands of a copy's audio, on the timeline of the copy."""
@@ -42,8 +53,7 @@ class Bands:
     """(F, `NUM_BANDS`) natural log of power."""
     columns_per_second: float
     """Of the copy."""
-    part_seconds: float
-    """Length of the part of a clip that has one word, in the original."""
+    settings: Settings
 
     @property
     def seconds(self) -> float:
@@ -55,13 +65,13 @@ class Bands:
 
         `speed` is how many seconds of the original one second of the copy plays.
         """
-        width = self.part_seconds / speed * self.columns_per_second
+        width = self.settings.part_seconds / speed * self.columns_per_second
         starts = seconds * self.columns_per_second
         inside = np.flatnonzero((starts >= 0) & (starts + width <= len(self.values)))
         words = np.zeros(len(seconds), np.uint64)
         order = inside[np.argsort(starts[inside], kind="stable")]
         for rows in _blocks(order, starts):
-            words[rows] = window_words(self._windows(starts[rows], width))
+            words[rows] = window_words(self._windows(starts[rows], width), of_copy=True)
         return words
 
     def _windows(self, starts: NDArray[np.float64], width: float) -> NDArray[np.float32]:
@@ -95,7 +105,7 @@ def read_bands(
     with tempfile.TemporaryFile(prefix="reelshards-") as file:
         for values in _blocks_of_bands(source, probe, recipe, what, pitch):
             file.write(values.astype(np.float16).tobytes())
-        yield Bands(_mapped(file), rate, part_seconds)
+        yield Bands(_mapped(file), rate, replace(_SETTINGS, part_seconds=part_seconds))
 
 
 def _mapped(file: IO[bytes]) -> NDArray[np.float16]:

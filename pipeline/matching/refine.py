@@ -12,25 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.matching.bands import Bands
-from pipeline.matching.search import Parts
+from pipeline.matching.search import Parts, Settings, WordSource
 from shards_spec.dataset.fingerprints.words import distances
 
 #: Parts that one local offset is measured with.
 GROUP_PARTS = 12
 
-#: Offsets that are tried, seconds from the known one.
-SHIFTS = np.arange(-0.1, 0.1001, 0.005)
-
 #: How much deeper than its edges a valley must be, bits.
 _MIN_DEPTH = 3.0
 
-#: A drift counts if it moves the offset by this much over a piece, seconds; and local offsets that
-#: it is measured with.
-_MIN_DRIFT_SECONDS, _MIN_DRIFT_GROUPS = 0.006, 5
+#: A drift counts if it moves the offset by this share of `Settings.change_seconds` over a piece;
+#: and local offsets that it is measured with.
+_MIN_DRIFT, _MIN_DRIFT_GROUPS = 0.4, 5
 
-#: Offsets before and after a change differ by at least this, seconds; and groups on either side.
-CHANGE_SECONDS, _CHANGE_GROUPS = 0.015, 2
+#: Groups on either side of a change of the offset.
+_CHANGE_GROUPS = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class LocalOffset:
     """Center of the parts in the original."""
     offset: float
     bits: tuple[float, ...]
-    """(len(SHIFTS),) mean different bits at each shift."""
+    """(S,) mean different bits at each shift of the settings."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +57,19 @@ class Line:
 
 
 def local_offsets(
-    parts: Parts, rows: NDArray[np.int64], bands: Bands, offset: float, speed: float
+    parts: Parts, rows: NDArray[np.int64], source: WordSource, offset: float, speed: float
 ) -> list[LocalOffset]:
     """The offsets of consecutive groups of parts `rows`, all of which are near to `offset`."""
-    bits = np.empty((len(SHIFTS), len(rows)), np.float32)
-    for number, shift in enumerate(SHIFTS):
-        words = bands.words((parts.seconds[rows] + offset + shift) / speed, speed)
+    shifts = source.settings.shifts
+    bits = np.empty((len(shifts), len(rows)), np.float32)
+    for number, shift in enumerate(shifts):
+        words = source.words((parts.seconds[rows] + offset + shift) / speed, speed)
         bits[number] = np.where(words == 0, 32, distances(parts.words[rows], words))
     count = max(1, round(len(rows) / GROUP_PARTS))
     found = []
     for group in np.array_split(np.arange(len(rows)), count):
         curve = bits[:, group].mean(axis=1)
-        center = _center(curve)
+        center = _center(curve, shifts)
         if center is not None:
             seconds = float(parts.seconds[rows[group]].mean())
             found.append(
@@ -83,7 +80,7 @@ def local_offsets(
     return found
 
 
-def _center(curve: NDArray[np.float32]) -> float | None:
+def _center(curve: NDArray[np.float32], shifts: NDArray[np.float64]) -> float | None:
     """The shift at the center of a valley; None if it is too flat."""
     smooth = np.convolve(np.pad(curve, 2, mode="edge"), np.ones(5) / 5, mode="valid")
     lowest = int(smooth.argmin())
@@ -91,12 +88,12 @@ def _center(curve: NDArray[np.float32]) -> float | None:
     if edge - smooth[lowest] < _MIN_DEPTH:
         return None
     # The same number of shifts on both sides, so that the center is not drawn to either.
-    reach = min(lowest, len(SHIFTS) - 1 - lowest, 8)
+    reach = min(lowest, len(shifts) - 1 - lowest, 8)
     if reach < 1:
-        return float(SHIFTS[lowest])
+        return float(shifts[lowest])
     window = slice(lowest - reach, lowest + reach + 1)
     depth = np.clip(max(smooth[window][0], smooth[window][-1]) - smooth[window], 0, None)
-    return float(np.average(SHIFTS[window], weights=depth**2 + 1e-9))
+    return float(np.average(shifts[window], weights=depth**2 + 1e-9))
 
 
 def split_where_offsets_change(
@@ -104,6 +101,7 @@ def split_where_offsets_change(
     seconds: NDArray[np.float64],
     local: Sequence[LocalOffset],
     default: float,
+    settings: Settings,
 ) -> list[tuple[NDArray[np.int64], Line]]:
     """One or more pieces of the parts `rows`, each with its own offset.
 
@@ -111,9 +109,10 @@ def split_where_offsets_change(
         seconds: start of each of these parts in the original.
         local: their local offsets.
         default: the offset if nothing was measured.
+        settings: of the words.
     """
-    line = _line(local, default)
-    split = _change(local, line) if not line.drift else None
+    line = _line(local, default, settings)
+    split = _change(local, settings.change_seconds) if not line.drift else None
     if split is None:
         return [(rows, line)]
     at = local[split].first
@@ -124,11 +123,11 @@ def split_where_offsets_change(
         if item.first >= at
     ]
     return split_where_offsets_change(
-        rows[:at], seconds[:at], before, default
-    ) + split_where_offsets_change(rows[at:], seconds[at:], after, default)
+        rows[:at], seconds[:at], before, default, settings
+    ) + split_where_offsets_change(rows[at:], seconds[at:], after, default, settings)
 
 
-def _line(local: Sequence[LocalOffset], default: float) -> Line:
+def _line(local: Sequence[LocalOffset], default: float, settings: Settings) -> Line:
     if not local:
         return Line(default, 0.05, 0.0, 0.0)
     times = np.array([item.seconds for item in local])
@@ -142,7 +141,7 @@ def _line(local: Sequence[LocalOffset], default: float) -> Line:
     noise = float(np.median(np.abs(rest - np.median(rest))))
     length = float(times[-1] - times[0])
     moved = abs(slope) * length
-    is_drift = moved > max(_MIN_DRIFT_SECONDS, 6 * noise)
+    is_drift = moved > max(_MIN_DRIFT * settings.change_seconds, 6 * noise)
     # The middle of all groups counts: there, a wrong slope does not matter.
     return Line(offset, noise if is_drift else precision, slope if is_drift else 0.0, length)
 
@@ -155,10 +154,10 @@ def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
     return float(np.median(slopes))
 
 
-def _change(local: Sequence[LocalOffset], line: Line) -> int | None:
+def _change(local: Sequence[LocalOffset], least: float) -> int | None:
     """The local offset with which another one begins to hold; None if all are the same."""
     offsets = np.array([item.offset for item in local])
-    best, largest = None, CHANGE_SECONDS
+    best, largest = None, least
     for split in range(_CHANGE_GROUPS, len(local) - _CHANGE_GROUPS + 1):
         before, after = offsets[:split], offsets[split:]
         change = abs(float(np.median(after) - np.median(before)))

@@ -1,6 +1,6 @@
-"""Finds which movies of a lock a copy plays, when and how fast: votes of equal parts of words.
+"""Finds which movies of a lock a copy plays, when and how fast: votes of equal pieces of words.
 
-Each two equal parts of a word of the lock and a word of the copy are a vote for the time between
+Each two equal pieces of a word of the lock and a word of the copy are a vote for the time between
 them. A copy gets many votes for one time; what has nothing in common gets few for each of many.
 """
 
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.matching.bands import Bands
+from pipeline.matching.lookup import DIVISIONS, Lookup
 from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
-from shards_spec.dataset.lockfile.words import num_parts
+from shards_spec.dataset.lockfile.words import FRAMES_PER_CLIP, num_parts
+from shards_spec.recipe import Recipe
 
 #: Time between the words of a copy that are looked up, seconds of the copy.
 STRIDE_SECONDS = 0.04
@@ -25,54 +28,109 @@ BIN_SECONDS = 0.1
 #: Votes of different words that a candidate needs, and candidates of one copy and speed.
 MIN_VOTES, MAX_CANDIDATES = 4, 60
 
-#: Equal parts of this many words or more (a constant tone) prove nothing.
-_MAX_EQUAL = 64
-
-#: Votes by chance that may be counted for one speed; parts have more bits where there are more.
+#: Votes by chance that may be counted for one speed; pieces have more bits where there are more.
 _MAX_CHANCE = 2e7
+
+
+class WordSource(Protocol):
+    """A copy's audio or video, as words at any time and speed."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the copy."""
+
+    @property
+    def settings(self) -> Settings:
+        """How its words are compared."""
+
+    def words(self, seconds: NDArray[np.float64], speed: float) -> NDArray[np.uint64]:
+        """(N,) words at these times of the copy; 0 for none.
+
+        `speed` is how many seconds of the original one second of the copy plays.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """How words of one kind, of audio or of video, are compared."""
+
+    part_seconds: float
+    """Length of what one word is of, in the original."""
+    missing_bits: float
+    """Bits that a part costs which the copy does not play; between those of equal and unrelated
+    words."""
+    shifts: NDArray[np.float64]
+    """Offsets that are tried, seconds from a known one; evenly spaced around 0."""
+    change_seconds: float
+    """Offsets before and after a cut differ by at least this, seconds."""
+    snap_speed: float
+    """A speed that was measured this precisely, at least, counts as the known one next to it."""
+    spacing_bins: int
+    """Candidates are at least this many bins apart."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The parts of clips that have a word, of one movie or of all of a lock; arrays are (N,)."""
+    """What has a word, of one movie or of all of a lock, in the order of time; arrays are (N,)."""
 
     words: NDArray[np.uint64]
     seconds: NDArray[np.float64]
     """Start in the original movie."""
-    clip: NDArray[np.int64]
+    clip: NDArray[np.int32]
     """Row of the clip in its movie."""
-    movie: NDArray[np.int64]
+    movie: NDArray[np.int32]
     """Number of the movie in the lock."""
 
     @staticmethod
-    def of(lock: Lock, movies: Sequence[LockedMovie]) -> Parts:
-        """The parts of movies, in the order of their time."""
-        found = [_parts_of(lock, movie) for movie in movies]
-        numbers = [np.full(len(words), number) for number, (words, _, _) in enumerate(found)]
-        words, seconds, clips = (
-            np.concatenate([np.empty(0, kind), *arrays])
-            for kind, arrays in zip(
-                (np.uint64, np.float64, np.int64), zip(*found, strict=True), strict=True
-            )
-        )
-        return Parts(words, seconds, clips, np.concatenate([np.empty(0, np.int64), *numbers]))
+    def of_audio(lock: Lock, movies: Sequence[LockedMovie]) -> Parts:
+        """The parts of clips whose audio has a word."""
+        recipe, count = lock.recipe, num_parts(lock.recipe)
+        length = recipe.num_mel_frames * recipe.hop_samples / recipe.sample_rate_hz / count
+        times = np.arange(count) * length
+        return _joined([_parts(recipe, movie, movie.clips.audio_words, times) for movie in movies])
+
+    @staticmethod
+    def of_video(lock: Lock, movies: Sequence[LockedMovie]) -> Parts:
+        """The frames of clips that have a word."""
+        recipe = lock.recipe
+        last = (recipe.num_frames - 1) / float(recipe.fps_fraction)
+        times = np.linspace(0.0, last, FRAMES_PER_CLIP)
+        return _joined([_parts(recipe, movie, movie.clips.frame_words, times) for movie in movies])
 
     def __len__(self) -> int:
         return len(self.words)
 
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Their words by piece."""
+        return Lookup(self.words)
 
-def _parts_of(
-    lock: Lock, movie: LockedMovie
-) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]]:
-    recipe, clips = lock.recipe, movie.clips
-    parts = num_parts(recipe)
-    length = recipe.num_mel_frames * recipe.hop_samples / recipe.sample_rate_hz / parts
-    begins = clips.start_step / float(recipe.fps_fraction)
-    seconds = (begins[:, None] + np.arange(parts) * length).ravel()
-    words, rows = clips.audio_words.ravel(), np.repeat(np.arange(len(clips)), parts)
+
+_Columns = tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int32]]
+
+
+def _parts(
+    recipe: Recipe,
+    movie: LockedMovie,
+    words: NDArray[np.uint64],
+    times: NDArray[np.floating],
+) -> _Columns:
+    """Words, seconds and clips of a movie, from (N, P) words and their (P,) times in a clip."""
+    begins = movie.clips.start_step / float(recipe.fps_fraction)
+    seconds = (begins[:, None] + times).ravel()
+    rows = np.repeat(np.arange(len(movie.clips), dtype=np.int32), len(times))
     known = np.flatnonzero(words)
     order = known[np.argsort(seconds[known], kind="stable")]
-    return words[order], seconds[order], rows[order]
+    return words.ravel()[order], seconds[order], rows[order]
+
+
+def _joined(movies: Sequence[_Columns]) -> Parts:
+    lengths = [len(words) for words, _, _ in movies]
+    words, seconds, clips = (
+        np.concatenate([np.empty(0, kind), *(movie[column] for movie in movies)])
+        for column, kind in enumerate((np.uint64, np.float64, np.int32))
+    )
+    return Parts(words, seconds, clips, np.repeat(np.arange(len(movies), dtype=np.int32), lengths))
 
 
 @dataclass(frozen=True)
@@ -86,58 +144,66 @@ class Candidate:
     votes: int
 
 
-def find_candidates(parts: Parts, bands: Bands, speed: float) -> list[Candidate]:
+def find_candidates(parts: Parts, source: WordSource, speed: float) -> list[Candidate]:
     """The candidates at one speed, those with the most votes first."""
-    times = np.arange(0.0, bands.seconds, STRIDE_SECONDS)
-    words = bands.words(times, speed)
+    times = np.arange(0.0, source.seconds, STRIDE_SECONDS)
+    words = source.words(times, speed)
     known = np.flatnonzero(words)
     times, words = times[known] * speed, words[known]
     num_pieces, bits = _division(len(words), len(parts))
     votes = []
     for number in range(num_pieces):
-        rows, others = _equal(*(_piece(array, number, bits) for array in (parts.words, words)))
+        rows, others = parts.lookup.pairs(words, number, bits)
         offset = np.rint((times[others] - parts.seconds[rows]) / BIN_SECONDS).astype(np.int64)
-        votes.append(np.stack([parts.movie[rows], offset, rows]))
-    return _elected(np.unique(np.concatenate(votes, axis=1), axis=1), speed)
+        votes.append(_unique(parts.movie[rows].astype(np.int64), offset, rows))
+    joined = _unique(*(np.concatenate(columns) for columns in zip(*votes, strict=True)))
+    return _elected(joined[0], joined[1], speed, source.settings.spacing_bins)
 
 
 def _division(num_words: int, num_parts_of_lock: int) -> tuple[int, int]:
     """How many pieces words are divided into, and their bits."""
-    for pieces, bits in ((4, 16), (3, 21)):
+    for pieces, bits in DIVISIONS[:-1]:
         if pieces * num_words * num_parts_of_lock / 2**bits <= _MAX_CHANCE:
             return pieces, bits
-    return 2, 32
+    return DIVISIONS[-1]
 
 
-def _piece(words: NDArray[np.uint64], number: int, bits: int) -> NDArray[np.uint64]:
-    mask = np.uint64((1 << bits) - 1)
-    return np.asarray((words >> np.uint64(number * bits)) & mask)
+def _unique(
+    movie: NDArray[np.int64], offset: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Each triple once, sorted."""
+    order = np.lexsort((rows, offset, movie))
+    columns = movie[order], offset[order], rows[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    return columns[0][is_new], columns[1][is_new], columns[2][is_new]
 
 
-def _equal(
-    first: NDArray[np.uint64], second: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of all pairs of equal values."""
-    order = np.argsort(first, kind="stable")
-    low, high = (np.searchsorted(first[order], second, side=side) for side in ("left", "right"))
-    counts = np.where(high - low < _MAX_EQUAL, high - low, 0)
-    others = np.repeat(np.arange(len(second)), counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return order[np.repeat(low, counts) + within], others
-
-
-def _elected(votes: NDArray[np.int64], speed: float) -> list[Candidate]:
-    """`votes` (3, N) sorted: movie, bin, row of the voting part; each once."""
-    if not votes.shape[1]:
+def _elected(
+    movie: NDArray[np.int64], offset: NDArray[np.int64], speed: float, spacing: int
+) -> list[Candidate]:
+    """Candidates from sorted votes: movie and bin of each."""
+    if not len(movie):
         return []
-    bins, counts = np.unique(votes[:2], axis=1, return_counts=True)
+    is_first = np.append(True, (np.diff(movie) != 0) | (np.diff(offset) != 0))
+    firsts = np.flatnonzero(is_first)
+    counts = np.diff(np.append(firsts, len(movie)))
+    movie, offset = movie[firsts], offset[firsts]
     total = counts.copy()
-    is_next = (np.diff(bins[0]) == 0) & (np.diff(bins[1]) == 1)
+    is_next = (np.diff(movie) == 0) & (np.diff(offset) == 1)
     total[1:][is_next] += counts[:-1][is_next]
     total[:-1][is_next] += counts[1:][is_next]
     chosen = np.flatnonzero(total >= MIN_VOTES)
-    chosen = chosen[np.argsort(-total[chosen], kind="stable")][:MAX_CANDIDATES]
-    return [
-        Candidate(int(bins[0, i]), float(bins[1, i]) * BIN_SECONDS, speed, int(total[i]))
-        for i in chosen
-    ]
+    chosen = chosen[np.argsort(-total[chosen], kind="stable")]
+    elected: list[Candidate] = []
+    taken: dict[int, list[int]] = {}
+    for row in chosen.tolist():
+        bins = taken.setdefault(int(movie[row]), [])
+        if any(abs(int(offset[row]) - other) < spacing for other in bins):
+            continue
+        bins.append(int(offset[row]))
+        seconds = float(offset[row]) * BIN_SECONDS
+        elected.append(Candidate(int(movie[row]), seconds, speed, int(total[row])))
+        if len(elected) == MAX_CANDIDATES:
+            break
+    return elected

@@ -76,7 +76,7 @@ def failed_row(bare: MovieRow, known: Mapping[str, Any], error_class: str, error
     if "audio_report" in known:
         columns |= _report_columns(known["audio_report"])
     if "dropped" in known:
-        columns |= _dropped_columns(known["dropped"])
+        columns |= dropped_columns(known["dropped"])
     if "not_chosen" in known:
         columns["clips_not_chosen"] = known["not_chosen"]
     return replace(bare, error_class=error_class, error=error, **columns)
@@ -92,7 +92,7 @@ def movie_row(
         **_video_columns(plan.probe.video),
         **_audio_columns(plan.probe.audio),
         **_report_columns(audio_report),
-        **_dropped_columns(dropped),
+        **dropped_columns(dropped),
     )
 
 
@@ -170,6 +170,7 @@ def _report_columns(report: AudioReport) -> dict[str, Any]:
     }
 
 
-def _dropped_columns(dropped: DroppedClips) -> dict[str, Any]:
+def dropped_columns(dropped: DroppedClips) -> dict[str, Any]:
+    """The dropped clips of a movie, and how many there are by reason."""
     counts = dropped.counts
     return {**{f"dropped_{reason}": counts[reason] for reason in DROP_REASONS}, "drops": dropped}

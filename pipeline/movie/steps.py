@@ -49,16 +49,20 @@ def prepare(
     decode: Decode = "exact",
     seeks: Seeks = "auto",
     hwaccel: Hwaccel = "none",
+    *,
+    needs_audio: bool = True,
 ) -> MoviePlan:
     """Probe a movie and plan it, in segments of about `seconds`.
 
     `decode` says whether frames that no clip needs may be left out (with `recipe.fast_decode` they
     always are), `seeks` whether parts of the movie may be, `hwaccel` what decodes where a node
-    has it (with `recipe.fast_decode`, and for several views, only CPUs do).
+    has it (with `recipe.fast_decode`, and for several views, CPUs do), `needs_audio` whether a
+    movie without audio is refused.
 
     Raises `IncompleteError` for a movie that was cut off, unless these are kept.
     """
-    (plan,) = prepare_views([movie], source, [recipe], seconds, incomplete, decode, seeks, hwaccel)
+    settings = (seconds, incomplete, decode, seeks, hwaccel)
+    (plan,) = prepare_views([movie], source, [recipe], *settings, needs_audio=needs_audio)
     if isinstance(plan, MovieError):
         raise plan
     return plan
@@ -73,6 +77,8 @@ def prepare_views(
     decode: Decode = "exact",
     seeks: Seeks = "auto",
     hwaccel: Hwaccel = "none",
+    *,
+    needs_audio: bool = True,
 ) -> list[MoviePlan | MovieError]:
     """Probe a movie once and plan several views of it; see `prepare`.
 
@@ -86,7 +92,9 @@ def prepare_views(
     if fingerprint(movie) != source.fingerprint:
         raise SourceChangedError(f"{movie.name}: the file changed since the run began")
     leaves_out = (decode == "exact" or recipe.fast_decode) and filters_packets()
-    found = probe(movie, source, recipe.language, finds_disposable=leaves_out)
+    found = probe(
+        movie, source, recipe.language, finds_disposable=leaves_out, needs_audio=needs_audio
+    )
     probed = with_shapes(found, source, movie.name)
     known: dict[str, Any] = {"probe": probed}
     try:

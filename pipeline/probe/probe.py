@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MovieError, TooShortError
+from pipeline.errors import MovieError, NoAudioStreamError, NoDecoderError, TooShortError
 from pipeline.ffmpeg.binaries import decodable_codecs
 from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
@@ -48,6 +48,7 @@ from pipeline.probe.streams.video_timing import (
 )
 from pipeline.probe.tracks.audio_samples import sample_audio, without_cancelling
 from pipeline.probe.tracks.audio_track import (
+    NO_AUDIO,
     AudioTrack,
     audio_tracks,
     choose_track,
@@ -121,7 +122,12 @@ class Probe:
 
 
 def probe(
-    movie: Movie, source: Readable, language: str, *, finds_disposable: bool = False
+    movie: Movie,
+    source: Readable,
+    language: str,
+    *,
+    finds_disposable: bool = False,
+    needs_audio: bool = True,
 ) -> Probe:
     """Probe an open movie.
 
@@ -129,26 +135,38 @@ def probe(
         movie, source: the movie.
         language: the preferred one of its audio.
         finds_disposable: whether to read the headers of its frames for `Probe.disposable`.
+        needs_audio: whether one without usable audio is refused, or gets `NO_AUDIO`.
 
     Raises the `MovieError` that fits, with the chosen streams in `known`.
     """
     known: dict[str, Any] = {}
     try:
-        return _probe(movie, source, language, known, finds_disposable)
+        return _probe(movie, source, language, known, finds_disposable, needs_audio)
     except MovieError as error:
         error.known = known
         raise
 
 
 def _probe(
-    movie: Movie, source: Readable, language: str, known: dict[str, Any], finds_disposable: bool
+    movie: Movie,
+    source: Readable,
+    language: str,
+    known: dict[str, Any],
+    finds_disposable: bool,
+    needs_audio: bool,
 ) -> Probe:
-    listed, packets = _list(movie, source, language, known)
+    listed, packets = _list(movie, source, language, known, needs_audio)
     video = known["video"] = choose_video(movie, listed, packets, decodable_codecs())
     source.limits.check_movie(movie.name, 0, video.width, video.height)
     tracks = audio_tracks(listed, decodable_codecs())
-    in_program = tracks_of_program(movie, listed, tracks, video.index)
-    audio = known["audio"] = _choose_audio(movie, source, in_program, language, listed, packets)
+    try:
+        in_program = tracks_of_program(movie, listed, tracks, video.index)
+        audio = _choose_audio(movie, source, in_program, language, listed, packets)
+    except (NoAudioStreamError, NoDecoderError):
+        if needs_audio:
+            raise
+        audio = NO_AUDIO
+    known["audio"] = audio
     programs = listed.programs_of(video.index)
     probed = _probe_video(movie, source, listed, packets, video, audio)
     if finds_disposable and probed.has_sure_times:
@@ -176,12 +194,13 @@ def frame_times_ns(movie: Movie, source: Readable, found: Probe) -> NDArray[np.i
 
 
 def _list(
-    movie: Movie, source: Readable, language: str, known: dict[str, Any]
+    movie: Movie, source: Readable, language: str, known: dict[str, Any], needs_audio: bool
 ) -> tuple[StreamList, Packets]:
     listed, decodable = list_streams(movie, source), decodable_codecs()
     # Without a usable stream there is no need to read the whole file.
     known["video"] = choose_video(movie, listed, Packets(), decodable)
-    choose_track(movie, audio_tracks(listed, decodable), language, listed.searched)
+    if needs_audio:
+        choose_track(movie, audio_tracks(listed, decodable), language, listed.searched)
     packets = read_packets(movie, source, listed.options, listed.container)
     return follow_moved_streams(movie, source, listed, packets)
 

@@ -21,6 +21,7 @@ from pipeline.audio import AudioReport, Soundtrack
 from pipeline.audio.clips import overlap_ns
 from pipeline.audio.features import encode_flac, log_mel, peak_dbfs, rms_dbfs
 from pipeline.plan.movie_plan import PlacedPlan
+from pipeline.probe.tracks.audio_track import NO_AUDIO
 from pipeline.rebuild.retime import Times
 from pipeline.sources import Readable
 from shards_spec.dataset.lockfile.words import audio_words
@@ -64,6 +65,11 @@ def clip_audio(
         keeps_pitch: whether a copy of another speed has the original's pitch.
         reports: gets what was done to the copy's audio, at the end.
     """
+    if plan.probe.audio == NO_AUDIO:
+        end_ns = plan.recipe.grid_ns(plan.clips_end_step)
+        reports.append(AudioReport(fills_ns=((0, end_ns),)))
+        yield from _silence(plan, recipe, starts_ns)
+        return
     speed = Fraction(1) if keeps_pitch else times.speed
     rate = recipe.sample_rate_hz * speed
     length = recipe.clip_samples
@@ -90,6 +96,14 @@ def clip_audio(
                 samples = stretched(samples, length, float(stretch), recipe.sample_rate_hz)
             yield _clip(number, starts_ns[number], first, np.clip(samples, -1.0, 1.0), recipe)
     reports.append(track.report())
+
+
+def _silence(plan: PlacedPlan, recipe: Recipe, starts_ns: dict[int, int]) -> Iterator[ClipAudio]:
+    """The audio of clips from a copy that has none."""
+    for number in plan.numbers:
+        first = round(starts_ns[number] * recipe.sample_rate_hz / NANOSECONDS)
+        samples = np.zeros(recipe.clip_samples, np.float32)
+        yield _clip(number, starts_ns[number], first, samples, recipe)
 
 
 def filled_ns(report: AudioReport, times: Times, start_ns: int, end_ns: int) -> int:
@@ -157,6 +171,6 @@ def _clip(
         skew_ns=round(first * NANOSECONDS / recipe.sample_rate_hz) - start_ns,
         rms_dbfs=rms_dbfs(samples),
         peak_dbfs=peak_dbfs(samples),
-        words=audio_words(logmel, recipe),
+        words=audio_words(logmel, recipe, of_copy=True),
         members=members,
     )

@@ -39,9 +39,12 @@ class Request:
 
     lock: Lock
     movie: LockedMovie
-    match: Match
+    matches: Sequence[Match]
+    """The copies that it is made of, the best one first; at least one."""
     min_fit: float
     """Clips whose audio fits worse are left out."""
+    keep_other_audio: bool = False
+    """Whether clips are made whose video fits, but whose audio is another one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class StoredAudio:
 class DecodedPiece:
     """Decoded clips of a copy that have the same times."""
 
+    match: Match
     plan: PlacedPlan
     times: Times
     frames: MovieFrames
@@ -77,6 +81,7 @@ class DecodedPiece:
 
 def decode_piece(
     request: Request,
+    match: Match,
     plan: MoviePlan,
     source: Readable,
     spool: Spool,
@@ -110,7 +115,7 @@ def decode_piece(
         lock.recipe,
         times,
         starts_ns,
-        keeps_pitch=request.match.keeps_pitch,
+        keeps_pitch=match.keeps_pitch,
         reports=reports,
     ):
         sizes = {name: len(data) for name, data in item.members.items()}
@@ -118,7 +123,7 @@ def decode_piece(
         spool.add(clip_key, [np.frombuffer(b"".join(item.members.values()), np.uint8)])
         stored = StoredAudio(replace(item, members={}), sizes, spool.part(clip_key))
         audio[item.clip_number] = stored
-    return DecodedPiece(decoded, times, frames, segments, audio, reports[0])
+    return DecodedPiece(match, decoded, times, frames, segments, audio, reports[0])
 
 
 def _inside(request: Request, plan: MoviePlan, group: Sequence[Source]) -> list[Source]:

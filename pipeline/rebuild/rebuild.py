@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline import lease
 from pipeline.errors import MovieError
 from pipeline.ffmpeg.binaries import ffmpeg_version, ffprobe_path
 from pipeline.limits import Limits
-from pipeline.matching import Match, identical_copy, matches_of
+from pipeline.matching import Match, Searched, complementary, identical_copies, matches_of
 from pipeline.rebuild.decode import Request
-from pipeline.rebuild.make import make_movie, missing_movie
+from pipeline.rebuild.make import make_movie, shard_keys
 from pipeline.rebuild.report import MovieReport, read_report, write_report
+from pipeline.rebuild.rows import failed_movie, missing_movie
 from pipeline.sources import Movie
 from pipeline.sources.corpus import find_movies
-from shards_spec.dataset.index import read_committed_movies, write_index
+from shards_spec.dataset.index import read_committed_movies, write_commit, write_index
 from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 from shards_spec.errors import InputError
+from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
 
 OnProgress = Callable[[str], None]
@@ -35,6 +37,8 @@ class Settings:
     """Segments of a movie that are decoded concurrently."""
     follow_links: bool = False
     """Let links inside the folder lead out of it."""
+    keep_other_audio: bool = False
+    """Make clips whose video fits, but whose audio is another one, such as a dubbed version."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_fit <= 1.0 or self.threads < 1:
@@ -57,7 +61,7 @@ class Summary:
     @property
     def is_complete(self) -> bool:
         """Whether all clips were made."""
-        return not self.count("missing") and not self.count("poor_fit")
+        return all(movie.num_made == len(movie.clips) for movie in self.movies)
 
 
 def rebuild(
@@ -96,7 +100,8 @@ class _Rebuild:
     limits: Limits
 
     def run(self, copies: Sequence[Movie]) -> Summary:
-        reports = self._earlier()
+        committed = self._committed()
+        reports = self._earlier(committed)
         todo = [
             number
             for number, movie in enumerate(self.lock.movies)
@@ -105,17 +110,25 @@ class _Rebuild:
         matches, unusable = self._matches(todo, copies)
         for number in todo:
             movie = self.lock.movies[number]
-            made = self._make(movie, matches.get(number))
-            # What an earlier rebuild made of another copy stays.
-            if made.num_made or movie.movie_id not in reports:
+            earlier = committed.get(movie.movie_id) if movie.movie_id in reports else None
+            made = self._make(movie, matches.get(number, ()), earlier)
+            if made is not None:
                 reports[movie.movie_id] = made
             self.on_progress(_line(reports[movie.movie_id]))
         if any(report.num_made for report in reports.values()):
-            write_index(self.storage, self.lock.recipe, ffmpeg_version())
+            rows = write_index(self.storage, self.lock.recipe, ffmpeg_version())
+            self._delete_unlisted(committed.values(), rows)
         return Summary(tuple(reports[m.movie_id] for m in self.lock.movies), tuple(unusable))
 
-    def _earlier(self) -> dict[str, MovieReport]:
-        """What the dataset already has of this lock."""
+    def _delete_unlisted(self, before: Iterable[MovieRow], after: Iterable[MovieRow]) -> None:
+        """Delete shards that only the index before listed."""
+        listed = {key for row in after for key in _shards_of(row)}
+        for key in (key for row in before for key in _shards_of(row)):
+            if key not in listed:
+                self.storage.delete(key)
+
+    def _committed(self) -> dict[str, MovieRow]:
+        """The movies of the dataset. Raises `InputError` if one is not of this lock."""
         committed = read_committed_movies(self.storage)
         strangers = set(committed) - {movie.movie_id for movie in self.lock.movies}
         recipes = {row.recipe_fingerprint for row in committed.values()}
@@ -124,50 +137,61 @@ class _Rebuild:
                 f"{self.storage.uri} has movies that are not of this lockfile; give --out an empty "
                 "folder, or one that was rebuilt from it"
             )
+        return committed
+
+    def _earlier(self, committed: Iterable[str]) -> dict[str, MovieReport]:
+        """What an earlier rebuild of this lock made."""
         found = {name: read_report(self.storage, name, self.lock.digest) for name in committed}
         return {name: report for name, report in found.items() if report is not None}
 
     def _matches(
         self, todo: Sequence[int], copies: Sequence[Movie]
-    ) -> tuple[dict[int, Match], list[tuple[str, str]]]:
-        """The best copy of each movie, and files that cannot be used."""
-        matches: dict[int, Match] = {}
+    ) -> tuple[dict[int, list[Match]], list[tuple[str, str]]]:
+        """The copies of each movie, and files that cannot be used."""
         unusable: list[tuple[str, str]] = []
-        used = set()
-        for number in todo:
-            copy = identical_copy(self.lock.movies[number], copies)
-            if copy is not None:
-                matches[number] = Match(copy, None)
-                used.add(copy.uri)
-        rest = [number for number in todo if number not in matches]
-        for copy in copies if rest else ():
+        identical = identical_copies({n: self.lock.movies[n] for n in todo}, copies)
+        used = {copy.uri for copy in identical.values()}
+        searched = Searched(self.lock, [number for number in todo if number not in identical])
+        found: dict[int, list[Match]] = {}
+        for copy in copies if searched.numbers else ():
             if copy.uri in used:
                 continue
             self.on_progress(f"listening to {copy.name}")
             try:
-                found = matches_of(self.lock, rest, copy, self.limits)
+                for number, match in matches_of(searched, copy, self.limits).items():
+                    found.setdefault(number, []).append(match)
             except MovieError as error:
                 unusable.append((copy.name, str(error)))
-                continue
-            for number, match in found.items():
-                if number not in matches or match.share > matches[number].share:
-                    matches[number] = match
-        return matches, unusable
+        matches = {number: complementary(every) for number, every in found.items()}
+        return {**matches, **{n: [Match(copy, None)] for n, copy in identical.items()}}, unusable
 
-    def _make(self, movie: LockedMovie, match: Match | None) -> MovieReport:
-        if match is None:
-            return self._missing(movie, _NO_COPY)
-        request = Request(self.lock, movie, match, self.settings.min_fit)
+    def _make(
+        self, movie: LockedMovie, matches: Sequence[Match], earlier: MovieRow | None
+    ) -> MovieReport | None:
+        """What was made of a movie; None if what an earlier rebuild made of it stays."""
+        if not matches:
+            return self._missing(movie, _NO_COPY, earlier)
+        settings = self.settings
+        request = Request(self.lock, movie, matches, settings.min_fit, settings.keep_other_audio)
         try:
-            return make_movie(request, self.storage, self.limits, self.settings.threads)
+            return make_movie(request, self.storage, self.limits, settings.threads, earlier)
         except MovieError as error:
-            return self._missing(movie, f"{match.copy.name} cannot be used: {error}")
+            reason = f"{matches[0].copy.name} cannot be used: {error}"
+            return self._missing(movie, reason, earlier)
 
-    def _missing(self, movie: LockedMovie, reason: str) -> MovieReport:
+    def _missing(
+        self, movie: LockedMovie, reason: str, earlier: MovieRow | None
+    ) -> MovieReport | None:
+        if earlier is not None and earlier.num_clips:
+            return None
         report = missing_movie(self.lock, movie, reason)
-        if read_report(self.storage, movie.movie_id, self.lock.digest) is None:
-            write_report(self.storage, report, self.lock.digest)
+        write_report(self.storage, report, self.lock.digest)
+        write_commit(self.storage, failed_movie(self.lock, movie, report), [])
         return report
+
+
+def _shards_of(row: MovieRow) -> list[str]:
+    return shard_keys(row.movie_id, row.first_shard, row.num_shards)
 
 
 def _is_complete(report: MovieReport) -> bool:

@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
         pa.field("end_ns", pa.int64(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("in_dataset", pa.bool_(), nullable=False),
+        pa.field("matched_by", pa.string(), nullable=False),
+        pa.field("copy_name", pa.string(), nullable=False),
         pa.field("audio_fit", pa.float64()),
         pa.field("frame_fit", pa.float64()),
         pa.field("copy_start_ns", pa.int64()),
@@ -49,9 +52,14 @@ class ClipReport:
     """On the timeline of the original, like `end_ns`."""
     end_ns: int
     status: str
-    """`identical`, `aligned`, `poor_fit` or `missing`; the dataset has clips of the first two."""
+    """`identical`, `aligned`, `other_audio`, `poor_fit` or `missing`."""
     reason: str = ""
-    """Why it is not in the dataset."""
+    """Why it is not `identical` or `aligned`."""
+    in_dataset: bool = False
+    matched_by: str = ""
+    """How its place in the copy was found: `file`, `audio` or `video`; empty for none."""
+    copy_name: str = ""
+    """The copy that it is of; empty for none."""
     audio_fit: float | None = None
     frame_fit: float | None = None
     copy_start_ns: int | None = None
@@ -71,7 +79,7 @@ class MovieReport:
     source_name: str
     """Of the original."""
     copy_name: str
-    """Of the copy that was used; empty if there is none."""
+    """Of the copies that were used; empty if there is none."""
     reason: str
     """Why nothing, or not everything, was made of it."""
     clips: Sequence[ClipReport]
@@ -83,7 +91,7 @@ class MovieReport:
     @property
     def num_made(self) -> int:
         """Clips that are in the dataset."""
-        return self.count("identical") + self.count("aligned")
+        return sum(clip.in_dataset for clip in self.clips)
 
 
 def write_report(storage: Storage, report: MovieReport, lock_digest: str) -> None:

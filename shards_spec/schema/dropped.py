@@ -13,6 +13,10 @@ import pyarrow as pa
 #: Why clips are dropped, in the order in which the rules are applied; the first match counts.
 DROP_REASONS = ("too_short", "damaged", "black", "frozen", "silent")
 
+#: Why clips of a lockfile are not in a dataset that was rebuilt from it. No column of the movie
+#: counts them.
+REBUILD_REASONS = ("missing", "poor_fit", "other_audio")
+
 #: Clip number of a shot that is too short for a clip.
 NO_CLIP = -1
 
@@ -37,7 +41,7 @@ class DroppedClips:
     start_ns: tuple[int, ...] = ()
     end_ns: tuple[int, ...] = ()
     reason: tuple[str, ...] = ()
-    """One of `DROP_REASONS`; a later version of the format may have more."""
+    """One of `DROP_REASONS` or `REBUILD_REASONS`; a later version of the format may have more."""
 
     def __len__(self) -> int:
         """How many clips were dropped."""

@@ -57,6 +57,10 @@ class AudioTrack:
     downmix: Downmix = "all"
 
 
+#: Of a movie without audio, where that is accepted.
+NO_AUDIO = AudioTrack(-1, "", 0, 0, "", choice="no audio", is_decodable=False)
+
+
 def audio_tracks(listed: StreamList, decodable: frozenset[str]) -> list[AudioTrack]:
     """The audio streams with known parameters; `decodable` are the codecs ffmpeg can decode."""
     return [_track(s, decodable) for s in listed.of_type("audio") if is_audible(s)]

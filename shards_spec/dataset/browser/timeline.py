@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.browser.catalog import numbers
 from shards_spec.recipe import NANOSECONDS, Recipe
-from shards_spec.schema.dropped import DROP_REASONS, NO_CLIP
+from shards_spec.schema.dropped import DROP_REASONS, NO_CLIP, REBUILD_REASONS
 
 #: More clips than that of a movie are not looked at one by one.
 _MAX_CHOSEN = 1 << 17
@@ -95,6 +95,11 @@ def timeline_of(
     number, start, end = (numbers(clips, name) for name in ("clip_number", "start_ns", "end_ns"))
     drops = {name: int(movie.get(f"dropped_{name}") or 0) for name in DROP_REASONS}
     drops = {name: value for name, value in drops.items() if value > 0}
+    if listed is not None:
+        # Those that could not be rebuilt: the movie's row does not count them.
+        drops |= {
+            k: n for k, n in Counter(listed["reason"].to_pylist()).items() if k in REBUILD_REASONS
+        }
     is_uniform = recipe.clips == "uniform" and recipe.fingerprint == movie["recipe_fingerprint"]
     breaks = np.flatnonzero(np.diff(number) != 1) + 1 if len(number) else np.zeros(0, np.int64)
     dropped = _listed_runs(listed, drops)

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from shards_spec.dataset.fingerprints.words import Words
 from shards_spec.recipe import NANOSECONDS, Recipe
+from shards_spec.schema.dropped import DROP_REASONS
 
-#: Versions with another first number cannot be read.
-LOCK_VERSION = "1.0"
+#: The version that is written; those with another first number cannot be read.
+LOCK_VERSION = "1.1"
+
+#: The version without dropped clips.
+FIRST_VERSION = "1.0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,32 @@ class LockedClips:
 
     def __len__(self) -> int:
         return len(self.clip_number)
+
+
+@dataclass(frozen=True, eq=False)
+class LockedDrops:
+    """The D clips of a movie that rules dropped, by time; arrays are (D,). See `DroppedClips`."""
+
+    clip_number: NDArray[np.int32]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    reason: NDArray[np.int32]
+    """Number of the reason in `DROP_REASONS`."""
+
+    @staticmethod
+    def none() -> LockedDrops:
+        """Of a movie without dropped clips."""
+        none, no_times = np.zeros(0, np.int32), np.zeros(0, np.int64)
+        return LockedDrops(none, no_times, no_times, none)
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    def rows(self) -> list[tuple[int, int, int, str]]:
+        """Clip number, start, end and reason of each."""
+        columns = (self.clip_number, self.start_ns, self.end_ns)
+        reasons = (DROP_REASONS[code] for code in self.reason.tolist())
+        return list(zip(*(column.tolist() for column in columns), reasons, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +100,8 @@ class LockedMovie:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further columns of the manifest."""
     clips: LockedClips
+    drops: LockedDrops = field(default_factory=LockedDrops.none)
+    """Empty also if the dataset does not list them, although `dropped_...` count them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +115,8 @@ class Lock:
     """That made the dataset."""
     digest: str
     """SHA-256 of all that is above."""
+    version: str = LOCK_VERSION
+    """Of the file format."""
 
     @property
     def num_clips(self) -> int:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+import pyarrow as pa
 
 from shards_spec.dataset.fingerprints.compute import checked_logmel, clip_members, strip_luma
-from shards_spec.dataset.lockfile.file import digest_of
-from shards_spec.dataset.lockfile.lock import Lock, LockedClips, LockedMovie, steps_of
+from shards_spec.dataset.lockfile.columns import digest_of
+from shards_spec.dataset.lockfile.lock import (
+    LOCK_VERSION,
+    Lock,
+    LockedClips,
+    LockedDrops,
+    LockedMovie,
+    steps_of,
+)
 from shards_spec.dataset.lockfile.words import audio_words, strip_words
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
 from shards_spec.redaction import plain, redacted
 from shards_spec.sample import FRAMES, LOGMEL, decode_logmel
 from shards_spec.schema import ClipRow, MovieRow
+from shards_spec.schema.dropped import DROP_REASONS
 from shards_spec.schema.duplicates import clip_ranges
 from shards_spec.schema.tables import clip_rows, movie_rows
 
@@ -40,19 +49,46 @@ def lock_dataset(dataset: Dataset, num_threads: int = 2, on_movie: OnMovie | Non
     ranges = clip_ranges(dataset.clips, list(rows))
     if not ranges:
         raise InputError(f"{dataset.storage.uri} has no clips to lock")
+    dropped = dataset.dropped()
+    drops = {} if dropped is None else clip_ranges(dropped, list(rows))
+
+    def locked_movie(movie: MovieRow, rows_range: tuple[int, int]) -> LockedMovie:
+        first, end = drops.get(movie.movie_id, (0, 0))
+        listed = LockedDrops.none()
+        if dropped is not None and end:
+            listed = _drops(movie, dropped.slice(first, end - first))
+        return _locked(dataset, movie, rows_range, listed)
+
     movies = []
     with ThreadPoolExecutor(num_threads) as pool:
-        locked = pool.map(partial(_locked, dataset), map(rows.__getitem__, ranges), ranges.values())
+        locked = pool.map(locked_movie, map(rows.__getitem__, ranges), ranges.values())
         for number, movie in enumerate(locked, start=1):
             movies.append(movie)
             if on_movie is not None:
                 on_movie(number, len(ranges))
     movies.sort(key=lambda movie: movie.movie_id)
     version = str(dataset.info.get("ffmpeg_version", ""))
-    return Lock(dataset.recipe, movies, version, digest_of(dataset.recipe, movies, version))
+    digest = digest_of(dataset.recipe, movies, version, LOCK_VERSION)
+    return Lock(dataset.recipe, movies, version, digest)
 
 
-def _locked(dataset: Dataset, movie: MovieRow, rows_range: tuple[int, int]) -> LockedMovie:
+def _drops(movie: MovieRow, listed: pa.Table) -> LockedDrops:
+    """A movie's rows of the table of dropped clips; none unless they agree with its counts."""
+    reasons = listed["reason"].to_pylist()
+    counts = {reason: getattr(movie, f"dropped_{reason}") for reason in DROP_REASONS}
+    if Counter(reasons) != Counter(counts):
+        return LockedDrops.none()
+    return LockedDrops(
+        clip_number=listed["clip_number"].to_numpy(),
+        start_ns=listed["start_ns"].to_numpy(),
+        end_ns=listed["end_ns"].to_numpy(),
+        reason=np.array([DROP_REASONS.index(reason) for reason in reasons], np.int32),
+    )
+
+
+def _locked(
+    dataset: Dataset, movie: MovieRow, rows_range: tuple[int, int], drops: LockedDrops
+) -> LockedMovie:
     first, end = rows_range
     rows = clip_rows(dataset.clips.slice(first, end - first))
     return LockedMovie(
@@ -78,6 +114,7 @@ def _locked(dataset: Dataset, movie: MovieRow, rows_range: tuple[int, int]) -> L
         dropped_damaged=movie.dropped_damaged,
         extra=movie.extra,
         clips=_clips(dataset, rows),
+        drops=drops,
     )
 
 

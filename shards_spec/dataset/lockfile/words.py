@@ -33,6 +33,9 @@ FRAMES_PER_CLIP = 2
 #: that are quieter than this in every band (mean of the same), have no word.
 MIN_DEVIATION, MIN_LEVEL = 0.35, -11.0
 
+#: The same for copies, which have a word of almost everything but digital silence.
+MIN_DEVIATION_OF_COPY = 0.05
+
 _ACROSS_BANDS, _ALONG_TIME = range(16), range(1, 5)
 
 
@@ -46,19 +49,26 @@ def bands_of(logmel: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.ascontiguousarray(resampled(np.asarray(logmel, np.float32), NUM_BANDS, axis=0).T)
 
 
-def audio_words(logmel: NDArray[np.floating], recipe: Recipe) -> Words:
+def audio_words(logmel: NDArray[np.floating], recipe: Recipe, *, of_copy: bool = False) -> Words:
     """(`num_parts`,) words of the log-mel (n_mels, num_mel_frames) of one clip."""
     parts = num_parts(recipe)
     columns = resampled(bands_of(logmel), parts * PART_COLUMNS, axis=0)
-    return window_words(columns.reshape(parts, PART_COLUMNS, NUM_BANDS))
+    return window_words(columns.reshape(parts, PART_COLUMNS, NUM_BANDS), of_copy=of_copy)
 
 
-def window_words(windows: NDArray[np.float32]) -> Words:
-    """(N, `PART_COLUMNS`, `NUM_BANDS`) natural log of power -> (N,) words."""
+def window_words(windows: NDArray[np.float32], *, of_copy: bool = False) -> Words:
+    """(N, `PART_COLUMNS`, `NUM_BANDS`) natural log of power -> (N,) words.
+
+    Those of a copy are compared with words of a lock only. So they are also made of what is too
+    quiet for the lock: a copy may be quieter than the original.
+    """
     images = windows.swapaxes(1, 2)
     means = images.mean(axis=2, keepdims=True)
-    changes = (images - means).std(axis=(1, 2)) >= MIN_DEVIATION
-    is_known = changes & (means.max(axis=(1, 2)) >= MIN_LEVEL)
+    deviations = (images - means).std(axis=(1, 2))
+    if of_copy:
+        is_known = deviations >= MIN_DEVIATION_OF_COPY
+    else:
+        is_known = (deviations >= MIN_DEVIATION) & (means.max(axis=(1, 2)) >= MIN_LEVEL)
     return np.where(is_known, words_of(images - means, _ACROSS_BANDS, _ALONG_TIME), np.uint64(0))
 
 

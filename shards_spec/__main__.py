@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +28,7 @@ from shards_spec.dataset.lockfile import LockDataset
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation import Report, validate
 from shards_spec.errors import InputError
+from shards_spec.progress import require_threads, shown_progress
 from shards_spec.redaction import plain
 from shards_spec.schema.tables import row_values
 from shards_spec.storage import Storage
@@ -49,17 +49,10 @@ class Validate:
 
     def run(self) -> int:
         """Print the report; returns 0, or 1 when a check failed."""
-        if self.threads < 1:
-            raise InputError(f"--threads {self.threads}: at least 1")
-        # Progress is drawn on stderr, and only on a terminal.
-        errors = cli.PlainConsole(stderr=True)
-        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-            task = progress.add_task("movies", total=None)
+        require_threads(self.threads)
+        with shown_progress("movies") as on_movie:
             report = validate(
-                self.uri,
-                quick=self.quick,
-                num_threads=self.threads,
-                on_movie=lambda done, total: progress.update(task, completed=done, total=total),
+                self.uri, quick=self.quick, num_threads=self.threads, on_movie=on_movie
             )
         if self.json:
             cli.print_json(report.to_json())

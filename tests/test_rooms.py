@@ -44,6 +44,7 @@ ORDER = {
         errors
         layout memory parent recipe redaction
         cli schema order
+        progress
         sample storage
         conformance dataset
         __main__

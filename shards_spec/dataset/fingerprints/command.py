@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import tyro
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.dataset.fingerprints.store import update_duplicates
 from shards_spec.dataset.reader import open_dataset
-from shards_spec.errors import InputError
+from shards_spec.progress import require_threads, shown_progress
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.schema.duplicates import DUPLICATE_KINDS
 
@@ -40,17 +39,10 @@ class Duplicates:
 
     def run(self) -> int:
         """Print what was found; returns 0."""
-        if self.threads < 1:
-            raise InputError(f"--threads {self.threads}: at least 1")
+        require_threads(self.threads)
         dataset = open_dataset(self.uri)
-        errors = cli.PlainConsole(stderr=True)
-        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-            task = progress.add_task("movies", total=None)
-            table = update_duplicates(
-                dataset,
-                self.threads,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
+        with shown_progress("movies") as on_movie:
+            table = update_duplicates(dataset, self.threads, on_movie)
         if self.json:
             cli.print_json({"spans": [_plain(row) for row in table.to_pylist()]})
         else:

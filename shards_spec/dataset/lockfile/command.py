@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.progress import Progress
 
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.dataset.lockfile.file import write_lock
 from shards_spec.dataset.lockfile.make import lock_dataset
 from shards_spec.dataset.reader import open_dataset
-from shards_spec.errors import InputError
+from shards_spec.progress import require_threads, shown_progress
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,10 @@ class LockDataset:
 
     def run(self) -> int:
         """Write it; returns 0."""
-        if self.threads < 1:
-            raise InputError(f"--threads {self.threads}: at least 1")
+        require_threads(self.threads)
         dataset = open_dataset(self.uri)
-        errors = cli.PlainConsole(stderr=True)
-        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-            task = progress.add_task("movies", total=None)
-            lock = lock_dataset(
-                dataset,
-                self.threads,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
+        with shown_progress("movies") as on_movie:
+            lock = lock_dataset(dataset, self.threads, on_movie)
         num_bytes = write_lock(self.out, lock)
         if self.json:
             counts = {"movies": len(lock.movies), "clips": lock.num_clips, "bytes": num_bytes}

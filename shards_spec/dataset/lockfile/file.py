@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,10 @@ def read_lock(uri: str) -> Lock:
         ) from error
     if not data.startswith(b"PAR1"):
         raise InputError(f"{uri} is not a lockfile; make one with: reelshards lock DATASET")
-    table = read_bounded_table(data, f"lockfile {name}")
+    try:
+        table = read_bounded_table(data, f"lockfile {name}")
+    except FormatError as error:
+        raise FormatError(f"{error}; {_REMEDY}") from error
     header = _checked_header(table, uri)
     recipe = Recipe.from_json(header["recipe"])
     check_recipe_bounds(recipe, name)
@@ -197,4 +201,7 @@ def _located(uri: str, *, create: bool = False) -> tuple[Storage, str]:
     folder, _, key = normalize_uri(uri).rpartition("/")
     if not key or folder.endswith("/"):
         raise InputError(f"{uri} does not name a file")
-    return Storage(folder, create=create), key
+    storage = Storage(folder, create=create)
+    if storage.is_local and Path(storage.local_path(key)).is_dir():
+        raise InputError(f"{uri} is a folder, not a file")
+    return storage, key

@@ -13,7 +13,9 @@ import pytest
 
 from shards_spec.__main__ import main
 from shards_spec.dataset.lockfile import lock_dataset
+from shards_spec.dataset.lockfile.columns import digest_of
 from shards_spec.dataset.lockfile.file import read_lock, write_lock
+from shards_spec.dataset.lockfile.lock import FIRST_VERSION, LOCK_VERSION, LockedDrops
 from shards_spec.dataset.lockfile.words import audio_words
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import FormatError, InputError
@@ -92,6 +94,38 @@ def test_a_changed_lockfile_is_refused(
         read_lock(str(lockfile))
 
 
+def test_a_lockfile_of_the_first_version_is_readable(data: Dataset, tmp_path: Path) -> None:
+    lock, path = lock_dataset(data), tmp_path / "old.lock"
+    digest = digest_of(lock.recipe, lock.movies, lock.ffmpeg_version, FIRST_VERSION)
+    write_lock(str(path), replace(lock, version=FIRST_VERSION, digest=digest))
+    assert not [name for name in pq.read_schema(path).names if name.startswith("drop_")]
+    old = read_lock(str(path))
+    assert (old.version, old.digest) == (FIRST_VERSION, digest)
+    assert digest != lock.digest
+    for before, after in zip(lock.movies, old.movies, strict=True):
+        assert after.clips.frame_words.tolist() == before.clips.frame_words.tolist()
+        assert not len(after.drops)
+
+
+def test_dropped_clips_are_in_the_lock(data: Dataset, tmp_path: Path) -> None:
+    lock, path = lock_dataset(data), str(tmp_path / "drops.lock")
+    numbers, starts = np.array([-1, 90], np.int32), np.array([0, 5 * 10**9])
+    drops = LockedDrops(numbers, starts, starts + 10**9, np.array([0, 2], np.int32))
+    movies = [replace(lock.movies[0], drops=drops), *lock.movies[1:]]
+    digest = digest_of(lock.recipe, movies, lock.ffmpeg_version, LOCK_VERSION)
+    write_lock(path, replace(lock, movies=movies, digest=digest))
+    assert read_lock(path).movies[0].drops.rows() == [
+        (-1, 0, 10**9, "too_short"),
+        (90, 5 * 10**9, 6 * 10**9, "black"),
+    ]
+    impossible = replace(drops, reason=np.array([0, 99], np.int32))
+    movies = [replace(lock.movies[0], drops=impossible), *lock.movies[1:]]
+    digest = digest_of(lock.recipe, movies, lock.ffmpeg_version, LOCK_VERSION)
+    write_lock(path, replace(lock, movies=movies, digest=digest))
+    with pytest.raises(FormatError, match="impossible"):
+        read_lock(path)
+
+
 def test_one_changed_time_is_noticed(lockfile: Path) -> None:
     table = pq.read_table(lockfile)
     steps = table["start_step"].to_pylist()
@@ -107,6 +141,7 @@ def test_one_changed_time_is_noticed(lockfile: Path) -> None:
     ("changes", "error", "message"),
     [
         ({"lock_version": "2.0"}, InputError, "version 2.0"),
+        ({"lock_version": "1.2"}, InputError, "version 1.2"),
         ({"words_version": "9"}, InputError, "words of version 9"),
         ({"digest": 5}, FormatError, "damaged"),
         ({"recipe": {"num_frames": "many"}}, InputError, "num_frames"),

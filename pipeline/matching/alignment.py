@@ -125,7 +125,7 @@ def align(
     for _ in range(_MAX_ROUNDS):
         path = _path(parts, source, speed, candidates)
         aligned, drift = _refined(parts, source, speed, path)
-        corrected = snapped(speed * (1.0 + drift), source.settings) if drift else speed
+        corrected = snapped(speed / (1.0 + drift), source.settings) if drift else speed
         if corrected == speed or not aligned.pieces:
             break
         speed = corrected
@@ -211,7 +211,7 @@ def _cheapest(costs: NDArray[np.float32]) -> NDArray[np.int64]:
 def _refined(
     parts: Parts, source: WordSource, speed: float, path: Sequence[tuple[NDArray[np.int64], float]]
 ) -> tuple[Alignment, float]:
-    """Pieces with precise offsets, and by which share the speed is too low."""
+    """Pieces with precise offsets, and by which share the speed is too high."""
     lines: list[tuple[NDArray[np.int64], Line]] = []
     for rows, offset in path:
         local = local_offsets(parts, rows, source, offset, speed)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pipeline.errors import MovieError
 from pipeline.limits import Limits
-from pipeline.matching.alignment import Alignment, align
+from pipeline.matching.alignment import KNOWN_SPEEDS, Alignment, align
 from pipeline.matching.bands import read_bands
 from pipeline.matching.frames import read_frames
 from pipeline.matching.identity import as_movie
@@ -23,6 +23,9 @@ from shards_spec.dataset.lockfile.lock import LockedMovie
 
 #: Speeds that differ from 1 by less than this do not audibly change the pitch.
 _PITCH_CHANGE = 0.005
+
+#: By how much a measured speed may be off where the pitch is another one.
+_PITCH_SPOILS = 0.003
 
 #: Audio tracks of a copy that are tried, until one plays this share of a movie's words.
 _MAX_TRACKS, _ENOUGH = 6, 0.8
@@ -137,14 +140,31 @@ def _match(
     kept, is_kept = alignment, False
     if abs(speed - 1.0) >= _PITCH_CHANGE:
         is_kept = True
-        with read_bands(source, probed, searched.lock.recipe, copy.name, speed) as bands:
-            lowered = align(own, bands, speed, find_candidates(own, bands, speed))
+        lowered = max(
+            (_lowered(searched, copy, source, probed, own, each) for each in _near(speed)),
+            key=lambda alignment: alignment.gain,
+        )
         is_better = lowered.mean_bits < alignment.mean_bits
         if is_better and lowered.num_matching >= 0.9 * alignment.num_matching:
             kept, is_kept = lowered, False
     share = kept.num_matching / max(1, len(own))
     clips = _whole_clips(own, kept)
     return Match(as_movie(movie, copy), kept, is_kept, share, "audio", clips)
+
+
+def _lowered(
+    searched: Searched, copy: Movie, source: Readable, probed: Probe, own: Parts, speed: float
+) -> Alignment:
+    """The alignment if the audio is played so slowly that its pitch is that of the original."""
+    with read_bands(source, probed, searched.lock.recipe, copy.name, speed) as bands:
+        return align(own, bands, speed, find_candidates(own, bands, speed))
+
+
+def _near(speed: float) -> list[float]:
+    """A speed, and the usual one next to it: another pitch spoils the measurement a little."""
+    nearest = min(KNOWN_SPEEDS, key=lambda known: abs(known / speed - 1.0))
+    is_other = 0.0 < abs(nearest / speed - 1.0) <= _PITCH_SPOILS
+    return [nearest, speed] if is_other else [speed]
 
 
 def _whole_clips(own: Parts, alignment: Alignment) -> frozenset[int]:

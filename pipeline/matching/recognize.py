@@ -126,7 +126,7 @@ def _aligned(
         chosen = max(alignments, key=_preference)
         # At a speed that is nearly right, a copy seems to be cut into many pieces.
         if (drift := chosen.drift_of_pieces) is not None:
-            corrected = _aligned_at(own, source, chosen.pieces[0].speed * (1.0 + drift))
+            corrected = _aligned_at(own, source, chosen.pieces[0].speed / (1.0 + drift))
             chosen = max(chosen, corrected, key=lambda alignment: alignment.gain)
         aligned[number] = own, chosen
     return aligned

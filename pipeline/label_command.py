@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +127,7 @@ class Label:
         chosen = ("subtitles", "chapters", "tags", "silence")
         return next(name for name in chosen if getattr(self, name))
 
-    def _read(self, dataset: Dataset) -> tuple[Sequence[LabeledRange], Findings, int]:
+    def _read(self, dataset: Dataset) -> tuple[Iterable[LabeledRange], Findings, int]:
         """Ranges, what was wrong with the input, and how many movies have none."""
         from pipeline.labels.from_movies import read_chapters, read_subtitles
         from pipeline.labels.importing import read_file

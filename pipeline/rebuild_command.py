@@ -118,4 +118,5 @@ def _print(summary: Any) -> None:
         for reason, count in reasons.most_common():
             console.print(f"{movie.movie_id}: {count:,} clips: {reason}", soft_wrap=True)
     for name, why in summary.unusable:
+        why = why.removeprefix(f"{name}: ")
         console.print(f"{name} was not used: {why}", soft_wrap=True)

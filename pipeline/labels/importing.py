@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def read_file(
 def import_ranges(
     storage: Storage,
     name: str,
-    ranges: Sequence[LabeledRange],
+    ranges: Iterable[LabeledRange],
     findings: Findings,
     expected: Collection[str] = (),
 ) -> Imported:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pipeline.tags.judge import PATCH_FRAMES, Judge
 from pipeline.tags.sounds import FRAMES_PER_SECOND, Sound, sound_of_clip
 from shards_spec.dataset.labels.findings import Findings
+from shards_spec.dataset.labels.ranges import PackedRanges
 from shards_spec.dataset.labels.schema import LabeledRange
 from shards_spec.dataset.reader import Dataset, Movie
 from shards_spec.errors import FormatError, ObjectNotFoundError
@@ -44,7 +45,7 @@ _FRAME_NS = NANOSECONDS // FRAMES_PER_SECOND
 class Tagging:
     """What was heard."""
 
-    ranges: tuple[LabeledRange, ...]
+    ranges: PackedRanges
     """In the order of movies, then of time; equal labels of neighboring clips are one range."""
     findings: Findings
     """Clips that could not be read."""
@@ -70,11 +71,11 @@ def tag_clips(dataset: Dataset, judge: Judge | None, silence_dbfs: float) -> Tag
     findings = Findings()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="tags") as pool:
         heard = pool.map(lambda movie: _hear(dataset, movie, judge, silence_dbfs), dataset)
-        ranges: list[LabeledRange] = []
+        ranges = PackedRanges()
         for of_movie, problems in heard:
-            ranges += of_movie
+            ranges.extend(of_movie)
             findings.extend(problems)
-    return Tagging(tuple(ranges), findings)
+    return Tagging(ranges, findings)
 
 
 def cells_of(sound: Sound, judge: Judge | None, silence_dbfs: float) -> Iterator[Cell]:

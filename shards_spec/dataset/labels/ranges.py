@@ -4,7 +4,7 @@ merged."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +15,72 @@ from shards_spec.dataset.labels.label_files import FileRow
 from shards_spec.dataset.labels.schema import RANGES_SCHEMA, LabeledRange
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
+
+#: Ranges that wait as objects until they are packed.
+_MAX_WAITING = 100_000
+
+
+def packed(ranges: Sequence[LabeledRange]) -> pa.Table:
+    """`RANGES_SCHEMA` with these ranges."""
+    columns = [
+        pa.array([getattr(item, field.name) for item in ranges], field.type)
+        for field in RANGES_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=RANGES_SCHEMA)
+
+
+def unpacked(table: pa.Table) -> Iterator[LabeledRange]:
+    """The ranges of a table."""
+    columns = (table[field.name].to_pylist() for field in RANGES_SCHEMA)
+    return (LabeledRange(*values) for values in zip(*columns, strict=True))
+
+
+class PackedRanges(Iterable[LabeledRange]):
+    """Ranges of many movies, in columns: a tenth of the memory of as many objects.
+
+    Those of each movie stay in the order in which they were added.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[pa.Table]] = defaultdict(list)
+        self._waiting: dict[str, list[LabeledRange]] = defaultdict(list)
+        self._num_waiting = 0
+
+    def add(self, item: LabeledRange) -> None:
+        """Append one."""
+        self._waiting[item.movie_id].append(item)
+        self._num_waiting += 1
+        if self._num_waiting >= _MAX_WAITING:
+            self._pack()
+
+    def extend(self, items: Iterable[LabeledRange]) -> None:
+        """Append some."""
+        for item in items:
+            self.add(item)
+
+    def take_movies(self) -> Iterator[list[LabeledRange]]:
+        """The ranges of each movie, by id; they are taken out."""
+        self._pack()
+        for name in sorted(self._tables):
+            yield list(unpacked(pa.concat_tables(self._tables.pop(name))))
+
+    def __iter__(self) -> Iterator[LabeledRange]:
+        """All, movie by movie, in the order in which the first of each was added."""
+        self._pack()
+        for tables in self._tables.values():
+            for table in tables:
+                yield from unpacked(table)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        packed_rows = sum(table.num_rows for tables in self._tables.values() for table in tables)
+        return packed_rows + self._num_waiting
+
+    def _pack(self) -> None:
+        for name, items in self._waiting.items():
+            self._tables[name].append(packed(items))
+        self._waiting.clear()
+        self._num_waiting = 0
 
 
 class MovieNames:
@@ -82,20 +148,16 @@ def ranges_table(ranges: Iterable[LabeledRange], movies: pa.Table, findings: Fin
         )
         if count
     }
-    of_movie: dict[str, list[LabeledRange]] = defaultdict(list)
+    usable = PackedRanges()
     for item in ranges:
         if item.movie_id not in with_clips:
             findings.add("no_clips", item.movie_id)
             continue
         inside = _inside(item, lengths[item.movie_id], findings)
         if inside is not None:
-            of_movie[item.movie_id].append(inside)
-    merged = [item for name in sorted(of_movie) for item in _merged(of_movie[name], findings)]
-    columns = [
-        pa.array([getattr(item, field.name) for item in merged], field.type)
-        for field in RANGES_SCHEMA
-    ]
-    return pa.Table.from_arrays(columns, schema=RANGES_SCHEMA)
+            usable.add(inside)
+    merged = [packed(_merged(items, findings)) for items in usable.take_movies()]
+    return pa.concat_tables([RANGES_SCHEMA.empty_table(), *merged]).combine_chunks()
 
 
 def _inside(item: LabeledRange, length_ns: int, findings: Findings) -> LabeledRange | None:

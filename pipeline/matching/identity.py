@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pipeline.errors import MovieError
 from pipeline.sources import Movie
-from pipeline.sources.identity import fingerprint, is_local, local_file
+from pipeline.sources.identity import fingerprint, fingerprint_as_file, is_local, local_file
 from shards_spec.dataset.lockfile.lock import LockedMovie
 
 _HASH_BYTES = 1 << 22
@@ -65,9 +65,11 @@ def _identical_copy(movie: LockedMovie, copies: Sequence[Movie]) -> Movie | None
 
 
 def _fingerprints(movie: Movie) -> Iterator[str]:
-    """What a source may be called: here, and if it were an object of a bucket."""
+    """What a source may be called: here, as a local file, and as an object of a bucket."""
     yield fingerprint(movie)
-    if is_local(movie):
+    if not is_local(movie):
+        yield fingerprint_as_file(movie)
+    else:
         digest = hashlib.md5(usedforsecurity=False)
         with open(local_file(movie), "rb") as file:
             while data := file.read(_HASH_BYTES):

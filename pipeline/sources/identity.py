@@ -61,7 +61,7 @@ def fingerprint(movie: Movie) -> str:
             digest.update(f"{movie.num_bytes} {movie.etag}".encode())
         else:
             digest.update(str(movie.num_bytes).encode())
-            for sample in _remote_samples(movie):
+            for sample in _remote_samples(movie, _REMOTE_PROBE_BYTES):
                 digest.update(sample)
         return digest.hexdigest()[:16]
     path = local_file(movie)
@@ -74,6 +74,18 @@ def fingerprint(movie: Movie) -> str:
                 digest.update(file.read(_PROBE_BYTES))
     except OSError as error:
         raise SourceError(f"{movie.name}: cannot read {movie.uri}: {error.strerror}") from error
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_as_file(movie: Movie) -> str:
+    """What a remote movie would be called if it were a local file.
+
+    Raises `SourceError` if the source cannot be read.
+    """
+    digest = _digest_of_request(movie)
+    digest.update(str(movie.num_bytes).encode())
+    for sample in _remote_samples(movie, _PROBE_BYTES):
+        digest.update(sample)
     return digest.hexdigest()[:16]
 
 
@@ -97,13 +109,13 @@ def _sample_offsets(size: int, length: int) -> list[int]:
     return sorted({0, max(0, size // 2), max(0, size - length)})
 
 
-def _remote_samples(movie: Movie) -> Iterator[bytes]:
+def _remote_samples(movie: Movie, size: int) -> Iterator[bytes]:
     """Samples of a remote source; from a server without ranges, only the first of them."""
     if movie.num_bytes < 0:
         raise SourceError(f"{movie.name}: its size could not be looked up")
     storage, key = store_and_key(movie)
-    for offset in _sample_offsets(movie.num_bytes, _REMOTE_PROBE_BYTES):
-        length = min(_REMOTE_PROBE_BYTES, movie.num_bytes - offset)
+    for offset in _sample_offsets(movie.num_bytes, size):
+        length = min(size, movie.num_bytes - offset)
         try:
             with movie_errors(movie):
                 yield b"".join(

@@ -73,8 +73,8 @@ class PackedRanges(Iterable[LabeledRange]):
 
     def __len__(self) -> int:
         """How many there are."""
-        packed_rows = sum(table.num_rows for tables in self._tables.values() for table in tables)
-        return packed_rows + self._num_waiting
+        rows = (int(table.num_rows) for tables in self._tables.values() for table in tables)
+        return sum(rows) + self._num_waiting
 
     def _pack(self) -> None:
         for name, items in self._waiting.items():

@@ -59,7 +59,7 @@ def write_lock(uri: str, lock: Lock) -> int:
             for name in columns.lists(lock.version)
         },
     )
-    data = memoryview(sink.getvalue())
+    data = bytes(sink.getvalue())
     storage, key = _located(uri, create=True)
     storage.put(key, data)
     return len(data)

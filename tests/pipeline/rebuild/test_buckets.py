@@ -9,6 +9,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.movie.alone import shard_movie
 from pipeline.sources.corpus import local_movie
+from shards_spec.__main__ import main as spec_main
 from shards_spec.dataset.lockfile import lock_dataset
 from shards_spec.dataset.lockfile.file import read_lock
 from shards_spec.dataset.reader import open_dataset
@@ -27,7 +28,7 @@ def test_a_lock_and_a_rebuild_within_a_bucket(s3_bucket: str, tmp_path: Path) ->
     bucket.put("same/A Movie.mp4", movie)
     bucket.put("copies/late copy.mkv", copy)
     lock = f"{s3_bucket}/locks/a movie.lock"
-    assert main(["lock", f"{s3_bucket}/data", "--out", lock]) == 0
+    assert spec_main(["lock", f"{s3_bucket}/data", "--out", lock]) == 0
     assert read_lock(lock).digest == lock_dataset(open_dataset(f"{s3_bucket}/data")).digest
     # From the same file in the bucket, and back to it.
     command = ["rebuild", lock, "--from"]

@@ -28,6 +28,9 @@ BIN_SECONDS = 0.1
 #: Votes of different words that a candidate needs, and candidates of one copy and speed.
 MIN_VOTES, MAX_CANDIDATES = 4, 60
 
+#: Bits of a bin's number in a vote, and the number of the bin at 0 s; enough for weeks.
+_BIN_BITS, _BIN_ZERO = 26, 1 << 25
+
 #: Votes by chance that may be counted for one speed; pieces have more bits where there are more.
 _MAX_CHANCE = 2e7
 
@@ -154,10 +157,13 @@ def find_candidates(parts: Parts, source: WordSource, speed: float) -> list[Cand
     votes = []
     for number in range(num_pieces):
         rows, others = parts.lookup.pairs(words, number, bits)
-        offset = np.rint((times[others] - parts.seconds[rows]) / BIN_SECONDS).astype(np.int64)
-        votes.append(_unique(parts.movie[rows].astype(np.int64), offset, rows))
-    joined = _unique(*(np.concatenate(columns) for columns in zip(*votes, strict=True)))
-    return _elected(joined[0], joined[1], speed, source.settings.spacing_bins)
+        bins = np.rint((times[others] - parts.seconds[rows]) / BIN_SECONDS).astype(np.int64)
+        votes.append((rows << _BIN_BITS) + bins + _BIN_ZERO)
+    # A part has one vote for each time.
+    voted = np.unique(np.concatenate(votes))
+    movie = parts.movie[voted >> _BIN_BITS].astype(np.int64)
+    ballots = np.sort((movie << _BIN_BITS) + (voted & (2 * _BIN_ZERO - 1)))
+    return _elected(ballots, speed, source.settings.spacing_bins)
 
 
 def _division(num_words: int, num_parts_of_lock: int) -> tuple[int, int]:
@@ -168,27 +174,14 @@ def _division(num_words: int, num_parts_of_lock: int) -> tuple[int, int]:
     return DIVISIONS[-1]
 
 
-def _unique(
-    movie: NDArray[np.int64], offset: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Each triple once, sorted."""
-    order = np.lexsort((rows, offset, movie))
-    columns = movie[order], offset[order], rows[order]
-    is_new = np.ones(len(order), dtype=bool)
-    is_new[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    return columns[0][is_new], columns[1][is_new], columns[2][is_new]
-
-
-def _elected(
-    movie: NDArray[np.int64], offset: NDArray[np.int64], speed: float, spacing: int
-) -> list[Candidate]:
-    """Candidates from sorted votes: movie and bin of each."""
-    if not len(movie):
+def _elected(ballots: NDArray[np.int64], speed: float, spacing: int) -> list[Candidate]:
+    """Candidates from the sorted votes, each with the movie in its high bits and then the bin."""
+    if not len(ballots):
         return []
-    is_first = np.append(True, (np.diff(movie) != 0) | (np.diff(offset) != 0))
-    firsts = np.flatnonzero(is_first)
-    counts = np.diff(np.append(firsts, len(movie)))
-    movie, offset = movie[firsts], offset[firsts]
+    firsts = np.flatnonzero(np.append(True, np.diff(ballots) != 0))
+    counts = np.diff(np.append(firsts, len(ballots)))
+    movie = ballots[firsts] >> _BIN_BITS
+    offset = (ballots[firsts] & (2 * _BIN_ZERO - 1)) - _BIN_ZERO
     total = counts.copy()
     is_next = (np.diff(movie) == 0) & (np.diff(offset) == 1)
     total[1:][is_next] += counts[:-1][is_next]

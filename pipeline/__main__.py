@@ -33,6 +33,7 @@ from pipeline.views import parse_views, views_of
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
+from shards_spec.process import run_process
 from shards_spec.recipe import Recipe
 from shards_spec.schema.tables import row_values
 
@@ -298,4 +299,4 @@ def _show_life(as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    cli.end_process(main())
+    run_process(main)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from reelshards.commands import main
-from shards_spec.cli import end_process
+from shards_spec.process import run_process
 
 
 def script() -> NoReturn:
     """Run the command on the command line and end the process with its exit code."""
-    end_process(main())
+    run_process(main)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from shards_spec.dataset.lockfile import LockDataset
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.dataset.validation import Report, validate
 from shards_spec.errors import InputError
+from shards_spec.process import run_process
 from shards_spec.progress import require_threads, shown_progress
 from shards_spec.redaction import plain
 from shards_spec.schema.tables import row_values
@@ -250,4 +251,4 @@ def _two_columns(title: str, values: dict[str, Any]) -> Table:
 
 
 if __name__ == "__main__":
-    cli.end_process(main())
+    run_process(main)

@@ -3,24 +3,22 @@
 Commands are frozen dataclasses whose fields are the arguments and whose `run` does the work:
 
     COMMANDS = {"status": Status, "retry": Retry}
-    sys.exit(main(COMMANDS, prog="python -m pipeline", description="..."))
+    run_process(lambda: main(COMMANDS, prog="python -m pipeline", description="..."))
 
 Heavy imports belong in `run`, so that `--help` and mistyped arguments answer at once.
 """
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import enum
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn, Protocol, Union
+from typing import Annotated, Any, Protocol, Union
 
 import tyro
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -227,22 +225,6 @@ def show_start(doing: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"{doing}\n")
         sys.stderr.flush()
-
-
-def end_process(code: int) -> NoReturn:
-    """End this process with an exit code, without finalizing the interpreter if Ray was used.
-
-    Ray keeps native threads after its shutdown. If one of them still runs while the interpreter and
-    the C++ libraries destroy their globals, a process that has done all of its work ends with a
-    segmentation fault (exit code 139). So exit handlers run and output is flushed as usual, and
-    then the operating system ends all threads at once.
-    """
-    if "ray" not in sys.modules:
-        sys.exit(code)
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def print_json(values: Any) -> None:

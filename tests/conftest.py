@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-from shards_spec.cli import end_process
 from shards_spec.dataset.reader import Dataset
+from shards_spec.process import end_process
 from tests.support.datasets import toy_dataset
 
 # A machine under load may take seconds for an example that usually takes a millisecond.

@@ -42,7 +42,7 @@ LOADER_WORKER = "trainer.data.loader.worker"
 ORDER = {
     "shards_spec": """
         errors
-        layout memory parent recipe redaction
+        layout memory process recipe redaction
         cli schema order
         progress
         sample storage

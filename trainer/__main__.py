@@ -20,6 +20,7 @@ import tyro
 from shards_spec import cli
 from shards_spec.cli import Command, ExitCode, print_json, write_lines
 from shards_spec.errors import InputError
+from shards_spec.process import run_process
 from trainer import commands
 from trainer.commands import Plan, RecipeName
 from trainer.config import RECIPES, TrainConfig, recipe
@@ -236,4 +237,4 @@ def _train_settings(basis: Basis) -> TrainConfig:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from shards_spec.errors import ReelshardsError
-from shards_spec.parent import end_with_parent
+from shards_spec.process import end_with_parent
 
 
 def make_in_processes(

@@ -217,7 +217,7 @@ def test_the_command_line_itself_imports_nothing_heavy() -> None:
 
 ENDING = """
 import atexit, ctypes, sys, threading
-from shards_spec import cli
+from shards_spec import process
 
 sys.modules["ray"] = sys  # as if Ray had been imported
 atexit.register(print, "handled")
@@ -232,10 +232,42 @@ sys.stdout.write("said ")
 def test_a_process_that_used_ray_exits_before_native_globals_are_destroyed() -> None:
     """With `sys.exit` the same process is killed by a signal, so the test can fail."""
     endings = {}
-    for end in ("cli.end_process", "sys.exit"):
+    for end in ("process.end_process", "sys.exit"):
         run = subprocess.run(
             [sys.executable, "-c", ENDING.format(end=end)], capture_output=True, text=True
         )
         endings[end] = (run.returncode, run.stdout)
-    assert endings["cli.end_process"] == (3, "said handled\n")
+    assert endings["process.end_process"] == (3, "said handled\n")
     assert endings["sys.exit"][0] < 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["reelshards", "--help"],
+        ["shards_spec", "validate", "--help"],
+        ["trainer", "train", "--help"],
+        ["pipeline", "--version"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_ends_a_command_quietly(words: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (141, "")
+
+
+def test_a_broken_pipe_to_something_else_is_raised() -> None:
+    code = (
+        "from shards_spec.process import run_process\n"
+        "def command(): raise BrokenPipeError('to a child')\n"
+        "run_process(command)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "BrokenPipeError: to a child" in run.stderr

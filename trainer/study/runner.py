@@ -21,7 +21,7 @@ from typing import Any
 
 from shards_spec.dataset.reader import open_dataset
 from shards_spec.errors import InputError, ReelshardsError
-from shards_spec.parent import end_with_parent
+from shards_spec.process import end_with_parent
 from trainer.config import TrainConfig
 from trainer.console import say
 from trainer.data.plan import ClipIndex

@@ -13,7 +13,7 @@ import sys
 import ray
 from ray._private import services
 from pipeline.engine.on_ray.cluster import init_ray, stop_ray
-from shards_spec.cli import end_process
+from shards_spec.process import end_process
 
 failures, get_node = int(sys.argv[1]), services.get_node
 

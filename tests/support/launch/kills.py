@@ -128,7 +128,7 @@ def _signal_at(point: Point, strike: Callable[[], None]) -> None:
 def _end_with(command: list[str]) -> None:
     """Run the command without output and end the process with its exit code."""
     from pipeline.__main__ import main
-    from shards_spec.cli import end_process
+    from shards_spec.process import end_process
 
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)

@@ -14,7 +14,7 @@ from tests.support.launch.descendants import Family, needs_proc
 PROGRAM = """
 import multiprocessing, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from shards_spec.parent import end_with_parent
+from shards_spec.process import end_with_parent
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

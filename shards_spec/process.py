@@ -1,0 +1,84 @@
+"""How processes end: with native threads of Ray, output that nobody reads, or a lost parent."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+#: What shells report for a program that SIGPIPE has ended.
+READER_GONE = 141
+
+
+def run_process(command: Callable[[], int]) -> NoReturn:
+    """Call the command of this process and end the process with the exit code that it returns.
+
+    If the reader of stdout has gone, as with `reelshards status D | head`, it ends quietly, with
+    `READER_GONE`. A broken pipe to anything else, such as a child process, is raised.
+    """
+    end_process(_run_while_read(command))
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process with an exit code, without finalizing the interpreter if Ray was used.
+
+    Ray keeps native threads after its shutdown. If one of them still runs while the interpreter and
+    the C++ libraries destroy their globals, a process that has done all of its work ends with a
+    segmentation fault (exit code 139). So exit handlers run and output is flushed as usual, and
+    then the operating system ends all threads at once.
+    """
+    if "ray" not in sys.modules:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def end_with_parent() -> None:
+    """Kill this process as soon as its parent is gone; call it once, when the process begins.
+
+    A pool's workers would otherwise complete what they are doing after their parent was killed, and
+    then wait for more without end. Does nothing in a process that has no parent of that kind.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(
+            target=_wait, args=(parent,), name="reelshards-parent", daemon=True
+        ).start()
+
+
+def _run_while_read(command: Callable[[], int]) -> int:
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # What is still buffered has nowhere to go; without this, the exit would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+
+
+def _reader_is_gone() -> bool:
+    """Whether stdout is a pipe or socket whose other end is closed."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+    except (OSError, ValueError):
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _wait(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    # Neither exception handlers nor exit functions may wait for a process that is gone.
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -81,7 +81,7 @@ PEERS = (
         module="benchmarks.peers.torchcodec_clips",
         output="*.tar",
         makes="film strips and log-mels in a WebDataset shard; a loop over clips in one process",
-        lacks="has no way to spread movies over processes",
+        lacks="scales bilinearly, has no way to spread movies over processes",
     ),
     Contender(
         name="daft",
@@ -90,7 +90,8 @@ PEERS = (
         module="benchmarks.peers.daft_frames",
         output="*.parquet",
         makes="16 JPEGs and a log-mel per row of a Parquet file; one thread",
-        lacks="its audio functions do not read movies: audio is our function with PyAV",
+        lacks="scales bilinearly; its audio functions do not read movies, so audio is a function of "
+        "ours with PyAV",
     ),
     Contender(
         name="video2dataset",

@@ -90,8 +90,8 @@ PEERS = (
         module="benchmarks.peers.daft_frames",
         output="*.parquet",
         makes="16 JPEGs and a log-mel per row of a Parquet file; one thread",
-        lacks="scales bilinearly; its audio functions do not read movies, so audio is a function of "
-        "ours with PyAV",
+        lacks="scales bilinearly; its audio functions do not read movies, so audio is a function "
+        "of ours with PyAV",
     ),
     Contender(
         name="video2dataset",

@@ -116,7 +116,16 @@ def _print(summary: Any) -> None:
     for movie in summary.movies:
         reasons = Counter(clip.reason for clip in movie.clips if clip.reason)
         for reason, count in reasons.most_common():
-            console.print(f"{movie.movie_id}: {count:,} clips: {reason}", soft_wrap=True)
+            noun = "clip" if count == 1 else "clips"
+            console.print(f"{movie.movie_id}: {count:,} {noun}: {reason}", soft_wrap=True)
     for name, why in summary.unusable:
         why = why.removeprefix(f"{name}: ")
         console.print(f"{name} was not used: {why}", soft_wrap=True)
+    left_out = [clip for movie in summary.movies for clip in movie.clips if not clip.in_dataset]
+    if any(clip.status == "other_audio" for clip in left_out):
+        console.print(
+            "clips with other audio are left out; --keep-other-audio makes those of dubbed copies",
+            soft_wrap=True,
+        )
+    if not any(movie.num_made for movie in summary.movies):
+        console.print("no clip could be made, so there is no dataset", soft_wrap=True)

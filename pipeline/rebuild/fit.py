@@ -142,7 +142,7 @@ def fit_of(
     if not wrong_audio and not wrong_frames:
         return Fit("aligned", "", audio_fit, frame_fit)
     if wrong_audio and not wrong_frames and (frames <= SAME_BITS).any():
-        reason = f"the video fits (fit {frame_fit:.2f}), but {wrong_audio}"
+        reason = f"the video fits, but {wrong_audio}"
         return Fit("other_audio", reason, audio_fit, frame_fit)
     if item.doubt and wrong_audio:
         return Fit("missing", item.doubt, None, None)
@@ -160,7 +160,7 @@ def _audio_fit(
     if len(bits) and not words.any():
         return fit, "the copy is silent here"
     if fit is not None and fit < min_fit:
-        return fit, f"the audio differs (fit {fit:.2f})"
+        return fit, "the audio is another one"
     return fit, "a part of the audio is another one" if (bits > OTHER_BITS).any() else ""
 
 

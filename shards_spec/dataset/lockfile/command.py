@@ -48,7 +48,7 @@ class LockDataset:
             share = num_bytes / lock.num_clips
             cli.write_lines(
                 [
-                    f"{self.out}: {len(lock.movies):,} movies, {lock.num_clips:,} clips, "
+                    f"{self.out}: movies: {len(lock.movies):,}, clips: {lock.num_clips:,}, "
                     f"{num_bytes:,} bytes ({share:.0f} per clip)"
                 ]
             )

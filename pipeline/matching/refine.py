@@ -25,6 +25,9 @@ _MIN_DEPTH = 3.0
 #: and local offsets that it is measured with.
 _MIN_DRIFT, _MIN_DRIFT_GROUPS = 0.4, 5
 
+#: Local offsets from which their precision is seen.
+_MIN_COMPARED = 3
+
 #: Groups on either side of a change of the offset.
 _CHANGE_GROUPS = 2
 
@@ -134,6 +137,9 @@ def _line(local: Sequence[LocalOffset], default: float, settings: Settings) -> L
     offsets = np.array([item.offset for item in local])
     offset = float(np.median(offsets))
     precision = float(np.median(np.abs(offsets - offset)))
+    if len(local) < _MIN_COMPARED:
+        # They hardly differ because there are so few.
+        precision = max(precision, settings.change_seconds / 2)
     if len(local) < _MIN_DRIFT_GROUPS:
         return Line(offset, precision, 0.0, 0.0)
     slope = _slope(times, offsets)

@@ -60,13 +60,14 @@ def video_of_decoder(decoder: Any, grid_fps: Fraction) -> GridVideo:
     end = metadata.end_stream_seconds
     if end is None or not end > begin:
         raise InputError(f"video that begins at {begin} s and ends at {end} s; remove the item")
+    readable = _readable_end(decoder, begin, end)
     # The time of the last frame's end is a rounded one.
     num_steps = max(1, math.ceil((end - begin) * float(grid_fps) - 1e-6))
 
     def read(steps: NDArray[np.int64]) -> NDArray[np.uint8]:
         # A frame's own begin may be a rounding error later than its step.
         seconds = [
-            min(begin + float(step / grid_fps) + 1e-6, end - 1e-6) for step in steps.tolist()
+            min(begin + float(step / grid_fps) + 1e-6, readable - 1e-6) for step in steps.tolist()
         ]
         try:
             played = decoder.get_frames_played_at(seconds=seconds)
@@ -75,6 +76,21 @@ def video_of_decoder(decoder: Any, grid_fps: Fraction) -> GridVideo:
         return rgb_frames(played.data)
 
     return GridVideo(num_steps, read)
+
+
+def _readable_end(decoder: Any, begin: float, end: float) -> float:
+    """Seconds up to which there are frames: files may lack the last ones that they announce."""
+    step = 1.0 / float(decoder.metadata.average_fps or 25.0)
+    reason: Exception | None = None
+    while end > begin:
+        try:
+            decoder.get_frames_played_at(seconds=[end - 1e-6])
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = error
+            end -= step
+        else:
+            return end
+    raise InputError(f"video without a frame that can be decoded: {reason}") from reason
 
 
 def rgb_frames(frames: Any) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from datasets import Audio, Dataset, DatasetDict, Features, Value, Video
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, Value, Video
 from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
@@ -41,10 +41,12 @@ def described(name: str, kind: str, category: str, metric: str, description: str
 
 
 def table(columns: dict[str, list[Any]]) -> Dataset:
-    """Columns `audio` and `video` are paths; all others stay as they are."""
+    """Columns `audio` and `video` are paths; labels become numbers, as mteb expects."""
     plain = {name: values for name, values in columns.items() if name not in _LETTERS.values()}
     files = {name: columns[name] for name in columns if name not in plain}
     features = {name: Value("string") for name in plain} | dict.fromkeys(files, _FILE)
+    if "label" in plain:
+        features["label"] = ClassLabel(names=sorted(set(plain["label"])))
     for name, paths in files.items():
         plain[name] = [{"bytes": None, "path": str(path)} for path in paths]
     made = Dataset.from_dict(plain, features=Features(features))

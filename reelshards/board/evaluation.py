@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
@@ -126,15 +127,18 @@ def evaluate_tasks(
     import mteb
 
     cache = None if results is None else mteb.ResultCache(results)
-    found = mteb.evaluate(
-        encoder,
-        tasks,
-        co2_tracker=False,
-        raise_error=False,
-        encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
-        cache=cache,
-        show_progress_bar=False,
-    )
+    with warnings.catch_warnings():
+        # One for every classifier that never predicts some class.
+        warnings.filterwarnings("ignore", module="sklearn")
+        found = mteb.evaluate(
+            encoder,
+            tasks,
+            co2_tracker=False,
+            raise_error=False,
+            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+            cache=cache,
+            show_progress_bar=False,
+        )
     meta = encoder.mteb_model_meta
     by_name = {task.metadata.name: task.metadata for task in tasks}
     return BoardResult(

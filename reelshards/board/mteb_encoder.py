@@ -111,7 +111,8 @@ class MtebEncoder:
         if compares_modalities(task_metadata.category):
             summed = sum(_spread(vectors[m].embeddings, present[m]) for m in vectors)
             return unit_rows(np.asarray(summed))
-        return np.concatenate([_spread(vectors[m].features, present[m]) for m in vectors], axis=1)
+        features = (_spread(_scaled(vectors[m].features), present[m]) for m in vectors)
+        return np.concatenate(list(features), axis=1)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """(N, F) and (M, F) -> (N, M) cosines."""
@@ -203,6 +204,13 @@ def _undecoded(dataset: Any, column: str) -> Any:
     if isinstance(feature, Video):
         return dataset.cast_column(column, Video(decode=False))
     return dataset
+
+
+def _scaled(features_NF: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of a root mean square of 1: what a logistic regression with mteb's fixed regularization
+    learns would depend on the scale of a tower's features otherwise."""
+    scale = np.float32(np.sqrt(features_NF.shape[1]))
+    return unit_rows(features_NF) * scale
 
 
 def _spread(values: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ class MtebEncoder:
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """For the results. Its revision is a hash of all that the vectors depend on."""
+        """For the results. Its revision is a hash of weights and settings."""
         from mteb.models import ModelMeta
         from mteb.models.model_meta import ScoringFunction
 

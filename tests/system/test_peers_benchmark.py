@@ -147,7 +147,7 @@ def test_ray_data_makes_the_same_clips(tmp_path: Path) -> None:
         )
     (our_frames, our_mels), (frames, mels) = clips
     assert frames.shape == our_frames.shape
-    # Of test images, whose frames differ from their neighbors by far more.
-    assert np.abs(frames.astype(np.int16) - our_frames).mean() < 8
+    # Frames of one step earlier or later differ by 15 or more.
+    assert np.abs(frames.astype(np.int16) - our_frames).mean() < 6
     assert mels.shape == our_mels.shape
-    assert np.corrcoef(mels.ravel().astype(float), our_mels.ravel().astype(float))[0, 1] > 0.9
+    assert np.corrcoef(mels.ravel().astype(float), our_mels.ravel().astype(float))[0, 1] > 0.99

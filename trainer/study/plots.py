@@ -63,7 +63,7 @@ def plot_curve(
                 _references(axis, rows, untrained, control, key, color)
             # Retrieval among dozens of clips is far below 1 even if it is good.
             highest = max(max(row.figures[key].values) for row in rows for key in keys)
-            axis.set(title=title, ylim=(0, 1 if highest > 0.4 else 0.4))
+            axis.set(title=title, ylim=(0, 1.03 if highest > 0.4 else 0.4))
         losses = [row.loss for row in rows if row.loss]
         _curve(axes[-1], rows, losses, GRAY, "")
         axes[-1].set(title="Training loss at the end, nats", ylim=(0, None))

@@ -51,6 +51,7 @@ class HearModel(nn.Module):
 
     def pooled(self) -> PooledEncoder:
         """The encoder on the device to which the model has been moved."""
+        self.eval()
         device = next(self.towers.parameters()).device
         return PooledEncoder(dataclasses.replace(self._clips, device=device), self.max_windows)
 

@@ -80,8 +80,8 @@ def _decoded(item: Mapping[str, Any], recipe: Recipe, *, video: bool) -> Decoded
     if item.get("bytes") is None:
         return _decoded_path(Path(item["path"]), recipe, video=video)
     with tempfile.TemporaryDirectory(prefix="reelshards-board-") as folder:
-        # The name is in messages; some containers are recognized by their suffix.
-        path = Path(folder, Path(item.get("path") or "item").name)
+        # Names come from others; some containers are recognized by their suffix.
+        path = Path(folder, "item" + Path(item.get("path") or "").suffix[:8])
         path.write_bytes(item["bytes"])
         return _decoded_path(path, recipe, video=video)
 

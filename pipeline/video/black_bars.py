@@ -128,8 +128,18 @@ def active_rows(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
     lit = np.ascontiguousarray(luma > LIT_LUMA, dtype=np.uint8)
     run = np.ones((1, max(2, round(MIN_RUN * luma.shape[1]))), np.uint8)
     shares = cv2.morphologyEx(lit, cv2.MORPH_OPEN, run).mean(axis=1)
-    active: NDArray[np.bool_] = (shares >= MIN_LIT) | (np.median(luma, axis=1) > BLACK_LUMA)
+    active: NDArray[np.bool_] = (shares >= MIN_LIT) | _are_above_black(luma)
     return active
+
+
+def _are_above_black(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H,) whether the median of each row is brighter than black; counted, which is faster."""
+    twice = 2 * np.count_nonzero(luma > BLACK_LUMA, axis=1)
+    above = twice > luma.shape[1]
+    # The median is then between two pixels, one on each side.
+    is_even = twice == luma.shape[1]
+    above[is_even] = np.median(luma[is_even], axis=1) > BLACK_LUMA
+    return above
 
 
 def straight_sides(crop: Crop, lit: NDArray[np.bool_]) -> Crop | None:

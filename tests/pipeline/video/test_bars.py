@@ -189,3 +189,16 @@ def test_a_keyframe_alone_shows_what_a_longer_run_shows(suffix: str, tmp_path: P
     for alone, whole in looks:
         assert alone is None or np.array_equal(alone, whole)
     assert any(alone is not None for alone, _ in looks)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 96])
+def test_rows_are_compared_with_black_by_their_median(width: int) -> None:
+    """Noise around the threshold: no row is lit, and of many the median is between two values."""
+    random = np.random.default_rng(width)
+    threshold = black_bars.BLACK_LUMA
+    luma = random.integers(threshold - 2, threshold + 4, (500, width), np.uint8)
+    expected = np.median(luma, axis=1) > threshold
+    assert luma.max() < black_bars.LIT_LUMA
+    assert np.array_equal(black_bars.active_rows(luma), expected)
+    assert np.array_equal(black_bars.active_rows(np.asfortranarray(luma)), expected)
+    assert 0 < expected.sum() < len(expected)

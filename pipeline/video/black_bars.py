@@ -135,7 +135,7 @@ def active_rows(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _are_above_black(luma: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(H,) whether the median of each row is brighter than black; counted, which is faster."""
     twice = 2 * np.count_nonzero(luma > BLACK_LUMA, axis=1)
-    above = twice > luma.shape[1]
+    above: NDArray[np.bool_] = twice > luma.shape[1]
     # The median is then between two pixels, one on each side.
     is_even = twice == luma.shape[1]
     above[is_even] = np.median(luma[is_even], axis=1) > BLACK_LUMA

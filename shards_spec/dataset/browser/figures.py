@@ -33,6 +33,12 @@ class Histogram:
     """The first and the last bin also count all values beyond them."""
     median: float
     note: str = ""
+    is_whole: bool = False
+    """Whether values and edges are whole numbers; a bin then ends below its upper edge."""
+    has_lower: bool = False
+    """Whether the first bin counts values below it."""
+    has_higher: bool = False
+    """Whether the last bin counts values above it."""
 
     @property
     def total(self) -> int:
@@ -133,13 +139,7 @@ def _histograms(dataset: Dataset) -> list[Histogram]:
             high,
             "Estimated from the shot numbers of clips, so accurate to about one clip.",
         ),
-        histogram(
-            "Clips per movie",
-            "clips",
-            numbers(done, "num_clips"),
-            0.0,
-            _high(numbers(done, "num_clips")),
-        ),
+        whole_histogram("Clips per movie", "clips", numbers(done, "num_clips")),
     ]
 
 
@@ -147,17 +147,51 @@ def histogram(
     title: str, unit: str, values: NDArray[np.generic], low: float, high: float, note: str = ""
 ) -> Histogram:
     """Counts in bins between `low` and `high`; values beyond are counted in the outer bins."""
-    limited = np.clip(values.astype(np.float64), low, high)
-    counts, edges = np.histogram(limited, NUM_BINS, (low, high))
-    median = float(np.median(values.astype(np.float64))) if len(values) else 0.0
-    return Histogram(title, unit, tuple(edges.tolist()), tuple(counts.tolist()), median, note)
+    return _counted(title, unit, values, np.linspace(low, high, NUM_BINS + 1), note)
+
+
+def whole_histogram(title: str, unit: str, values: NDArray[np.generic]) -> Histogram:
+    """Counts of whole numbers in at most `NUM_BINS` bins, each of equally many numbers."""
+    low = int(np.min(values)) if len(values) else 0
+    high = int(np.ceil(_high(values)))
+    # Rare large values are in a bin of their own.
+    size = high - low + 1 + bool(len(values) and np.max(values) > high)
+    step = -(-size // NUM_BINS)
+    edges = low + step * np.arange(-(-size // step) + 1)
+    return _counted(title, unit, values, edges, is_whole=True)
+
+
+def _counted(
+    title: str,
+    unit: str,
+    values: NDArray[np.generic],
+    edges: NDArray[np.generic],
+    note: str = "",
+    is_whole: bool = False,
+) -> Histogram:
+    numbers = values.astype(np.float64)
+    bins = edges.astype(np.float64)
+    last = bins[-1] - 1 if is_whole else bins[-1]
+    counts, _ = np.histogram(np.clip(numbers, bins[0], last), bins)
+    return Histogram(
+        title,
+        unit,
+        tuple(bins.tolist()),
+        tuple(counts.tolist()),
+        float(np.median(numbers)) if len(numbers) else 0.0,
+        note,
+        is_whole,
+        bool((numbers < bins[0]).any()),
+        bool((numbers > last).any()),
+    )
 
 
 def _high(values: NDArray[np.generic]) -> float:
-    """Upper end of a histogram: rare large values do not stretch it."""
+    """Upper end of a histogram: the largest value, unless rare large values would stretch it."""
     if not len(values):
         return 1.0
-    return max(float(np.percentile(values.astype(np.float64), 99.0)), 1e-3)
+    most, highest = (float(np.percentile(values.astype(np.float64), p)) for p in (99.0, 100.0))
+    return max(highest if highest <= 1.25 * most else most, 1e-3)
 
 
 def shot_lengths(dataset: Dataset) -> NDArray[np.float64]:

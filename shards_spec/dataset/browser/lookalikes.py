@@ -1,10 +1,10 @@
 """Movies that look and sound the same, found in the index alone.
 
 A copy that was encoded again, scaled or put into another container has other bytes, but the
-brightness and loudness of its clips follow the same course. Runs of a few clips are compared by a
-coarse hash of that course; movies that share several runs at one offset are then compared clip by
-clip. This finds copies whose clips begin at the same times of the content, or a whole number of
-clips later; not copies that start at any other time, or run faster.
+brightness and loudness of its clips change in the same way over time. Runs of a few clips are
+compared by a coarse hash of these changes; movies that share several runs at one offset are then
+compared clip by clip. This finds copies whose clips begin at the same times of the content, or a
+whole number of clips later; not copies that start at any other time, or run faster.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Lookalike:
     @property
     def words(self) -> str:
         """How much matches, in words."""
-        whole = "the same movie" if self.is_same else "the same in part"
+        whole = "the whole movie" if self.is_same else "a part"
         at = f", {abs(self.offset_clips):,} clips later" if self.offset_clips else ""
         return f"{whole}: {self.matching:,} of {self.compared:,} clips match{at}"
 

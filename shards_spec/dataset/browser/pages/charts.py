@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,25 +27,22 @@ def draw_histogram(histogram: Histogram) -> Markup:
     """Bars, the range of values below them, and the numbers in a table that can be opened."""
     peak = max(histogram.counts, default=0) or 1
     width = _WIDTH / len(histogram.counts)
+    bins = list(zip(_bin_names(histogram), histogram.counts, strict=True))
     bars = [
         tag(
             "rect",
-            tag("title", f"{_number(low)} to {_number(high)} {histogram.unit}: {count:,}"),
+            tag("title", f"{name} {histogram.unit}: {count:,}"),
             x=f"{place * width + 0.5:.1f}",
             y=f"{_HEIGHT * (1 - count / peak):.1f}",
             width=f"{width - 1:.1f}",
             height=f"{_HEIGHT * count / peak:.1f}",
         )
-        for place, (low, high, count) in enumerate(_bins(histogram))
+        for place, (name, count) in enumerate(bins)
         if count
     ]
     summary = f"{histogram.total:,} values, median {_number(histogram.median)} {histogram.unit}"
     labels = _axis(histogram)
-    rows = [
-        (f"{_number(low)} to {_number(high)}", f"{count:,}")
-        for low, high, count in _bins(histogram)
-        if count
-    ]
+    rows = [(name, f"{count:,}") for name, count in bins if count]
     return tag(
         "figure",
         tag("figcaption", tag("strong", histogram.title), " ", tag("span", summary, class_="dim")),
@@ -63,25 +61,41 @@ def draw_histogram(histogram: Histogram) -> Markup:
     )
 
 
-def _bins(histogram: Histogram) -> Iterable[tuple[float, float, int]]:
-    return zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True)
+def _bin_names(histogram: Histogram) -> list[str]:
+    """The values that each bin counts, in words."""
+    names = []
+    last = len(histogram.counts) - 1
+    for place, (low, edge) in enumerate(pairwise(histogram.edges)):
+        high = edge - 1 if histogram.is_whole else edge
+        if place == last and histogram.has_higher:
+            names.append(f"{_number(low)} or more")
+        elif place == 0 and histogram.has_lower:
+            names.append(f"{_number(high)} or less")
+        else:
+            names.append(_number(low) if low == high else f"{_number(low)} to {_number(high)}")
+    return names
 
 
 def _axis(histogram: Histogram) -> list[Markup]:
-    low, high = histogram.edges[0], histogram.edges[-1]
-    ends = ((0, low, "start"), (_WIDTH / 2, (low + high) / 2, "middle"), (_WIDTH, high, "end"))
+    low, high = histogram.edges[0], histogram.edges[-1] - histogram.is_whole
+    lower, higher = (" or less" * histogram.has_lower, " or more" * histogram.has_higher)
+    ends = [(0.0, _number(low) + lower, "start")]
+    if not histogram.is_whole:
+        ends.append((_WIDTH / 2, _number((low + high) / 2), "middle"))
+    if low != high:
+        ends.append((_WIDTH, _number(high) + higher, "end"))
     base = tag("line", x1="0", x2=_WIDTH, y1=_HEIGHT, y2=_HEIGHT, class_="axis")
     return [
         base,
         *(
-            tag("text", _number(value), x=f"{x:.0f}", y=_HEIGHT + 17, text_anchor=anchor)
+            tag("text", value, x=f"{x:.0f}", y=_HEIGHT + 17, text_anchor=anchor)
             for x, value, anchor in ends
         ),
     ]
 
 
 def _number(value: float) -> str:
-    if abs(value) >= 100:
+    if abs(value) >= 100 or float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".") or "0"
 

@@ -175,8 +175,8 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
         "Movies from the same source",
         tag(
             "p",
-            "These have equal bytes, as far as their fingerprints tell. "
-            "Training uses only one of each.",
+            "Their source files have equal fingerprints. Training uses only one movie of each "
+            "group.",
         ),
         tag("ul", *items),
         _all(place, len(groups), "copies"),
@@ -184,12 +184,25 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
 
 
 def _lookalikes(place: Place, catalog: Catalog) -> Markup:
-    pairs = catalog.lookalikes
-    if not pairs and catalog.dataset.duplicates is not None:
-        # What the search for near-duplicates has found follows, and it finds more.
-        return Markup()
+    title = "Movies that look and sound the same"
+    is_searched = catalog.dataset.duplicates is not None
+    linked = {
+        (name, span.other)
+        for name, spans in catalog.spans_of.items()
+        for span in spans
+        if span.links
+    }
+    pairs = [pair for pair in catalog.lookalikes if (pair.first, pair.second) not in linked]
     if not pairs:
-        return section("Movies that look and sound the same", tag("p", "None were found."))
+        # With a search, shared segments follow.
+        return Markup() if is_searched else section(title, tag("p", "None were found."))
+    training = (
+        "reelshards duplicates did not confirm these pairs, so training uses the clips of both "
+        "movies."
+        if is_searched
+        else "Training uses the clips of both movies, until reelshards duplicates has searched "
+        "the dataset."
+    )
     rows = (
         (
             link(place.to(movie_page(pair.first)), pair.first),
@@ -199,11 +212,11 @@ def _lookalikes(place: Place, catalog: Catalog) -> Markup:
         for pair in pairs[:MAX_LISTED]
     )
     return section(
-        "Movies that look and sound the same",
+        title,
         tag(
             "p",
-            "Their files differ, but brightness and loudness of their clips follow the same "
-            "course. Training does not know of this, only of what reelshards duplicates has found.",
+            "The files differ, but the brightness and loudness of their clips change in the same "
+            f"way over time. {training}",
         ),
         table(f"Pairs{_of(len(pairs))}", ("first", "second", "how much"), rows),
         _all(place, len(pairs), "copies"),
@@ -211,9 +224,9 @@ def _lookalikes(place: Place, catalog: Catalog) -> Markup:
 
 
 def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
-    title = "Spans that several movies have"
+    title = "Shared segments"
     if catalog.dataset.duplicates is None:
-        return section(title, tag("p", "Not searched for; reelshards duplicates does."))
+        return section(title, tag("p", "Not searched yet: run reelshards duplicates."))
     rows: dict[tuple[str, str, str], list[int]] = {}
     for name in catalog.movie_ids:
         for span in catalog.spans_of.get(name, ()):
@@ -228,17 +241,22 @@ def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
             kind,
             link(place.to(movie_page(first)), first),
             link(place.to(movie_page(second)), second),
-            count(len(lengths), "span"),
+            f"{len(lengths):,}",
             seconds(sum(lengths)),
         )
         for (kind, first, second), lengths in ordered[:MAX_LISTED]
     )
     return section(
         title,
-        tag("p", "They show or play the same. Training uses the clips of one movie only."),
+        tag(
+            "p",
+            "These segments look or sound the same. Training uses the clips of one of the movies "
+            "only. The total length is that in the first movie; it can differ by about a second "
+            "in the other one, because movies are compared in steps of half a second.",
+        ),
         table(
             f"Pairs of movies{_of(len(rows))}",
-            ("kind", "first", "second", "spans", "together"),
+            ("kind", "first", "second", "segments", "total length"),
             lines,
         ),
         _all(place, len(rows), "copies"),

@@ -1,4 +1,4 @@
-"""Spans that several movies have, as the pages show them."""
+"""Segments that several movies share, as the pages show them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from shards_spec.dataset.browser import Site
 from shards_spec.dataset.browser.figures import movie_flags
+from shards_spec.dataset.browser.lookalikes import Lookalike
 from shards_spec.dataset.reader import Dataset
 from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
 
@@ -41,7 +42,7 @@ def test_both_movies_and_the_overview_show_a_shared_span(eventful: Dataset) -> N
     rows = ("opening", first, second), ("blank", third, "")
     site = Site(searched(eventful, *rows))
     overview = site.file("index.html").data.decode()
-    assert "Spans that several movies have" in overview
+    assert "Shared segments" in overview
     assert "opening" in overview
     pages = [site.file(f"movie/{name}/1.html").data.decode() for name in (first, second, third)]
     assert "0:01.0 to 0:04.0" in pages[0]
@@ -64,4 +65,27 @@ def test_the_movie_table_filters_movies_that_share_more_than_a_logo(eventful: Da
 
 
 def test_a_dataset_that_was_not_searched_says_so(eventful: Dataset) -> None:
-    assert "Not searched for" in Site(eventful).file("index.html").data.decode()
+    assert "Not searched yet" in Site(eventful).file("index.html").data.decode()
+
+
+def with_lookalikes(dataset: Dataset) -> Site:
+    """A site whose first two movies look and sound the same."""
+    site = Site(dataset)
+    names = site.catalog.movie_ids
+    site.catalog.__dict__["lookalikes"] = (Lookalike(names[0], names[1], 0, 9, 10, 0, 9),)
+    return site
+
+
+def test_no_pair_is_both_used_and_left_out_by_training(eventful: Dataset) -> None:
+    first, second, third = eventful.movies["movie_id"].to_pylist()[:3]
+    title, use = "Movies that look and sound the same", "training uses the clips of both movies"
+    unsearched = with_lookalikes(eventful).file("index.html").data.decode()
+    assert title in unsearched
+    assert use in unsearched.lower()
+    for pair in ((first, second), (second, first)):
+        shared = with_lookalikes(searched(eventful, ("copy", *pair))).file("index.html")
+        assert title not in shared.data.decode()
+        assert use not in shared.data.decode().lower()
+    others = with_lookalikes(searched(eventful, ("copy", first, third))).file("index.html")
+    assert title in others.data.decode()
+    assert use in others.data.decode().lower()

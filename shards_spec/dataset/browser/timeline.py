@@ -61,7 +61,7 @@ class ShotRun:
 
 @dataclass(frozen=True)
 class FilledRun:
-    """Consecutive clips with filled audio."""
+    """Kept clips with filled audio, without other clips between them."""
 
     start_ns: int
     end_ns: int
@@ -264,7 +264,9 @@ def _filled(filled: NDArray[Any], start: NDArray[Any], end: NDArray[Any]) -> lis
     if not len(rows):
         return []
     runs = []
-    for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+    # Neither kept clips without filled audio nor dropped ones are between the clips of a run.
+    is_apart = (np.diff(rows) != 1) | (start[rows[1:]] > end[rows[:-1]])
+    for part in np.split(rows, np.flatnonzero(is_apart) + 1):
         first, last = int(part[0]), int(part[-1])
         runs.append(FilledRun(int(start[first]), int(end[last]), int(filled[part].sum())))
     return runs

@@ -12,6 +12,7 @@ from shards_spec.dataset.browser.labels import ClipLabel
 from shards_spec.dataset.browser.pages.html import (
     Markup,
     clock,
+    count,
     link,
     seconds,
     section,
@@ -21,6 +22,7 @@ from shards_spec.dataset.browser.pages.html import (
     time_range,
 )
 from shards_spec.dataset.browser.pages.shell import Place, clip_file, clip_page
+from shards_spec.recipe import NANOSECONDS
 
 #: Clips in the table of one page, and images in its contact sheet.
 CLIPS_PER_PAGE, SHEET_CLIPS = 200, 24
@@ -66,13 +68,18 @@ def clip_list(
         pager(place.to, f"movie/{movie_id}", number, pages),
         _sheet(place, rows),
         table(
-            f"Clips {(number - 1) * CLIPS_PER_PAGE + 1:,} to "
-            f"{(number - 1) * CLIPS_PER_PAGE + len(rows):,} of {clips.num_rows:,}",
+            _caption((number - 1) * CLIPS_PER_PAGE, len(rows), clips.num_rows),
             (*_CLIP_HEADS, "labels and texts") if labels else _CLIP_HEADS,
             ((*_clip_cells(place, row), *_label_cells(row, labels)) for row in rows),
             class_="clips",
         ),
     )
+
+
+def _caption(before: int, shown: int, total: int) -> str:
+    if shown == total:
+        return count(total, "clip")
+    return f"Clips {before + 1:,} to {before + shown:,} of {total:,}"
 
 
 #: Characters of the labels and texts of a clip.
@@ -113,12 +120,16 @@ def _sheet(place: Place, rows: list[dict[str, Any]]) -> Markup:
     items = []
     for pick in picks.astype(int).tolist():
         row = shown[pick]
+        # The thumbnail shows the middle frame, which may be of another shot than the first one.
+        middle = row["num_frames"] // 2
+        shown_at = clock(row["start_ns"] + round(middle / row["fps"] * NANOSECONDS))
         image = tag(
             "img",
             src=place.to(clip_file(row["clip_id"], "thumb.jpg")),
-            alt=f"Frame of clip {row['clip_number']} at {clock(row['start_ns'])}",
+            alt=f"Middle frame of clip {row['clip_number']}, at {shown_at}",
             loading="lazy",
         )
         target = place.to(clip_page(row["clip_id"]))
-        items.append(tag("li", link(target, image, tag("span", clock(row["start_ns"])))))
+        label = f"clip {row['clip_number']}, frame at {shown_at}"
+        items.append(tag("li", link(target, image, tag("span", label))))
     return tag("ul", *items, class_="sheet", aria_label="Contact sheet") if items else Markup()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -24,11 +23,18 @@ from shards_spec.dataset.browser.pages.html import (
     text,
     time_range,
 )
-from shards_spec.dataset.browser.pages.movie_facts import all_facts
+from shards_spec.dataset.browser.pages.movie_facts import all_facts, cropping
 from shards_spec.dataset.browser.pages.movies import title_of
-from shards_spec.dataset.browser.pages.overview import REASONS, STATUSES
+from shards_spec.dataset.browser.pages.problem import is_processed, outcome
 from shards_spec.dataset.browser.pages.shell import Place, clip_page, movie_page, page
-from shards_spec.dataset.browser.timeline import DroppedRun, Timeline, timeline_of
+from shards_spec.dataset.browser.timeline import (
+    DroppedRun,
+    FilledRun,
+    ShotRun,
+    Timeline,
+    timeline_of,
+)
+from shards_spec.recipe import Recipe
 
 #: Clips that are drawn one by one; of more, whole runs are drawn.
 _MAX_BLOCKS = 600
@@ -36,7 +42,8 @@ _MAX_BLOCKS = 600
 #: Rows of a table of dropped or filled parts.
 _MAX_ROWS = 300
 
-_CROP = re.compile(r"(\d{1,6}):(\d{1,6}):(\d{1,6}):(\d{1,6})")
+#: Patterns that tell dropped clips from kept ones without their color.
+_HATCHES = ("dropped", "unsure")
 
 
 def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> bytes:
@@ -53,34 +60,14 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
         place,
         f"Movie {movie_id}",
         tag("p", tag("b", text(title_of(movie), 300))),
-        _outcome(movie, timeline),
+        outcome(movie, sum(timeline.drops.values())),
         _copies(place, copies),
         _lookalikes(place, movie_id, catalog.lookalikes_of.get(movie_id, [])),
         _shared_spans(place, catalog.spans_of.get(movie_id, [])),
         _timeline(place, timeline, clips),
-        _dropped(timeline),
-        _filled(movie, timeline),
-        section("Cropping", *_cropping(movie)),
+        *_processing(movie, timeline, catalog.dataset.recipe),
         clip_list(place, movie_id, clips, number, labels),
-        section("All about this movie", *all_facts(movie)),
-    )
-
-
-def _outcome(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
-    status = str(movie["status"])
-    badge = tag("span", status, class_=f"badge {status}")
-    if status == "done":
-        drops = sum(timeline.drops.values())
-        words = f" {count(int(movie['num_clips']), 'clip')} of {clock(movie['duration_ns'])}"
-        return tag("p", badge, words, f", {drops:,} dropped" if drops else ", none dropped")
-    return tag(
-        "div",
-        tag("p", badge, " ", STATUSES.get(status, "")),
-        tag("p", tag("b", "Cause: "), movie["error_class"]),
-        tag("p", movie["error"]),
-        tag("p", count(int(movie["attempts"]), "attempt"), class_="dim"),
-        class_="problem",
-        role="note",
+        section("Details", *all_facts(movie)),
     )
 
 
@@ -119,27 +106,27 @@ def _shared_spans(place: Place, spans: list[SharedSpan]) -> Markup:
         )
         for span in spans[:_MAX_ROWS]
     )
-    head = ("kind", "time", "same as", "there", "video", "audio")
+    head = ("kind", "time", "same as", "time there", "video that matches", "audio that matches")
     more = f", the first {_MAX_ROWS} of {len(spans):,}" if len(spans) > _MAX_ROWS else ""
-    title = "Spans that other movies have, too"
+    title = "Shared segments"
     if not any(span.other for span in spans):
-        title = "Spans of one color"
-    return section(title, table(f"Spans{more}", head, rows))
+        title = "Segments of one color"
+    return section(title, table(f"Segments{more}", head, rows))
 
 
 def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
-    if not timeline.duration_ns:
+    if not timeline.duration_ns or not (clips.num_rows or timeline.drops):
         return Markup()
     rms = numbers(clips, "audio_rms_dbfs")
     start = numbers(clips, "start_ns")
     luma = numbers(clips, "luma_mean")
     lanes = [
         Lane("clips", sorted(_clip_blocks(place, timeline, clips), key=lambda b: b.start_ns)),
-        Lane("shots", [_shot_block(run) for run in timeline.shots]),
+        Lane("shots", [_shot_block(at, run) for at, run in enumerate(timeline.shots)]),
         Lane(
             "audio filled",
             [
-                Block(run.start_ns, run.end_ns, "filled", f"{seconds(run.filled_ns)} filled in")
+                Block(run.start_ns, run.end_ns, "filled", _filled_words(run))
                 for run in timeline.filled
             ],
         ),
@@ -151,18 +138,20 @@ def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
         f"{count(len(timeline.dropped), 'dropped range')}, "
         f"{count(len(timeline.filled), 'range')} with filled audio. The tables below list them."
     )
-    is_unsure = any(len(run.reasons) != 1 for run in timeline.dropped)
+    shown = {block.kind for lane in lanes for block in lane.blocks}
     colors = (
         ("kept", "kept clip"),
         ("dropped", "dropped"),
-        *([("unsure", "dropped, for one of several reasons")] if is_unsure else []),
-        ("filled", "audio missing in the source, filled with silence"),
-        ("shot-a", "shots, alternating"),
+        ("unsure", "dropped, for one of several reasons"),
+        ("filled", "kept clips whose audio is, in part or as a whole, filled with silence"),
+        ("shot-a", "shot"),
+        ("shot-b", "next shot"),
     )
     return section(
         "Timeline",
+        _hatches(),
         tag("div", draw_timeline(lanes, timeline.duration_ns, label), class_="wide"),
-        key(colors),
+        key((kind, meaning) for kind, meaning in colors if kind in shown),
     )
 
 
@@ -186,8 +175,31 @@ def _clip_blocks(place: Place, timeline: Timeline, clips: pa.Table) -> Iterable[
         yield Block(kept.start_ns, kept.end_ns, "kept", label, target)
 
 
-def _shot_block(run: Any) -> Block:
-    kind = "shot-a" if run.shot_id % 2 == 0 else "shot-b"
+def _hatches() -> Markup:
+    """Patterns that the style sheet fills dropped clips with."""
+    patterns = (
+        tag(
+            "pattern",
+            tag("rect", width="8", height="8", class_=f"{kind}-back"),
+            tag("rect", width="3", height="8", class_="stripe"),
+            id=f"hatch-{kind}",
+            width="8",
+            height="8",
+            patternUnits="userSpaceOnUse",
+            patternTransform="rotate(45)",
+        )
+        for kind in _HATCHES
+    )
+    return tag("svg", *patterns, aria_hidden="true", class_="patterns")
+
+
+def _filled_words(run: FilledRun) -> str:
+    return f"{seconds(run.filled_ns)} filled in, {time_range(run.start_ns, run.end_ns)}"
+
+
+def _shot_block(at: int, run: ShotRun) -> Block:
+    # By their order: shots without kept clips would leave neighbors of one color.
+    kind = "shot-b" if at % 2 else "shot-a"
     return Block(run.start_ns, run.end_ns, kind, f"shot {run.shot_id} at {clock(run.start_ns)}")
 
 
@@ -197,11 +209,31 @@ def _why(run: DroppedRun) -> str:
     return " or ".join(name.replace("_", " ") for name in run.reasons) or "unknown reason"
 
 
-def _dropped(timeline: Timeline) -> Markup:
+def _processing(movie: Mapping[str, Any], timeline: Timeline, recipe: Recipe) -> Iterator[Markup]:
+    """What was dropped, filled and cropped; that there was none only if the movie was processed."""
+    if timeline.drops or is_processed(movie):
+        yield _dropped(timeline, recipe)
+    if movie["audio_filled_ns"] or timeline.filled or movie["num_clips"]:
+        yield _filled(movie, timeline)
+    if movie["crop"] or movie["num_clips"]:
+        yield section("Cropping", *cropping(movie))
+
+
+def _dropped(timeline: Timeline, recipe: Recipe) -> Markup:
     if not timeline.drops:
         return section("Dropped clips", tag("p", "None."))
+    meanings = {
+        "black": f"mean brightness below {recipe.black_luma:g} of 255, nearly uniform",
+        "silent": f"audio below {recipe.silent_dbfs:g} dBFS",
+        "frozen": f"brightness changes by less than {recipe.frozen_motion:g} of 255 per frame",
+        "too_short": "the movie or the shot ends before the clip does",
+        "damaged": "frames are damaged in the source",
+        "missing": "this copy of the movie does not have them",
+        "poor_fit": "this copy does not match closely enough",
+        "other_audio": "this copy has other audio",
+    }
     totals = ", ".join(
-        f"{number:,} {name.replace('_', ' ')} ({REASONS[name]})"
+        f"{number:,} {name.replace('_', ' ')} ({meanings[name]})"
         for name, number in timeline.drops.items()
     )
     runs = timeline.dropped[:_MAX_ROWS]
@@ -210,7 +242,7 @@ def _dropped(timeline: Timeline) -> Markup:
     if runs:
         parts.append(table(_first("Dropped ranges", timeline.dropped), _DROP_HEADS, rows))
     if timeline.num_short_shots:
-        words = "too short for a clip, so they have no place in the timeline"
+        words = "too short for a clip, so they are not in the timeline"
         parts.append(tag("p", f"{count(timeline.num_short_shots, 'shot')} {words}."))
     return section("Dropped clips", *parts)
 
@@ -229,7 +261,7 @@ def _filled(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
     in_clips = sum(run.filled_ns for run in timeline.filled)
     words = f"{seconds(total)} of the audio is missing in the source and was filled with silence"
     if total - in_clips > 1_000_000:
-        words += f"; {seconds(total - in_clips)} of it is outside of the kept clips"
+        words += f"; {seconds(total - in_clips)} of it is outside the kept clips"
     if int(movie["audio_start_offset_ns"]) > 0:
         words += f". The audio begins at {clock(movie['audio_start_offset_ns'])}"
     rows = (
@@ -239,34 +271,3 @@ def _filled(movie: Mapping[str, Any], timeline: Timeline) -> Markup:
     name = _first("Kept clips with filled audio", timeline.filled)
     listed = table(name, ("clips from, to", "filled"), rows) if timeline.filled else Markup()
     return section("Filled audio", tag("p", f"{words}."), listed)
-
-
-def _cropping(movie: Mapping[str, Any]) -> list[Markup]:
-    applied = str(movie["picture_applied"])
-    parts = [tag("p", "Applied to the frames: ", applied)] if applied else []
-    found = _CROP.fullmatch(str(movie["crop"]))
-    if found is None:
-        words = f"Crop: {movie['crop']}" if movie["crop"] else "No black bars were cropped."
-        return [tag("p", words), *parts]
-    width, height, left, top = map(int, found.groups())
-    full = [int(movie["video_width"]), int(movie["video_height"])]
-    if movie["rotation"] in (90, 270):
-        full.reverse()
-    right, bottom = full[0] - left - width, full[1] - top - height
-    words = (
-        f"Black bars were cropped: {width} x {height} pixels were kept of {full[0]} x {full[1]}. "
-        f"Cut off: {top} rows above, {bottom} below, {left} columns on the left, {right} on the "
-        "right."
-    )
-    if min(full) < 1 or min(right, bottom) < 0:
-        return [tag("p", f"Crop: {movie['crop']}"), *parts]
-    drawing = tag(
-        "svg",
-        tag("rect", width=full[0], height=full[1], class_="cut"),
-        tag("rect", x=left, y=top, width=width, height=height, class_="kept"),
-        viewBox=f"0 0 {full[0]} {full[1]}",
-        role="img",
-        aria_label=words,
-        class_="crop",
-    )
-    return [tag("p", words), drawing, *parts]

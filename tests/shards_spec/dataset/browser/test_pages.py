@@ -6,6 +6,7 @@ import html
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,6 +64,19 @@ class Outline(HTMLParser):
 
 def outline(site: Site, path: str) -> Outline:
     return Outline(site.file(path).data.decode())
+
+
+def site_of(folder: Path, movie_id: str, **columns: object) -> Site:
+    """The eventful dataset, with these values in a movie's row."""
+    uri = str(folder / "d")
+    dataset = open_dataset(uri) if (folder / "d").exists() else write_eventful_dataset(uri)
+    rows = [
+        {**row, **(columns if row["movie_id"] == movie_id else {})}
+        for row in dataset.movies.to_pylist()
+    ]
+    table = pa.Table.from_pylist(rows, dataset.movies.schema)
+    pq.write_table(table, dataset.storage.local_path(layout.MOVIES_PARQUET))
+    return Site(open_dataset(uri))
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -125,7 +139,7 @@ def test_the_overview_names_failures_drops_and_copies(site: Site) -> None:
 def test_a_movie_says_what_was_dropped_cropped_filled_and_corrected(site: Site) -> None:
     text = outline(site, "movie/heat/1.html").text
     for expected in (
-        "done 6 clips of 0:09.6, 6 dropped",
+        "done 6 clips, 6 dropped; the movie is 0:09.6 long",
         "Same source as: copy",
         "0:01.6 to 0:03.2 2 black",
         "0:05.6 to 0:06.4 1 black",
@@ -146,6 +160,76 @@ def test_a_movie_without_clips_says_why(site: Site) -> None:
     assert "quarantined will fail again" in text
     assert f"Cause: class {SCRIPT}" in text
     assert f"no audio {SCRIPT}" in text
+    assert "dropped clips, filled audio and cropping are unknown" in text
+
+
+@pytest.mark.parametrize("status", ["quarantined", "failed"])
+def test_a_movie_that_was_not_processed_claims_nothing(tmp_path, status: str) -> None:
+    nothing = {"video_width": 0, "video_height": 0, "audio_track": -1, "video_codec": ""}
+    site = site_of(tmp_path, "broken", status=status, **nothing)
+    page = outline(site, "movie/broken/1.html")
+    for absent in ("None.", "black bars", "0.00 s", "-1", "dropped black", "video width", "wanted"):
+        assert absent not in page.text, absent
+    assert b"<td></td>" not in site.file("movie/broken/1.html").data
+
+
+def test_facts_have_no_sentinels(tmp_path) -> None:
+    text = outline(site_of(tmp_path, "copy"), "movie/copy/1.html").text
+    for absent in ("requested", "programs", " -1", "HDR", "cut off at the end"):
+        assert absent not in text, absent
+    wanted = {"wanted_end_seconds": 8.0, "wanted_audio_track": 2, "num_programs": 3}
+    text = outline(site_of(tmp_path, "copy", **wanted), "movie/copy/1.html").text
+    for expected in (
+        "requested part ends at 8.00 s",
+        "requested audio track 2",
+        "programs in the source 3",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (
+            {"missing_ns": 64_240_000_000, "declared_duration_ns": 67_800_000_000},
+            "The source is cut off: the last 1:04.2 of the declared 1:07.8 are missing.",
+        ),
+        ({"missing_ns": 1_500_000_000}, "The source is cut off: the last 0:01.5 are missing."),
+        ({"video_lost_ns": 2_000_000_000}, "2.00 s of the video in the source cannot be shown."),
+        ({"dropped_damaged": 1}, "1 clip was dropped because frames are damaged."),
+        ({}, ""),
+    ],
+)
+def test_a_movie_that_is_not_whole_has_a_banner(tmp_path, columns, expected: str) -> None:
+    text = outline(site_of(tmp_path, "copy", **columns), "movie/copy/1.html").text
+    assert expected in text
+    assert ("Incomplete" in text) == bool(columns)
+
+
+def test_thumbnails_are_named_by_the_frame_that_they_show(site: Site) -> None:
+    page = outline(site, "movie/heat/1.html")
+    # The third of four frames at 5 per second, of the clip that begins at 3.2 s.
+    assert "Middle frame of clip 4, at 0:03.6" in [image["alt"] for image in page.all("img")]
+    assert "clip 4, frame at 0:03.6" in page.text
+
+
+def test_a_clip_names_the_dropped_ones_before_and_after_it(site: Site) -> None:
+    text = outline(site, "clip/heat_000004/index.html").text
+    assert "Before this clip, 2 clips dropped: 2 black." in text
+    assert "After this clip" not in text
+    assert "After this clip, 1 clip dropped: 1 black." in outline(
+        site, "clip/heat_000006/index.html"
+    ).text  # fmt: skip
+    last = outline(site, "clip/heat_000008/index.html").text
+    assert "After this clip, 3 clips dropped: 3 too short." in last
+    assert "audio filled with silence 0.30 s" in text
+
+
+def test_dropped_clips_have_a_pattern(site: Site) -> None:
+    page = outline(site, "movie/heat/1.html")
+    drawn = {pattern["id"] for pattern in page.all("pattern")}
+    styles = site.file("assets/browser.css").data.decode()
+    assert drawn == set(re.findall(r"fill: url\(#([\w-]+)\)", styles)) != set()
 
 
 def test_a_clip_says_where_its_audio_is_from(site: Site, tmp_path) -> None:

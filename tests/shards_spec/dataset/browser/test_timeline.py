@@ -120,6 +120,25 @@ def test_filled_audio_and_shots(eventful: Dataset) -> None:
     assert [(run.first_row, run.num_clips) for run in found.kept] == [(0, 2), (2, 3), (5, 1)]
 
 
+def test_filled_audio_is_not_drawn_across_dropped_clips() -> None:
+    rows = [
+        replace(
+            toy_dataset.toy_row(RECIPE, "m", "m", number, 32, 48).at("s", place, 1, 0),
+            filled_audio_ns=filled,
+        )
+        for place, (number, filled) in enumerate([(6, 300), (9, 100), (10, 50), (11, 0), (12, 7)])
+    ]
+    movie = row_values(_row(RECIPE, "m", len(rows), recipe_fingerprint=RECIPE.fingerprint))
+    found = timeline_of({**movie, "dropped_silent": 2}, clips_table(rows), RECIPE)
+    assert [
+        (run.start_ns / CLIP_NS, run.end_ns / CLIP_NS, run.filled_ns) for run in found.filled
+    ] == [
+        (6, 7, 300),
+        (9, 11, 150),
+        (12, 13, 7),
+    ]
+
+
 def test_shot_lengths_add_up_to_the_time_of_the_clips(make_toy_dataset, tmp_path) -> None:
     dataset = make_toy_dataset(str(tmp_path / "d"), num_movies=3, clips_per_movie=[8, 5, 2])
     lengths = shot_lengths(dataset)

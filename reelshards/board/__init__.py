@@ -33,7 +33,8 @@ def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         return ExitCode.UNUSABLE
-    if find_spec("mteb") is None:
+    asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+    if find_spec("mteb") is None and not asks_for_help:
         sys.stderr.write(
             "error: board needs mteb, which is not installed; "
             "install it with: pip install 'reelshards[board]'\n"

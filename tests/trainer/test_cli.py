@@ -274,6 +274,7 @@ def test_study_flags_are_passed_to_the_study(
     monkeypatch.setattr("trainer.study.runner.study", study)
     words = ["study", "--data", "a", "--run", str(tmp_path), "--name", "one"]
     words += ["--labels", "a.csv", "--others", "two", "b", "b.csv", "three", "c", "c.csv"]
+    words += ["--comparisons", "curve", "corpora"]
     assert main([*words, "--steps", "7", "--clips-per-movie", "1", "8"]) == 0
     assert capsys.readouterr().out == "done\n"
     worlds, run, recipe, config, finished_only = asked

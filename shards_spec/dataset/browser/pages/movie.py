@@ -39,6 +39,9 @@ from shards_spec.recipe import Recipe
 #: Clips that are drawn one by one; of more, whole runs are drawn.
 _MAX_BLOCKS = 600
 
+#: A shorter end of a movie is not mentioned.
+_MIN_TAIL_NS = 10_000_000
+
 #: Rows of a table of dropped or filled parts.
 _MAX_ROWS = 300
 
@@ -64,7 +67,7 @@ def movie_pages(place: Place, catalog: Catalog, movie_id: str, number: int) -> b
         _copies(place, copies),
         _lookalikes(place, movie_id, catalog.lookalikes_of.get(movie_id, [])),
         _shared_spans(place, catalog.spans_of.get(movie_id, [])),
-        _timeline(place, timeline, clips),
+        _timeline(place, timeline, clips, _tail(movie, timeline, catalog.dataset.recipe)),
         *_processing(movie, timeline, catalog.dataset.recipe),
         clip_list(place, movie_id, clips, number, labels),
         section("Details", *all_facts(movie)),
@@ -114,7 +117,7 @@ def _shared_spans(place: Place, spans: list[SharedSpan]) -> Markup:
     return section(title, table(f"Segments{more}", head, rows))
 
 
-def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
+def _timeline(place: Place, timeline: Timeline, clips: pa.Table, tail: Markup) -> Markup:
     if not timeline.duration_ns or not (clips.num_rows or timeline.drops):
         return Markup()
     rms = numbers(clips, "audio_rms_dbfs")
@@ -147,12 +150,25 @@ def _timeline(place: Place, timeline: Timeline, clips: pa.Table) -> Markup:
         ("shot-a", "shot"),
         ("shot-b", "next shot"),
     )
+    draw = draw_timeline(lanes, timeline.duration_ns, label)
     return section(
         "Timeline",
         _hatches(),
-        tag("div", draw_timeline(lanes, timeline.duration_ns, label), class_="wide"),
+        tag("div", draw, class_="wide", role="group", aria_label="Timeline"),
         key((kind, meaning) for kind, meaning in colors if kind in shown),
+        tail,
     )
+
+
+def _tail(movie: Mapping[str, Any], timeline: Timeline, recipe: Recipe) -> Markup:
+    """Why the end of a movie is in no clip; nothing if it is, or for another reason."""
+    ends_ns = [run.end_ns for run in timeline.kept] + [run.end_ns for run in timeline.dropped]
+    last_ns = max(ends_ns, default=0)
+    rest_ns = timeline.duration_ns - last_ns
+    is_whole = recipe.clips == "uniform" and not movie["wanted_end_seconds"]
+    if not is_whole or not _MIN_TAIL_NS < rest_ns < recipe.grid_ns(recipe.num_frames):
+        return Markup()
+    return tag("p", f"The last {seconds(rest_ns)} are too short for another clip.", class_="dim")
 
 
 def _clip_blocks(place: Place, timeline: Timeline, clips: pa.Table) -> Iterable[Block]:

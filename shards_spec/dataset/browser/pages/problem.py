@@ -53,13 +53,17 @@ def _incomplete(movie: Mapping[str, Any]) -> Markup:
         of = f" of the declared {clock(declared)}" if declared >= missing else ""
         parts.append(f"The source is cut off: the last {clock(missing)}{of} are missing.")
     if lost > 0:
-        parts.append(f"{seconds(lost)} of the video in the source cannot be shown.")
+        parts.append(
+            f"{seconds(lost)} of the video in the source cannot be shown: its clock jumps back, or "
+            "that video is in another stream or in an appended part of the file."
+        )
     if damaged > 0:
         were = "was" if damaged == 1 else "were"
         parts.append(f"{count(damaged, 'clip')} {were} dropped because frames are damaged.")
     if not parts:
         return Markup()
-    parts.append("With a whole copy of the source, preprocess the movie again.")
+    if missing > 0 or damaged > 0:
+        parts.append("With a whole copy of the source, preprocess the movie again.")
     items = (tag("p", part) for part in parts)
     title = tag("p", tag("b", "Incomplete"))
     return tag("div", title, *items, class_="problem", role="note")

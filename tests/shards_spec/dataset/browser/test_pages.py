@@ -14,8 +14,18 @@ import pytest
 
 from shards_spec import layout
 from shards_spec.dataset.browser import Site
+from shards_spec.dataset.index import write_index
 from shards_spec.dataset.reader import open_dataset
-from tests.support.datasets.eventful import EVIL, SCRIPT, write_eventful_dataset
+from shards_spec.schema.dropped import REBUILD_REASONS
+from shards_spec.storage.storage import Storage
+from tests.support.datasets.eventful import (
+    EVIL,
+    SCRIPT,
+    drops_of,
+    write_eventful_dataset,
+    write_movie,
+)
+from tests.support.datasets.toy_dataset import toy_recipe
 
 PAGES = (
     "index.html",
@@ -195,7 +205,10 @@ def test_facts_have_no_sentinels(tmp_path) -> None:
             "The source is cut off: the last 1:04.2 of the declared 1:07.8 are missing.",
         ),
         ({"missing_ns": 1_500_000_000}, "The source is cut off: the last 0:01.5 are missing."),
-        ({"video_lost_ns": 2_000_000_000}, "2.00 s of the video in the source cannot be shown."),
+        (
+            {"video_lost_ns": 2_000_000_000},
+            "2.00 s of the video in the source cannot be shown:",
+        ),
         ({"dropped_damaged": 1}, "1 clip was dropped because frames are damaged."),
         ({}, ""),
     ],
@@ -204,6 +217,24 @@ def test_a_movie_that_is_not_whole_has_a_banner(tmp_path, columns, expected: str
     text = outline(site_of(tmp_path, "copy", **columns), "movie/copy/1.html").text
     assert expected in text
     assert ("Incomplete" in text) == bool(columns)
+
+
+def test_the_end_of_a_movie_that_is_in_no_clip_is_explained(tmp_path) -> None:
+    # 12 clips of 0.8 s.
+    for length, rest in ((9_600_000_000, ""), (9_900_000_000, "0.30 s"), (20_000_000_000, "")):
+        text = outline(site_of(tmp_path, "copy", duration_ns=length), "movie/copy/1.html").text
+        assert (f"The last {rest} are too short for another clip." in text) == bool(rest)
+        assert ("too short for another" in text) == bool(rest)
+
+
+def test_reasons_of_rebuilt_movies_have_words(tmp_path) -> None:
+    recipe, storage = toy_recipe(), Storage(str(tmp_path), create=True)
+    drops = drops_of(recipe, dict(zip((2, 3, 5), REBUILD_REASONS, strict=True)), ())
+    write_movie(storage, recipe, "again", (0, 1, 4), drops=drops)
+    write_index(storage, recipe, "toy")
+    text = outline(Site(open_dataset(storage)), "movie/again/1.html").text
+    for reason in REBUILD_REASONS:
+        assert f"1 {reason.replace('_', ' ')} (this copy" in text
 
 
 def test_thumbnails_are_named_by_the_frame_that_they_show(site: Site) -> None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec.dataset.browser.catalog import Catalog, numbers
+from shards_spec.dataset.browser.reasons import TREATMENTS, movie_flags
 from shards_spec.dataset.inspection import Summary, summarize
 from shards_spec.dataset.reader import Dataset
 from shards_spec.recipe import NANOSECONDS
@@ -17,6 +18,9 @@ NUM_BINS = 40
 
 #: Values of a column of text that are counted one by one; all others are counted together.
 _MAX_VALUES = 20
+
+#: How values that say nothing are shown.
+_LABELS = {"": "not stated", "und": "unknown (und)"}
 
 _HOUR_NS = 3_600 * NANOSECONDS
 
@@ -234,7 +238,7 @@ def _counts(dataset: Dataset) -> list[Counts]:
     }
     result = []
     for title, column in columns.items():
-        pairs = [(name or "not stated", number) for name, number in column_counts(column)]
+        pairs = [(_LABELS.get(name or "", name), number) for name, number in column_counts(column)]
         shown, rest = pairs[:_MAX_VALUES], pairs[_MAX_VALUES:]
         if rest:
             shown.append((f"{len(rest):,} others", sum(number for _, number in rest)))
@@ -251,52 +255,3 @@ def column_counts(column: object) -> list[tuple[str, int]]:
 def _treated(catalog: Catalog) -> list[tuple[str, str, int]]:
     flags = movie_flags(catalog)
     return [(name, TREATMENTS[name], int(flags[name].sum())) for name in TREATMENTS]
-
-
-#: What can be asked of the movie table, by the name of the filter.
-TREATMENTS = {
-    "failed": "movies without clips (failed, quarantined, skipped)",
-    "dropped": "movies with dropped clips",
-    "cropped": "movies whose black bars were cropped",
-    "filled": "movies where missing audio was filled with silence",
-    "synced": "movies whose audio was shifted, stretched or cut to stay in sync",
-    "incomplete": "movies that lack part of their video, or with damage",
-    "copies": "movies that are, as a whole or in part, the same as another",
-}
-
-#: Offsets of the audio below this are rounding of timestamps, not corrections.
-_SYNC_OFFSET_NS = 50_000_000
-#: Drift below this is less than a frame per hour.
-_SYNC_DRIFT_PPM = 10.0
-
-
-def movie_flags(catalog: Catalog) -> dict[str, NDArray[np.bool_]]:
-    """For each of `TREATMENTS`, (num_movies,) bool."""
-    movies = catalog.dataset.movies
-    names = movies.schema.names
-
-    def column(name: str) -> NDArray[np.generic]:
-        # Columns that older datasets lack.
-        return numbers(movies, name) if name in names else np.zeros(movies.num_rows)
-
-    is_done = movies["status"].to_numpy() == "done"
-    dropped = sum((column(name) for name in names if name.startswith("dropped_")), np.zeros(1))
-    is_synced = (
-        (np.abs(column("audio_start_offset_ns").astype(np.float64)) >= _SYNC_OFFSET_NS)
-        | (np.abs(column("audio_drift_ppm").astype(np.float64)) >= _SYNC_DRIFT_PPM)
-        | (column("audio_cut_ns").astype(np.float64) > 0)
-    )
-    is_incomplete = (
-        (column("missing_ns").astype(np.float64) > 0)
-        | (column("video_lost_ns").astype(np.float64) > 0)
-        | (column("dropped_damaged").astype(np.float64) > 0)
-    )
-    return {
-        "failed": ~is_done,
-        "dropped": np.broadcast_to(np.asarray(dropped) > 0, is_done.shape),
-        "cropped": movies["crop"].to_numpy() != "",
-        "filled": column("audio_filled_ns").astype(np.float64) > 0,
-        "synced": is_synced,
-        "incomplete": is_incomplete,
-        "copies": np.array([bool(catalog.same_as(name)) for name in catalog.movie_ids], dtype=bool),
-    }

@@ -66,6 +66,11 @@ class Lookalike:
         return f"{whole}: {self.matching:,} of {self.compared:,} clips match{at}"
 
     @property
+    def share(self) -> str:
+        """How much of the movies is the same."""
+        return "whole" if self.is_same else "part"
+
+    @property
     def is_same(self) -> bool:
         """Whether the movies are the same as a whole, and not only in part."""
         return self.matching >= SAME_FRACTION * self.compared

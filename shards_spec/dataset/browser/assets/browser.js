@@ -27,16 +27,24 @@ function clock(seconds) {
 // An unknown number is null and shown as nothing; zero is a number like any other.
 const FORMATS = {
   clock,
-  seconds: (value) => `${value.toFixed(2)} s`,
+  seconds: (value) => value ? `${value.toFixed(2)} s` : "0",
   count: (value) => value.toLocaleString("en-US"),
 };
+
+// Only what scrolls is a tab stop.
+function markScrolling() {
+  for (const region of document.querySelectorAll(".scroll, .wide")) {
+    if (region.scrollWidth > region.clientWidth) region.tabIndex = 0;
+    else region.removeAttribute("tabindex");
+  }
+}
 
 class SortableTable {
   constructor(data, room) {
     this.data = data;
     this.room = room;
     this.texts = data.rows.map((row) =>
-      row.filter((value) => typeof value === "string").join("\n").toLowerCase());
+      row.slice(0, -1).flat(2).filter((value) => typeof value === "string").join("\n").toLowerCase());
     this.start();
     addEventListener("hashchange", () => this.start());
   }
@@ -73,8 +81,7 @@ class SortableTable {
       return element("th", { scope: "col", "aria-sort": "none" }, button);
     });
     this.body = element("tbody");
-    const caption = element("caption", {}, this.data.noun);
-    const table = element("table", {}, caption,
+    const table = element("table", { class: "stacked", "aria-label": this.data.noun },
       element("thead", {}, element("tr", {}, ...this.heads)), this.body);
     const step = (label, change) => {
       const button = element("button", { type: "button" }, label);
@@ -88,7 +95,7 @@ class SortableTable {
         element("label", {}, "Search", search),
         element("label", {}, "Show", filter)),
       this.status,
-      element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": this.data.noun },
+      element("div", { class: "scroll", role: "group", "aria-label": this.data.noun },
         table),
       element("div", { class: "controls" }, this.back, this.ahead));
   }
@@ -130,6 +137,11 @@ class SortableTable {
     const first = this.page * ROWS_PER_PAGE;
     const shown = found.slice(first, first + ROWS_PER_PAGE);
     this.body.replaceChildren(...shown.map((number) => this.row(this.data.rows[number])));
+    if (!shown.length) {
+      this.body.append(element("tr", {}, element("td", { colspan: this.heads.length },
+        `No ${this.data.noun} match.`)));
+    }
+    markScrolling();
     this.heads.forEach((head, number) => head.setAttribute("aria-sort",
       number !== this.sort ? "none" : this.isDescending ? "descending" : "ascending"));
     const total = this.data.rows.length.toLocaleString("en-US");
@@ -146,20 +158,31 @@ class SortableTable {
     const cells = this.data.columns.map((column, number) => {
       const value = values[number];
       if (column.type === "movie") {
-        const [before, after] = this.data.href;
-        const target = before + encodeURIComponent(value) + after;
         return element("th", { scope: "row" },
-          flags.includes("unlinked") ? value : element("a", { href: target }, value));
+          flags.includes("unlinked") ? value : this.link(value));
       }
       if (column.type === "badge") {
         return element("td", {}, element("span", { class: `badge ${value}` }, value));
       }
+      if (column.type === "links") {
+        const items = value.map(([name, note]) =>
+          element("span", { class: "item" }, this.link(name), `, ${note}`));
+        return element("td", {}, ...items);
+      }
+      if (column.type === "long") return element("td", { class: "long" }, value);
       const format = FORMATS[column.type];
       return format
-        ? element("td", { class: "number" }, value === null ? "" : format(value))
+        ? element("td", { class: value ? "number" : "number dim" }, value === null ? "" : format(value))
         : element("td", {}, value);
     });
+    // Narrow screens show rows one below the other, with these labels.
+    cells.forEach((cell, number) => { cell.dataset.label = this.data.columns[number].label; });
     return element("tr", {}, ...cells);
+  }
+
+  link(name) {
+    const [before, after] = this.data.href;
+    return element("a", { href: before + encodeURIComponent(name) + after }, name);
   }
 }
 
@@ -187,5 +210,8 @@ function startPlayer(settings) {
 
 const table = dataOf("table-data"), room = document.getElementById("table");
 if (table && room) new SortableTable(table, room);
+markScrolling();
+addEventListener("resize", markScrolling);
+addEventListener("toggle", markScrolling, true);
 const player = dataOf("player-data");
 if (player) startPlayer(player);

@@ -162,7 +162,7 @@ def _plain_table(place: Place, movies: list[MovieDifference]) -> Markup:
         for row in (_row(place, movie) for movie in differing)
     )
     return table(
-        f"The first {count(len(differing), 'movie')} that differ; scripts are needed for others",
+        f"The first {count(len(differing), 'movie')} that differ; the others need JavaScript",
         [label for label, _ in _COLUMNS],
         rows,
     )

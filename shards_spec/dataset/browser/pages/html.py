@@ -92,9 +92,11 @@ def table(
 ) -> Markup:
     """A table with a caption. The first cell of a row is its heading.
 
-    Tables scroll sideways within their own region, which the keyboard reaches.
+    Tables scroll sideways within their own region; the script makes it a tab stop if it scrolls.
+    Columns without a name, such as bars, have no heading.
     """
-    head = tag("tr", *(tag("th", cell, scope="col") for cell in heads)) if heads else Markup()
+    cells = (tag("th", cell, scope="col") if cell else tag("td") for cell in heads)
+    head = tag("tr", *cells) if heads else Markup()
     body = [
         tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]))
         for row in rows
@@ -106,7 +108,7 @@ def table(
         tag("tbody", *body),
         **attributes,
     )
-    return tag("div", content, class_="scroll", role="group", aria_label=caption, tabindex="0")
+    return tag("div", content, class_="scroll", role="group", aria_label=caption)
 
 
 def facts(caption: object, values: Iterable[tuple[object, object]]) -> Markup:

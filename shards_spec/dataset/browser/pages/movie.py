@@ -27,6 +27,7 @@ from shards_spec.dataset.browser.pages.movie_facts import all_facts, cropping
 from shards_spec.dataset.browser.pages.movies import title_of
 from shards_spec.dataset.browser.pages.problem import is_processed, outcome
 from shards_spec.dataset.browser.pages.shell import Place, clip_page, movie_page, page
+from shards_spec.dataset.browser.reasons import drop_meaning
 from shards_spec.dataset.browser.timeline import (
     DroppedRun,
     FilledRun,
@@ -238,18 +239,9 @@ def _processing(movie: Mapping[str, Any], timeline: Timeline, recipe: Recipe) ->
 def _dropped(timeline: Timeline, recipe: Recipe) -> Markup:
     if not timeline.drops:
         return section("Dropped clips", tag("p", "None."))
-    meanings = {
-        "black": f"mean brightness below {recipe.black_luma:g} of 255, nearly uniform",
-        "silent": f"audio below {recipe.silent_dbfs:g} dBFS",
-        "frozen": f"brightness changes by less than {recipe.frozen_motion:g} of 255 per frame",
-        "too_short": "the movie or the shot ends before the clip does",
-        "damaged": "frames are damaged in the source",
-        "missing": "this copy of the movie does not have them",
-        "poor_fit": "this copy does not match closely enough",
-        "other_audio": "this copy has other audio",
-    }
+    settings = recipe.to_json()
     totals = ", ".join(
-        f"{number:,} {name.replace('_', ' ')} ({meanings[name]})"
+        f"{number:,} {name.replace('_', ' ')} ({drop_meaning(name, settings)})"
         for name, number in timeline.drops.items()
     )
     runs = timeline.dropped[:_MAX_ROWS]

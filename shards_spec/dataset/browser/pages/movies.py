@@ -9,16 +9,27 @@ from urllib.parse import unquote
 import numpy as np
 
 from shards_spec.dataset.browser.catalog import Catalog
-from shards_spec.dataset.browser.figures import TREATMENTS, movie_flags
-from shards_spec.dataset.browser.pages.html import Markup, data_block, link, shortened, table, tag
+from shards_spec.dataset.browser.pages.html import (
+    Markup,
+    data_block,
+    join,
+    link,
+    shortened,
+    table,
+    tag,
+)
 from shards_spec.dataset.browser.pages.shell import Place, movie_page, page
+from shards_spec.dataset.browser.reasons import TREATMENTS, drop_filters, movie_flags
 from shards_spec.recipe import NANOSECONDS
 
 #: Movies on one page of the site; more are on further pages.
 MOVIES_PER_PAGE = 20_000
 
-#: Characters of a text in the table.
-_MAX_TEXT = 120
+#: Characters of a text in the table, and of the cause of a failure.
+_MAX_TEXT, _MAX_CAUSE = 120, 400
+
+#: Other movies with the same content that a row lists.
+_MAX_RELATIONS = 5
 
 #: Characters of an address in which the name of the file is looked for.
 _MAX_ADDRESS = 2_000
@@ -36,10 +47,11 @@ _COLUMNS = (
     ("dropped", "count"),
     ("cropped to", "text"),
     ("audio filled", "seconds"),
+    ("video missing", "seconds"),
     ("sync", "text"),
     ("language", "text"),
-    ("cause of failure", "text"),
-    ("same as", "text"),
+    ("cause of failure", "long"),
+    ("same as", "links"),
 )
 
 
@@ -56,11 +68,12 @@ def movies_path(number: int) -> str:
 def movies_page(place: Place, catalog: Catalog, number: int = 1) -> bytes:
     """`movies.html`: one page of at most `MOVIES_PER_PAGE` movies."""
     first = (number - 1) * MOVIES_PER_PAGE
-    rows = list(_rows(catalog, first))
+    filters = TREATMENTS | drop_filters(catalog)
+    rows = list(_rows(catalog, first, list(filters)))
     data = {
         "columns": [{"label": label, "type": kind} for label, kind in _COLUMNS],
         "rows": rows,
-        "filters": [{"name": name, "label": label} for name, label in TREATMENTS.items()],
+        "filters": [{"name": name, "label": label} for name, label in filters.items()],
         "href": [place.to("movie/"), "/1.html"],
         "noun": "movies",
     }
@@ -74,15 +87,13 @@ def movies_page(place: Place, catalog: Catalog, number: int = 1) -> bytes:
     )
 
 
-def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
+def _rows(catalog: Catalog, first: int, names: list[str]) -> Iterator[list[Any]]:
     """Values of `_COLUMNS` and, last, the names of the filters that a movie passes."""
     movies = catalog.dataset.movies.slice(first, MOVIES_PER_PAGE)
     flags = movie_flags(catalog)
-    names = list(TREATMENTS)
     passed = np.stack([flags[name] for name in names], axis=1)[first : first + MOVIES_PER_PAGE]
     for row, is_passed in zip(movies.to_pylist(), passed.tolist(), strict=True):
         movie_id = row["movie_id"]
-        others = catalog.same_as(movie_id)
         cause = f"{row['error_class']}: {row['error']}" if row["error_class"] else ""
         yield [
             movie_id,
@@ -92,12 +103,13 @@ def _rows(catalog: Catalog, first: int) -> Iterator[list[Any]]:
             row["duration_ns"] / NANOSECONDS if row["duration_ns"] else None,
             row["num_clips"],
             sum(value or 0 for name, value in row.items() if name.startswith("dropped_")),
-            _short(kept_area(row["crop"])),
+            _short(kept_area(row)),
             row["audio_filled_ns"] / NANOSECONDS if row["num_clips"] else None,
+            _missing_ns(row) / NANOSECONDS if row["num_clips"] else None,
             _short(sync_words(row)),
-            _short(row["audio_language"]),
-            _short(cause),
-            _short(", ".join(others[:5])),
+            "unknown" if row["audio_language"] == "und" else _short(row["audio_language"]),
+            _short(cause, _MAX_CAUSE),
+            _relations(catalog, movie_id),
             [name for name, is_in in zip(names, is_passed, strict=True) if is_in],
         ]
 
@@ -111,9 +123,28 @@ def title_of(movie: Mapping[str, Any]) -> str:
     return unquote(address.rstrip("/").rpartition("/")[2]) or address
 
 
-def kept_area(crop: str) -> str:
-    """`width:height:x:y` as `width x height`."""
-    return " x ".join(crop.split(":")[:2])
+def kept_area(movie: Mapping[str, Any]) -> str:
+    """What was kept of the video: `320 x 136 of 320 x 180`; empty if nothing was cropped."""
+    kept = " x ".join(str(movie["crop"]).split(":")[:2])
+    full = [movie["video_width"], movie["video_height"]]
+    if movie["rotation"] in (90, 270):
+        full.reverse()
+    return f"{kept} of {full[0]} x {full[1]}" if kept and all(full) else kept
+
+
+def _missing_ns(movie: Mapping[str, Any]) -> int:
+    """Video that the source lacks, at its end or within; older datasets have no such columns."""
+    return sum(movie.get(name) or 0 for name in ("missing_ns", "video_lost_ns"))
+
+
+def _relations(catalog: Catalog, movie_id: str) -> list[list[str]]:
+    """Movies with the same content and how much of it they share, at most 5."""
+    shares = {pair.other(movie_id): pair.share for pair in catalog.lookalikes_of.get(movie_id, ())}
+    for span in reversed(catalog.spans_of.get(movie_id, ())):
+        if span.links:
+            shares[span.other] = "whole" if span.kind == "copy" else f"part ({span.kind})"
+    shares |= dict.fromkeys(catalog.copies.get(movie_id, ()), "same source")
+    return [[other, shares[other]] for other in catalog.same_as(movie_id)[:_MAX_RELATIONS]]
 
 
 def sync_words(movie: Mapping[str, Any]) -> str:
@@ -129,9 +160,9 @@ def sync_words(movie: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _short(value: str) -> str:
-    shown = shortened(value, _MAX_TEXT)
-    return shown if len(shown) <= _MAX_TEXT else f"{shown[:_MAX_TEXT]}…"
+def _short(value: str, limit: int = _MAX_TEXT) -> str:
+    shown = shortened(value, limit)
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
 def _parts(place: Place, number: int, pages: int) -> Markup:
@@ -151,12 +182,19 @@ def _parts(place: Place, number: int, pages: int) -> Markup:
 def _plain_table(place: Place, rows: list[list[Any]]) -> Markup:
     """The first movies without the script, which replaces this."""
     return table(
-        f"The first {min(len(rows), _PLAIN_ROWS):,} movies; scripts are needed for the others",
+        f"The first {min(len(rows), _PLAIN_ROWS):,} movies; the others need JavaScript",
         [label for label, _ in _COLUMNS],
         (
             (
                 link(place.to(movie_page(row[0])), row[0]),
-                *map(_plain, row[1:-1]),
+                *map(_plain, row[1:-2]),
+                join(
+                    (
+                        join((link(place.to(movie_page(name)), name), f", {share}"))
+                        for name, share in row[-2]
+                    ),
+                    "; ",
+                ),
             )
             for row in rows[:_PLAIN_ROWS]
         ),

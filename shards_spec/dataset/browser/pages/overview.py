@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from shards_spec.dataset.browser.catalog import Catalog
 from shards_spec.dataset.browser.figures import Overview
@@ -22,26 +23,11 @@ from shards_spec.dataset.browser.pages.html import (
     text,
 )
 from shards_spec.dataset.browser.pages.shell import Place, movie_page, page
+from shards_spec.dataset.browser.reasons import STATUSES, drop_meaning
 from shards_spec.dataset.inspection import Failure
 
 #: Rows of failures and of groups of copies that are listed; the movie table has all of them.
 MAX_LISTED = 200
-
-#: What each reason for dropping a clip means.
-REASONS = {
-    "black": "the frames are black",
-    "silent": "the audio is silent",
-    "frozen": "the frames do not change",
-    "too_short": "the movie or the shot ends before the clip does",
-    "damaged": "frames are damaged in the source",
-}
-
-STATUSES = {
-    "done": "has clips",
-    "quarantined": "will fail again until the file or the setup changes",
-    "failed": "a temporary failure lasted through all retries",
-    "skipped": "nothing usable: too short, or every clip was dropped",
-}
 
 
 def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
@@ -51,7 +37,7 @@ def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
         "Overview",
         _totals(overview),
         _failures(place, overview),
-        _drops(overview),
+        _drops(place, overview),
         _treatments(place, overview),
         _copies(place, catalog),
         _lookalikes(place, catalog),
@@ -63,6 +49,11 @@ def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
         ),
         _recipe(overview.summary.recipe, overview),
     )
+
+
+def _movies_link(place: Place, query: str, words: object) -> Markup:
+    """A link to some rows of the table of movies."""
+    return link(f"{place.to('movies.html')}#{query}", words)
 
 
 def _totals(overview: Overview) -> Markup:
@@ -89,9 +80,14 @@ def _failures(place: Place, overview: Overview) -> Markup:
         return section("Movies without clips", tag("p", "None: every movie has clips."))
     causes = table(
         "Causes",
-        ("status", "cause", "movies", "meaning"),
+        ("cause", "status", "movies", "meaning"),
         (
-            (status, cause, f"{number:,}", STATUSES.get(status, ""))
+            (
+                _movies_link(place, f"{urlencode({'search': cause})}&filter=failed", cause),
+                status,
+                f"{number:,}",
+                STATUSES.get(status, ""),
+            )
             for status, cause, number in overview.failure_counts
         ),
     )
@@ -100,7 +96,7 @@ def _failures(place: Place, overview: Overview) -> Markup:
         causes,
         table(
             f"Which movies, and why{_of(len(failures))}",
-            ("movie", "status", "cause", "message"),
+            ("movie", "reason"),
             (_failure(place, failure) for failure in failures[:MAX_LISTED]),
         ),
         _all(place, len(failures), "failed"),
@@ -110,9 +106,14 @@ def _failures(place: Place, overview: Overview) -> Markup:
 def _failure(place: Place, failure: Failure) -> tuple[object, ...]:
     return (
         link(place.to(movie_page(failure.movie_id)), failure.movie_id),
-        tag("span", failure.status, class_=f"badge {failure.status}"),
-        failure.error_class,
-        text(failure.error, 300),
+        join(
+            (
+                tag("span", failure.status, class_=f"badge {failure.status}"),
+                tag("b", failure.error_class),
+                text(failure.error, 300),
+            ),
+            " ",
+        ),
     )
 
 
@@ -123,10 +124,10 @@ def _of(number: int) -> str:
 def _all(place: Place, number: int, name: str) -> Markup:
     if number <= MAX_LISTED:
         return Markup()
-    return tag("p", link(f"{place.to('movies.html')}#filter={name}", "All of them"))
+    return tag("p", _movies_link(place, f"filter={name}", "All of them"))
 
 
-def _drops(overview: Overview) -> Markup:
+def _drops(place: Place, overview: Overview) -> Markup:
     dropped = overview.summary.dropped
     total = sum(dropped.values())
     if not total:
@@ -139,7 +140,12 @@ def _drops(overview: Overview) -> Markup:
             f"{count(total, 'clip')} dropped, {share:.1f} % of all",
             ("reason", "", "clips", "meaning"),
             (
-                (name.replace("_", " "), bar(number, peak), f"{number:,}", REASONS.get(name, ""))
+                (
+                    _movies_link(place, f"filter=dropped_{name}", name.replace("_", " ")),
+                    bar(number, peak),
+                    f"{number:,}",
+                    drop_meaning(name, overview.summary.recipe),
+                )
                 for name, number in dropped.items()
                 if number
             ),
@@ -151,12 +157,12 @@ def _drops(overview: Overview) -> Markup:
 def _treatments(place: Place, overview: Overview) -> Markup:
     rows = (
         (
-            link(f"{place.to('movies.html')}#filter={name}", meaning) if number else meaning,
+            _movies_link(place, f"filter={name}", meaning) if number else meaning,
             f"{number:,}",
         )
         for name, meaning, number in overview.treated
     )
-    return section("What was found and done", table("Movies by what was done", (), rows))
+    return section("Findings and corrections", table("Movies concerned", (), rows))
 
 
 def _copies(place: Place, catalog: Catalog) -> Markup:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shards_spec.dataset.browser.pages.html import Markup, clock, count, seconds, tag, text
-from shards_spec.dataset.browser.pages.overview import STATUSES
 from shards_spec.dataset.browser.pages.shell import Place, page
+from shards_spec.dataset.browser.reasons import STATUSES
 
 
 def problem_page(place: Place, title: str, message: str) -> bytes:

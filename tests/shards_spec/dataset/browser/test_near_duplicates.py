@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from shards_spec.dataset.browser import Site
-from shards_spec.dataset.browser.figures import movie_flags
 from shards_spec.dataset.browser.lookalikes import Lookalike
+from shards_spec.dataset.browser.reasons import movie_flags
 from shards_spec.dataset.reader import Dataset
 from shards_spec.schema.duplicates import DUPLICATES_SCHEMA
 

@@ -142,8 +142,18 @@ def test_the_overview_names_failures_drops_and_copies(site: Site) -> None:
         "movies whose black bars were cropped 1",
         "movies where missing audio was filled with silence 1",
         "num_frames 4",
+        "black 3 mean brightness below 20 of 255, nearly uniform",
     ):
-        assert expected in text
+        assert expected in text, expected
+    targets = {attributes["href"] for attributes in outline(site, "index.html").all("a")}
+    assert {"movies.html#filter=dropped_black", "movies.html#filter=dropped_too_short"} <= targets
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_headings_of_columns_have_names(site: Site, path: str) -> None:
+    data = site.file(path).data.decode()
+    assert '<th scope="col"></th>' not in data
+    assert 'class="scroll" role="group" aria-label' in data
 
 
 def test_a_movie_says_what_was_dropped_cropped_filled_and_corrected(site: Site) -> None:
@@ -276,10 +286,15 @@ def test_sorted_and_filtered_rows_come_from_the_index(site: Site) -> None:
     labels = [column["label"] for column in data["columns"]]
     rows = {row[0]: dict(zip([*labels, "filters"], row, strict=True)) for row in data["rows"]}
     assert rows["heat"]["dropped"] == 6
-    assert rows["heat"]["cropped to"] == "40 x 32"
+    assert rows["heat"]["cropped to"] == "40 x 32 of 48 x 32"
     assert rows["heat"]["sync"] == "starts +1.500 s, stretched +120.0 ppm"
-    assert rows["heat"]["same as"] == "copy"
-    assert set(rows["heat"]["filters"]) == {"dropped", "cropped", "filled", "synced", "copies"}
+    assert rows["heat"]["same as"] == [["copy", "same source"]]
+    assert rows["heat"]["video missing"] == 0
+    assert rows["broken"]["video missing"] is None
+    of_drops = {"dropped", "dropped_black", "dropped_too_short"}
+    assert set(rows["heat"]["filters"]) == of_drops | {"cropped", "filled", "synced", "copies"}
+    assert of_drops <= {item["name"] for item in data["filters"]}
+    assert "dropped_silent" not in {item["name"] for item in data["filters"]}
     assert rows["copy"]["filters"] == ["copies"]
     assert rows["dark"]["filters"] == ["failed"]
 

@@ -108,7 +108,7 @@ def choose_track(
     """
     if not tracks:
         raise NoAudioStreamError(
-            f"{movie.name}: no audio stream in the first {searched} of it; audio-visual clips need "
+            f"{movie.name}: no audio stream in its first {searched}; audio-visual clips need "
             "one: remove the file from the corpus, or add an audio track"
         )
     if movie.audio_track >= 0:

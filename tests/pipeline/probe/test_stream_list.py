@@ -128,7 +128,7 @@ def test_a_recording_that_starts_in_a_long_group_of_pictures(folder: Path, sound
 def test_the_error_reports_how_far_the_file_was_read(folder: Path) -> None:
     path = folder / "mute.ts"
     ffmpeg("-i", picture(folder), "-c", "copy", path)
-    with pytest.raises(NoAudioStreamError, match="no audio stream in the first 600 s of it"):
+    with pytest.raises(NoAudioStreamError, match="no audio stream in its first 600 s"):
         probe_of(path)
 
 

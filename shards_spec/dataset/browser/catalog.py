@@ -149,6 +149,17 @@ class Catalog:
         return tuple(pair for pair in pairs if pair.second not in self.copies.get(pair.first, ()))
 
     @cached_property
+    def unconfirmed_lookalikes(self) -> tuple[Lookalike, ...]:
+        """Those pairs that the search for near-duplicates, if there was one, did not find."""
+        found = {
+            (name, span.other)
+            for name, spans in self.spans_of.items()
+            for span in spans
+            if span.links
+        }
+        return tuple(pair for pair in self.lookalikes if (pair.first, pair.second) not in found)
+
+    @cached_property
     def lookalikes_of(self) -> dict[str, list[Lookalike]]:
         """For each movie that looks and sounds like others: those pairs."""
         pairs: dict[str, list[Lookalike]] = defaultdict(list)
@@ -170,6 +181,16 @@ class Catalog:
             if names[1]:
                 spans[names[1]].append(SharedSpan(row["kind"], *other, names[0], *one, *match))
         return dict(spans)
+
+    @cached_property
+    def shared_lengths(self) -> dict[tuple[str, str, str], list[int]]:
+        """Kind, first and second movie: lengths in the first, ns, of what both have."""
+        lengths: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for name in self.movie_ids:
+            for span in self.spans_of.get(name, ()):
+                if span.other > name:
+                    lengths[span.kind, name, span.other].append(span.end_ns - span.start_ns)
+        return dict(lengths)
 
     def same_as(self, movie_id: str) -> list[str]:
         """Other movies with the same source, then those that look and sound the same."""

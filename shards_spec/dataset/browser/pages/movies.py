@@ -50,8 +50,8 @@ _COLUMNS = (
     ("video missing", "seconds"),
     ("sync", "text"),
     ("language", "text"),
-    ("cause of failure", "long"),
     ("same as", "links"),
+    ("cause of failure", "long"),
 )
 
 
@@ -108,8 +108,8 @@ def _rows(catalog: Catalog, first: int, names: list[str]) -> Iterator[list[Any]]
             _missing_ns(row) / NANOSECONDS if row["num_clips"] else None,
             _short(sync_words(row)),
             "unknown" if row["audio_language"] == "und" else _short(row["audio_language"]),
-            _short(cause, _MAX_CAUSE),
             _relations(catalog, movie_id),
+            _short(cause, _MAX_CAUSE),
             [name for name, is_in in zip(names, is_passed, strict=True) if is_in],
         ]
 
@@ -124,12 +124,12 @@ def title_of(movie: Mapping[str, Any]) -> str:
 
 
 def kept_area(movie: Mapping[str, Any]) -> str:
-    """What was kept of the video: `320 x 136 of 320 x 180`; empty if nothing was cropped."""
-    kept = " x ".join(str(movie["crop"]).split(":")[:2])
+    """What was kept of the video: `320x136 of 320x180`; empty if nothing was cropped."""
+    kept = "x".join(str(movie["crop"]).split(":")[:2])
     full = [movie["video_width"], movie["video_height"]]
     if movie["rotation"] in (90, 270):
         full.reverse()
-    return f"{kept} of {full[0]} x {full[1]}" if kept and all(full) else kept
+    return f"{kept} of {full[0]}x{full[1]}" if kept and all(full) else kept
 
 
 def _missing_ns(movie: Mapping[str, Any]) -> int:
@@ -187,21 +187,19 @@ def _plain_table(place: Place, rows: list[list[Any]]) -> Markup:
         (
             (
                 link(place.to(movie_page(row[0])), row[0]),
-                *map(_plain, row[1:-2]),
-                join(
-                    (
-                        join((link(place.to(movie_page(name)), name), f", {share}"))
-                        for name, share in row[-2]
-                    ),
-                    "; ",
-                ),
+                *(_plain(place, value) for value in row[1:-1]),
             )
             for row in rows[:_PLAIN_ROWS]
         ),
     )
 
 
-def _plain(value: Any) -> str:
+def _plain(place: Place, value: Any) -> object:
+    if isinstance(value, list):
+        others = (
+            join((link(place.to(movie_page(name)), name), f", {share}")) for name, share in value
+        )
+        return join(others, "; ")
     if value is None:
         return ""
     return f"{value:.1f}" if isinstance(value, float) else str(value)

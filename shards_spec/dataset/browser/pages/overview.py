@@ -192,13 +192,7 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
 def _lookalikes(place: Place, catalog: Catalog) -> Markup:
     title = "Movies that look and sound the same"
     is_searched = catalog.dataset.duplicates is not None
-    linked = {
-        (name, span.other)
-        for name, spans in catalog.spans_of.items()
-        for span in spans
-        if span.links
-    }
-    pairs = [pair for pair in catalog.lookalikes if (pair.first, pair.second) not in linked]
+    pairs = catalog.unconfirmed_lookalikes
     if not pairs:
         # With a search, shared segments follow.
         return Markup() if is_searched else section(title, tag("p", "None were found."))
@@ -233,12 +227,7 @@ def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
     title = "Shared segments"
     if catalog.dataset.duplicates is None:
         return section(title, tag("p", "Not searched yet: run reelshards duplicates."))
-    rows: dict[tuple[str, str, str], list[int]] = {}
-    for name in catalog.movie_ids:
-        for span in catalog.spans_of.get(name, ()):
-            if span.other > name:
-                length = span.end_ns - span.start_ns
-                rows.setdefault((span.kind, name, span.other), []).append(length)
+    rows = catalog.shared_lengths
     if not rows:
         return section(title, tag("p", "None were found."))
     ordered = sorted(rows.items(), key=lambda item: (-sum(item[1]), item[0]))

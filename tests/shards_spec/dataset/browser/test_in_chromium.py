@@ -98,6 +98,35 @@ def test_movies_are_searched_filtered_and_sorted(chromium: Chromium, server: Bro
     assert chromium.complaints() == []
 
 
+def test_a_filter_without_matches_says_so(chromium: Chromium, server: BrowserServer) -> None:
+    chromium.open(base(server) + "movies.html?none#search=no+such+movie&filter=failed")
+    assert rows(chromium) == []
+    shown = chromium.evaluate("document.querySelector('tbody').textContent")
+    assert shown == "No movies match."
+    chromium.open(base(server) + "movies.html?black#filter=dropped_black")
+    assert rows(chromium) == ["heat"]
+    cells = "[...document.querySelectorAll('tbody td a')].map(e => e.getAttribute('href'))"
+    assert chromium.evaluate(cells) == ["movie/copy/1.html"]
+
+
+@pytest.mark.parametrize("page", ["index.html", "movies.html", "movie/heat/1.html"])
+@pytest.mark.parametrize("width", [300, 1280])
+def test_only_regions_that_scroll_are_tab_stops(
+    chromium: Chromium, server: BrowserServer, page: str, width: int
+) -> None:
+    chromium.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=800, deviceScaleFactor=1, mobile=False,
+    )  # fmt: skip
+    chromium.open(f"{base(server)}{page}?{width}stops")
+    regions = "[...document.querySelectorAll('.scroll, .wide')]"
+    state = "e => [e.scrollWidth > e.clientWidth, e.hasAttribute('tabindex')]"
+    found = chromium.evaluate(f"{regions}.map({state})")
+    assert found
+    assert all(scrolls == is_stop for scrolls, is_stop in found)
+    chromium.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_the_keyboard_reaches_everything(chromium: Chromium, server: BrowserServer) -> None:
     chromium.open(base(server) + "movies.html?keys")
     focused = []

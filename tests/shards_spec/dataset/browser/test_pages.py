@@ -279,26 +279,6 @@ def test_a_clip_says_where_its_audio_is_from(site: Site, tmp_path) -> None:
     assert "next clip" in page.text
 
 
-def test_sorted_and_filtered_rows_come_from_the_index(site: Site) -> None:
-    block = re.search(rb'id="table-data">(.*?)</script>', site.file("movies.html").data)
-    assert block is not None
-    data = json.loads(block[1])
-    labels = [column["label"] for column in data["columns"]]
-    rows = {row[0]: dict(zip([*labels, "filters"], row, strict=True)) for row in data["rows"]}
-    assert rows["heat"]["dropped"] == 6
-    assert rows["heat"]["cropped to"] == "40 x 32 of 48 x 32"
-    assert rows["heat"]["sync"] == "starts +1.500 s, stretched +120.0 ppm"
-    assert rows["heat"]["same as"] == [["copy", "same source"]]
-    assert rows["heat"]["video missing"] == 0
-    assert rows["broken"]["video missing"] is None
-    of_drops = {"dropped", "dropped_black", "dropped_too_short"}
-    assert set(rows["heat"]["filters"]) == of_drops | {"cropped", "filled", "synced", "copies"}
-    assert of_drops <= {item["name"] for item in data["filters"]}
-    assert "dropped_silent" not in {item["name"] for item in data["filters"]}
-    assert rows["copy"]["filters"] == ["copies"]
-    assert rows["dark"]["filters"] == ["failed"]
-
-
 def test_every_text_column_may_be_hostile_and_long(tmp_path) -> None:
     dataset = write_eventful_dataset(str(tmp_path / "d"))
     table = dataset.movies

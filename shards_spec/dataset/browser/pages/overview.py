@@ -58,11 +58,14 @@ def _movies_link(place: Place, query: str, words: object) -> Markup:
 
 def _totals(overview: Overview) -> Markup:
     summary = overview.summary
-    done = summary.movies_by_status.get("done", 0)
     total = sum(summary.movies_by_status.values())
     fewest, median, most = summary.clips_per_movie
     cards = (
-        ("movies with clips", f"{done:,}", f"of {count(total, 'movie')}"),
+        (
+            "movies with clips",
+            f"{summary.movies_by_status.get('done', 0):,}",
+            f"of {count(total, 'movie')}",
+        ),
         ("hours in clips", f"{summary.clip_hours:,.2f}", f"of {overview.source_hours:,.2f} h"),
         ("clips", f"{summary.num_clips:,}", f"{fewest:,} to {most:,} per movie, median {median:,}"),
         ("stored", size(summary.shard_bytes), count(summary.num_shards, "shard")),
@@ -132,7 +135,6 @@ def _drops(place: Place, overview: Overview) -> Markup:
     total = sum(dropped.values())
     if not total:
         return section("Dropped clips", tag("p", "None."))
-    peak = max(dropped.values())
     share = 100 * total / (total + overview.summary.num_clips)
     return section(
         "Dropped clips",
@@ -142,7 +144,7 @@ def _drops(place: Place, overview: Overview) -> Markup:
             (
                 (
                     _movies_link(place, f"filter=dropped_{name}", name.replace("_", " ")),
-                    bar(number, peak),
+                    bar(number, max(dropped.values())),
                     f"{number:,}",
                     drop_meaning(name, overview.summary.recipe),
                 )
@@ -286,20 +288,17 @@ def _streams(overview: Overview) -> Markup:
 def _recipe(recipe: Mapping[str, Any], overview: Overview) -> Markup:
     summary = overview.summary
     rows = [(name, str(value)) for name, value in recipe.items()]
+    shapes = sorted(summary.clips_by_shape.items(), key=lambda item: -item[1])[:20]
     about = [
         ("recipe fingerprint", summary.recipe_fingerprint),
         ("format", summary.spec_version),
         ("ffmpeg", summary.ffmpeg_version or "not stated"),
         (
             "frames",
-            ", ".join(f"{number:,} clips of {shape}" for shape, number in _shapes(summary)),
+            ", ".join(f"{number:,} clips of {shape}" for shape, number in shapes),
         ),
     ]
     return section(
         "Recipe",
         tag("div", facts("Settings", rows), facts("Made with", about), class_="charts"),
     )
-
-
-def _shapes(summary: Any) -> list[tuple[str, int]]:
-    return sorted(summary.clips_by_shape.items(), key=lambda item: -item[1])[:20]

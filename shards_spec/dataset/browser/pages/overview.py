@@ -56,6 +56,10 @@ def _movies_link(place: Place, query: str, words: object) -> Markup:
     return link(f"{place.to('movies.html')}#{query}", words)
 
 
+def _movie(place: Place, movie_id: str) -> Markup:
+    return link(place.to(movie_page(movie_id)), movie_id)
+
+
 def _totals(overview: Overview) -> Markup:
     summary = overview.summary
     total = sum(summary.movies_by_status.values())
@@ -108,7 +112,7 @@ def _failures(place: Place, overview: Overview) -> Markup:
 
 def _failure(place: Place, failure: Failure) -> tuple[object, ...]:
     return (
-        link(place.to(movie_page(failure.movie_id)), failure.movie_id),
+        _movie(place, failure.movie_id),
         join(
             (
                 tag("span", failure.status, class_=f"badge {failure.status}"),
@@ -174,7 +178,7 @@ def _copies(place: Place, catalog: Catalog) -> Markup:
     items = (
         tag(
             "li",
-            join((link(place.to(movie_page(name)), name) for name in group[:20]), " = "),
+            join((_movie(place, name) for name in group[:20]), " = "),
             f" and {len(group) - 20:,} more" if len(group) > 20 else "",
         )
         for group in groups[:MAX_LISTED]
@@ -206,11 +210,7 @@ def _lookalikes(place: Place, catalog: Catalog) -> Markup:
         "the dataset."
     )
     rows = (
-        (
-            link(place.to(movie_page(pair.first)), pair.first),
-            link(place.to(movie_page(pair.second)), pair.second),
-            pair.words,
-        )
+        (_movie(place, pair.first), _movie(place, pair.second), pair.words)
         for pair in pairs[:MAX_LISTED]
     )
     return section(
@@ -234,14 +234,8 @@ def _near_duplicates(place: Place, catalog: Catalog) -> Markup:
         return section(title, tag("p", "None were found."))
     ordered = sorted(rows.items(), key=lambda item: (-sum(item[1]), item[0]))
     lines = (
-        (
-            kind,
-            link(place.to(movie_page(first)), first),
-            link(place.to(movie_page(second)), second),
-            f"{len(lengths):,}",
-            seconds(sum(lengths)),
-        )
-        for (kind, first, second), lengths in ordered[:MAX_LISTED]
+        (kind, _movie(place, a), _movie(place, b), f"{len(lengths):,}", seconds(sum(lengths)))
+        for (kind, a, b), lengths in ordered[:MAX_LISTED]
     )
     return section(
         title,

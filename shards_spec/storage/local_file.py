@@ -80,12 +80,14 @@ def write_file(
     nothing has changed.
     """
     for attempt in range(_MAX_ATTEMPTS):
-        _make_folder(path.parent)
         try:
+            _make_folder(path.parent)
             _write_file(path, data, exclusive, check)
-        except FileNotFoundError:
-            # `delete_file` may have removed the empty folder in between.
-            if path.parent.is_dir() or attempt == _MAX_ATTEMPTS - 1:
+        except FileNotFoundError as error:
+            # `delete_file` of another thread or process may have removed an empty folder, and a
+            # third one may have made it again since.
+            is_source = isinstance(data, Path) and error.filename == str(data)
+            if is_source or attempt == _MAX_ATTEMPTS - 1:
                 raise
         else:
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from shards_spec.errors import StorageError
-from shards_spec.storage.local_file import is_plain_key, read_range
+from shards_spec.storage.local_file import is_plain_key, read_range, write_file
 from shards_spec.storage.storage import Storage
 
 
@@ -58,3 +59,22 @@ def test_no_key_escapes_the_storage_root(tmp_path: Path) -> None:
     for key in ("../secret", "x/../../secret", str(tmp_path / "secret")):
         with pytest.raises(StorageError):
             storage.get_range(key, 0, 6)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_folder_that_was_removed_and_made_again_is_written_to(
+    tmp_path: Path, exclusive: bool
+) -> None:
+    """As when another process deletes the last file of the folder, and a third one adds one."""
+    path = tmp_path / "run.lock" / "000001.json"
+    calls = []
+
+    def replace_folder() -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            shutil.rmtree(path.parent)
+            path.parent.mkdir()
+
+    write_file(path, b"{}", exclusive=exclusive, check=replace_folder)
+    assert path.read_bytes() == b"{}"
+    assert len(calls) == 2

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reelshards.packages import attribute
+from reelshards.packages import attribute, can_import
 from shards_spec.cli import ExitCode, version
 
 PROGRAM = "reelshards"
@@ -78,12 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = f"did you mean {near[0]}?" if near else f"see {PROGRAM} --help"
         sys.stderr.write(f"error: {words[0]!r} is not a command; {advice}\n")
         return ExitCode.UNUSABLE
-    try:
-        run = attribute(command.module, "main")
-    except ImportError as error:
-        sys.stderr.write(f"error: {error}\n")
+    if not can_import(command.module):
         return ExitCode.UNUSABLE
-    return int(run(words, prog=PROGRAM))
+    return int(attribute(command.module, "main")(words, prog=PROGRAM))
 
 
 def usage() -> str:

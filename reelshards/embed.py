@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 import tyro
 
 from reelshards.encoder import Encoder, load_encoder
-from reelshards.packages import attribute
+from reelshards.packages import can_import
 from shards_spec import cli
-from shards_spec.cli import Command, ExitCode
+from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.redaction import redacted
 
 PROGRAM = "reelshards"
 
-#: Needed in addition to what reads datasets.
+#: Modules that are needed in addition to those that read datasets.
 _NEEDED = ("pipeline.movie", "trainer.runs.evaluate")
 
 
@@ -87,17 +87,13 @@ class Embed:
 
 def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     """Run the command; returns the exit code."""
-    try:
-        for module in _NEEDED:
-            attribute(module)
-    except ImportError as error:
-        sys.stderr.write(f"error: {error}\n")
+    if not can_import(*_NEEDED):
         return ExitCode.UNUSABLE
-    commands: dict[str, type[Command]] = {"embed": Embed}
-    return cli.run_reporting_errors(
-        lambda: cli.parse(
-            commands, arguments, prog=prog, description="Embed movies with a trained run."
-        ).run()
+    return cli.main(
+        {"embed": Embed},
+        prog=prog,
+        description="Embed movies with a trained run.",
+        arguments=arguments,
     )
 
 

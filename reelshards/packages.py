@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +43,17 @@ def attribute(module: str, name: str = "") -> Any:
             name=missing,
         ) from error
     return getattr(loaded, name) if name else loaded
+
+
+def can_import(*modules: str) -> bool:
+    """Whether modules of this project can be imported; if not, stderr says why."""
+    try:
+        for module in modules:
+            attribute(module)
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return False
+    return True
 
 
 def _require_ours(package: str) -> None:

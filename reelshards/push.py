@@ -13,7 +13,7 @@ import tyro
 
 from reelshards.hub import Inventory, take_inventory, upload
 from shards_spec import cli, layout
-from shards_spec.cli import Command, ExitCode
+from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
 from shards_spec.redaction import plain
 
@@ -78,11 +78,8 @@ class Push:
 
 def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     """Run the command; returns the exit code."""
-    commands: dict[str, type[Command]] = {"push": Push}
-    return cli.run_reporting_errors(
-        lambda: cli.parse(
-            commands, arguments, prog=prog, description="Upload a dataset to a hub."
-        ).run()
+    return cli.main(
+        {"push": Push}, prog=prog, description="Upload a dataset to a hub.", arguments=arguments
     )
 
 

@@ -5,9 +5,11 @@ Needs NumPy and Pillow only, because it is imported in the peers' own environmen
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +59,8 @@ def npy(array: NDArray[np.float16]) -> bytes:
 class TarWriter:
     """One WebDataset shard."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._tar = tarfile.open(path, "w")  # noqa: SIM115
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
 
     def add(self, key: str, members: dict[str, bytes]) -> None:
         """A sample: its members by extension."""
@@ -68,9 +69,13 @@ class TarWriter:
             info.size = len(data)
             self._tar.addfile(info, io.BytesIO(data))
 
-    def close(self) -> None:
-        """Write the end of the archive."""
-        self._tar.close()
+
+@contextlib.contextmanager
+def new_shard(path: Path) -> Iterator[TarWriter]:
+    """The writer of a shard at this path, which is complete afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        yield TarWriter(tar)
 
 
 def _mel_filters() -> NDArray[np.float32]:

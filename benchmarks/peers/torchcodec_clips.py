@@ -48,10 +48,9 @@ def main() -> None:
     """Make the clips of a folder's movies."""
     torch.set_num_threads(1)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    writer = output.TarWriter(out / "clips.tar")
-    for path in sorted(folder.iterdir()):
-        make_clips(path, writer)
-    writer.close()
+    with output.new_shard(out / "clips.tar") as writer:
+        for path in sorted(folder.iterdir()):
+            make_clips(path, writer)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _words(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint6
 
 @dataclass(frozen=True, eq=False)
 class _Copy:
-    """A copy of one movie, of which a part of every word's bits is wrong."""
+    """A copy of one movie, with some wrong bits in every word."""
 
     times: NDArray[np.float64]
     known: NDArray[np.uint64]
@@ -157,7 +158,7 @@ def _run(step: str, file: str, num_movies: int, num_clips: int) -> None:
             copy = _copy(searched, kind)
             for name in ("first", "second"):
                 title = f"recognizing the {name} copy by its {kind}"
-                found = _timed(title, lambda: recognize(searched, copy))  # noqa: B023
+                found = _timed(title, partial(recognize, searched, copy))
                 assert list(found) == [num_movies // 2]
 
 

@@ -29,7 +29,7 @@ from pipeline.ffmpeg import FfmpegProcess, reaper
 from pipeline.ffmpeg.stderr import StderrReader
 from pipeline.movie import write_movie
 from pipeline.movie.rows import Cost
-from pipeline.movie.spool import AUDIO_PART, Spool
+from pipeline.movie.spool import AUDIO_PART, open_spool
 from pipeline.sources import Movie
 from pipeline.sources.access import open_source
 from pipeline.sources.corpus import find_movies
@@ -129,7 +129,7 @@ def process_movie(clock: StageClock, movie: Movie, recipe: Recipe) -> None:
         tempfile.TemporaryDirectory(prefix="reelshards-stages-") as out,
         open_source(movie, fingerprint(movie)) as source,
         reaper.own_folder() as folder,
-        Spool() as spool,
+        open_spool() as spool,
     ):
         storage = Storage(f"{out}/shards", create=True)
         clock.default = "prepare: listing and probes"

@@ -23,7 +23,7 @@ from pipeline.errors import DiskFullError, LostError, MovieError, OutOfMemoryErr
 from pipeline.ffmpeg import reaper
 from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
-from pipeline.movie.spool import PartKey, Spool
+from pipeline.movie.spool import PartKey, Spool, open_spool
 from pipeline.plan.movie_plan import MoviePlan
 from pipeline.plan.segments import Segment
 from pipeline.sources import Movie, Readable
@@ -158,7 +158,7 @@ def write(
     are fetched one by one; as arguments they would all be in memory at the same time.
     """
     meter = CostMeter()
-    with _machine_errors(plan.movie), reaper.own_folder() as folder, Spool() as spool:
+    with _machine_errors(plan.movie), reaper.own_folder() as folder, open_spool() as spool:
         require_unchanged(plan.movie)
         _fetch_parts(spool, plan.movie, parts)
         row = write_movie(

@@ -14,7 +14,7 @@ from pipeline.ffmpeg import reaper
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from pipeline.limits import Limits
 from pipeline.movie.rows import Cost
-from pipeline.movie.spool import AUDIO_PART, Spool
+from pipeline.movie.spool import AUDIO_PART, Spool, open_spool
 from pipeline.movie.steps import prepare, run_audio_parts, run_segment, to_decode_again
 from pipeline.movie.write import write_movie
 from pipeline.plan.movie_plan import MoviePlan
@@ -49,7 +49,7 @@ def shard_movie(
     with (
         open_source(movie, fingerprint(movie), limits=limits) as source,
         reaper.own_folder() as folder,
-        Spool() as spool,
+        open_spool() as spool,
     ):
         plan = prepare(movie, source, recipe, _SEGMENT_SECONDS)
         plan, segments = decode_into(spool, plan, source, num_threads=num_threads)

@@ -7,10 +7,10 @@ are released; memory holds one part, however long the movie is.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, Final, Literal, TypeAlias
 
 import numpy as np
@@ -22,25 +22,20 @@ AUDIO_PART: Final = "audio"
 PartKey: TypeAlias = int | Literal["audio"]
 
 
-class Spool:
-    """Use as a context manager; at its end, or when the process dies, the file is gone."""
+@contextlib.contextmanager
+def open_spool() -> Iterator[Spool]:
+    """An empty spool. Its file is gone afterwards, or when the process dies."""
+    with tempfile.TemporaryFile(prefix="reelshards-") as file:
+        yield Spool(file)
 
-    def __init__(self) -> None:
-        # Unlinked from the start; closed by `__exit__`.
-        self._file = tempfile.TemporaryFile(prefix="reelshards-")  # noqa: SIM115
+
+class Spool:
+    """The parts of a movie, in one file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._starts: dict[PartKey, int] = {}
         self._end = 0
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def add(self, key: PartKey, pieces: Iterable[NDArray[np.uint8]]) -> None:
         """Append a part, given as one or more arrays (N,) uint8."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from pipeline.engine.events import (
     AttemptFailed,
@@ -45,8 +45,12 @@ class EventLog:
         self.num_failed = 0
         """Events that could not be written; the log is informational and does not end the run."""
         self._clock = clock
+        self._file: TextIO | None = None
         try:
-            self._file = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115
+            with contextlib.ExitStack() as stack:
+                if path:
+                    self._file = stack.enter_context(Path(path).open("a", encoding="utf-8"))
+                self._open_file = stack.pop_all()
         except OSError as error:
             raise InputError(f"cannot write the log {path}: {error.strerror}") from error
 
@@ -59,10 +63,9 @@ class EventLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            # What could not be flushed before cannot be now.
-            with contextlib.suppress(OSError):
-                self._file.close()
+        # What could not be flushed before cannot be now.
+        with contextlib.suppress(OSError):
+            self._open_file.close()
 
     def write(self, event: Event, view: str = "") -> None:
         """Append one event; the line is in the file when this returns, or is counted.

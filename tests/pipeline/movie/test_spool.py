@@ -10,7 +10,7 @@ import pytest
 from benchmarks import memory
 from pipeline.audio import clips as audio
 from pipeline.movie import steps
-from pipeline.movie.spool import AUDIO_PART, Spool
+from pipeline.movie.spool import AUDIO_PART, open_spool
 from pipeline.sources.corpus import find_movies
 from shards_spec.recipe import Recipe
 from tests.support.films.media import Film, make_film
@@ -19,7 +19,7 @@ from tests.support.films.oracle import decoded_audio
 
 
 def test_parts_are_read_back_in_any_order() -> None:
-    with Spool() as spool:
+    with open_spool() as spool:
         spool.add(1, [np.frombuffer(b"abc", np.uint8), np.frombuffer(b"defg", np.uint8)])
         assert spool.part(1).read(2, 5) == b"cde"
         spool.add(AUDIO_PART, iter([np.frombuffer(b"xyz", np.uint8)]))

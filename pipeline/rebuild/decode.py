@@ -35,21 +35,21 @@ _KEYS_PER_PIECE = 1_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made."""
+    """What to make: a movie of a lock, from copies."""
 
     lock: Lock
     movie: LockedMovie
     matches: Sequence[Match]
-    """The copies that it is made of, the best one first; at least one."""
+    """The copies to make it from, best first; at least one."""
     min_fit: float
-    """Clips whose audio fits worse are left out."""
+    """Clips whose audio has a fit below this are left out."""
     keep_other_audio: bool = False
-    """Whether clips are made whose video fits, but whose audio is another one."""
+    """Whether to make clips whose video fits but whose audio differs."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredAudio:
-    """The audio of a clip whose members are in the spool, one after the other."""
+    """The audio of a clip whose members are stored in the spool, one after another."""
 
     audio: ClipAudio
     """Without its members."""
@@ -89,7 +89,7 @@ def decode_piece(
     piece_number: int,
     num_threads: int,
 ) -> DecodedPiece | None:
-    """Decode the clips of one piece, in the order of time; None if the copy has none of them."""
+    """Decode the clips of one piece, in order of time; None if the copy contains none of them."""
     lock, clips, piece = request.lock, request.movie.clips, group[0].piece
     numbers = [int(clips.clip_number[item.row]) for item in group]
     starts = [int(clips.start_step[item.row]) for item in group]
@@ -127,7 +127,7 @@ def decode_piece(
 
 
 def _inside(request: Request, plan: MoviePlan, group: Sequence[Source]) -> list[Source]:
-    """Those clips of a piece that lie within the copy."""
+    """The clips of a piece that lie within the copy."""
     lock, piece = request.lock, group[0].piece
     assert piece is not None
     steps_of_clips = [int(request.movie.clips.start_step[item.row]) for item in group]

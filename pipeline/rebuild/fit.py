@@ -15,12 +15,12 @@ from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 
 Status = Literal["identical", "aligned", "other_audio", "poor_fit", "missing"]
 
-#: A part or a frame whose word differs in more bits is another one; a frame whose word differs in
-#: at most so many is the same.
+#: A part or frame whose word differs in more bits is a different one; a frame whose word differs in
+#: at most this many is the same.
 OTHER_BITS, SAME_BITS = 24, 12
 
 #: If not even the whole audio of a copy was recognized, that of a clip must fit well: music and
-#: effects may be those of the original, and the voices others.
+#: effects may be those of the original, but the voices different ones.
 MIN_FIT_BY_VIDEO = 0.7
 
 
@@ -35,7 +35,7 @@ class Source:
     is_at_edge: bool
     """Whether it is the first or last clip of its piece."""
     doubt: str = ""
-    """Why the copy may not have it, although it has what is before and after it."""
+    """Why the copy may lack it although it contains what comes before and after."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Fit:
 
 
 def clips_of(lock: Lock, movie: LockedMovie, match: Match) -> Iterator[Source | Missing]:
-    """Each clip of a movie, in the order of time: where the copy has it, or why it does not."""
+    """For each clip of a movie, in order of time: where the copy has it, or why it does not."""
     order = np.argsort(movie.clips.start_step, kind="stable").tolist()
     if match.alignment is None:
         yield from (Source(row, None, False) for row in order)
@@ -79,7 +79,7 @@ def clips_of(lock: Lock, movie: LockedMovie, match: Match) -> Iterator[Source | 
 def _matched(
     lock: Lock, movie: LockedMovie, match: Match, alignment: Alignment, order: Sequence[int]
 ) -> Iterator[Source | Missing]:
-    """Clips all of whose words one piece has."""
+    """Clips all of whose words are in one piece."""
     parts = (Parts.of_video if match.by == "video" else Parts.of_audio)(lock, [movie])
     pieces_of: dict[int, set[int]] = {}
     for row, piece in zip(parts.clip.tolist(), alignment.piece_of.tolist(), strict=True):
@@ -97,7 +97,7 @@ def _matched(
 
 
 def _between(found: list[Source | Missing]) -> list[Source | Missing]:
-    """Clips between two others of one piece belong to it: they are quiet, or have other audio."""
+    """Clips between two others of a piece belong to it: they are quiet, or their audio differs."""
     before: list[Piece | None] = []
     for item in found:
         own = item.piece if isinstance(item, Source) else None

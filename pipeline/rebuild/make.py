@@ -1,4 +1,4 @@
-"""Makes the clips of one movie from copies of it, in the order of the lock, and commits them."""
+"""Makes the clips of one movie from its copies, in the order of the lock, and commits them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import MovieError
 from pipeline.ffmpeg import reaper
 from pipeline.limits import Limits
 from pipeline.movie import steps
-from pipeline.movie.spool import Spool
+from pipeline.movie.spool import Spool, open_spool
 from pipeline.plan.movie_plan import MoviePlan
 from pipeline.probe.tracks.audio_track import NO_AUDIO
 from pipeline.rebuild.decode import DecodedPiece, Request, decode_piece
@@ -23,6 +23,7 @@ from pipeline.sources.identity import fingerprint
 from shards_spec import layout
 from shards_spec.dataset.fingerprints.compute import strip_luma
 from shards_spec.dataset.index import write_commit
+from shards_spec.dataset.lockfile.lock import LockedMovie
 from shards_spec.dataset.lockfile.words import strip_words
 from shards_spec.dataset.writer import MovieWriter
 from shards_spec.sample import FRAMES
@@ -41,16 +42,16 @@ def shard_keys(movie_id: str, first: int, count: int) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """What is decoded of the copies of a movie."""
+    """What was decoded from the copies of a movie."""
 
     plan: MoviePlan
     """Of the best copy."""
     found: dict[int, Source | Missing]
-    """By the row of the clip in the lock's movie."""
+    """By the clip's row in the locked movie."""
     pieces: list[DecodedPiece]
 
     def piece_of(self, clip_number: int) -> DecodedPiece | None:
-        """The piece that a clip is in."""
+        """The piece that contains a clip; None if none does."""
         return next((p for p in self.pieces if clip_number in p.audio), None)
 
 
@@ -63,23 +64,18 @@ def make_movie(
 ) -> MovieReport | None:
     """Write the shards, the report and the commit record of one movie.
 
-    If copies have no clip of it, there are no shards, and the record says that it failed. Nothing
-    that an earlier rebuild made is replaced: new shards get other numbers.
+    If its copies contain none of its clips, no shards are written, and the record marks the movie
+    as failed. Shards of an earlier rebuild are never overwritten: new ones get higher numbers.
 
-    Args:
-        earlier: what an earlier rebuild made of the movie.
+    Returns None, and keeps the result of an `earlier` rebuild, if that has at least as many clips.
 
-    Returns None if that has as many clips, and therefore stays as it is.
-
-    Raises `MovieError` if no copy can be decoded, or one changes meanwhile.
+    Raises `MovieError` if no copy can be decoded, or if one changes during the rebuild.
     """
     lock, movie = request.lock, request.movie
     began = time.monotonic()
-    with reaper.own_folder() as folder, Spool() as spool:
+    with reaper.own_folder() as folder, open_spool() as spool:
         decoded = _decode(request, spool, limits, num_threads)
-        first_shard = int(movie.clips.shard.min())
-        if earlier is not None and earlier.num_shards:
-            first_shard = max(first_shard, earlier.first_shard + earlier.num_shards)
+        first_shard = _first_shard(movie, earlier)
         with MovieWriter(
             storage,
             movie.movie_id,
@@ -92,9 +88,7 @@ def make_movie(
             for key in shard_keys(movie.movie_id, first_shard, writer.num_shards):
                 storage.delete(key)
             return None
-        names = dict.fromkeys(clip.copy_name for clip in clips if clip.copy_name)
-        copy_name = ", ".join(names) or request.matches[0].copy.name
-        report = MovieReport(movie.movie_id, movie.source_name, copy_name, "", clips)
+        report = _report(request, clips)
         write_report(storage, report, lock.digest)
         if writer.rows:
             seconds = time.monotonic() - began
@@ -105,14 +99,30 @@ def make_movie(
                 shard_bytes=writer.num_bytes,
                 first_shard=first_shard,
             )
-            write_commit(storage, row, writer.rows)
         else:
-            write_commit(storage, failed_movie(lock, movie, report), [])
+            row = failed_movie(lock, movie, report)
+        write_commit(storage, row, writer.rows)
     return report
 
 
+def _first_shard(movie: LockedMovie, earlier: MovieRow | None) -> int:
+    """Number of the first shard: after those of an earlier rebuild, which stay as they are."""
+    first = int(movie.clips.shard.min())
+    if earlier is not None and earlier.num_shards:
+        first = max(first, earlier.first_shard + earlier.num_shards)
+    return first
+
+
+def _report(request: Request, clips: tuple[ClipReport, ...]) -> MovieReport:
+    """The report of a movie, with the names of all copies that it was made from."""
+    names = dict.fromkeys(clip.copy_name for clip in clips if clip.copy_name)
+    copy_name = ", ".join(names) or request.matches[0].copy.name
+    movie = request.movie
+    return MovieReport(movie.movie_id, movie.source_name, copy_name, "", clips)
+
+
 def _decode(request: Request, spool: Spool, limits: Limits, num_threads: int) -> _Decoded:
-    """Decode the clips that the copies have, each from the best copy that has it."""
+    """Decode each clip from the best copy that contains it."""
     plans: list[MoviePlan] = []
     found: dict[int, Source | Missing] = {}
     pieces: list[DecodedPiece] = []
@@ -156,7 +166,7 @@ def _is_source(item: Source | Missing) -> bool:
 
 
 def _groups(found: Sequence[Source | Missing]) -> list[list[Source]]:
-    """Clips that are decoded together: those of one piece."""
+    """Clips to decode together: those of one piece."""
     groups: dict[int, list[Source]] = {}
     for item in found:
         if isinstance(item, Source):
@@ -167,7 +177,7 @@ def _groups(found: Sequence[Source | Missing]) -> list[list[Source]]:
 def _write_clips(
     request: Request, decoded: _Decoded, writer: MovieWriter
 ) -> tuple[ClipReport, ...]:
-    """Write the clips that fit, in the order of the lock; returns the reports of all by time."""
+    """Write the clips that fit, in the order of the lock; returns all reports, sorted by time."""
     lock, movie = request.lock, request.movie
     reports = {}
     for row, item in sorted(decoded.found.items()):
@@ -186,7 +196,7 @@ def _write_clips(
 
 
 def _write_clip(request: Request, item: Source, piece: DecodedPiece, writer: MovieWriter) -> Fit:
-    """Write a clip unless it does not fit; returns how it fits."""
+    """Write a clip if it fits; returns how well it does."""
     movie, row = request.movie, item.row
     number = int(movie.clips.clip_number[row])
     video, stored = piece.frames.clip(number), piece.audio[number]

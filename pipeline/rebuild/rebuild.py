@@ -32,13 +32,13 @@ class Settings:
     """How a rebuild is carried out."""
 
     min_fit: float = 0.4
-    """Leave out clips whose audio fits worse (1: equal, 0: unrelated)."""
+    """Leave out clips whose audio has a fit below this (1: identical, 0: unrelated)."""
     threads: int = 2
     """Segments of a movie that are decoded concurrently."""
     follow_links: bool = False
     """Let links inside the folder lead out of it."""
     keep_other_audio: bool = False
-    """Make clips whose video fits, but whose audio is another one, such as a dubbed version."""
+    """Make clips whose video fits but whose audio differs, as in a dubbed copy."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_fit <= 1.0 or self.threads < 1:
@@ -121,7 +121,7 @@ class _Rebuild:
         return Summary(tuple(reports[m.movie_id] for m in self.lock.movies), tuple(unusable))
 
     def _delete_unlisted(self, before: Iterable[MovieRow], after: Iterable[MovieRow]) -> None:
-        """Delete shards that only the index before listed."""
+        """Delete shards that only the previous index listed."""
         listed = {key for row in after for key in _shards_of(row)}
         for key in (key for row in before for key in _shards_of(row)):
             if key not in listed:
@@ -140,14 +140,14 @@ class _Rebuild:
         return committed
 
     def _earlier(self, committed: Iterable[str]) -> dict[str, MovieReport]:
-        """What an earlier rebuild of this lock made."""
+        """The rows that an earlier rebuild of this lock made."""
         found = {name: read_report(self.storage, name, self.lock.digest) for name in committed}
         return {name: report for name, report in found.items() if report is not None}
 
     def _matches(
         self, todo: Sequence[int], copies: Sequence[Movie]
     ) -> tuple[dict[int, list[Match]], list[tuple[str, str]]]:
-        """The copies of each movie, and files that cannot be used."""
+        """The copies of each movie, and unusable files."""
         unusable: list[tuple[str, str]] = []
         identical = identical_copies({n: self.lock.movies[n] for n in todo}, copies)
         used = {copy.uri for copy in identical.values()}
@@ -168,7 +168,7 @@ class _Rebuild:
     def _make(
         self, movie: LockedMovie, matches: Sequence[Match], earlier: MovieRow | None
     ) -> MovieReport | None:
-        """What was made of a movie; None if what an earlier rebuild made of it stays."""
+        """The report of a movie; None if the result of an earlier rebuild is kept."""
         if not matches:
             return self._missing(movie, _NO_COPY, earlier)
         settings = self.settings

@@ -57,9 +57,9 @@ class ClipReport:
     """Why it is not `identical` or `aligned`."""
     in_dataset: bool = False
     matched_by: str = ""
-    """How its place in the copy was found: `file`, `audio` or `video`; empty for none."""
+    """How its position in the copy was found: `file`, `audio` or `video`; empty for none."""
     copy_name: str = ""
-    """The copy that it is of; empty for none."""
+    """The copy that it is from; empty for none."""
     audio_fit: float | None = None
     frame_fit: float | None = None
     copy_start_ns: int | None = None

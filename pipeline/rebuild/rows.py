@@ -1,4 +1,4 @@
-"""The rows of rebuilt clips and movies: of the index, and of the report."""
+"""The rows of rebuilt clips and movies, for the index and for the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.rebuild.fit import Fit, Source
 from pipeline.rebuild.report import ClipReport, MovieReport
 from shards_spec import layout
 from shards_spec.cli import version
-from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
+from shards_spec.dataset.lockfile.lock import ROW_COLUMNS, Lock, LockedMovie
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.schema import ClipContent, MovieRow
 from shards_spec.schema.dropped import DroppedClips, sorted_drops
@@ -74,7 +74,7 @@ def clip_report(
     *,
     in_dataset: bool = False,
 ) -> ClipReport:
-    """What became of a clip, given where it is from if any copy has it."""
+    """What became of a clip, and where it is from if a copy has it."""
     start_ns, end_ns = lock.clip_ns(int(movie.clips.start_step[row]))
     report = ClipReport(
         clip_id=layout.clip_id(movie.movie_id, int(movie.clips.clip_number[row])),
@@ -105,7 +105,7 @@ def clip_report(
 
 
 def missing_movie(lock: Lock, movie: LockedMovie, reason: str) -> MovieReport:
-    """The report of a movie of which nothing could be made."""
+    """The report of a movie that no clip could be made of."""
     order = np.argsort(movie.clips.start_step, kind="stable").tolist()
     fit = Fit("missing", reason, None, None)
     clips = tuple(clip_report(lock, movie, row, fit) for row in order)
@@ -119,7 +119,7 @@ def made_movie(
     report: MovieReport,
     wall_seconds: float,
 ) -> MovieRow:
-    """The row of a movie, with times and drops of the original, without its numbers of clips.
+    """The row of a movie, with the times and drops of the original, without clip counts.
 
     `plan` is that of its best copy.
     """
@@ -141,31 +141,20 @@ def failed_movie(lock: Lock, movie: LockedMovie, report: MovieReport) -> MovieRo
     reasons = [clip.reason for clip in report.clips]
     error_class = "no_fitting_clip" if report.copy_name else "no_copy"
     return MovieRow(
-        movie_id=movie.movie_id,
-        group=movie.group,
         source_uri=movie.source_name,
-        source_bytes=movie.source_bytes,
-        source_fingerprint=movie.source_fingerprint,
         recipe_fingerprint=lock.recipe.fingerprint,
         status="failed",
         error_class=error_class,
         error=report.reason or max(reasons, key=reasons.count),
-        duration_ns=movie.duration_ns,
-        clips_not_chosen=movie.clips_not_chosen,
-        wanted_language=movie.wanted_language,
-        wanted_audio_track=movie.wanted_audio_track,
-        wanted_program=movie.wanted_program,
-        wanted_start_seconds=movie.wanted_start_seconds,
-        wanted_end_seconds=movie.wanted_end_seconds,
         reelshards_version=version(),
         ffmpeg_version=ffmpeg_version(),
-        extra=movie.extra,
+        **{name: getattr(movie, name) for name in ROW_COLUMNS},
         **rows.dropped_columns(drops),
     )
 
 
 def _drops(movie: LockedMovie, report: MovieReport) -> DroppedClips:
-    """What rules dropped from the original, and clips that could not be rebuilt."""
+    """Clips that rules dropped from the original, and clips that could not be rebuilt."""
     left_out = [
         (int(clip.clip_id.rpartition("_")[2]), clip.start_ns, clip.end_ns, clip.status)
         for clip in report.clips

@@ -1,4 +1,4 @@
-"""The columns of a lockfile, and the digest of what is in them."""
+"""The columns of a lockfile, and the digest of their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shards_spec.dataset.lockfile.lock import FIRST_VERSION, LockedMovie
 from shards_spec.dataset.lockfile.words import WORDS_VERSION
 from shards_spec.recipe import Recipe
 
-#: Columns of a movie that are one value each.
+#: Columns with one value per movie.
 TEXTS: tuple[str, ...] = (
     "movie_id",
     "group",
@@ -41,7 +41,7 @@ INTEGERS: tuple[str, ...] = (
 )
 FLOATS = ("wanted_start_seconds", "wanted_end_seconds")
 
-#: Columns with a list, one value for each clip, or several words.
+#: Columns with a list per movie: one value per clip, or several words.
 CLIP_LISTS = {
     "clip_number": pa.int32(),
     "start_step": pa.int32(),
@@ -53,7 +53,7 @@ CLIP_LISTS = {
     "frame_words": pa.uint64(),
 }
 
-#: Those with one value for each dropped clip: the fields of `LockedDrops`, after this prefix.
+#: Columns with one value per dropped clip: this prefix and the fields of `LockedDrops`.
 DROP_PREFIX = "drop_"
 DROP_LISTS = {
     "drop_clip_number": pa.int32(),
@@ -62,12 +62,12 @@ DROP_LISTS = {
     "drop_reason": pa.int32(),
 }
 
-#: Those that repeat or rise; the others do not get smaller.
+#: Columns stored as differences, which compress better: their values repeat or rise.
 DELTAS = ("clip_number", "start_step", "shard", "shot_id", "num_cuts", *DROP_LISTS)
 
 
 def lists(version: str) -> dict[str, pa.DataType]:
-    """The columns with a list, and the type of their values."""
+    """The list columns, and the types of their values."""
     return CLIP_LISTS if version == FIRST_VERSION else {**CLIP_LISTS, **DROP_LISTS}
 
 
@@ -82,7 +82,7 @@ def schema(version: str) -> pa.Schema:
 
 
 def header(recipe: Recipe, ffmpeg_version: str, version: str) -> dict[str, Any]:
-    """What a lockfile says of all its movies, without the digest."""
+    """What a lockfile says about all of its movies, without the digest."""
     return {
         "lock_version": version,
         "words_version": WORDS_VERSION,

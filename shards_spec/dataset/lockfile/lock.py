@@ -16,11 +16,28 @@ from shards_spec.dataset.fingerprints.words import Words
 from shards_spec.recipe import NANOSECONDS, Recipe
 from shards_spec.schema.dropped import DROP_REASONS
 
-#: The version that is written; those with another first number cannot be read.
+#: The version that is written; versions with another major number cannot be read.
 LOCK_VERSION = "1.1"
 
 #: The version without dropped clips.
 FIRST_VERSION = "1.0"
+
+
+#: Columns that a locked movie has as the dataset's `movies.parquet` has them.
+ROW_COLUMNS = (
+    "movie_id",
+    "group",
+    "source_bytes",
+    "source_fingerprint",
+    "duration_ns",
+    "wanted_language",
+    "wanted_audio_track",
+    "wanted_program",
+    "wanted_start_seconds",
+    "wanted_end_seconds",
+    "clips_not_chosen",
+    "extra",
+)
 
 
 @dataclass(frozen=True, eq=False)

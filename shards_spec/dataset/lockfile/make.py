@@ -16,6 +16,7 @@ from shards_spec.dataset.fingerprints.compute import checked_logmel, clip_member
 from shards_spec.dataset.lockfile.columns import digest_of
 from shards_spec.dataset.lockfile.lock import (
     LOCK_VERSION,
+    ROW_COLUMNS,
     Lock,
     LockedClips,
     LockedDrops,
@@ -92,29 +93,18 @@ def _locked(
     first, end = rows_range
     rows = clip_rows(dataset.clips.slice(first, end - first))
     return LockedMovie(
-        movie_id=movie.movie_id,
-        group=movie.group,
         source_name=_name(movie.source_uri),
-        source_bytes=movie.source_bytes,
-        source_fingerprint=movie.source_fingerprint,
-        duration_ns=movie.duration_ns,
         height=rows[0].height,
         width=rows[0].width,
         audio_language=movie.audio_language,
-        wanted_language=movie.wanted_language,
-        wanted_audio_track=movie.wanted_audio_track,
-        wanted_program=movie.wanted_program,
-        wanted_start_seconds=movie.wanted_start_seconds,
-        wanted_end_seconds=movie.wanted_end_seconds,
-        clips_not_chosen=movie.clips_not_chosen,
         dropped_black=movie.dropped_black,
         dropped_silent=movie.dropped_silent,
         dropped_frozen=movie.dropped_frozen,
         dropped_too_short=movie.dropped_too_short,
         dropped_damaged=movie.dropped_damaged,
-        extra=movie.extra,
         clips=_clips(dataset, rows),
         drops=drops,
+        **{name: getattr(movie, name) for name in ROW_COLUMNS},
     )
 
 

@@ -12,7 +12,6 @@ with the highest correlation is its offset.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import platform
@@ -23,17 +22,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import av
-import cv2
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from benchmarks.support import RESULTS
 from benchmarks.support.machine import processor
+from benchmarks.support.pyav_reference import Reference, reference, small_luma
 from pipeline.ffmpeg.binaries import ffmpeg_version
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.sample import AUDIO, split_members
@@ -44,12 +41,6 @@ from shards_spec.storage import Storage
 RECIPE = ("--num-frames", "8", "--fps", "5", "--short-side", "128", "--store-audio")
 #: Drop rules off: all clips are compared.
 RECIPE += ("--black-luma", "0", "--frozen-motion", "0", "--silent-dbfs", "-200", "--no-crop-bars")
-#: Size at which frames are compared, (width, height): less than any stored frame.
-SMALL = (48, 27)
-#: The number of an undeclared YCbCr matrix (ITU-T H.273); 1 is BT.709.
-UNSPECIFIED = 2
-#: Smallest height at which an undeclared matrix is BT.709.
-HD_LINES = 720
 #: How far around the time of a frame others are tried.
 NEAR_SECONDS = 0.5
 #: Another frame resembles a stored one clearly more if its mean difference is below this share of
@@ -58,8 +49,6 @@ CLEARLY = 0.6
 MIN_LEVELS = 0.75
 #: Offsets of the audio that are tried, each way.
 MAX_OFFSET_SECONDS = 0.02
-#: Audio frames this close to the end of those before them continue them: timestamps are rounded.
-ROUNDING_SECONDS = 0.002
 #: Clips with less audio than this (RMS of full scale) have no measurable offset.
 MIN_RMS = 1e-3
 #: Periodic audio correlates as well at other offsets; above this share of the best it is left out.
@@ -84,87 +73,6 @@ class Accuracy:
     """Largest absolute offset."""
     error: str = ""
     """Why the movie was not compared."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A movie as PyAV decodes it; times are seconds from its first frame."""
-
-    frame_seconds: NDArray[np.float64]
-    """(N,) sorted."""
-    frames: NDArray[np.uint8]
-    """(N, 27, 48) luma."""
-    audio: NDArray[np.float32]
-    """(M,) mono at the recipe's rate from t = 0."""
-
-
-def small_luma(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB -> (27, 48) luma."""
-    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(gray, SMALL, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB of a decoded frame; where it names no matrix, BT.709 from 720 lines on."""
-    matrix_number = int(frame.colorspace)
-    is_709 = frame.height >= HD_LINES if matrix_number == UNSPECIFIED else matrix_number == 1
-    matrix = "ITU709" if is_709 else "ITU601"
-    return np.asarray(frame.to_ndarray(format="rgb24", src_colorspace=matrix), np.uint8)
-
-
-def reference(path: Path, audio_track: int, rate_hz: int) -> Reference:
-    """Decode a movie from its start; `audio_track` is the index of its audio stream."""
-    times, frames = [], []
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        for frame in intact(container, video):
-            if frame.pts is not None and frame.time_base is not None:
-                times.append(float(frame.pts * frame.time_base))
-                frames.append(small_luma(rgb(frame)))
-    # The times of AVI and ASF are those of decoding: sorted, they are those of presentation.
-    seconds = np.sort(np.array(times))
-    start = float(seconds[0])
-    with av.open(str(path)) as container:
-        track = [s for s in container.streams.audio if s.index == audio_track]
-        audio = mono(container, track[0], start, rate_hz) if track else np.zeros(0, np.float32)
-    return Reference(seconds - start, np.array(frames), audio)
-
-
-def intact(
-    container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
-) -> Iterator[Any]:
-    """The frames of a stream, without those of packets that cannot be decoded."""
-    for packet in container.demux(stream):
-        with contextlib.suppress(av.FFmpegError):
-            yield from packet.decode()
-
-
-def mono(
-    container: av.container.InputContainer, track: av.AudioStream, start: float, rate_hz: int
-) -> NDArray[np.float32]:
-    """The mean of a track's channels on the movie timeline, at the recipe's rate."""
-    resampler = av.AudioResampler(format="fltp")
-    native, slack = track.rate, ROUNDING_SECONDS * track.rate
-    runs: list[tuple[list[float], list[NDArray[np.float32]]]] = []
-    count = 0
-    for decoded in intact(container, track):
-        for frame in resampler.resample(decoded):
-            samples = frame.to_ndarray().mean(axis=0)
-            if frame.pts is not None and frame.time_base is not None:
-                offset = (float(frame.pts * frame.time_base) - start) * native - count
-                if not runs or abs(offset - np.median(runs[-1][0])) > slack:
-                    runs.append(([], []))
-                    count, offset = 0, offset + count
-                runs[-1][0].append(offset)
-            if runs:
-                runs[-1][1].append(samples)
-                count += len(samples)
-    placed = [(round(float(np.median(at))), np.concatenate(samples)) for at, samples in runs]
-    whole = np.zeros(max((at + len(run) for at, run in placed), default=0), np.float32)
-    for at, run in placed:
-        kept = run[max(0, -at) :]
-        whole[max(0, at) : max(0, at) + len(kept)] = kept
-    return np.asarray(soxr.resample(whole, native, rate_hz, "HQ"), np.float32)
 
 
 def is_wrong(stored: NDArray[np.uint8], seconds: float, truth: Reference) -> bool:

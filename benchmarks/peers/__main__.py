@@ -87,8 +87,7 @@ def record_of(results: Path) -> dict[str, Any]:
     return {"kinds": {}, "versions": {}, "missing": {}}
 
 
-def main() -> None:
-    """Measure, add to the results."""
+def _arguments() -> argparse.Namespace:
     names = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--movie", type=Path, required=True, help="Big Buck Bunny, 720p")
@@ -108,7 +107,28 @@ def main() -> None:
         "--fresh", action="store_true", help="discard earlier rounds of these kinds"
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def _installed(
+    names: Sequence[str], pythons: dict[str, str], record: dict[str, Any]
+) -> list[Contender]:
+    """The peers of these names that can be imported; versions and errors go into the record."""
+    installed = []
+    for peer in (peer for peer in PEERS if peer.name in names):
+        text, reason = version(peer, python_of(peer, pythons))
+        if text:
+            installed.append(peer)
+            record["versions"][peer.name] = text
+            record["missing"].pop(peer.name, None)
+        elif peer.name not in record["versions"]:
+            record["missing"][peer.name] = reason
+    return installed
+
+
+def main() -> None:
+    """Measure, add to the results."""
+    given = _arguments()
     pythons = dict(text.split("=", 1) for text in given.python)
     results = given.out / "preprocess_peers.json"
     record = record_of(results)
@@ -119,15 +139,7 @@ def main() -> None:
         "python": platform.python_version(),
         "ffmpeg": ffmpeg_version(),
     }
-    present = [REELSHARDS]
-    for peer in (peer for peer in PEERS if peer.name in given.peers):
-        text, reason = version(peer, python_of(peer, pythons))
-        if text:
-            present.append(peer)
-            record["versions"][peer.name] = text
-            record["missing"].pop(peer.name, None)
-        elif peer.name not in record["versions"]:
-            record["missing"][peer.name] = reason
+    present = [REELSHARDS, *_installed(given.peers, pythons, record)]
     with tempfile.TemporaryDirectory(prefix="reelshards-movies-") as scratch:
         for film in (
             film for film in SPEED_FILMS if film.name in (given.kinds or ["bbb-720p-60s"])

@@ -31,15 +31,14 @@ class Contender:
     """A program that makes clips of a folder's movies."""
 
     name: str
-    package: str
-    """The distribution whose version is named."""
+    """Of a peer, also that of its distribution, whose version is reported."""
     imports: str
     """Modules that must exist, separated by commas."""
     module: str
     """What is run with a folder of movies and an output folder."""
-    output: str
-    """Pattern of the files with clips, below the output folder."""
     makes: str
+    output: str = "*.tar"
+    """Pattern of the files with clips, below the output folder."""
     lacks: str = ""
     """Beyond `ALL_LACK`."""
 
@@ -58,7 +57,6 @@ class Contender:
 
 REELSHARDS = Contender(
     name="reelshards",
-    package="ray",
     imports="pipeline",
     module="pipeline",
     output="shards/**/*.tar",
@@ -68,24 +66,19 @@ REELSHARDS = Contender(
 PEERS = (
     Contender(
         name="ray",
-        package="ray",
         imports="ray,av",
         module="benchmarks.peers.ray_pyav",
-        output="*.tar",
         makes="Ray Data with PyAV: film strips and log-mels in WebDataset shards; one CPU",
     ),
     Contender(
         name="torchcodec",
-        package="torchcodec",
         imports="torchcodec.decoders",
         module="benchmarks.peers.torchcodec_clips",
-        output="*.tar",
         makes="film strips and log-mels in a WebDataset shard; a loop over clips in one process",
         lacks="scales bilinearly, has no way to spread movies over processes",
     ),
     Contender(
         name="daft",
-        package="daft",
         imports="daft,av",
         module="benchmarks.peers.daft_frames",
         output="*.parquet",
@@ -95,7 +88,6 @@ PEERS = (
     ),
     Contender(
         name="video2dataset",
-        package="video2dataset",
         imports="video2dataset",
         module="benchmarks.peers.video_to_dataset",
         output="clips/*.tar",
@@ -105,7 +97,6 @@ PEERS = (
     ),
     Contender(
         name="nemo-curator",
-        package="nemo-curator",
         imports="nemo_curator.pipeline,nemo_curator.stages.video.clipping.clip_frame_extraction",
         module="benchmarks.peers.nemo_curator",
         output="clips/*.mp4",
@@ -132,7 +123,7 @@ def version(contender: Contender, python: str) -> tuple[str, str]:
     """(version, "") or ("", why it cannot be measured) of a contender in an environment."""
     code = (
         f"import importlib.metadata, {contender.imports}; "
-        f"print('version', importlib.metadata.version({contender.package!r}))"
+        f"print('version', importlib.metadata.version({contender.name!r}))"
     )
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)

@@ -103,7 +103,7 @@ def _goal(kinds: dict[str, Any]) -> list[str]:
 
 
 def _verdict(kind: dict[str, Any], of: str, ratio: float) -> str:
-    """Any peer can show that the goal is not met; only all of them that it is."""
+    """One peer can show that the goal is not met; only all peers can show that it is met."""
     if ratio < GOAL:
         return "not met"
     missing = [peer.name for peer in PEERS if not ratios(kind, peer.name, of)]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import is_wrong, offset_samples, reference
+from benchmarks.accuracy import is_wrong, offset_samples
+from benchmarks.support.pyav_reference import reference
 from pipeline.audio.soundtrack import Soundtrack
 from tests.support.films.media import ffmpeg
 from tests.support.films.opened import source_of

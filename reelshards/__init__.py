@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from trainer.data.plan import BatchPolicy
     from trainer.data.stream import Batch, ClipStream
     from trainer.plan_report import PlanReport
-    from trainer.runs.evaluate.evaluation import Evaluation
+    from trainer.runs.evaluate.result import Evaluation
     from trainer.train import TrainOutcome
 
     __version__: str
@@ -83,7 +83,7 @@ _MODULES = {
     "ClipStream": "trainer.data.stream",
     "Dataset": "shards_spec.dataset.reader",
     "Encoder": "reelshards.encoder",
-    "Evaluation": "trainer.runs.evaluate.evaluation",
+    "Evaluation": "trainer.runs.evaluate.result",
     "PlanReport": "trainer.plan_report",
     "Recipe": "shards_spec.recipe",
     "Report": "shards_spec.dataset.validation",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.data.plan import BatchPolicy
     from trainer.data.stream import ClipStream
     from trainer.plan_report import PlanReport
-    from trainer.runs.evaluate.evaluation import Evaluation
+    from trainer.runs.evaluate.result import Evaluation
     from trainer.train import TrainOutcome
 
 Data = Dataset | str | Path

@@ -17,7 +17,8 @@ from shards_spec.dataset.reader import open_dataset
 from trainer.config import TrainConfig
 from trainer.models import Embeddings, Features, build_model
 from trainer.ranks.world import default_device
-from trainer.runs.evaluate.evaluation import Judgement, judge_towers
+from trainer.runs.evaluate.evaluation import judge_towers
+from trainer.runs.evaluate.result import Judgement
 from trainer.runs.scoring.embeddings import Towers
 from trainer.runs.scoring.labels import labeler
 from trainer.study.config import Source, StudyCorpus

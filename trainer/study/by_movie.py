@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from trainer.runs.evaluate.evaluation import Judgement
+from trainer.runs.evaluate.result import Judgement
 from trainer.runs.scoring.retrieval import clip_recalls
 
 #: (sum of scores, number of clips or sum of their weights) by movie id.

@@ -27,7 +27,8 @@ from trainer.config import TrainConfig
 from trainer.ranks.stop_signal import StopSignal
 from trainer.runs.atomic_files import write_text
 from trainer.runs.config_file import binding_settings, differences
-from trainer.runs.evaluate.evaluation import Judgement, judge
+from trainer.runs.evaluate.evaluation import judge
+from trainer.runs.evaluate.result import Judgement
 from trainer.settings import LossConfig
 from trainer.study.baselines import judge_untrained
 from trainer.study.by_movie import scores_by_movie

@@ -87,8 +87,8 @@ class StudyCorpus:
     data: str
     """URI of the dataset."""
     labels: Path | None = None
-    """CSV of labeled ranges; see `trainer/runs/scoring/labels.py`. Without it there are no class
-    probes."""
+    """CSV of labeled ranges; see `trainer/runs/scoring/labels.py`. Without it there is no class
+    probe."""
     seen: Path | None = None
     """The same for what is seen, where a clip may have several labels: for the video encoder."""
     heard: Path | None = None

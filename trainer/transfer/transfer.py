@@ -94,14 +94,7 @@ def transfer(
     """
     begin = time.monotonic()
     modalities = protocol.modalities_of(task)
-    needs = [name for name in ("video", "audio") if {name, "both"} & set(modalities)]
-    store = WindowStore(
-        cache, encoder.recipe, read, protocol.windows, "video" in needs, "audio" in needs
-    )
-    features = extract(encoder, labeled, store, protocol.crops)
-    setup = _Setup(
-        encoder=encoder, labeled=labeled, features=features, store=store, protocol=protocol
-    )
+    setup = _set_up(encoder, labeled, read, protocol, modalities, cache)
     folds: dict[str, dict[str, int]] = {}
     measured: list[Measured] = []
     for fold in labeled.folds:
@@ -117,11 +110,28 @@ def transfer(
         num_classes=len(labeled.classes),
         folds=folds,
         missing=labeled.missing,
-        unreadable=features.unreadable,
+        unreadable=setup.features.unreadable,
         notes=labeled.notes,
         measured=measured,
         seconds=time.monotonic() - begin,
         versions=_versions(encoder),
+    )
+
+
+def _set_up(
+    encoder: ClipEncoder,
+    labeled: LabeledSet,
+    read: ReadWindows,
+    protocol: Protocol,
+    modalities: Sequence[Modality],
+    cache: Path,
+) -> _Setup:
+    """Decode what these modalities need of all files, and compute their features."""
+    video, audio = (not {name, "both"}.isdisjoint(modalities) for name in ("video", "audio"))
+    store = WindowStore(cache, encoder.recipe, read, protocol.windows, video, audio)
+    features = extract(encoder, labeled, store, protocol.crops)
+    return _Setup(
+        encoder=encoder, labeled=labeled, features=features, store=store, protocol=protocol
     )
 
 

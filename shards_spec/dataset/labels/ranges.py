@@ -16,7 +16,7 @@ from shards_spec.dataset.labels.schema import RANGES_SCHEMA, LabeledRange
 from shards_spec.errors import InputError
 from shards_spec.recipe import NANOSECONDS
 
-#: Ranges that wait as objects until they are packed.
+#: Number of ranges that are kept as objects before they are packed.
 _MAX_WAITING = 100_000
 
 
@@ -36,7 +36,7 @@ def unpacked(table: pa.Table) -> Iterator[LabeledRange]:
 
 
 class PackedRanges(Iterable[LabeledRange]):
-    """Ranges of many movies, in columns: a tenth of the memory of as many objects.
+    """Ranges of many movies, in columns, which take a tenth of the memory of objects.
 
     Those of each movie stay in the order in which they were added.
     """
@@ -47,32 +47,32 @@ class PackedRanges(Iterable[LabeledRange]):
         self._num_waiting = 0
 
     def add(self, item: LabeledRange) -> None:
-        """Append one."""
+        """Append a range."""
         self._waiting[item.movie_id].append(item)
         self._num_waiting += 1
         if self._num_waiting >= _MAX_WAITING:
             self._pack()
 
     def extend(self, items: Iterable[LabeledRange]) -> None:
-        """Append some."""
+        """Append several ranges."""
         for item in items:
             self.add(item)
 
     def take_movies(self) -> Iterator[list[LabeledRange]]:
-        """The ranges of each movie, by id; they are taken out."""
+        """The ranges of each movie, by id; they are removed."""
         self._pack()
         for name in sorted(self._tables):
             yield list(unpacked(pa.concat_tables(self._tables.pop(name))))
 
     def __iter__(self) -> Iterator[LabeledRange]:
-        """All, movie by movie, in the order in which the first of each was added."""
+        """All ranges, movie by movie, in the order in which the movies were first added."""
         self._pack()
         for tables in self._tables.values():
             for table in tables:
                 yield from unpacked(table)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of ranges."""
         rows = (int(table.num_rows) for tables in self._tables.values() for table in tables)
         return sum(rows) + self._num_waiting
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from shards_spec.dataset.bounds.links import check_links
 from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
 from shards_spec.dataset.card import TableFile
+from shards_spec.dataset.labels.checks import check_clip_labels, check_ranges
 from shards_spec.dataset.labels.joining import join_ranges
 from shards_spec.dataset.labels.schema import (
     CLIP_LABELS,
@@ -164,7 +164,7 @@ def read_clip_labels(
         table = read_bounded_table(get_bounded(storage, key), uri)
         metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
         if metadata.get(CLIPS_FINGERPRINT) == clips_fingerprint.encode():
-            _check_clip_labels(table, uri)
+            check_clip_labels(table, uri)
             return table, metadata.get(RANGES_FINGERPRINT, b"").decode(errors="replace")
     except ObjectNotFoundError:
         # The import was interrupted, or these labels do not exist.
@@ -186,7 +186,7 @@ def stored_clip_labels(storage: Storage, name: str) -> tuple[pa.Table, str]:
     uri = storage.uri_of(key)
     check_links(storage, (key,))
     table = read_bounded_table(get_bounded(storage, key), uri)
-    _check_clip_labels(table, uri)
+    check_clip_labels(table, uri)
     metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
     return table, metadata.get(CLIPS_FINGERPRINT, b"").decode(errors="replace")
 
@@ -259,34 +259,8 @@ def _ranges_of(storage: Storage, name: str) -> tuple[pa.Table, TableFile]:
     check_links(storage, (key,))
     data = get_bounded(storage, key)
     table = read_bounded_table(data, uri)
-    _require_schema(table, RANGES_SCHEMA, uri)
-    start, end = (np.asarray(table[item].to_numpy()) for item in ("start_ns", "end_ns"))
-    is_valid = bool(((start >= 0) & (end > start)).all())
-    _require(is_valid, uri, "has ranges that end before they start")
-    names = table["movie_id"]
-    is_sorted = len(pc.unique(names)) == len(pc.run_end_encode(names.combine_chunks()).values)
-    _require(is_sorted, uri, "is not sorted by movie")
+    check_ranges(table, uri)
     return table, TableFile.of(key, data)
-
-
-def _check_clip_labels(table: pa.Table, uri: str) -> None:
-    _require_schema(table, CLIP_LABELS_SCHEMA, uri)
-    overlap = np.asarray(table["overlap"].to_numpy())
-    is_valid = bool(((overlap > 0) & (overlap < 1.001)).all())
-    _require(is_valid, uri, "has an overlap that is not above 0 and at most 1")
-
-
-def _require_schema(table: pa.Table, schema: pa.Schema, uri: str) -> None:
-    is_equal = table.schema.names == schema.names and table.schema.types == schema.types
-    _require(is_equal, uri, f"does not have the columns {', '.join(schema.names)}")
-    for item in schema:
-        if not item.nullable:
-            _require(table[item.name].null_count == 0, uri, f"has no {item.name} in some rows")
-
-
-def _require(condition: bool, uri: str, problem: str) -> None:
-    if not condition:
-        raise FormatError(f"{uri} {problem}; import the labels again with `reelshards label`")
 
 
 def _listed_or_none(storage: Storage) -> tuple[TableInfo, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.runs.evaluate import evaluation, online
+from trainer.runs.evaluate import evaluation, online, result
 from trainer.runs.evaluate.encoder import ClipEncoder, load_encoder
 from trainer.runs.evaluate.export.exported_files import export
 from trainer.runs.evaluate.heldout import HeldoutRetrieval, whole_movies
@@ -14,5 +14,6 @@ __all__ = [
     "export",
     "load_encoder",
     "online",
+    "result",
     "whole_movies",
 ]

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +26,13 @@ from trainer.data.mix.mixed_dataset import MixedDataset, mix, parts_of
 from trainer.data.plan import ClipIndex
 from trainer.ranks.world import default_device
 from trainer.runs.bucket import local_copy
-from trainer.runs.evaluate.heldout import HeldoutRetrieval, evaluation_index, retrieve, whole_movies
+from trainer.runs.evaluate.heldout import evaluation_index, retrieve, whole_movies
+from trainer.runs.evaluate.result import Evaluation, Judgement
 from trainer.runs.folder import TrainedRun, load_run
 from trainer.runs.scoring.clip_probes import ClipProbe, class_probes, movie_probes
 from trainer.runs.scoring.embeddings import EmbeddedClips, Towers, embed_clips
 from trainer.runs.scoring.labels import Labeler, labeler
-from trainer.runs.scoring.probes import ProbeResult
-from trainer.runs.scoring.tags import TagProbe, TagResult, tag_probe
+from trainer.runs.scoring.tags import TagProbe, tag_probe
 
 #: At most this many held-out clips, of whole movies, are embedded and searched.
 MAX_CLIPS = 50_000
@@ -43,81 +41,6 @@ MAX_CLIPS = 50_000
 MAX_PROBE_CLIPS = 20_000
 
 _NOT_HELD_OUT = "this run held no movies out: it is evaluated on movies that it trained on"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """All results of one evaluation."""
-
-    data: str
-    run: str
-    steps_done: int
-    retrieval: HeldoutRetrieval
-    class_probe: dict[str, ProbeResult]
-    """By modality; empty without labels or without held-out movies."""
-    movie_probe: dict[str, ProbeResult]
-    """By modality; empty with fewer than two movies of at least two clips."""
-    tag_probe: dict[str, TagResult]
-    """By modality; only of those with a table of tags."""
-    notes: list[str]
-    """What a reader must know to interpret the numbers."""
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**dataclasses.asdict(self), "within_movie_r1_over_chance": self.lifts()}
-
-    def lifts(self) -> dict[str, float]:
-        """Within-movie R@1 over chance, by direction; both are means over clips."""
-        return {
-            result.direction: result.over_clips.r1 / result.chance_over_clips.r1
-            for result in self.retrieval.results
-            if result.gallery == "within_movie"
-        }
-
-    def verdict(self) -> str:
-        """The number that matters most, in one line."""
-        parts = [
-            f"{result.direction.replace('_', ' ')} {result.over_clips.r1:.3f}, "
-            f"{self.lifts()[result.direction]:.1f} times chance ({result.chance_over_clips.r1:.3f})"
-            for result in self.retrieval.results
-            if result.gallery == "within_movie"
-        ]
-        kind = "held-out" if self.retrieval.is_heldout else "training"
-        return f"within-movie R@1 on {kind} movies: {'; '.join(parts)}"
-
-    def lines(self) -> list[str]:
-        """A table for people."""
-        lines = [*(f"note: {note}" for note in self.notes), *self.retrieval.lines()]
-        for title, probes in (("class", self.class_probe), ("movie", self.movie_probe)):
-            lines += [
-                f"{title} probe on {name} features: {probe.accuracy:.3f} (chance "
-                f"{probe.chance:.3f}; {probe.num_classes} classes, trained on "
-                f"{probe.num_train_clips} clips, evaluated on {probe.num_eval_clips})"
-                for name, probe in probes.items()
-            ]
-        lines += [
-            f"tag probe on {name} features: mean average precision "
-            f"{tags.mean_average_precision:.3f} (chance {tags.chance:.3f}; "
-            f"{len(tags.average_precision)} labels)"
-            for name, tags in self.tag_probe.items()
-        ]
-        return [*lines, self.verdict()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """An evaluation together with what it was computed from."""
-
-    evaluation: Evaluation
-    dataset: Dataset
-    embedded: EmbeddedClips
-    """The clips that were evaluated."""
-    labels: list[str | None] | None
-    """Of these clips; None without labels."""
-    class_probe: dict[str, ClipProbe]
-    """By modality, with the single answers."""
-    movie_probe: dict[str, ClipProbe]
-    tag_probe: dict[str, TagProbe]
 
 
 def evaluate(
@@ -202,24 +125,19 @@ def judge_towers(
         notes: remarks for the reader; more are appended.
         tags: by modality, tables of labels of which a clip may have several.
     """
-    device = default_device()
     index, is_heldout = evaluation_index(dataset, config)
     if not is_heldout:
         notes.insert(0, _NOT_HELD_OUT)
     rows = _capped(index, MAX_CLIPS, "evaluation clips", notes)
-    embedded = embed_clips(model, dataset, rows, config, device)
-    eval_labels = label(embedded.clip.tolist()) if label else None
+    embedded = embed_clips(model, dataset, rows, config, default_device())
+    labels = label(embedded.clip.tolist()) if label else None
     class_probe: dict[str, ClipProbe] = {}
     tag_probes: dict[str, TagProbe] = {}
     if (label or tags) and is_heldout:
         train_clips = _training_clips(model, config, dataset, notes)
-        if label and eval_labels is not None:
-            class_probe = _class_probe(train_clips, embedded, label, eval_labels, notes)
-        probes = (
-            (name, tag_probe(dataset, table, train_clips, embedded, name))
-            for name, table in tags.items()
-        )
-        tag_probes = {name: probe for name, probe in probes if probe}
+        if label and labels is not None:
+            class_probe = _class_probe(train_clips, embedded, label, labels, notes)
+        tag_probes = _tag_probes(dataset, tags, train_clips, embedded)
     elif label or tags:
         notes.append("no class probe: it needs held-out movies, and this run held none out")
     movie_probe = movie_probes(dataset, embedded)
@@ -233,15 +151,20 @@ def judge_towers(
         tag_probe={name: probe.result for name, probe in tag_probes.items()},
         notes=notes,
     )
-    return Judgement(
-        evaluation=evaluation,
-        dataset=dataset,
-        embedded=embedded,
-        labels=eval_labels,
-        class_probe=class_probe,
-        movie_probe=movie_probe,
-        tag_probe=tag_probes,
-    )
+    return Judgement(evaluation, dataset, embedded, labels, class_probe, movie_probe, tag_probes)
+
+
+def _tag_probes(
+    dataset: Dataset,
+    tags: Mapping[str, Path],
+    train_clips: EmbeddedClips,
+    embedded: EmbeddedClips,
+) -> dict[str, TagProbe]:
+    """By modality, without those whose tables have no tags of these clips."""
+    probes = {
+        name: tag_probe(dataset, table, train_clips, embedded, name) for name, table in tags.items()
+    }
+    return {name: probe for name, probe in probes.items() if probe}
 
 
 def _class_probe(

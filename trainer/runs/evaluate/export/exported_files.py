@@ -27,9 +27,9 @@ from trainer.models.inputs import describe_inputs
 from trainer.runs.atomic_files import atomic_file, write_text
 from trainer.runs.bucket import local_copy
 from trainer.runs.config_file import config_to_json
-from trainer.runs.evaluate.evaluation import Evaluation
 from trainer.runs.evaluate.export.model_card import model_card
 from trainer.runs.evaluate.export.onnx_files import write_onnx
+from trainer.runs.evaluate.result import Evaluation
 from trainer.runs.folder import TrainedRun, load_run
 
 MODALITIES = ("video", "audio")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.runs.evaluate.evaluation import Evaluation
+from trainer.runs.evaluate.result import Evaluation
 from trainer.runs.folder import TrainedRun
 from trainer.runs.journal import read_metrics
 

@@ -7,7 +7,6 @@ audio are decoded. How the audio is aligned with the timeline only its decoder c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MovieError, NoAudioStreamError, NoDecoderError, TooShortError
 from pipeline.ffmpeg.binaries import decodable_codecs
+from pipeline.probe.audio_choice import choose_audio
 from pipeline.probe.containers import asf_header
 from pipeline.probe.containers.edit_list import PlayedRange, played_ranges
 from pipeline.probe.containers.entries import find_entries
@@ -28,7 +28,6 @@ from pipeline.probe.streams.first_look import require_usual_rate
 from pipeline.probe.streams.packets import (
     EMPTY_ORDER,
     EMPTY_TABLE,
-    AudioPackets,
     PacketOrder,
     Packets,
     PacketTable,
@@ -46,16 +45,13 @@ from pipeline.probe.streams.video_timing import (
     still_ns,
     time_frames,
 )
-from pipeline.probe.tracks.audio_samples import sample_audio, without_cancelling
 from pipeline.probe.tracks.audio_track import (
     NO_AUDIO,
     AudioTrack,
     audio_tracks,
     choose_track,
     tracks_of_program,
-    without_times,
 )
-from pipeline.probe.tracks.mono_tracks import join_mono_tracks
 from pipeline.sources import Movie, Readable
 from shards_spec.recipe import NANOSECONDS
 
@@ -161,7 +157,7 @@ def _probe(
     tracks = audio_tracks(listed, decodable_codecs())
     try:
         in_program = tracks_of_program(movie, listed, tracks, video.index)
-        audio = _choose_audio(movie, source, in_program, language, listed, packets)
+        audio = choose_audio(movie, source, in_program, language, listed, packets)
     except (NoAudioStreamError, NoDecoderError):
         if needs_audio:
             raise
@@ -178,6 +174,8 @@ def _probe(
         other_audio=tuple(t for t in tracks if t.index not in (audio.index, *audio.joined)),
         program=programs[0].number if programs else 0,
         num_programs=len(listed.programs),
+        container=listed.container,
+        input_options=listed.options,
     )
 
 
@@ -205,35 +203,6 @@ def _list(
     return follow_moved_streams(movie, source, listed, packets)
 
 
-def _choose_audio(
-    movie: Movie,
-    source: Readable,
-    tracks: Sequence[AudioTrack],
-    language: str,
-    listed: StreamList,
-    packets: Packets,
-) -> AudioTrack:
-    """The first track by preference of which something can be decoded."""
-    while True:
-        track = choose_track(movie, tracks, language, listed.searched)
-        source.limits.check_audio(movie.name, track.sample_rate_hz, track.channels)
-        is_named = movie.audio_track >= 0
-        if not is_named:
-            track = join_mono_tracks(track, tracks, packets.audio)
-        found = packets.audio.get(track.index, AudioPackets())
-        if found.first_pts is None:
-            return without_times(track)
-        members = (track.index, *track.joined)
-        others = [t for t in tracks if t.is_decodable and t.index not in members]
-        has_choice = bool(others) and not is_named
-        if track.channels != 2 and not has_choice:
-            return track
-        sample = sample_audio(movie, source, track, found, listed.options)
-        if sample.num_samples or not has_choice:
-            return without_cancelling(track, sample)
-        tracks = [replace(t, is_decodable=False) if t.index in members else t for t in tracks]
-
-
 def _probe_video(
     movie: Movie,
     source: Readable,
@@ -249,9 +218,7 @@ def _probe_video(
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     order = packets.order.get(video.index, EMPTY_ORDER)
-    same = SameFrames()
-    if order.num_configured == len(order.pts()):
-        same = examine_units(source, listed.options, video.index, video.codec, movie.name)
+    same = _same_frames(movie, source, listed, video, order)
     is_trimmed = len(order.pts()) > len(listed_table)
     is_plain = same.is_plain and not is_trimmed
     sample = sample_frames(movie, source, video, good, listed.options, is_plain=is_plain)
@@ -280,15 +247,22 @@ def _probe_video(
         lost_ns=lost_ns + parts.lost_beyond_ns + lost_to_others_ns,
         outliers=outliers,
         needs_dts=not good.has_pts.all(),
-        input_options=listed.options,
         missing_ns=missing_ns(_with_end(source, listed), packets, video, outliers, span_ns),
         packet_order=order,
         has_one_shape=same.has_one_shape,
-        container=listed.container,
         played_audio=played_ranges(
             movie, source, listed, good, video, audio, is_trimmed=is_trimmed
         ),
     )
+
+
+def _same_frames(
+    movie: Movie, source: Readable, listed: StreamList, video: VideoStream, order: PacketOrder
+) -> SameFrames:
+    """What the stream proves about all of its frames; nothing if its configuration changes."""
+    if order.num_configured != len(order.pts()):
+        return SameFrames()
+    return examine_units(source, listed.options, video.index, video.codec, movie.name)
 
 
 def _require_duration(movie: Movie, source: Readable, video: VideoStream, duration_ns: int) -> None:

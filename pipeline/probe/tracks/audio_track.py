@@ -57,7 +57,7 @@ class AudioTrack:
     downmix: Downmix = "all"
 
 
-#: Of a movie without audio, where that is accepted.
+#: The track of a movie without audio, where that is accepted.
 NO_AUDIO = AudioTrack(-1, "", 0, 0, "", choice="no audio", is_decodable=False)
 
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.imports import ROOT, Import, folders, imports, imports_of, offered_names
 
 #: What each package may import, besides itself and other people's packages.
 PACKAGES = {
@@ -25,6 +23,8 @@ PACKAGES = {
     "trainer": {"trainer", "shards_spec"},
     "reelshards": {"reelshards", "pipeline", "trainer", "shards_spec"},
 }
+
+FOLDERS = folders(PACKAGES)
 
 #: Packages that must not appear anywhere in ours.
 FORBIDDEN = {
@@ -70,6 +70,7 @@ ORDER = {
         run
         rebuild
         console label_command rebuild_command
+        prune_command
         __main__
         drain
     """,
@@ -118,79 +119,11 @@ MAX_MODULES = 12
 MAX_NAMES = 8
 
 
-@dataclass(frozen=True)
-class Import:
-    """One imported module, as the source names it."""
-
-    path: Path
-    line: int
-    target: str
-    """Dotted name of the module: `pipeline.probe`, `torch`."""
-    is_lazy: bool
-    """Inside of a function, or only for type checkers."""
-
-    @property
-    def source(self) -> str:
-        """Dotted name of the importing module; that of a room for its door."""
-        parts = self.path.relative_to(ROOT).with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-    def __str__(self) -> str:
-        return f"{self.path.relative_to(ROOT)}:{self.line} imports {self.target}"
-
-
-@cache
-def modules(package: str) -> tuple[Path, ...]:
-    return tuple(sorted((ROOT / package).rglob("*.py")))
-
-
-@cache
-def imports(package: str) -> tuple[Import, ...]:
-    return tuple(found for path in modules(package) for found in imports_of(path))
-
-
-def imports_of(path: Path) -> Iterator[Import]:
-    tree = ast.parse(path.read_text(), str(path))
-    top = {id(node) for node in tree.body}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            targets = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            targets = [name if is_module(name) else str(node.module) for name in names]
-        else:
-            continue
-        for target in dict.fromkeys(targets):
-            yield Import(path, node.lineno, target, id(node) not in top)
-
-
-def is_module(name: str) -> bool:
-    """Whether a name is a module, and not something of that name that a door offers."""
-    path = ROOT.joinpath(*name.split("."))
-    if not path.with_suffix(".py").exists() and not (path / "__init__.py").exists():
-        return False
-    return path.name not in offered_names(path.parent / "__init__.py")
-
-
-@cache
-def offered_names(door: Path) -> frozenset[str]:
-    """Names that a door imports for others."""
-    if not door.exists():
-        return frozenset()
-    nodes = [node for node in ast.parse(door.read_text()).body if isinstance(node, ast.ImportFrom)]
-    return frozenset(alias.asname or alias.name for node in nodes for alias in node.names)
-
-
 def room_of(module: str) -> str:
     """`pipeline.probe.cut_off` and `pipeline.probe` -> `pipeline/probe`; a module at the root of a
     package or wing is a room by itself."""
     parts = module.split(".")
     return "/".join(parts[: 3 if "/".join(parts[:2]) in WINGS else 2])
-
-
-def folders() -> list[Path]:
-    return sorted({path.parent for package in PACKAGES for path in modules(package)})
 
 
 def ours(package: str) -> Iterator[Import]:
@@ -293,7 +226,7 @@ def test_wings_offer_nothing() -> None:
         assert isinstance(docstring, ast.Expr)
 
 
-@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_modules_of_a_room_form_no_circle(folder: Path) -> None:
     graph: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.py")):
@@ -312,14 +245,14 @@ def test_modules_of_a_room_form_no_circle(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    [*folders(), ROOT / "benchmarks"],
+    [*FOLDERS, ROOT / "benchmarks"],
     ids=lambda folder: str(folder.relative_to(ROOT)),
 )
 def test_a_room_is_small(folder: Path) -> None:
     assert len(list(folder.glob("*.py"))) <= MAX_MODULES
 
 
-@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_every_room_has_a_door(folder: Path) -> None:
     is_room = str(folder.relative_to(ROOT)) not in NOT_ROOMS
     assert (folder / "__init__.py").exists() == is_room
@@ -328,7 +261,7 @@ def test_every_room_has_a_door(folder: Path) -> None:
 @pytest.mark.parametrize(
     "folder",
     [
-        *(folder for folder in folders() if (folder / "__init__.py").exists()),
+        *(folder for folder in FOLDERS if (folder / "__init__.py").exists()),
         *sorted(path.parent for path in ROOT.glob("benchmarks/*/__init__.py")),
     ],
     ids=lambda folder: str(folder.relative_to(ROOT)),

@@ -4,77 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from shards_spec.cli import run_reporting_errors
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
-from tests.support.launch.descendants import Family, needs_proc
+from tests.support.studies import CONFIG, SMALL, study
 from trainer.config import TrainConfig
-from trainer.runs.config_file import config_from_json, config_to_json
 from trainer.study.cells import load_result
 from trainer.study.config import StudyConfig, StudyCorpus
 from trainer.study.findings.summary import FIGURES, figure_value
-from trainer.study.runner import Outcome, StudyError
-from trainer.study.runner import study as study_with
-from trainer.train import train
-
-CONFIG = StudyConfig(
-    clips_per_movie=(1, 2),
-    batch_size=4,
-    steps=4,
-    seeds=2,
-    comparisons=("baselines", "curve", "negatives"),
-    middle_clips=2,
-    workers=1,
-)
-
-
-def study(
-    corpora: list[StudyCorpus],
-    run: Path,
-    recipe: TrainConfig,
-    config: StudyConfig,
-    *,
-    finished_only: bool = False,
-) -> Outcome:
-    return study_with(corpora, run, recipe, config, train=train, finished_only=finished_only)
-
-
-#: The fewest runs that make a comparison.
-SMALL = dataclasses.replace(CONFIG, steps=2, seeds=1, comparisons=("baselines", "negatives"))
-
-
-@pytest.fixture
-def recipe(tiny_config: TrainConfig) -> TrainConfig:
-    policy = dataclasses.replace(tiny_config.policy, heldout_fraction=0.25, split="train")
-    return dataclasses.replace(tiny_config, policy=policy)
-
-
-@pytest.fixture
-def corpora(make_toy_dataset: Callable[..., Dataset], tmp_path: Path) -> list[StudyCorpus]:
-    labels = tmp_path / "labels.csv"
-    rows = [
-        f"movie-{movie:03d},{second},{second + 1},{'ab'[second % 2]}"
-        for movie in range(8)
-        for second in range(20)
-    ]
-    labels.write_text("\n".join(["source,start_seconds,end_seconds,label", *rows]))
-    found = []
-    for name in ("main", "other"):
-        data = make_toy_dataset(str(tmp_path / name), num_movies=8, clips_per_movie=8)
-        found.append(StudyCorpus(name=name, data=data.storage.uri, labels=labels))
-    return found
+from trainer.study.runner import StudyError
 
 
 class Page(HTMLParser):
@@ -104,6 +48,28 @@ class Page(HTMLParser):
             self.handle_starttag(tag, attrs)
 
 
+def require_whole(folder: Path, config: StudyConfig) -> None:
+    """The result of one run has all that the study reads, and its parts agree."""
+    binding = json.loads((folder / "result.json").read_text())["binding"]
+    result = load_result(folder, binding)
+    assert result is not None
+    assert set(result.evaluation["class_probe"]) == {"video", "audio"}
+    for figure in FIGURES:
+        measured = figure_value(result.evaluation, figure)
+        if measured is not None:
+            totals = result.by_movie[figure.key].values()
+            mean = sum(total for total, _ in totals) / sum(count for _, count in totals)
+            assert mean == pytest.approx(measured, abs=1e-6)
+    source = result.cell.setting.source
+    assert result.evaluation["steps_done"] == (config.steps if source == "training" else 0)
+    if source == "training":
+        assert len(result.curves["train/loss"]) == len(result.curves["step"]) == config.steps
+    has_pairs = source != "statistics"
+    assert bool(result.evaluation["retrieval"]["results"]) == has_pairs
+    kinds = {one["kind"] for one in result.similarities}
+    assert kinds >= {"positive", "other movie"} if has_pairs else kinds == set()
+
+
 @pytest.mark.parametrize(
     ("config", "num_runs"),
     [
@@ -128,24 +94,7 @@ def test_a_study_compares_reports_and_resumes(
     jobs = [path.parent for path in run.glob("*/*/result.json")]
     assert len(jobs) == num_runs
     for folder in jobs:
-        binding = json.loads((folder / "result.json").read_text())["binding"]
-        result = load_result(folder, binding)
-        assert result is not None
-        assert set(result.evaluation["class_probe"]) == {"video", "audio"}
-        for figure in FIGURES:
-            measured = figure_value(result.evaluation, figure)
-            if measured is not None:
-                totals = result.by_movie[figure.key].values()
-                mean = sum(total for total, _ in totals) / sum(count for _, count in totals)
-                assert mean == pytest.approx(measured, abs=1e-6)
-        source = result.cell.setting.source
-        assert result.evaluation["steps_done"] == (config.steps if source == "training" else 0)
-        if source == "training":
-            assert len(result.curves["train/loss"]) == len(result.curves["step"]) == config.steps
-        has_pairs = source != "statistics"
-        assert bool(result.evaluation["retrieval"]["results"]) == has_pairs
-        kinds = {one["kind"] for one in result.similarities}
-        assert kinds >= {"positive", "other movie"} if has_pairs else kinds == set()
+        require_whole(folder, config)
     page = Page()
     page.feed((run / "study.html").read_text())
     assert page.open == []
@@ -154,18 +103,24 @@ def test_a_study_compares_reports_and_resumes(
     assert "Negatives from the same movie help" in (run / "study.md").read_text()
     if config is CONFIG:
         assert "without training" in outcome.verdict.headline
-        # Without one seed of a setting, the rest is summarized; and nothing is run.
-        last = run / "main" / "k002-weight1-none-clip-seed1" / "result.json"
-        last.rename(run / "kept.json")
-        partial = study(corpora, run, recipe, config, finished_only=True)
-        assert sorted(row.num_seeds for row in partial.summary.rows) == [1, 2, 2, 2, 2]
-        (run / "kept.json").rename(last)
+        require_a_summary_without_one_seed(run, corpora, recipe)
     with pytest.raises(InputError, match="nothing can be compared"):
         study(corpora, tmp_path / "empty", recipe, config, finished_only=True)
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("*/*/result.json")}
     again = study(corpora, run, recipe, config)
     assert again.verdict == outcome.verdict
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def require_a_summary_without_one_seed(
+    run: Path, corpora: list[StudyCorpus], recipe: TrainConfig
+) -> None:
+    """Without one seed of a setting, the rest is summarized; and nothing is run."""
+    last = run / "main" / "k002-weight1-none-clip-seed1" / "result.json"
+    last.rename(run / "kept.json")
+    partial = study(corpora, run, recipe, CONFIG, finished_only=True)
+    assert sorted(row.num_seeds for row in partial.summary.rows) == [1, 2, 2, 2, 2]
+    (run / "kept.json").rename(last)
 
 
 @pytest.mark.slow
@@ -216,71 +171,6 @@ def test_one_comparison_alone_gives_its_effect_and_a_page(
         assert len(page.images) > 3
 
 
-def _arguments(corpus: StudyCorpus, run: Path, recipe: TrainConfig, config: StudyConfig) -> str:
-    """For a process of its own, which is this file as a script."""
-    values = {
-        "recipe": config_to_json(recipe),
-        "study": {**dataclasses.asdict(config), "comparisons": list(config.comparisons)},
-        "data": corpus.data,
-        "labels": str(corpus.labels),
-        "run": str(run),
-    }
-    return json.dumps(values)
-
-
-def _environment() -> dict[str, str]:
-    """With this process's import path."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_stopped_by_sigterm_is_not_complete(
-    workers: int, corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
-) -> None:
-    """In a separate process, because the signal would reach the test process too."""
-    run = tmp_path / "study"
-    config = dataclasses.replace(
-        CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=workers
-    )
-    program = subprocess.Popen(
-        [sys.executable, __file__, _arguments(corpora[0], run, recipe, config)],
-        env=_environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with program as process:
-        until = time.monotonic() + 240
-        while not list(run.glob("*/*/metrics.jsonl")) and time.monotonic() < until:
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert process.stderr is not None
-        text = process.stderr.read()
-        assert process.wait() == 143, text
-    assert "run the same command to resume" in text
-    assert not list(run.glob("*/*/result.json"))
-    assert list(run.glob("*/*/checkpoints/step-*.pt")), "it resumes from there"
-
-
-@needs_proc
-@pytest.mark.slow
-def test_the_runs_of_a_killed_study_end(
-    corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
-) -> None:
-    run, family = tmp_path / "study", Family()
-    config = dataclasses.replace(CONFIG, comparisons=("weight",), seeds=1, steps=100_000, workers=2)
-    with subprocess.Popen(
-        [sys.executable, __file__, _arguments(corpora[0], run, recipe, config)],
-        env={**_environment(), **family.env},
-    ) as process:
-        until = time.monotonic() + 240
-        while len(list(run.glob("*/*/metrics.jsonl"))) < 2 and time.monotonic() < until:
-            time.sleep(0.1)
-        process.kill()
-    family.wait_until_gone()
-    assert len(list(run.glob("*/*/metrics.jsonl"))) == 2
-
-
 @pytest.mark.slow
 def test_parallel_runs_have_the_same_results_also_after_a_failed_run(
     corpora: list[StudyCorpus], recipe: TrainConfig, tmp_path: Path
@@ -310,21 +200,3 @@ def test_unsuitable_corpora_are_rejected_before_the_first_run(
     with pytest.raises(InputError, match="different names"):
         study([corpora[0], corpora[0]], run, recipe, CONFIG)
     assert not run.exists()
-
-
-def main(text: str) -> int:
-    """The program of the SIGTERM test."""
-    values = json.loads(text)
-    recipe = config_from_json(TrainConfig, values["recipe"], "")
-    config = config_from_json(StudyConfig, values["study"], "")
-    corpus = StudyCorpus(name="main", data=values["data"], labels=Path(values["labels"]))
-
-    def run() -> int:
-        study([corpus], Path(values["run"]), recipe, config)
-        return 0
-
-    return run_reporting_errors(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -20,7 +20,7 @@ from pipeline.__main__ import main
 from pipeline.errors import DiskFullError, SourceChangedError, SourceError
 from pipeline.movie import steps, write_movie
 from pipeline.movie.rows import Cost
-from pipeline.movie.spool import AUDIO_PART, Spool
+from pipeline.movie.spool import AUDIO_PART, open_spool
 from pipeline.sources import Movie, identity, staged
 from pipeline.sources.corpus import find_movies
 from shards_spec.dataset.validation.validator import validate
@@ -89,7 +89,6 @@ def test_copies_are_limited_and_used_copies_are_kept(
     for name in "ab":
         with staged.staged_copy(movies[name], room):
             pass
-        time.sleep(0.02)
     with staged.staged_copy(movies["a"], room) as kept:
         with staged.staged_copy(movies["c"], room):
             # `b` was the only unused one.
@@ -147,7 +146,7 @@ def write_undisturbed(film: Path, out: Storage) -> None:
     plan = steps.prepare(movie, opened(movie), recipe, 300.0)
     sound, data = decoded_audio(plan)
     segments = []
-    with Spool() as spool:
+    with open_spool() as spool:
         spool.add(AUDIO_PART, [data])
         for part in plan.segments:
             segment, data = steps.run_segment(plan, part, source_of(plan))

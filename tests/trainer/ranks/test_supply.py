@@ -61,7 +61,6 @@ def test_loader_work_during_an_evaluation_is_not_counted(
         while not stream.stats().queue_depth:
             time.sleep(0.01)
         journal.restart_clock(stream)
-        time.sleep(0.05)
         values = journal.train_values(30, ALONE, stream, result)
     assert values["data/decode_occupancy"] == values["data/read_occupancy"] == 0.0
     assert values["data/wait_fraction"] == 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def test_an_abandoned_request_writes_only_its_own_memory(
     raced = fetcher.read(shard, 20, 500)
     later = fetcher.read(shard, 900, 500)
     storage.released.set()
-    time.sleep(0.05)
+    storage.wait_until_idle()
     expected = bytes(dataset.storage.get_range(shard, 0, 1400))
     assert bytes(raced.data) == expected[20:520]
     assert bytes(later.data) == expected[900:]

@@ -16,11 +16,11 @@ _STATUSES = ("identical", "aligned", "other_audio", "poor_fit", "missing")
 
 @dataclass(frozen=True)
 class Rebuild:
-    """Make the dataset of a lockfile with your own copies of its movies.
+    """Rebuild the dataset of a lockfile from your own copies of its movies.
 
-    Copies are recognized by their audio, and by their video if the audio does not match: they may
-    have other names, start later, run faster or slower (PAL), be cut or in several files, or be
-    encoded again. The same files give the same bytes.
+    Copies are recognized by their audio, or by their video if the audio does not match. They may
+    have other names, start later, run faster or slower (PAL), be cut, be split into several files,
+    or be re-encoded. The original files give the same bytes.
     """
 
     lock: Annotated[str, Positional, arg(metavar="LOCK")]
@@ -28,21 +28,21 @@ class Rebuild:
     copies: Annotated[str, arg(name="from", metavar="FOLDER")]
     """Copies of the movies: a folder, glob, file, object-store prefix, or manifest."""
     out: Annotated[str, arg(metavar="DATASET")]
-    """Where the dataset is written: a folder, or s3://, gs://, az://. Movies that are complete
-    there are kept."""
+    """Where to write the dataset: a folder, or s3://, gs://, az://. Movies that are already
+    complete there are kept."""
     min_fit: float = 0.4
-    """Leave out clips whose audio fits worse than this (1: equal, 0: unrelated)."""
+    """Leave out clips whose audio has a fit below this (1: identical, 0: unrelated)."""
     keep_other_audio: bool = False
-    """Also make clips whose video fits, but whose audio is another one (a dubbed copy)."""
+    """Also make clips whose video fits but whose audio differs, as in a dubbed copy."""
     threads: int = 2
-    """Segments of a movie that are decoded concurrently."""
+    """Number of segments of a movie to decode concurrently."""
     follow_links: bool = False
     """Let links inside the folder lead out of it."""
     json: bool = False
-    """Print JSON instead of tables; with all clips that are not in the dataset."""
+    """Print JSON instead of tables, with all clips that are not in the dataset."""
 
     def run(self) -> int:
-        """Rebuild; 1 if clips of the lockfile are not in the dataset."""
+        """Rebuild; returns 1 if any clip of the lockfile is not in the dataset."""
         cli.show_start("reading the lockfile")
         from pipeline.rebuild import Settings, rebuild
         from shards_spec.dataset.lockfile.file import read_lock

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-#: What shells report for a program that SIGPIPE has ended.
+#: Exit code that shells report for a program ended by SIGPIPE.
 READER_GONE = 141
 
 
@@ -63,7 +63,7 @@ def _run_while_read(command: Callable[[], int]) -> int:
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
-        # What is still buffered has nowhere to go; without this, the exit would complain about it.
+        # Buffered output has nowhere to go; without this, Python would report an error on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
 

@@ -1,4 +1,4 @@
-"""Progress of commands that go through the movies of a dataset, on a terminal's standard error."""
+"""Progress bars on standard error, for commands that process a dataset movie by movie."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.progress import Progress
 from shards_spec import cli
 from shards_spec.errors import InputError
 
-#: Called with how many are done, and how many there are.
+#: Called with the number of movies that are done, and of all movies.
 OnDone = Callable[[int, int], None]
 
 
 @contextlib.contextmanager
 def shown_progress(what: str) -> Iterator[OnDone]:
-    """Show a bar for as long as the context lasts; nothing where there is no terminal."""
+    """Show a progress bar while the context is open, if standard error is a terminal."""
     errors = cli.PlainConsole(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task(what, total=None)
@@ -24,6 +24,6 @@ def shown_progress(what: str) -> Iterator[OnDone]:
 
 
 def require_threads(threads: int) -> None:
-    """Raise `InputError` unless there is at least one."""
+    """Raise `InputError` unless `threads` is at least 1."""
     if threads < 1:
         raise InputError(f"--threads {threads}: at least 1")

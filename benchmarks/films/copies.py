@@ -11,7 +11,7 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 
 _ENCODED = "-c:v libx264 -preset ultrafast -crf 28 -c:a aac -b:a 96k"
 
-#: Where the cut and the insertion are, seconds of the movie, and how long what is inserted is.
+#: Positions of the cut and of the insertion, and length of the insertion, seconds.
 _CUT, _INSERTED_AT, _INSERTED = (41.5, 58.25), 50.0, 12.0
 
 
@@ -24,18 +24,18 @@ class Case:
     name: str
     suffix: str
     options: str
-    """Of ffmpeg; empty for the same file."""
+    """ffmpeg's options; empty for the same file."""
     speed: float = 1.0
     offset: float = 0.0
     cut: tuple[float, float] = (0.0, 0.0)
     """Range of the movie that the copy lacks."""
     inserted: float = 0.0
-    """Seconds of something else that the copy has there."""
+    """Length of other material that the copy has there, seconds."""
     has_audio: bool = True
-    """Whether its audio is the movie's; if not, clips count as made if only their video fits."""
+    """Whether its audio is the movie's; if not, clips count as made if their video fits."""
 
     def copy_seconds(self, seconds: float) -> float:
-        """Where in the copy a time of the movie is."""
+        """The time in the copy of a time in the movie."""
         if (self.cut[1] or self.inserted) and seconds >= self.cut[1]:
             seconds += self.inserted - (self.cut[1] - self.cut[0])
         return (seconds + self.offset) / self.speed
@@ -147,7 +147,7 @@ def _options(case: Case) -> list[str]:
 
 
 def _graph(start: float, end: float, inserted: float) -> tuple[str, list[str]]:
-    """A filter graph of the movie up to `start`, of something else, and of the movie from `end`."""
+    """A filter graph: the movie up to `start`, other material, and the movie from `end`."""
     graph = (
         f"[0:v]split[v0][v1];[v0]trim=0:{start},setpts=PTS-STARTPTS[a];"
         f"[v1]trim={end},setpts=PTS-STARTPTS[b];[0:a]asplit[a0][a1];"

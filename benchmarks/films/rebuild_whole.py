@@ -27,7 +27,7 @@ from shards_spec.dataset.lockfile import lock_dataset
 from shards_spec.dataset.lockfile.lock import Lock
 from shards_spec.dataset.reader import open_dataset
 
-#: Copies that are made of another one, with options of ffmpeg.
+#: Copies that are made from another copy, with ffmpeg's options.
 _MADE = {
     "muted": "-an -c:v copy",
     "noise": "-f lavfi -i anoisesrc=r=44100:a=0.2 -map 0:v -map 1:a -shortest -c:v copy -c:a aac",

@@ -25,7 +25,7 @@ _LETTERS = {"a": "audio", "v": "video"}
 
 
 def described(name: str, kind: str, category: str, metric: str, description: str) -> TaskMetadata:
-    """Metadata of a task that is in no catalog."""
+    """Metadata of a task that is not in mteb's catalog."""
     letters = [letter for letter in "va" if letter in category.replace("2c", "")]
     return TaskMetadata(
         name=name,
@@ -56,7 +56,7 @@ def table(columns: dict[str, list[Any]]) -> Dataset:
 
 
 def sounds(name: str) -> dict[str, list[Any]]:
-    """Of a folder with ESC-50's layout."""
+    """The items of a folder with ESC-50's layout."""
     with (ROOT / name / "meta" / "esc50.csv").open() as file:
         rows = list(csv.DictReader(file))
     paths = [ROOT / name / "audio" / row["filename"] for row in rows]

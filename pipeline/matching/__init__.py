@@ -3,7 +3,7 @@
 bands       a copy's audio, from which words at any time and speed are made
 frames      a copy's video, as words of its frames
 lookup      the words of a lock, sorted
-search      which movie a copy plays, about when and how fast
+search      which movie a copy plays, roughly when and how fast
 alignment   piece by piece: offset and speed
 refine      offsets to milliseconds
 recognize   the movies that a copy's audio or video plays

@@ -38,7 +38,7 @@ _CHANGE_BITS = 40.0
 _COARSE_STEPS = np.arange(-0.12, 0.121, 0.02)
 _COARSE_PARTS = 200
 
-#: Pieces from which a drift is measured, and how large it may be.
+#: Number of pieces needed to measure a drift, and the largest drift.
 _MIN_PIECES, _MAX_DRIFT = 3, 0.05
 
 #: How often the speed is corrected.
@@ -73,7 +73,7 @@ class Alignment:
     bits: NDArray[np.uint8]
     """(N,) different bits of each part's word; 64 where there is none."""
     missing_bits: float
-    """What a part costs that the copy does not play."""
+    """The cost of a part that the copy does not play."""
 
     @property
     def num_matching(self) -> int:
@@ -88,7 +88,7 @@ class Alignment:
 
     @property
     def drift_of_pieces(self) -> float | None:
-        """Growth of the offset from piece to piece, seconds per second; None for few pieces."""
+        """Growth of the offset between pieces, seconds per second; None for too few pieces."""
         if len(self.pieces) < _MIN_PIECES:
             return None
         centers = np.array([(piece.start + piece.end) / 2 for piece in self.pieces])
@@ -211,7 +211,7 @@ def _cheapest(costs: NDArray[np.float32]) -> NDArray[np.int64]:
 def _refined(
     parts: Parts, source: WordSource, speed: float, path: Sequence[tuple[NDArray[np.int64], float]]
 ) -> tuple[Alignment, float]:
-    """Pieces with precise offsets, and by which share the speed is too high."""
+    """Pieces with precise offsets, and the fraction by which the speed is too high."""
     lines: list[tuple[NDArray[np.int64], Line]] = []
     for rows, offset in path:
         local = local_offsets(parts, rows, source, offset, speed)

@@ -1,6 +1,6 @@
 """A copy's audio as bands of its log-mel, from which words at any time and speed can be made.
 
-The bands are in a temporary file: memory holds what is looked at, however long the movie is.
+The bands are in a temporary file, so memory use does not grow with the length of the movie.
 """
 
 from __future__ import annotations
@@ -28,21 +28,11 @@ from shards_spec.dataset.lockfile.words import (
 )
 from shards_spec.recipe import Recipe
 
-#: Length of the pieces that are transformed at a time, seconds.
+#: Length of the pieces that are transformed at once, seconds.
 _BLOCK_SECONDS = 20.0
 
-#: Words that are made at a time, and columns that they may span.
+#: Maximum number of words to make at once, and of columns that they span.
 _MAX_WORDS, _MAX_COLUMNS = 4096, 1 << 16
-
-
-_SETTINGS = Settings(
-    part_seconds=0.0,
-    missing_bits=22.0,
-    shifts=np.arange(-0.1, 0.1001, 0.005),
-    change_seconds=0.015,
-    snap_speed=3e-5,
-    spacing_bins=1,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +89,23 @@ def read_bands(
 
     Raises `MovieError` if it cannot be decoded.
     """
-    part_seconds = recipe.num_mel_frames * recipe.hop_samples / recipe.sample_rate_hz
-    part_seconds /= num_parts(recipe)
     rate = recipe.sample_rate_hz * pitch / recipe.hop_samples
     with tempfile.TemporaryFile(prefix="reelshards-") as file:
         for values in _blocks_of_bands(source, probe, recipe, what, pitch):
             file.write(values.astype(np.float16).tobytes())
-        yield Bands(_mapped(file), rate, replace(_SETTINGS, part_seconds=part_seconds))
+        yield Bands(_mapped(file), rate, _settings(recipe))
+
+
+def _settings(recipe: Recipe) -> Settings:
+    clip_seconds = recipe.num_mel_frames * recipe.hop_samples / recipe.sample_rate_hz
+    return Settings(
+        part_seconds=clip_seconds / num_parts(recipe),
+        missing_bits=22.0,
+        shifts=np.arange(-0.1, 0.1001, 0.005),
+        change_seconds=0.015,
+        snap_speed=3e-5,
+        spacing_bins=1,
+    )
 
 
 def _mapped(file: IO[bytes]) -> NDArray[np.float16]:
@@ -136,7 +136,7 @@ def _blocks_of_bands(
 
 
 def _blocks(order: NDArray[np.int64], starts: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
-    """Rows in the order of time, in blocks of few words and few columns."""
+    """Rows in order of time, in blocks of few words and few columns."""
     first = 0
     while first < len(order):
         limit = starts[order[first]] + _MAX_COLUMNS

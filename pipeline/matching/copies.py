@@ -24,13 +24,13 @@ from shards_spec.dataset.lockfile.lock import LockedMovie
 #: Speeds that differ from 1 by less than this do not audibly change the pitch.
 _PITCH_CHANGE = 0.005
 
-#: By how much a measured speed may be off where the pitch is another one.
+#: Error of a measured speed if the pitch differs.
 _PITCH_SPOILS = 0.003
 
-#: Audio tracks of a copy that are tried, until one plays this share of a movie's words.
+#: Maximum number of audio tracks of a copy to try, until one plays this share of a movie's words.
 _MAX_TRACKS, _ENOUGH = 6, 0.8
 
-#: If no track plays this share, video is compared too; it must show this many times as much.
+#: If no track plays this share, the video is compared too; it must match this many times as much.
 _LITTLE, _MUCH_MORE = 0.5, 2.0
 
 MatchedBy = Literal["file", "audio", "video"]
@@ -50,18 +50,18 @@ class Match:
     """Of the movie's words that the copy plays."""
     by: MatchedBy = "file"
     clips: frozenset[int] = frozenset()
-    """Rows of the movie's clips that the copy has whole, as far as words say."""
+    """Rows of the movie's clips that the copy contains completely, judging by the words."""
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """The best of several copies has the highest one: audio must fit first."""
+        """The best of several copies has the highest rank: matching audio comes first."""
         return self.by != "video", self.share
 
 
 def matches_of(searched: Searched, copy: Movie, limits: Limits) -> dict[int, Match]:
     """The movies that a copy plays, by their number in the lock.
 
-    Raises `MovieError` if the copy cannot be used: it is damaged, or has no video.
+    Raises `MovieError` if the copy is damaged or has no video.
     """
     with open_source(copy, fingerprint(copy), limits=limits) as source:
         probed = probe(copy, source, searched.lock.recipe.language, needs_audio=False)
@@ -90,7 +90,7 @@ def matches_of(searched: Searched, copy: Movie, limits: Limits) -> dict[int, Mat
 
 def _tracks(probed: Probe) -> list[AudioTrack]:
     own = [] if probed.audio is NO_AUDIO else [probed.audio]
-    # Mono tracks that seem to be two channels may be two languages.
+    # What looks like two channels in mono tracks may be two languages.
     alone = [
         replace(probed.audio, index=index, joined=(), channels=1, layout="mono")
         for index in probed.audio.joined
@@ -155,13 +155,13 @@ def _match(
 def _lowered(
     searched: Searched, copy: Movie, source: Readable, probed: Probe, own: Parts, speed: float
 ) -> Alignment:
-    """The alignment if the audio is played so slowly that its pitch is that of the original."""
+    """The alignment of the audio slowed down to the pitch of the original."""
     with read_bands(source, probed, searched.lock.recipe, copy.name, speed) as bands:
         return align(own, bands, speed, find_candidates(own, bands, speed))
 
 
 def _near(speed: float) -> list[float]:
-    """A speed, and the usual one next to it: another pitch spoils the measurement a little."""
+    """A speed, and the closest usual one: a changed pitch distorts the measurement a little."""
     nearest = min(KNOWN_SPEEDS, key=lambda known: abs(known / speed - 1.0))
     is_other = 0.0 < abs(nearest / speed - 1.0) <= _PITCH_SPOILS
     return [nearest, speed] if is_other else [speed]
@@ -172,12 +172,12 @@ def _whole_clips(own: Parts, alignment: Alignment) -> frozenset[int]:
     return frozenset(own.clip[is_played].tolist()) - frozenset(own.clip[~is_played].tolist())
 
 
-#: Copies that one movie is made of.
+#: Maximum number of copies that one movie is made from.
 _MAX_COPIES = 8
 
 
 def complementary(matches: Sequence[Match]) -> list[Match]:
-    """The best copy of a movie, and others that have clips which better ones lack."""
+    """The best copy of a movie, and others with clips that better copies lack."""
     chosen: list[Match] = []
     clips: frozenset[int] = frozenset()
     for match in sorted(matches, key=lambda match: match.rank, reverse=True):

@@ -20,16 +20,16 @@ from pipeline.video import filters, find_crop
 from shards_spec.dataset.fingerprints.video import frame_words
 from shards_spec.recipe import NANOSECONDS, Recipe
 
-#: Frames of the copy that have a word, per second; and their size, pixels.
+#: Rate of the frames that get a word, per second, and their size, pixels.
 _RATE, _SIDE = 25, 32
 
-#: The first and last frame also count this long before and after: offsets are not more precise.
+#: The first and last frames extend this far before and after: offsets are no more precise.
 _BEYOND_SECONDS = 0.1
 
-#: Frames that are transformed at a time.
+#: Number of frames to transform at once.
 _BLOCK = 1024
 
-#: Differences of frames grow slowly with the time between them: offsets are coarser than by audio.
+#: Frames differ only slowly over time, so offsets are coarser than those from audio.
 _SETTINGS = Settings(
     part_seconds=1 / _RATE,
     missing_bits=16.0,
@@ -45,7 +45,7 @@ class Frames:
     """The words of a copy's frames."""
 
     values: NDArray[np.uint64]
-    """(F,) of the frame on screen at each 1 / `_RATE` seconds; 0 for none."""
+    """(F,) word of the frame on screen every 1 / `_RATE` seconds; 0 for none."""
     settings: Settings = _SETTINGS
 
     @property
@@ -70,7 +70,7 @@ def read_frames(source: Readable, probe: Probe, recipe: Recipe, what: str) -> Fr
     Raises `MovieError` if it cannot be decoded.
     """
     command = _command(source, probe, recipe, what)
-    # A clock that jumps would repeat a frame for as long.
+    # If the clock jumps, a frame would be repeated for all of the gap.
     most = (probe.duration_ns // NANOSECONDS + 1) * _RATE
     blocks = [_words(block) for block in _blocks(command, source, what, most)]
     return Frames(np.concatenate([np.zeros(0, np.uint64), *blocks]))
@@ -102,7 +102,7 @@ def _command(source: Readable, probe: Probe, recipe: Recipe, what: str) -> list[
 def _blocks(
     command: list[str], source: Readable, what: str, most: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """(N, `_SIDE`, `_SIDE`) luma of consecutive frames, at most so many."""
+    """(N, `_SIDE`, `_SIDE`) luma of consecutive frames, at most `most` in all."""
     size = _SIDE * _SIDE
     with FfmpegProcess(command, source, what=what) as run:
         while most > 0 and (data := run.read_some(size * min(most, _BLOCK))):

@@ -15,7 +15,7 @@ _HASH_BYTES = 1 << 22
 
 
 def as_requested(movie: LockedMovie, copy: Movie) -> Movie:
-    """A copy as a corpus that named what the lock's did would have it."""
+    """A copy with the settings that the original had in its corpus."""
     return replace(
         as_movie(movie, copy),
         language=movie.wanted_language,
@@ -39,9 +39,9 @@ def as_movie(movie: LockedMovie, copy: Movie) -> Movie:
 def identical_copies(
     movies: Mapping[int, LockedMovie], copies: Sequence[Movie]
 ) -> dict[int, Movie]:
-    """The copies that are the same file as an original, as far as their fingerprints say.
+    """The copies that are the same file as an original, judging by their fingerprints.
 
-    Copies that cannot be read are passed over.
+    Unreadable copies are skipped.
     """
     by_size: dict[int, list[Movie]] = {}
     for copy in copies:
@@ -65,7 +65,7 @@ def _identical_copy(movie: LockedMovie, copies: Sequence[Movie]) -> Movie | None
 
 
 def _fingerprints(movie: Movie) -> Iterator[str]:
-    """What a source may be called: here, as a local file, and as an object of a bucket."""
+    """The fingerprints that a source may have: here, as a local file, and as a bucket's object."""
     yield fingerprint(movie)
     if not is_local(movie):
         yield fingerprint_as_file(movie)

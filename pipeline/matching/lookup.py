@@ -1,4 +1,4 @@
-"""Finds equal pieces of words quickly: the words of a lock are sorted once, not for each copy."""
+"""Finds equal pieces of words quickly: a lock's words are sorted once instead of per copy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 #: Equal pieces of this many words or more (a constant tone, a still) prove nothing.
 _MAX_EQUAL = 64
 
-#: Ways to divide words into pieces: how many, and bits of each.
+#: Ways to divide words into pieces: number of pieces, and bits per piece.
 DIVISIONS = ((4, 16), (3, 21), (2, 32))
 
 

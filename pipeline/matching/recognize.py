@@ -14,29 +14,29 @@ from pipeline.matching.search import Candidate, Parts, WordSource, find_candidat
 from shards_spec.dataset.fingerprints.words import distances
 from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 
-#: Speeds that all movies are searched at; the alignment corrects small differences.
+#: Speeds at which all movies are searched; the alignment corrects small differences.
 SEARCH_SPEEDS = KNOWN_SPEEDS[:3]
 
-#: If nothing is found at those: from this much slower to this much faster, in such steps.
+#: Slowest, fastest and step of the speeds to search if nothing is found at the usual ones.
 _OTHER_SPEEDS = tuple(1.0 + 0.005 * step for step in (*range(-20, 0), *range(1, 21)))
 
-#: Movies that a copy is compared with in full, and speeds of each; the one that fits best counts.
+#: Number of movies to compare a copy with in full, and of speeds of each; the best fit counts.
 _MAX_MOVIES, _MAX_SPEEDS = 5, 4
 
-#: Preference for speeds that movies are sold at.
+#: Preference for speeds at which movies are sold.
 _USUAL_FACTOR = 1.25
 
-#: Votes that are enough not to search the audio at unusual speeds.
+#: With this many votes, the audio is not searched at unusual speeds.
 _MANY_VOTES = 16
 
-#: A copy plays at least this share of a movie's words, and so many of them.
+#: A copy plays at least this share of a movie's words, and at least this many.
 MIN_SHARE, MIN_PARTS = 0.1, 4
 
-#: These differ in at most so many bits on average: of audio, of video.
+#: Largest mean difference of these words, bits: of audio, of video.
 MAX_AUDIO_BITS, MAX_VIDEO_BITS = 16.0, 10.0
 
-#: Of the frames that match, so many must differ from the one before by more than so many bits: a
-#: still proves nothing.
+#: At least this many of the matching frames must differ from the one before, by more than this
+#: many bits: a still proves nothing.
 _MIN_DIFFERENT, _DIFFERENT_BITS = 6, 16
 
 PartsOf = Callable[[Lock, Sequence[LockedMovie]], Parts]
@@ -44,7 +44,7 @@ PartsOf = Callable[[Lock, Sequence[LockedMovie]], Parts]
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """The movies of a lock that copies are searched for; what is sorted once serves all copies."""
+    """The movies of a lock to search copies for, sorted once for all copies."""
 
     lock: Lock
     numbers: Sequence[int]
@@ -69,7 +69,7 @@ class Searched:
 def heard_in(searched: Searched, source: WordSource) -> dict[int, tuple[Parts, Alignment]]:
     """The movies that the audio of a copy plays, by their position in `searched`."""
     best = _candidates(searched.audio, source, SEARCH_SPEEDS)
-    # Chance gives a few votes; a copy at one of the usual speeds gets many.
+    # Chance produces a few votes; a copy at one of the usual speeds gets many.
     if max((item.votes for items in best.values() for item in items), default=0) < _MANY_VOTES:
         for number, items in _candidates(searched.audio, source, _OTHER_SPEEDS).items():
             best.setdefault(number, []).extend(items)
@@ -84,7 +84,7 @@ def heard_in(searched: Searched, source: WordSource) -> dict[int, tuple[Parts, A
 def seen_in(searched: Searched, source: WordSource) -> dict[int, tuple[Parts, Alignment]]:
     """The movies that the video of a copy shows, by their position in `searched`."""
     for speeds in (SEARCH_SPEEDS, _OTHER_SPEEDS):
-        # Frames of one shot are alike, so chance gives many votes: only the alignment decides.
+        # Frames of a shot are alike, so chance produces many votes: only the alignment decides.
         best = _candidates(searched.video, source, speeds)
         found = {
             number: (own, alignment)
@@ -101,7 +101,7 @@ def seen_in(searched: Searched, source: WordSource) -> dict[int, tuple[Parts, Al
 def _candidates(
     parts: Parts, source: WordSource, speeds: Sequence[float]
 ) -> dict[int, list[Candidate]]:
-    """The candidate with the most votes of each movie and speed, by movie."""
+    """For each movie, the candidate with the most votes at each speed."""
     best: dict[int, list[Candidate]] = {}
     for speed in speeds:
         first: dict[int, Candidate] = {}
@@ -124,7 +124,7 @@ def _aligned(
         best_speeds = [item.speed for item in items[:_MAX_SPEEDS]]
         alignments = [_aligned_at(own, source, speed) for speed in best_speeds]
         chosen = max(alignments, key=_preference)
-        # At a speed that is nearly right, a copy seems to be cut into many pieces.
+        # At a speed that is slightly wrong, a copy seems to be cut into many pieces.
         if (drift := chosen.drift_of_pieces) is not None:
             corrected = _aligned_at(own, source, chosen.pieces[0].speed / (1.0 + drift))
             chosen = max(chosen, corrected, key=lambda alignment: alignment.gain)
@@ -137,7 +137,7 @@ def _aligned_at(own: Parts, source: WordSource, speed: float) -> Alignment:
 
 
 def _preference(alignment: Alignment) -> float:
-    """The gain, and more if the speed is a usual one: of a few words, chance may fit others."""
+    """The gain, increased for usual speeds: with few words, other speeds may fit by chance."""
     is_usual = any(piece.speed in KNOWN_SPEEDS for piece in alignment.pieces)
     return alignment.gain * (_USUAL_FACTOR if is_usual else 1.0)
 

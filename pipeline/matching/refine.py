@@ -25,10 +25,10 @@ _MIN_DEPTH = 3.0
 #: and local offsets that it is measured with.
 _MIN_DRIFT, _MIN_DRIFT_GROUPS = 0.4, 5
 
-#: Local offsets from which their precision is seen.
+#: Number of local offsets needed to estimate their precision.
 _MIN_COMPARED = 3
 
-#: Groups on either side of a change of the offset.
+#: Groups on each side of a change of the offset.
 _CHANGE_GROUPS = 2
 
 
@@ -43,7 +43,7 @@ class LocalOffset:
     """Center of the parts in the original."""
     offset: float
     bits: tuple[float, ...]
-    """(S,) mean different bits at each shift of the settings."""
+    """(S,) mean number of differing bits at each shift of the settings."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _line(local: Sequence[LocalOffset], default: float, settings: Settings) -> L
     offset = float(np.median(offsets))
     precision = float(np.median(np.abs(offsets - offset)))
     if len(local) < _MIN_COMPARED:
-        # They hardly differ because there are so few.
+        # They differ little only because there are so few.
         precision = max(precision, settings.change_seconds / 2)
     if len(local) < _MIN_DRIFT_GROUPS:
         return Line(offset, precision, 0.0, 0.0)

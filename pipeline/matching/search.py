@@ -1,7 +1,7 @@
-"""Finds which movies of a lock a copy plays, when and how fast: votes of equal pieces of words.
+"""Finds which movies of a lock a copy plays, when and how fast, by votes of equal word pieces.
 
-Each two equal pieces of a word of the lock and a word of the copy are a vote for the time between
-them. A copy gets many votes for one time; what has nothing in common gets few for each of many.
+Whenever a word of the lock and a word of the copy share a piece, that is a vote for the time
+between them. A copy gets many votes for one time; an unrelated movie gets few for each of many.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shards_spec.dataset.lockfile.lock import Lock, LockedMovie
 from shards_spec.dataset.lockfile.words import FRAMES_PER_CLIP, num_parts
 from shards_spec.recipe import Recipe
 
-#: Time between the words of a copy that are looked up, seconds of the copy.
+#: Time between the words of a copy to look up, seconds of the copy.
 STRIDE_SECONDS = 0.04
 
 #: Votes of one candidate are for times within this much, seconds of the original.
@@ -31,7 +31,7 @@ MIN_VOTES, MAX_CANDIDATES = 4, 60
 #: Bits of a bin's number in a vote, and the number of the bin at 0 s; enough for weeks.
 _BIN_BITS, _BIN_ZERO = 26, 1 << 25
 
-#: Votes by chance that may be counted for one speed; pieces have more bits where there are more.
+#: Limit of chance votes per speed; beyond it, pieces get more bits.
 _MAX_CHANCE = 2e7
 
 
@@ -58,23 +58,23 @@ class Settings:
     """How words of one kind, of audio or of video, are compared."""
 
     part_seconds: float
-    """Length of what one word is of, in the original."""
+    """Length of the part of the original that one word describes."""
     missing_bits: float
-    """Bits that a part costs which the copy does not play; between those of equal and unrelated
+    """Cost of a part that the copy does not play, bits: between those of equal and of unrelated
     words."""
     shifts: NDArray[np.float64]
-    """Offsets that are tried, seconds from a known one; evenly spaced around 0."""
+    """Offsets to try, seconds from a known one; evenly spaced around 0."""
     change_seconds: float
     """Offsets before and after a cut differ by at least this, seconds."""
     snap_speed: float
-    """A speed that was measured this precisely, at least, counts as the known one next to it."""
+    """A measured speed within this relative difference of a known one counts as the known one."""
     spacing_bins: int
     """Candidates are at least this many bins apart."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What has a word, of one movie or of all of a lock, in the order of time; arrays are (N,)."""
+    """Everything with a word, of one movie or a whole lock, in order of time; arrays are (N,)."""
 
     words: NDArray[np.uint64]
     seconds: NDArray[np.float64]
@@ -159,7 +159,7 @@ def find_candidates(parts: Parts, source: WordSource, speed: float) -> list[Cand
         rows, others = parts.lookup.pairs(words, number, bits)
         bins = np.rint((times[others] - parts.seconds[rows]) / BIN_SECONDS).astype(np.int64)
         votes.append((rows << _BIN_BITS) + bins + _BIN_ZERO)
-    # A part has one vote for each time.
+    # A part has one vote per time.
     voted = np.unique(np.concatenate(votes))
     movie = parts.movie[voted >> _BIN_BITS].astype(np.int64)
     ballots = np.sort((movie << _BIN_BITS) + (voted & (2 * _BIN_ZERO - 1)))

@@ -78,7 +78,7 @@ def fingerprint(movie: Movie) -> str:
 
 
 def fingerprint_as_file(movie: Movie) -> str:
-    """What a remote movie would be called if it were a local file.
+    """The fingerprint that a remote movie would have as a local file.
 
     Raises `SourceError` if the source cannot be read.
     """

@@ -1,8 +1,8 @@
-"""Runs on public benchmarks: mteb's tasks on audio and video that need no text, and HEAR.
+"""Evaluates runs on public benchmarks: mteb's tasks on audio and video without text, and HEAR.
 
-    windows       parts of an item, each as long as a clip of the training
+    windows       parts of an item, each as long as a training clip
     waveforms     audio of any layout, type and rate         videos     likewise frames
-    items         what mteb hands over                       pooling    the mean over windows
+    items         the items that mteb passes                 pooling    the mean over windows
     mteb_encoder  mteb's encoder protocol                    hear       HEAR's API
     evaluation    tasks, results                             command    `reelshards board`
 
@@ -15,23 +15,19 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from reelshards.packages import attribute
+from reelshards.packages import can_import
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 
 PROGRAM = "reelshards"
 
-#: Needed in addition to what reads datasets.
+#: Modules that are needed in addition to those that read datasets.
 _NEEDED = ("pipeline.excerpts", "trainer.runs.evaluate")
 
 
 def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
     """Run the command; returns the exit code."""
-    try:
-        for module in _NEEDED:
-            attribute(module)
-    except ImportError as error:
-        sys.stderr.write(f"error: {error}\n")
+    if not can_import(*_NEEDED):
         return ExitCode.UNUSABLE
     asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     if find_spec("mteb") is None and not asks_for_help:
@@ -42,8 +38,6 @@ def main(arguments: Sequence[str], *, prog: str = PROGRAM) -> int:
         return ExitCode.UNUSABLE
     from reelshards.board.command import Board
 
-    return cli.run_reporting_errors(
-        lambda: cli.parse(
-            {"board": Board}, arguments, prog=prog, description="Evaluate a run with mteb."
-        ).run()
+    return cli.main(
+        {"board": Board}, prog=prog, description="Evaluate a run with mteb.", arguments=arguments
     )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Board:
     """Evaluate a run with mteb, on its tasks on audio and video that need no text (MAEB, MVEB).
 
-    mteb downloads the data of its tasks. Each item is heard and seen in windows as long as the
-    clips of the training; its vector is their mean."""
+    mteb downloads the data of its tasks. Each item is split into windows as long as
+    the training clips; its vector is the mean over them."""
 
     run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """Run folder, or exported folder; a run may be in a bucket."""
@@ -34,18 +34,18 @@ class Board:
     benchmark: str = ""
     """Also the tasks of this benchmark that need no text, such as `MAEB(v1)` or `MVEB(v1)`."""
     list_tasks: Annotated[bool, tyro.conf.arg(name="list")] = False
-    """List the tasks that a run can do, and end."""
+    """List the tasks that a run can be evaluated on, and exit."""
     out: Path | None = None
     """JSON file to write: scores, settings, all that mteb reports."""
     results: Path | None = None
     """Folder of mteb's own results, for submissions; tasks that are complete in it are not computed
     again."""
     name: str = ""
-    """Of the model in results, `organization/model`; by default `reelshards/` and the folder's."""
+    """Model name in results, `organization/model`; by default `reelshards/` and the folder."""
     max_windows: int = 30
-    """Windows of an item at most, evenly spaced."""
+    """Maximum number of windows per item, evenly spaced."""
     batch_size: int = 32
-    """Items of a batch of mteb."""
+    """Items per batch."""
     untrained: bool = False
     """Use the run's networks with initial weights instead: what a run has to beat."""
     best: bool = False

@@ -1,4 +1,4 @@
-"""Which tasks a run can do, and mteb's evaluation of it on them."""
+"""The mteb tasks that a run can be evaluated on, and the evaluation itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shards_spec.errors import InputError
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
-#: What the encoders take.
+#: Modalities that the encoders accept.
 _TAKEN = {"audio", "video"}
 
 
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardResult:
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     model: str
     revision: str
@@ -53,7 +53,7 @@ class BoardResult:
     scores: list[Score]
     failures: list[Failure]
     details: list[dict[str, Any]]
-    """All that mteb reports, for each task."""
+    """Everything that mteb reports about each task."""
     versions: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -72,15 +72,15 @@ class BoardResult:
 
 
 def needs_text_or_images(task: AbsTask) -> list[str]:
-    """What a task needs that the encoders do not take."""
+    """The modalities of a task that the encoders do not accept, sorted."""
     return sorted(set(task.metadata.modalities) - _TAKEN)
 
 
 def possible_tasks() -> list[AbsTask]:
-    """All tasks of mteb on audio and video that need nothing else, by name."""
+    """All of mteb's tasks that need only audio and video, sorted by name."""
     import mteb
 
-    # Benchmarks keep tasks of which there is a newer version.
+    # Benchmarks still contain tasks that have been superseded.
     tasks = mteb.get_tasks(modalities=["audio", "video"], exclude_superseded=False)
     return sorted(
         (task for task in tasks if not needs_text_or_images(task)), key=lambda t: t.metadata.name
@@ -88,11 +88,11 @@ def possible_tasks() -> list[AbsTask]:
 
 
 def tasks_named(names: Sequence[str], benchmark: str = "") -> list[AbsTask]:
-    """Tasks by their names in mteb, `file.py:Class` of own ones, or those of a benchmark.
+    """The tasks of a benchmark, without those that need text or images, and tasks by name.
 
-    Of a benchmark, those that need text or images are left out.
+    A name is that of one of mteb's tasks, or `file.py:Class` for a task of your own.
 
-    Raises `InputError` if there is no such task or benchmark, or a named task needs text or images.
+    Raises `InputError` for unknown names, and for a named task that needs text or images.
     """
     import mteb
 
@@ -116,19 +116,19 @@ def tasks_named(names: Sequence[str], benchmark: str = "") -> list[AbsTask]:
 def evaluate_tasks(
     encoder: MtebEncoder, tasks: Sequence[AbsTask], results: Path | None, batch_size: int
 ) -> BoardResult:
-    """Evaluate on all tasks. One that fails is listed in the result, and the others are done.
+    """Evaluate on all tasks. A task that fails is listed in the result; the others still run.
 
     Args:
         encoder: the run.
         tasks: as from `tasks_named`.
-        results: folder of mteb's results, of which those that are complete are not computed again.
-        batch_size: items of a batch of mteb; without influence on the scores.
+        results: folder of mteb's results; tasks that are complete in it are not computed again.
+        batch_size: items per batch; does not affect the scores.
     """
     import mteb
 
     cache = None if results is None else mteb.ResultCache(results)
     with warnings.catch_warnings():
-        # One for every classifier that never predicts some class.
+        # One warning for every classifier that never predicts one of the classes.
         warnings.filterwarnings("ignore", module="sklearn")
         found = mteb.evaluate(
             encoder,
@@ -144,13 +144,7 @@ def evaluate_tasks(
     return BoardResult(
         model=encoder.name,
         revision=str(meta.revision),
-        settings={
-            "max_windows": encoder.max_windows,
-            "clip_frames": encoder.clips.recipe.num_frames,
-            "fps": encoder.clips.recipe.fps,
-            "sample_rate_hz": encoder.clips.recipe.sample_rate_hz,
-            "crop_pixels": encoder.clips.crop_pixels,
-        },
+        settings=_settings(encoder),
         scores=[
             score
             for result in found.task_results
@@ -164,6 +158,17 @@ def evaluate_tasks(
         versions={name: version_of(name) for name in ("mteb", "torch", "scikit-learn")}
         | {"reelshards": version()},
     )
+
+
+def _settings(encoder: MtebEncoder) -> dict[str, Any]:
+    recipe = encoder.clips.recipe
+    return {
+        "max_windows": encoder.max_windows,
+        "clip_frames": recipe.num_frames,
+        "fps": recipe.fps,
+        "sample_rate_hz": recipe.sample_rate_hz,
+        "crop_pixels": encoder.clips.crop_pixels,
+    }
 
 
 def _scores(result: Any, metadata: Any) -> list[Score]:
@@ -191,7 +196,7 @@ def _task_of_mteb(name: str) -> AbsTask:
 
 
 def _own_task(name: str) -> AbsTask:
-    """The task of `folder/file.py:Class`."""
+    """The task that `folder/file.py:Class` names."""
     from mteb.abstasks import AbsTask
 
     path, _, class_name = name.rpartition(":")

@@ -2,8 +2,8 @@
 
     python -m heareval.embeddings.runner reelshards.board.hear --model runs/first --tasks-dir tasks
 
-A timestamp's embedding is that of the window around it: as long as a clip of the training, with
-silence before the begin and after the end of the audio.
+A timestamp's embedding is that of the window around it: as long as a training clip, with silence
+before the start and after the end of the audio.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from reelshards.board.windows import centered_window
 from shards_spec.errors import InputError
 from trainer.runs.evaluate import ClipEncoder, load_encoder
 
-#: Rates in which HEAR offers its audio, Hz.
+#: Sampling rates in which HEAR provides its audio, Hz.
 SAMPLE_RATES = (16_000, 22_050, 44_100, 48_000)
 
-#: Between timestamps; HEAR suggests at most 50 ms.
+#: Time between timestamps; HEAR suggests at most 50 ms.
 HOP_MS = 50.0
 
-#: Windows of which samples are in memory at once.
+#: Maximum number of windows whose samples are in memory at once.
 _CHUNK_WINDOWS = 256
 
 
@@ -70,10 +70,10 @@ def load_model(
 
     Args:
         model_file_path: run folder, also in a bucket, or exported folder.
-        hop_ms: between timestamps.
-        max_windows: of a scene; by default, all of it is heard.
+        hop_ms: time between timestamps.
+        max_windows: per scene; by default, windows cover all of it.
 
-    Raises `InputError` if the folder holds neither.
+    Raises `InputError` if the folder contains neither.
     """
     return HearModel(load_encoder(model_file_path), hop_ms, max_windows)
 
@@ -115,6 +115,6 @@ def get_timestamp_embeddings(
 
 
 def _timestamps(audio: torch.Tensor, model: HearModel) -> list[float]:
-    """Milliseconds, from 0 on."""
+    """The times of the timestamps in milliseconds, from 0."""
     duration_ms = audio.shape[-1] * 1000.0 / model.sample_rate
     return [number * model.hop_ms for number in range(int(duration_ms / model.hop_ms + 1e-9) + 1)]

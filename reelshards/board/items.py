@@ -1,6 +1,6 @@
-"""Items of benchmarks, in every form in which `mteb` hands them over, as inputs of the encoders.
+"""Benchmark items, in every form in which `mteb` passes them, as inputs of the encoders.
 
-Files and bytes are decoded by ffmpeg, as the movies of the training were; objects of torchcodec by
+Files and bytes are decoded by ffmpeg, like the training movies; torchcodec's decoders decode
 themselves. Without torchcodec, everything that is in a file can still be read.
 """
 
@@ -20,7 +20,7 @@ from reelshards.board.waveforms import waveform
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
 
-#: Longer files are refused, as they are decoded into memory: about 1 GB of frames.
+#: Longer files are refused, because they are decoded into memory: about 1 GB of frames.
 MAX_SECONDS = 1800.0
 
 
@@ -28,12 +28,12 @@ def audio_item(item: Any, recipe: Recipe) -> NDArray[np.float32]:
     """Mono samples at the recipe's rate.
 
     Args:
-        item: a mapping with `array` and `sampling_rate`, or with `bytes` or `path` of a file; a
-            decoder of torchcodec.
+        item: a mapping with `array` and `sampling_rate`, or with `bytes` or `path` of a file; or a
+            torchcodec decoder.
         recipe: of the encoder.
 
     Raises:
-        InputError: it is none of these, empty, or NaN.
+        InputError: the item is none of these, is empty, or contains NaN.
         MovieError: the file cannot be decoded.
     """
     target_hz = recipe.sample_rate_hz
@@ -54,11 +54,11 @@ def video_item(item: Any, recipe: Recipe, bare_fps: float | None) -> GridVideo:
     """Frames on the recipe's grid.
 
     Args:
-        item: a mapping with `bytes` or `path` of a file, a decoder of torchcodec, or bare frames.
+        item: a mapping with `bytes` or `path` of a file, a torchcodec decoder, or bare frames.
         recipe: of the encoder.
-        bare_fps: rate of bare frames, which do not say it; by default that of the recipe.
+        bare_fps: frame rate of bare frames, which have none; by default that of the recipe.
 
-    Raises: as `audio_item`.
+    Raises the same errors as `audio_item`.
     """
     grid_fps = recipe.fps_fraction
     if hasattr(item, "get_frames_played_at"):
@@ -80,7 +80,7 @@ def _decoded(item: Mapping[str, Any], recipe: Recipe, *, video: bool) -> Decoded
     if item.get("bytes") is None:
         return _decoded_path(Path(item["path"]), recipe, video=video)
     with tempfile.TemporaryDirectory(prefix="reelshards-board-") as folder:
-        # Names come from others; some containers are recognized by their suffix.
+        # The name is untrusted, but some containers are recognized by their suffix.
         path = Path(folder, "item" + Path(item.get("path") or "").suffix[:8])
         path.write_bytes(item["bytes"])
         return _decoded_path(path, recipe, video=video)

@@ -1,4 +1,4 @@
-"""A run as an encoder of mteb, for all of its tasks on audio and video that need no text."""
+"""A run as an encoder for mteb, for all of its tasks on audio and video that need no text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from trainer.runs.evaluate import ClipEncoder
 if TYPE_CHECKING:
     from mteb.models import ModelMeta
 
-#: Letters of mteb's task categories for what the encoders take: `va2v` compares both with video.
+#: The encoders' modalities in mteb's task categories: `va2v` compares both with video.
 _LETTERS = {"a", "v"}
 
-#: In the order in which features are joined.
+#: In the order in which features are concatenated.
 _MODALITIES = ("video", "audio")
 
 
@@ -30,26 +30,26 @@ _MODALITIES = ("video", "audio")
 class MtebEncoder:
     """mteb's `EncoderProtocol`: pass it to `mteb.evaluate`.
 
-    The vector of an item is the mean over its windows: of the towers' features, video before audio
-    if it has both; or, if the task compares video with audio, of the embeddings, which are
-    comparable. Where an item lacks one of the two, its features are zeros, and its embedding is
-    that of the other.
+    The vector of an item is the mean of the towers' features over its windows, video before audio
+    if it has both. If the task compares video with audio, it is the mean of the embeddings instead,
+    which are comparable. For a modality that an item lacks, the features are zeros, and the
+    embedding is that of the other modality.
     """
 
     clips: ClipEncoder
     name: str
-    """Under which mteb files results, `organization/model`."""
+    """Name under which mteb files results, `organization/model`."""
     max_windows: int = 30
-    """Windows of an item at most."""
+    """Maximum number of windows per item."""
     bare_fps: float | None = None
-    """Rate of videos that arrive as frames without times; by default that of the recipe."""
+    """Frame rate of videos without timestamps; by default that of the recipe."""
 
     def __repr__(self) -> str:
         return f"MtebEncoder({self.name!r}, max_windows={self.max_windows})"
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """For the results. Its revision is a hash of weights and settings."""
+        """Metadata for the results; its revision is a hash of weights and settings."""
         from mteb.models import ModelMeta
         from mteb.models.model_meta import ScoringFunction
 
@@ -85,7 +85,7 @@ class MtebEncoder:
         prompt_type: Any = None,
         **_: Any,
     ) -> NDArray[np.float32]:
-        """Vectors of a split, one row for each item.
+        """The vectors of a split, one row per item.
 
         Args:
             inputs: mteb's `DataLoader[BatchedInput]`.
@@ -94,7 +94,7 @@ class MtebEncoder:
             hf_subset: name of the subset, for messages.
             prompt_type: which side of a retrieval task the items are on, if any.
 
-        Raises `InputError` if the task needs text or images, or an item cannot be used.
+        Raises `InputError` if the task needs text or images, or if an item is unusable.
         """
         where = f"{task_metadata.name}, {hf_subset}, {hf_split}"
         needed = set(task_metadata.get_modalities(prompt_type))
@@ -127,7 +127,7 @@ class MtebEncoder:
         return pairwise_cos_sim(embeddings1, embeddings2)
 
     def _vectors(self, modality: str, rows: _Rows) -> tuple[Vectors, NDArray[np.bool_]]:
-        """Of the items that have the modality; and which those are, (N,)."""
+        """The vectors of the items that have the modality, and (N,) bool: which items do."""
         pooled = PooledEncoder(self.clips, self.max_windows)
         recipe = self.clips.recipe
         present: list[bool] = []
@@ -162,7 +162,7 @@ class _Rows:
     def each(
         self, modality: str, usable: Callable[[Any], Any], present: list[bool]
     ) -> Iterator[Any]:
-        """Usable forms of the items that have the modality; `present` gets whether each does."""
+        """The items that have the modality, in usable form; `present` gets whether each does."""
         for number, item in enumerate(self._items(modality)):
             present.append(item is not None)
             if item is None:
@@ -173,7 +173,7 @@ class _Rows:
                 raise InputError(f"{self.where}, item {number}: {error}") from error
 
     def _items(self, modality: str) -> Iterable[Any]:
-        """Undecoded where possible: ffmpeg reads more formats than what mteb would decode with."""
+        """The items, undecoded where possible: ffmpeg reads more formats than mteb's decoders."""
         dataset = getattr(self.loader, "dataset", None)
         if dataset is None:
             for batch in self.loader:
@@ -195,7 +195,7 @@ def _of_batch(batch: Any, modality: str) -> Iterable[Any]:
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
-    """A dataset of `datasets` of which a column of media yields bytes and paths."""
+    """A dataset of the library `datasets` whose media column yields bytes and paths."""
     from datasets import Audio, Video
 
     feature = dataset.features[column]
@@ -207,14 +207,14 @@ def _undecoded(dataset: Any, column: str) -> Any:
 
 
 def _scaled(features_NF: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of a root mean square of 1: what a logistic regression with mteb's fixed regularization
-    learns would depend on the scale of a tower's features otherwise."""
+    """Rows scaled to a root mean square of 1. Otherwise, what a logistic regression with mteb's
+    fixed regularization learns would depend on the scale of a tower's features."""
     scale = np.float32(np.sqrt(features_NF.shape[1]))
     return unit_rows(features_NF) * scale
 
 
 def _spread(values: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Rows of the items that are present -> rows of all items, zeros where one is not."""
+    """Rows of the items that are present -> rows of all items, with zeros for the others."""
     spread = np.zeros((len(present), values.shape[1]), np.float32)
     spread[present] = values
     return spread

@@ -27,18 +27,18 @@ from trainer.runs.learning import device_inputs
 #: Windows that go through a tower together.
 _BATCH_WINDOWS = 32
 
-#: A window's item, and the window.
+#: The number of a window's item, and the window.
 _Window = tuple[int, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Of N items."""
+    """The vectors of N items."""
 
     features: NDArray[np.float32]
-    """(N, F): of the tower."""
+    """(N, F), from the tower."""
     embeddings: NDArray[np.float32]
-    """(N, D): unit vectors, comparable between video and audio."""
+    """(N, D) unit vectors, comparable between video and audio."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class PooledEncoder:
 
     clips: ClipEncoder
     max_windows: int = 30
-    """Windows of an item at most."""
+    """Maximum number of windows per item."""
 
     def audio(self, items: Iterable[NDArray[np.float32]]) -> Vectors:
-        """Items as mono samples at the recipe's rate, each at least one."""
+        """The vectors of items that are mono samples at the recipe's rate, at least one each."""
         return self._pooled(self._audio_windows(items), self.audio_windows, "audio")
 
     def video(self, items: Iterable[GridVideo]) -> Vectors:
-        """Items as frames on the recipe's grid."""
+        """The vectors of items that are frames on the recipe's grid."""
         return self._pooled(self._video_windows(items), self._video_outputs, "video")
 
     @property

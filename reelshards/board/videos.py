@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shards_spec.errors import InputError
 
-#: Sizes of an axis that is taken for grey, RGB or RGBA channels.
+#: Sizes of an axis that is taken to be gray, RGB or RGBA channels.
 _CHANNELS = (1, 3, 4)
 
 
@@ -33,12 +33,12 @@ def video_of_frames(frames: Any, fps: float, grid_fps: Fraction) -> GridVideo:
 
     Args:
         frames: tensor or array (T, C, H, W), (T, H, W, C) or (T, H, W), or a sequence of images;
-            grey, RGB, or RGBA, whose alpha is ignored. Floating-point pixels are in [0, 1], or in
+            gray, RGB, or RGBA, whose alpha is ignored. Floating-point pixels are in [0, 1], or in
             [0, 255] if one exceeds 1.
         fps: of `frames`.
         grid_fps: of the recipe.
 
-    Raises `InputError` if there is no frame, or the shape or type is another.
+    Raises `InputError` for a video without frames, and for any other shape or type.
     """
     if not fps > 0:
         raise InputError(f"video at {fps} frames per second; expected more than 0")
@@ -61,11 +61,11 @@ def video_of_decoder(decoder: Any, grid_fps: Fraction) -> GridVideo:
     if end is None or not end > begin:
         raise InputError(f"video that begins at {begin} s and ends at {end} s; remove the item")
     readable = _readable_end(decoder, begin, end)
-    # The time of the last frame's end is a rounded one.
+    # The end of the last frame is a rounded time.
     num_steps = max(1, math.ceil((end - begin) * float(grid_fps) - 1e-6))
 
     def read(steps: NDArray[np.int64]) -> NDArray[np.uint8]:
-        # A frame's own begin may be a rounding error later than its step.
+        # A frame may begin a rounding error later than its step.
         seconds = [
             min(begin + float(step / grid_fps) + 1e-6, readable - 1e-6) for step in steps.tolist()
         ]
@@ -79,7 +79,7 @@ def video_of_decoder(decoder: Any, grid_fps: Fraction) -> GridVideo:
 
 
 def _readable_end(decoder: Any, begin: float, end: float) -> float:
-    """Seconds up to which there are frames: files may lack the last ones that they announce."""
+    """Seconds up to which there are frames: files may lack the last ones that they declare."""
     step = 1.0 / float(decoder.metadata.average_fps or 25.0)
     reason: Exception | None = None
     while end > begin:
@@ -94,7 +94,7 @@ def _readable_end(decoder: Any, begin: float, end: float) -> float:
 
 
 def rgb_frames(frames: Any) -> NDArray[np.uint8]:
-    """(T, H, W, 3) RGB; the forms of `video_of_frames`."""
+    """Frames in any form that `video_of_frames` accepts -> (T, H, W, 3) RGB."""
     is_tensor = isinstance(frames, torch.Tensor)
     array = frames.cpu().numpy() if is_tensor else _stacked(frames)
     if array.ndim == 3:
@@ -128,7 +128,7 @@ def _stacked(frames: Any) -> NDArray[Any]:
 
 
 def _rgb_image(frame: Any) -> Any:
-    """An image of Pillow as RGB, whatever its mode; all else as it is."""
+    """A Pillow image of any mode as RGB; anything else unchanged."""
     return frame.convert("RGB") if hasattr(frame, "convert") else frame
 
 

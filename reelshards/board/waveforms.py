@@ -16,13 +16,13 @@ def waveform(array: Any, rate_hz: float, target_hz: int) -> NDArray[np.float32]:
 
     Args:
         array: (samples,), (channels, samples) or (samples, channels): the longer axis is time.
-            Integers are scaled by the range of their type, 64-bit ones (which lists of integers
-            become) by that of 16 bits if they fit into it, else of 32 bits. Floating-point audio
+            Integers are scaled by the range of their type; 64-bit integers, which lists become, by
+            the 16-bit range if all of them fit, else by the 32-bit range. Floating-point audio
             that exceeds [-1, 1] is divided by its peak.
         rate_hz: of `array`.
-        target_hz: by which soxr resamples, at its high quality.
+        target_hz: the rate to which soxr resamples, at its high quality.
 
-    Raises `InputError` if there is no sample, or one is NaN or infinite.
+    Raises `InputError` if there are no samples, or if any is NaN or infinite.
     """
     samples = _mono(_scaled(np.asarray(array)))
     if not rate_hz > 0:
@@ -37,7 +37,7 @@ def waveform(array: Any, rate_hz: float, target_hz: int) -> NDArray[np.float32]:
         samples = samples / peak
     if rate_hz != target_hz:
         resampled = soxr.resample(samples, rate_hz, target_hz)
-        # Of a few samples, nothing may be left at a lower rate.
+        # A few samples may become none at a lower rate.
         samples = resampled if len(resampled) else samples[:1]
     clipped: NDArray[np.float32] = np.clip(samples, -1.0, 1.0).astype(np.float32)
     return clipped

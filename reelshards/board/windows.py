@@ -1,8 +1,8 @@
-"""The parts of an item that go through the towers: windows as long as the clips of the training.
+"""The parts of an item that go through the towers: windows as long as the training clips.
 
 An item is covered from its start to its end by as few windows as possible, which overlap if its
 length is not a multiple of theirs. A long item has gaps instead: no more windows than the limit,
-evenly spaced. An item shorter than a window is repeated from its start until it is as long.
+evenly spaced. An item shorter than a window is repeated from its start until it fills the window.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def window_starts(length: int, size: int, most: int) -> list[int]:
 
 
 def window_indices(start: int, size: int, length: int) -> NDArray[np.int64]:
-    """(size,) indices of a window in an item of `length`, which is repeated where it is shorter."""
+    """(size,) indices of a window in an item of `length`, which is repeated if it is shorter."""
     return (start + np.arange(size, dtype=np.int64)) % length
 
 

@@ -150,7 +150,7 @@ class Catalog:
 
     @cached_property
     def unconfirmed_lookalikes(self) -> tuple[Lookalike, ...]:
-        """Those pairs that the search for near-duplicates, if there was one, did not find."""
+        """The pairs that a search for near-duplicates, if any, did not find."""
         found = {
             (name, span.other)
             for name, spans in self.spans_of.items()
@@ -184,7 +184,7 @@ class Catalog:
 
     @cached_property
     def shared_lengths(self) -> dict[tuple[str, str, str], list[int]]:
-        """Kind, first and second movie: lengths in the first, ns, of what both have."""
+        """By kind, first and second movie: lengths in the first of what both contain, ns."""
         lengths: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for name in self.movie_ids:
             for span in self.spans_of.get(name, ()):

@@ -19,7 +19,7 @@ NUM_BINS = 40
 #: Values of a column of text that are counted one by one; all others are counted together.
 _MAX_VALUES = 20
 
-#: How values that say nothing are shown.
+#: How missing values are shown.
 _LABELS = {"": "not stated", "und": "unknown (und)"}
 
 _HOUR_NS = 3_600 * NANOSECONDS
@@ -155,10 +155,10 @@ def histogram(
 
 
 def whole_histogram(title: str, unit: str, values: NDArray[np.generic]) -> Histogram:
-    """Counts of whole numbers in at most `NUM_BINS` bins, each of equally many numbers."""
+    """Counts of whole numbers in at most `NUM_BINS` bins of equal width."""
     low = int(np.min(values)) if len(values) else 0
     high = int(np.ceil(_high(values)))
-    # Rare large values are in a bin of their own.
+    # Rare large values share a bin of their own.
     size = high - low + 1 + bool(len(values) and np.max(values) > high)
     step = -(-size // NUM_BINS)
     edges = low + step * np.arange(-(-size // step) + 1)

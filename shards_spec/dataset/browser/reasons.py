@@ -30,7 +30,7 @@ STATUSES = {
     "skipped": "nothing usable: too short, or every clip was dropped",
 }
 
-#: What can be asked of the movie table, by the name of the filter.
+#: Filters of the table of movies, by name.
 TREATMENTS = {
     "failed": "movies without clips (failed, quarantined or skipped)",
     "dropped": "movies with dropped clips",
@@ -43,7 +43,7 @@ TREATMENTS = {
 
 
 def drop_filters(catalog: Catalog) -> dict[str, str]:
-    """Further filters: for each reason for which clips were dropped, the movies concerned."""
+    """Further filters: one for each reason for which clips were dropped."""
     movies = catalog.dataset.movies
     return {
         name: f"movies with clips dropped: {name.removeprefix('dropped_').replace('_', ' ')}"
@@ -52,7 +52,7 @@ def drop_filters(catalog: Catalog) -> dict[str, str]:
     }
 
 
-#: Offsets of the audio below this are rounding of timestamps, not corrections.
+#: Smaller audio offsets come from rounded timestamps and are not corrections.
 _SYNC_OFFSET_NS = 50_000_000
 #: Drift below this is less than a frame per hour.
 _SYNC_DRIFT_PPM = 10.0

@@ -61,7 +61,7 @@ class ShotRun:
 
 @dataclass(frozen=True)
 class FilledRun:
-    """Kept clips with filled audio, without other clips between them."""
+    """A run of consecutive kept clips with filled audio."""
 
     start_ns: int
     end_ns: int
@@ -96,7 +96,7 @@ def timeline_of(
     drops = {name: int(movie.get(f"dropped_{name}") or 0) for name in DROP_REASONS}
     drops = {name: value for name, value in drops.items() if value > 0}
     if listed is not None:
-        # Those that could not be rebuilt: the movie's row does not count them.
+        # Clips that could not be rebuilt are not counted in the movie's row.
         drops |= {
             k: n for k, n in Counter(listed["reason"].to_pylist()).items() if k in REBUILD_REASONS
         }
@@ -264,7 +264,7 @@ def _filled(filled: NDArray[Any], start: NDArray[Any], end: NDArray[Any]) -> lis
     if not len(rows):
         return []
     runs = []
-    # Neither kept clips without filled audio nor dropped ones are between the clips of a run.
+    # A run contains neither dropped clips nor kept ones without filled audio.
     is_apart = (np.diff(rows) != 1) | (start[rows[1:]] > end[rows[:-1]])
     for part in np.split(rows, np.flatnonzero(is_apart) + 1):
         first, last = int(part[0]), int(part[-1])

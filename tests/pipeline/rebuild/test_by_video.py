@@ -1,4 +1,4 @@
-"""Copies whose audio is not that of the movie: recognized by their video, and said to be so."""
+"""Copies whose audio is not that of the movie: recognized by their video and reported as such."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     return Original(file, lock_dataset(open_dataset(str(data))), other)
 
 
-#: Options of ffmpeg; then the clips that are found at least, the copy's speed, and its offset in
-#: seconds of the original.
+#: ffmpeg's options, the minimum number of clips that must be found, the copy's speed, and its
+#: offset in seconds of the original.
 COPIES = {
     "muted": ("-an", 10, 1.0, 0.0),
     "silent, late": ("-vf tpad=start_duration=2.4 -af volume=0,adelay=2400:all=1", 9, 1.0, 2.4),
@@ -81,14 +81,14 @@ def test_copies_without_the_audio(original: Original, tmp_path: Path, name: str)
 
 
 @pytest.mark.slow
-def test_a_dubbed_copy_is_no_perfect_fit(original: Original, tmp_path: Path) -> None:
+def test_a_dubbed_copy_is_not_a_perfect_fit(original: Original, tmp_path: Path) -> None:
     other = ("-i", str(original.other), "-map", "0:v", "-map", "1:a")
     make_copy(tmp_path / "dubbed.mp4", original.file, *other)
     out = tmp_path / "out"
     summary = rebuild(original.lock, str(tmp_path), str(out), Settings(threads=1))
     assert summary.count("other_audio") == NUM_CLIPS
     assert not summary.is_complete
-    # Asked for, the clips are made, and still said to have other audio.
+    # On request the clips are made, and are still reported as having other audio.
     keep = Settings(threads=1, keep_other_audio=True)
     kept = rebuild(original.lock, str(tmp_path), str(out), keep)
     assert kept.is_complete
@@ -132,7 +132,7 @@ def test_a_movie_in_two_files_is_made_of_both(original: Original, tmp_path: Path
 
 
 def _absent(movie: LockedMovie) -> LockedMovie:
-    """Another movie with as many clips, of which there is no copy."""
+    """Another movie with as many clips, without a copy."""
     rng = np.random.default_rng(5)
     words = {
         name: rng.integers(1, 1 << 63, getattr(movie.clips, name).shape, np.uint64)

@@ -80,7 +80,7 @@ def _neighbors(place: Place, catalog: Catalog, row: ClipRow) -> Markup:
 def _dropped_neighbors(
     catalog: Catalog, row: ClipRow, numbers: list[int], position: int
 ) -> Iterator[Markup]:
-    """Which dropped clips are between a clip and the kept ones before and after it."""
+    """The dropped clips between a clip and its kept neighbors."""
     dropped = catalog.dropped_of(row.movie_id)
     if dropped is None:
         return
@@ -191,7 +191,7 @@ def _labels(labels: Sequence[ClipLabel]) -> Markup:
     return section("Labels and texts", table("Of this clip", heads, rows))
 
 
-#: What columns mean whose names do not say it.
+#: The meaning of columns whose names do not explain themselves.
 _MEANINGS = {
     "tar_offset": "position in the shard, bytes",
     "tar_bytes": "size",

@@ -162,7 +162,7 @@ def _timeline(place: Place, timeline: Timeline, clips: pa.Table, tail: Markup) -
 
 
 def _tail(movie: Mapping[str, Any], timeline: Timeline, recipe: Recipe) -> Markup:
-    """Why the end of a movie is in no clip; nothing if it is, or for another reason."""
+    """Why no clip contains the end of a movie; nothing if one does, or for other reasons."""
     ends_ns = [run.end_ns for run in timeline.kept] + [run.end_ns for run in timeline.dropped]
     last_ns = max(ends_ns, default=0)
     rest_ns = timeline.duration_ns - last_ns
@@ -227,7 +227,7 @@ def _why(run: DroppedRun) -> str:
 
 
 def _processing(movie: Mapping[str, Any], timeline: Timeline, recipe: Recipe) -> Iterator[Markup]:
-    """What was dropped, filled and cropped; that there was none only if the movie was processed."""
+    """What was dropped, filled and cropped; 'none' only for movies that were processed."""
     if timeline.drops or is_processed(movie):
         yield _dropped(timeline, recipe)
     if movie["audio_filled_ns"] or timeline.filled or movie["num_clips"]:

@@ -89,7 +89,7 @@ _MEANINGS = {
     "ffmpeg_version": "version of ffmpeg",
 }
 
-#: Values that say that there is none, or that it is unknown. So do empty texts and nulls.
+#: Values that mean "none" or "unknown", as empty texts and nulls do.
 _NOTHING = {
     **dict.fromkeys(("audio_track", "wanted_audio_track"), -1),
     **dict.fromkeys(
@@ -103,7 +103,7 @@ _NOTHING = {
     ),
 }
 
-#: Groups of which nothing is known of a movie without clips except what is not zero.
+#: Groups of columns that are known for a movie without clips only if they are not zero.
 _MEASURED = ("Video", "Audio and sync")
 
 

@@ -28,7 +28,7 @@ MOVIES_PER_PAGE = 20_000
 #: Characters of a text in the table, and of the cause of a failure.
 _MAX_TEXT, _MAX_CAUSE = 120, 400
 
-#: Other movies with the same content that a row lists.
+#: Maximum number of other movies with the same content that a row lists.
 _MAX_RELATIONS = 5
 
 #: Characters of an address in which the name of the file is looked for.
@@ -133,7 +133,7 @@ def kept_area(movie: Mapping[str, Any]) -> str:
 
 
 def _missing_ns(movie: Mapping[str, Any]) -> int:
-    """Video that the source lacks, at its end or within; older datasets have no such columns."""
+    """Video that the source lacks, at its end or within; older datasets lack the columns."""
     return sum(movie.get(name) or 0 for name in ("missing_ns", "video_lost_ns"))
 
 

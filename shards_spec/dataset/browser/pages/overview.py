@@ -52,7 +52,7 @@ def overview_page(place: Place, catalog: Catalog, overview: Overview) -> bytes:
 
 
 def _movies_link(place: Place, query: str, words: object) -> Markup:
-    """A link to some rows of the table of movies."""
+    """A link to the table of movies, filtered."""
     return link(f"{place.to('movies.html')}#{query}", words)
 
 

@@ -1,4 +1,4 @@
-"""What went wrong: instead of a page that cannot be made, and on the page of a movie."""
+"""What went wrong: shown instead of a page that cannot be made, and on the page of a movie."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def problem_page(place: Place, title: str, message: str) -> bytes:
 
 
 def is_processed(movie: Mapping[str, Any]) -> bool:
-    """Whether a movie was processed to its end, so that zeros of its row mean none."""
+    """Whether a movie was processed completely, so that a zero in its row means "none"."""
     return movie["status"] in ("done", "skipped")
 
 
 def outcome(movie: Mapping[str, Any], num_dropped: int) -> Markup:
-    """The status of a movie, and what its dataset lacks of it."""
+    """The status of a movie, and what the dataset lacks of it."""
     status = str(movie["status"])
     badge = tag("span", status, class_=f"badge {status}")
     if status == "done":

@@ -53,7 +53,7 @@ KINDS = (
 )
 #: First second and length of the parts: different scenes, and three lengths, to separate
 #: the cost that grows with a movie from the constant part.
-PARTS = ((20, 60), (150, 90), (300, 30))
+PARTS = ((20, 40), (150, 60), (300, 20))
 
 
 def make_films(folder: Path, whole: Path) -> list[Path]:

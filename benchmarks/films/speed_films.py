@@ -16,6 +16,11 @@ START_SECONDS, PART_SECONDS = 20, 60
 
 _1080P = ("-vf", "scale=1920:1080:flags=lanczos")
 _H264 = (*_1080P, "-c:v", "libx264", "-preset", "veryfast", "-b:v", "8M", "-bf", "3", "-g", "96")
+_2160P = ("-vf", "scale=3840:2160:flags=lanczos")
+_HEVC = (
+    *("-c:v", "libx265", "-preset", "superfast", "-pix_fmt", "yuv420p10le"),
+    *("-x265-params", "log-level=error", "-g", "96", "-c:a", "eac3"),
+)
 _AAC = ("-c:a", "aac", "-b:a", "192k")
 
 
@@ -70,14 +75,20 @@ SPEED_FILMS = (
         (*_H264, "-x264-params", "b-pyramid=none", *_AAC),
     ),
     SpeedFilm(
-        "hevc-1080p10",
+        "h264-1080p-no-b",
+        ".mp4",
+        "H.264 1080p, 8 Mbit/s, no B-frames",
+        (*_H264, "-bf", "0", *_AAC),
+    ),
+    SpeedFilm(
+        "hevc-1080p10", ".mkv", "HEVC 1080p, 10 bits, 5 Mbit/s", (*_1080P, *_HEVC, "-b:v", "5M")
+    ),
+    SpeedFilm(
+        "hevc-2160p10",
         ".mkv",
-        "HEVC 1080p, 10 bits, 5 Mbit/s",
-        (
-            *_1080P,
-            *("-c:v", "libx265", "-preset", "superfast", "-pix_fmt", "yuv420p10le"),
-            *("-x265-params", "log-level=error", "-b:v", "5M", "-g", "96", "-c:a", "eac3"),
-        ),
+        "HEVC 2160p, 10 bits, 15 Mbit/s, 20 s",
+        (*_2160P, *_HEVC, "-b:v", "15M"),
+        seconds=20,
     ),
     SpeedFilm(
         "mpeg2-480p",

@@ -1,0 +1,1 @@
+"""What a whole preprocessing run costs against decoding: `python -m benchmarks.preprocess`."""

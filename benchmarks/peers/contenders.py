@@ -35,20 +35,21 @@ class Contender:
     imports: str
     """Modules that must exist, separated by commas."""
     module: str
-    """What is run with a folder of movies and an output folder."""
+    """What is run with a folder of movies, an output folder and a number of CPUs."""
     makes: str
     output: str = "*.tar"
     """Pattern of the files with clips, below the output folder."""
     lacks: str = ""
     """Beyond `ALL_LACK`."""
 
-    def command(self, python: str, movies: Path, out: Path) -> list[str]:
+    def command(self, python: str, movies: Path, out: Path, cpus: int = 1) -> list[str]:
         """The command, with ffmpeg where its packages look for it."""
         command = [python, "-m", self.module]
         if self is REELSHARDS:
-            return [*command, "preprocess", str(movies), "--out", str(out), "--workers", "1"]
+            command += ["preprocess", str(movies), "--out", str(out)]
+            return [*command, "--workers", str(cpus)]
         path = f"PATH={programs()}:{os.environ['PATH']}"
-        return ["env", f"PYTHONPATH={ROOT}", path, *command, str(movies), str(out)]
+        return ["env", f"PYTHONPATH={ROOT}", path, *command, str(movies), str(out), str(cpus)]
 
     def num_clips(self, out: Path) -> int:
         """Clips in the output."""
@@ -74,7 +75,8 @@ PEERS = (
         name="torchcodec",
         imports="torchcodec.decoders",
         module="benchmarks.peers.torchcodec_clips",
-        makes="film strips and log-mels in a WebDataset shard; a loop over clips in one process",
+        makes="film strips and log-mels in a WebDataset shard per movie; a loop over clips, one "
+        "thread per movie",
         lacks="scales bilinearly, has no way to spread movies over processes",
     ),
     Contender(
@@ -82,7 +84,8 @@ PEERS = (
         imports="daft,av",
         module="benchmarks.peers.daft_frames",
         output="*.parquet",
-        makes="16 JPEGs and a log-mel per row of a Parquet file; one thread",
+        makes="16 JPEGs and a log-mel per row of a Parquet file; one thread per CPU, one movie at "
+        "a time",
         lacks="scales bilinearly; its audio functions do not read movies, so audio is a function "
         "of ours with PyAV",
     ),

@@ -1,12 +1,12 @@
 """Daft's `read_video_frames` for the frames, and a function of its user for the audio.
 
-    python -m benchmarks.peers.daft_frames FOLDER_OF_MOVIES OUT
+    python -m benchmarks.peers.daft_frames FOLDER_OF_MOVIES OUT CPUS
 
 Daft decodes, samples at 5 frames per second, resizes and encodes each frame as a JPEG. Its own
 audio functions read audio files but not movies, so a generator function with PyAV returns the
 log-mels. Frames are grouped into clips, joined with them and written as Parquet. Daft has one
-thread. Every movie is a query, because `read_video_frames` of two files never ended (0.7.26 with
-PyAV 18.1).
+thread per CPU. Every movie is a query, because `read_video_frames` of two files never ended (0.7.26
+with PyAV 18.1).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def make_clips(path: Path, out: Path) -> None:
 
 def main() -> None:
     """Make the clips of a folder's movies."""
-    daft.set_runner_native(num_threads=1)
+    daft.set_runner_native(num_threads=int(sys.argv[3]))
     folder, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     for path in sorted(folder.iterdir()):
         make_clips(path, out)

@@ -1,10 +1,11 @@
 """NeMo Curator's video stages that need no GPU, as its beginner's guide chains them.
 
-    python -m benchmarks.peers.nemo_curator FOLDER_OF_MOVIES OUT
+    python -m benchmarks.peers.nemo_curator FOLDER_OF_MOVIES OUT CPUS
 
 Clips of a fixed length are encoded one by one with libvpx-vp9, the encoder that version 1.4 names
 for machines without NVENC whose FFmpeg lacks OpenH264; their frames are extracted at 5 per second
-and 224 x 128 pixels, and the clips written. Curator stores no frames. Every stage has one CPU.
+and 224 x 128 pixels, and the clips written. Curator stores no frames. Every stage reserves a CPU,
+so Ray is given three more than there are.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from benchmarks.peers import clip_output as output
 
 def main() -> None:
     """Make the clips of a folder's movies."""
-    folder, out = sys.argv[1:3]
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="warning")
+    folder, out, cpus = sys.argv[1:4]
+    ray.init(num_cpus=3 + int(cpus), include_dashboard=False, logging_level="warning")
     pipeline = Pipeline(name="clips")
     pipeline.add_stage(VideoReader(input_video_path=folder))
     pipeline.add_stage(

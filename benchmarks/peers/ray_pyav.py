@@ -1,9 +1,9 @@
 """Ray Data with PyAV, as its guides say: `from_items`, `flat_map`, `map`, `write_webdataset`.
 
-    python -m benchmarks.peers.ray_pyav FOLDER_OF_MOVIES OUT
+    python -m benchmarks.peers.ray_pyav FOLDER_OF_MOVIES OUT CPUS
 
 A movie is one row and is read once, audio and video together; every clip is a row of the next
-dataset. Codecs use one thread, and Ray has one CPU, as a run of ours with one worker.
+dataset. Codecs use one thread, and Ray has the given CPUs, as a run of ours with as many workers.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _row(path: str, number: int, frames: list[Any], samples: Any) -> Row:
 def main() -> None:
     """Make the clips of a folder's movies."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    ray.init(num_cpus=1, include_dashboard=False, logging_level="warning")
+    ray.init(num_cpus=int(sys.argv[3]), include_dashboard=False, logging_level="warning")
     ray.data.DataContext.get_current().enable_progress_bars = False
     paths = [{"path": str(path)} for path in sorted(folder.iterdir())]
     clips = ray.data.from_items(paths, override_num_blocks=len(paths)).flat_map(read_clips)

@@ -1,7 +1,9 @@
 """torchcodec, clip by clip, in one process.
 
-    python -m benchmarks.peers.torchcodec_clips FOLDER_OF_MOVIES OUT
+    python -m benchmarks.peers.torchcodec_clips FOLDER_OF_MOVIES OUT CPUS
 
+As many movies are decoded at the same time as there are CPUs, each by a thread of its own, as its
+guide to parallel decoding says.
 One decoder per movie, and one request per clip in their order, so that no request has to seek
 back. The frames are resized while they are decoded (`transforms`), as its guide to performance
 says. Audio is decoded once per movie, because the decoder reads from the start for each range.
@@ -10,6 +12,7 @@ says. Audio is decoded once per movie, because the decoder reads from the start 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -19,8 +22,14 @@ from torchcodec.transforms import Resize
 from benchmarks.peers import clip_output as output
 
 
-def make_clips(path: Path, writer: output.TarWriter) -> None:
-    """Write a movie's clips."""
+def make_clips(path: Path, out: Path) -> None:
+    """Write a movie's clips as a shard."""
+    with output.new_shard(out / f"{path.stem}.tar") as writer:
+        write_clips(path, writer)
+
+
+def write_clips(path: Path, writer: output.TarWriter) -> None:
+    """Add a movie's clips to a shard."""
     video = VideoDecoder(
         str(path),
         dimension_order="NHWC",
@@ -48,9 +57,9 @@ def main() -> None:
     """Make the clips of a folder's movies."""
     torch.set_num_threads(1)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    with output.new_shard(out / "clips.tar") as writer:
-        for path in sorted(folder.iterdir()):
-            make_clips(path, writer)
+    with ThreadPoolExecutor(int(sys.argv[3])) as pool:
+        for done in [pool.submit(make_clips, path, out) for path in sorted(folder.iterdir())]:
+            done.result()
 
 
 if __name__ == "__main__":

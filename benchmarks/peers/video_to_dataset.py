@@ -1,11 +1,12 @@
 """video2dataset in the three calls that decode a movie only once.
 
-    python -m benchmarks.peers.video_to_dataset FOLDER_OF_MOVIES OUT
+    python -m benchmarks.peers.video_to_dataset FOLDER_OF_MOVIES OUT CPUS
 
 `download` copies the movies into a shard, `subset` scales them and lowers their frame rate, and
 `download` cuts these small videos into clips of the exact length. Cutting first, as usual, encodes
 the video in full size once more; scaling in `download` fails in version 1.3.0 (`AttributeError:
-'ResolutionSubsampler' object has no attribute 'encode_formats'`). One process and one thread.
+'ResolutionSubsampler' object has no attribute 'encode_formats'`). One process per CPU, with
+one thread each, and one movie per shard, because a shard is what a process works on.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ FORMATS = {"video": "mp4"}
 
 
 def config(**subsampling: Any) -> dict[str, Any]:
-    """The defaults with one process, with the given subsamplers."""
+    """The defaults with the given subsamplers, a movie per shard and a process per CPU."""
     return {
         "subsampling": {name: {"args": args} for name, args in subsampling.items()},
         "reading": {"timeout": 60, "sampler": None, "yt_args": {}},
         "storage": {
-            "number_sample_per_shard": 1000,
+            "number_sample_per_shard": 1,
             "oom_shard_count": 5,
             "captions_are_subtitles": False,
         },
         "distribution": {
-            "processes_count": 1,
+            "processes_count": int(sys.argv[3]),
             "thread_count": 1,
             "subjob_size": 1000,
             "distributor": "multiprocessing",
@@ -68,8 +69,9 @@ def main() -> None:
     out.mkdir(parents=True)
     movies = [{"url": str(path.resolve())} for path in sorted(folder.iterdir())]
     download(out / "movies.json", movies, out / "movies", config=config())
+    shards = "00000" if len(movies) == 1 else f"{{00000..{len(movies) - 1:05d}}}"
     video2dataset(
-        url_list=f"{out}/movies/00000.tar",
+        url_list=f"{out}/movies/{shards}.tar",
         input_format="webdataset",
         output_folder=f"{out}/small",
         output_format="files",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.contenders import PEERS, REELSHARDS, version
-from benchmarks.peers.page import cheapest_peer, page, ratios, seconds
+from benchmarks.peers.page import cheapest_peer, page, ratios, seconds, wall_ratios
 from pipeline.audio.features import log_mel
 from shards_spec.recipe import Recipe
 from shards_spec.sample import FRAMES, LOGMEL, decode_logmel, decode_strip, encode_strip
@@ -84,7 +84,7 @@ def test_the_page_names_what_was_not_measured() -> None:
         }
     )
     others = ", ".join(peer.name for peer in PEERS if peer.name != DAFT)
-    assert f"| one more movie | daft | 8.00 | not decided: without {others} |" in text
+    assert f"| CPU of one more movie | daft | 8.00 | not decided: without {others} |" in text
     assert f"| {RAY} | failed: no decoder |" in text
     assert f"{TORCHCODEC} was not measured: No module named 'torchcodec'" in text
     assert f"| {DAFT} | 1 | 9 | 50.0 s | 10.00 | **5.00** | 40.0 s | 8.00 | **8.00** |" in text
@@ -96,7 +96,28 @@ def test_the_goal_is_met_if_it_is_against_every_peer(cost: float, verdict: str) 
     found = kind(measured(5.0, 1, reelshards=(10.0,), **costs))
     facts = {"command": "c", "processor": "p", "cpus": 2, "python": "3", "ffmpeg": "8"}
     text = page(facts | {"versions": {}, "missing": {}, "kinds": {"noise": found}})
-    assert f"one movie, cold | torchcodec | {cost / 10:.2f} | {verdict} |" in text
+    assert f"CPU of one movie, cold | torchcodec | {cost / 10:.2f} | {verdict} |" in text
+
+
+def machine(**walls: float) -> dict[str, Any]:
+    """A round on all cores: wall seconds by contender, of which two cores were busy half."""
+    times = {name: {"wall": wall, "cpu": wall} for name, wall in walls.items()}
+    facts = {"date": "2026-01-02", "load_average": 1.0, "cpus": 2, "copies": 4}
+    return facts | {"times": times}
+
+
+def test_a_machine_is_compared_by_wall_time() -> None:
+    rounds = [machine(reelshards=10.0, ray=30.0, daft=50.0), machine(reelshards=20.0, ray=80.0)]
+    found = {"about": "a minute of noise", "rounds": [], "machine": rounds}
+    assert wall_ratios(found, "ray") == [3.0, 4.0]
+    assert wall_ratios(found, "torchcodec") == []
+    assert cheapest_peer(found, "machine") == (RAY, 3.5)
+    assert cheapest_peer(found, "one") == ("", 0.0)
+    facts = {"command": "c", "processor": "p", "cpus": 2, "python": "3", "ffmpeg": "8"}
+    text = page(facts | {"versions": {}, "missing": {}, "kinds": {"noise": found}})
+    assert "| wall time of a machine | ray | 3.50 | not met |" in text
+    assert "4 copies on 2 cores" in text
+    assert "| daft | 1 | 50.0 s | **5.00** | 50.0 s | 1.0 |" in text
 
 
 def test_a_missing_environment_is_a_reason(tmp_path: Path) -> None:

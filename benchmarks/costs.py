@@ -3,13 +3,13 @@
     python -m benchmarks.costs --movie big_buck_bunny.mp4 [--movies FOLDER] [--rounds 2]
 
 The real pipeline on Ray runs over Big Buck Bunny (720p as it is; fetched by
-`tests/support/films/real_films.py`) and re-encoded parts of it (`benchmarks.films.cost_films`).
+`tests/support/films/real_films.py`) and parts of it, re-encoded or not
+(`benchmarks.films.cost_films`).
 Each task reports the CPU time of its worker and of the ffmpegs that it ran; CPU time, because other
 work on the machine disturbs it less than wall time. The smallest figure of several rounds counts
 for each task. The start of a worker, its first audio included, is reported separately; so is the
 part of preparing a movie that grows with its length, measured on a part and on the same part 20
-times. `benchmarks.schedule` takes its costs from
-`results/costs.json`.
+times. `benchmarks.schedule` takes its costs from `results/costs.json`.
 """
 
 from __future__ import annotations
@@ -209,8 +209,9 @@ def page(record: dict[str, Any]) -> str:
         "",
         "CPU seconds of one core per movie second, with ffmpeg, by the real tasks on Ray; the "
         "default recipe. h264-720p is Big Buck Bunny (CC BY 3.0, (c) Blender Foundation), whole "
-        "and in parts; the other kinds are re-encoded parts of it, with 1080p scaled up, not "
-        "movies of their own, so the spread between movies shows only as far as its scenes differ.",
+        "and in parts; the other kinds are parts of a re-encoded minute of it, with 1080p scaled "
+        "up and HEVC of 10 bits, not movies of their own, so the spread between movies shows only "
+        "as far as its scenes differ.",
         "",
         "| kind | Mbit/s | prepare | segment | audio | write | core-hours per movie-hour |",
         "|---|---|---|---|---|---|---|",

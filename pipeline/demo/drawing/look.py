@@ -97,11 +97,16 @@ def to_yuv(rgb: FloatArray) -> npt.NDArray[np.uint8]:
 
     Luma stays in [24, 227], which leaves room for grain without clipping.
     """
+    return np.stack(yuv_planes(rgb), axis=-1)
+
+
+def yuv_planes(rgb: FloatArray) -> list[npt.NDArray[np.uint8]]:
+    """The three planes of `to_yuv`, each of shape `(...)`."""
     luma = rgb @ LUMA_WEIGHTS
     blue = (rgb[..., 2] - luma) / 1.8556
     red = (rgb[..., 0] - luma) / 1.5748
-    planes = np.stack([24 + 203 * luma, 128 + 224 * blue, 128 + 224 * red], axis=-1)
-    return np.clip(np.round(planes), 16, 240).astype(np.uint8)
+    planes = (24 + 203 * luma, 128 + 224 * blue, 128 + 224 * red)
+    return [np.clip(np.round(plane), 16, 240).astype(np.uint8) for plane in planes]
 
 
 def _rgb(hue: float, saturation: float, value: float) -> FloatArray:

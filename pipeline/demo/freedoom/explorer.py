@@ -7,16 +7,16 @@ a bot without a plan would otherwise spend the movie in the first rooms.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from pipeline.demo.freedoom.config import TIC_RATE_HZ
-from pipeline.demo.freedoom.game import WEAPONS, Action, View, Visible
+from pipeline.demo.freedoom.game import WEAPONS, Action, Place, View, Visible
 
 #: Tics between two cuts.
 SHOT_TICS = (5 * TIC_RATE_HZ, 12 * TIC_RATE_HZ)
 
 #: Objects next to which a shot may begin: the game's authors put them where players get to.
-_PLACES = ("Monster", "Health", "Armor", "Ammo", "Weapon", "Key", "Powerup")
+_STARTS = ("Monster", "Health", "Armor", "Ammo", "Weapon", "Key", "Powerup")
 
 #: A target is left alone after so many tics, because dead monsters are still in sight.
 _MAX_AIM_TICS = 60
@@ -30,14 +30,12 @@ _MIN_TARGET_AREA = 0.002
 _STUCK_DISTANCE = 24.0
 _STUCK_TICS = 10
 
-#: Category and position (x, y) of all objects of the map.
-Places = Callable[[], list[tuple[str, float, float]]]
-
 
 class Explorer:
-    """Decides from tic to tic; the same seed and views give the same actions."""
+    """Decides from tic to tic; the same seed, places and views give the same actions."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, places: Sequence[Place]) -> None:
+        self._places = [place for place in places if place.category in _STARTS]
         self._random = random.Random(seed)
         self._next_cut = 1
         self._aimed_at: dict[int, int] = {}
@@ -45,26 +43,25 @@ class Explorer:
         self._anchor = (0.0, 0.0)
         self._tic = 0
 
-    def act(self, view: View, places: Places) -> tuple[Action, bool]:
-        """The next action, and whether it is a cut, for which `places` is called."""
+    def act(self, view: View) -> tuple[Action, bool]:
+        """The next action, and whether it is a cut."""
         self._tic += 1
         if self._tic >= self._next_cut:
             self._next_cut = self._tic + self._random.randint(*SHOT_TICS)
-            return self._cut(places()), True
+            return self._cut(), True
         target = self._target(view)
         if target is not None:
             return self._shoot(target), False
         return self._walk(view), False
 
-    def _cut(self, objects: list[tuple[str, float, float]]) -> Action:
+    def _cut(self) -> Action:
         self._turn_left = 0.0
         self._aimed_at.clear()
-        places = [(x, y) for category, x, y in objects if category in _PLACES]
         offset = 64.0 * self._random.choice((-1, 1))
         warp = None
-        if places:
-            x, y = self._random.choice(places)
-            warp = (x + offset, y)
+        if self._places:
+            place = self._random.choice(self._places)
+            warp = (place.x + offset, place.y)
         return Action(
             turn_degrees=self._random.uniform(-180, 180),
             weapon=self._random.choice(list(WEAPONS)),

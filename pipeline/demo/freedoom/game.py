@@ -50,6 +50,15 @@ class Visible:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an object is when the map begins, in the map's units."""
+
+    category: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class View:
     """One tic."""
 
@@ -105,11 +114,6 @@ class Game:
             variables=dict(zip(_VARIABLES, map(float, state.game_variables), strict=True)),
         )
 
-    def places(self) -> list[tuple[str, float, float]]:
-        """Category and position (x, y) of all objects of the map."""
-        objects = self._engine.get_state().objects
-        return [(one.category, one.position_x, one.position_y) for one in objects]
-
     def step(self, action: Action) -> None:
         """One tic."""
         if action.warp:
@@ -129,12 +133,31 @@ class Game:
             self._engine.send_game_command(command)
 
 
+def find_places(game_map: GameMap, size: tuple[int, int], seed: int) -> list[Place]:
+    """All objects of a map when it begins. Raises `InputError` as `play` does.
+
+    In an engine of its own, since this list cannot be had at some tics only: the engine writes it
+    at every tic or never, and on a map of 300 objects that takes longer than all the rest.
+    """
+    with _engine(game_map, size, seed, lists_objects=True) as engine:
+        objects = engine.get_state().objects
+        return [Place(one.category, one.position_x, one.position_y) for one in objects]
+
+
 @contextlib.contextmanager
 def play(game_map: GameMap, size: tuple[int, int], seed: int) -> Iterator[Game]:
     """Start the engine on a map; it ends with the block, and with this process.
 
     Raises `InputError` if the engine cannot run here, above all for lack of OpenAL.
     """
+    with _engine(game_map, size, seed, lists_objects=False) as engine:
+        yield Game(engine)
+
+
+@contextlib.contextmanager
+def _engine(
+    game_map: GameMap, size: tuple[int, int], seed: int, *, lists_objects: bool
+) -> Iterator[Any]:
     folder = require("vizdoom")
     import vizdoom
 
@@ -145,6 +168,7 @@ def play(game_map: GameMap, size: tuple[int, int], seed: int) -> Iterator[Game]:
         engine.set_doom_config_path(str(Path(scratch, "engine.ini")))
         engine.set_doom_map(game_map.name)
         _set_outputs(engine, vizdoom, size)
+        engine.set_objects_info_enabled(lists_objects)
         engine.set_seed(seed)
         engine.set_doom_skill(4)
         engine.set_mode(vizdoom.Mode.PLAYER)
@@ -155,7 +179,7 @@ def play(game_map: GameMap, size: tuple[int, int], seed: int) -> Iterator[Game]:
         engine.add_game_args("+snd_efx 0 +snd_musicvolume 0 +blood_fade_scalar 0.25")
         try:
             engine.init()
-            yield Game(engine)
+            yield engine
         except vizdoom.ViZDoomErrorException as error:
             raise InputError(f"freedoom: the engine failed on {game_map.name}: {error}") from error
         finally:
@@ -169,7 +193,6 @@ def _set_outputs(engine: Any, vizdoom: Any, size: tuple[int, int]) -> None:
     engine.set_window_visible(False)
     engine.set_render_hud(False)
     engine.set_labels_buffer_enabled(True)
-    engine.set_objects_info_enabled(True)
     engine.set_sound_enabled(True)
     engine.set_audio_buffer_enabled(True)
     engine.set_audio_sampling_rate(vizdoom.SamplingRate.SR_22050)

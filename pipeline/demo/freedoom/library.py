@@ -24,7 +24,7 @@ from pipeline.demo.workers import make_in_processes
 from pipeline.ffmpeg.binaries import ffmpeg_path
 from shards_spec.errors import InputError
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Increase it when the same settings no longer make the same movies."""
 SETTINGS_NAME = "freedoom.json"
 TABLES = ("seen", "heard")

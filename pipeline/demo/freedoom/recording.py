@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.demo.drawing.figures import ByteArray
-from pipeline.demo.drawing.look import FloatArray, to_yuv
+from pipeline.demo.drawing.look import FloatArray, yuv_planes
 from pipeline.demo.encode import encode_movie
 from pipeline.demo.freedoom.config import TIC_RATE_HZ, TICS_PER_FRAME, FreedoomConfig
 from pipeline.demo.freedoom.explorer import Explorer
-from pipeline.demo.freedoom.game import SAMPLE_RATE_HZ, play, to_mono
+from pipeline.demo.freedoom.game import SAMPLE_RATE_HZ, find_places, play, to_mono
 from pipeline.demo.freedoom.maps import GameMap
 from pipeline.demo.freedoom.music import render_music
 from pipeline.demo.freedoom.truth import Stretch, Truth
@@ -66,7 +66,8 @@ def play_session(
 ) -> Session:
     """Play a map; `write_frame` receives each frame as yuv420p bytes."""
     truth, audio = Truth(), []
-    explorer = Explorer(f"{config.seed} {game_map.movie}")
+    places = find_places(game_map, config.size, config.seed)
+    explorer = Explorer(f"{config.seed} {game_map.movie}", places)
     is_cut = True
     with play(game_map, config.size, config.seed) as game:
         for tic in range(config.num_tics):
@@ -76,19 +77,22 @@ def play_session(
             audio.append(view.audio.copy())
             if tic % TICS_PER_FRAME == 0:
                 write_frame(_yuv420p(view.frame))
-            action, is_cut = explorer.act(view, game.places)
+            action, is_cut = explorer.act(view)
             game.step(action)
             is_cut = is_cut or game.episodes > episodes
     return Session(effects=to_mono(audio), seen=truth.seen(), heard=truth.heard())
 
 
 def _yuv420p(frame: ByteArray) -> bytes:
-    yuv = to_yuv(np.asarray(frame, np.float32) / np.float32(255))
-    height, width = yuv.shape[:2]
-    chroma = yuv[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).astype(np.uint16)
-    half = ((chroma.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
-    planes = (yuv[..., 0], half[..., 0], half[..., 1])
-    return b"".join(plane.tobytes() for plane in planes)
+    luma, blue, red = yuv_planes(np.asarray(frame, np.float32) / np.float32(255))
+    return b"".join(plane.tobytes() for plane in (luma, _halved(blue), _halved(red)))
+
+
+def _halved(plane: ByteArray) -> ByteArray:
+    """`(height, width)` -> `(height / 2, width / 2)`: rounded means of 2 x 2 pixels."""
+    wide = plane.astype(np.uint16)
+    rows = wide[0::2] + wide[1::2]
+    return ((rows[:, 0::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
 
 
 def _read(descriptor: int, size: int) -> Iterator[ByteArray]:

@@ -148,15 +148,15 @@ def test_what_a_cut_gives_the_player_is_not_heard() -> None:
 
 
 def test_the_bot_turns_to_a_monster_and_shoots() -> None:
-    bot = Explorer("a")
-    bot.act(_view(), list)
+    bot = Explorer("a", [])
+    bot.act(_view())
     view = _view()
     aside = Visible(1, "DoomImp", "Monster", 0.5, 0.05)
-    action, is_cut = bot.act(View(view.frame, view.audio, (aside,), view.variables), list)
+    action, is_cut = bot.act(View(view.frame, view.audio, (aside,), view.variables))
     assert (action.attack, is_cut) == (False, False)
     assert action.turn_degrees > 0
     ahead = Visible(1, "DoomImp", "Monster", 0.0, 0.05)
-    action, _ = bot.act(View(view.frame, view.audio, (ahead,), view.variables), list)
+    action, _ = bot.act(View(view.frame, view.audio, (ahead,), view.variables))
     assert action.attack
 
 

@@ -185,6 +185,8 @@ class StudyConfig:
     `validation`, and seeds take turns over the others. 0: all seeds hold out the recipe's share."""
     validation: bool = False
     """Hold out the last set, on which settings may be chosen."""
+    every_fold: bool = False
+    """Seeds take turns over all sets: none is kept for validation, so choose settings before."""
     workers: int = 0
     """Concurrent runs; 0 for one per CPU core, or a single one with a GPU."""
 
@@ -201,6 +203,11 @@ class StudyConfig:
         _require(self.steps >= 2, f"steps = {self.steps}: must be at least 2")
         _require(self.folds == 0 or self.folds >= 3, f"folds = {self.folds}: must be 0 or from 3")
         _require(self.folds > 0 or not self.validation, "validation needs folds")
+        _require(self.folds > 0 or not self.every_fold, "every-fold needs folds")
+        _require(
+            not (self.validation and self.every_fold),
+            "validation and every-fold: with every-fold, no set is kept for validation",
+        )
         _require(self.workers >= 0, f"workers = {self.workers}: must be at least 0")
         _require(
             bool(set(self.comparisons) - {"baselines"}),
@@ -223,7 +230,9 @@ class StudyConfig:
 
     def fold(self, seed: int) -> int:
         """The set of movies that a seed holds out."""
-        return self.folds - 1 if self.validation else seed % (self.folds - 1)
+        if self.validation:
+            return self.folds - 1
+        return seed % (self.folds if self.every_fold else self.folds - 1)
 
     def settings(self, corpora: list[StudyCorpus]) -> list[Setting]:
         """Without repeats, in the order of the comparisons; the first corpus is the main one."""

@@ -139,6 +139,8 @@ def test_seeds_take_turns_over_the_sets_except_the_one_for_validation() -> None:
     config = StudyConfig(folds=5, seeds=6)
     assert [config.fold(seed) for seed in range(6)] == [0, 1, 2, 3, 0, 1]
     assert dataclasses.replace(config, validation=True).fold(0) == 4
+    every = dataclasses.replace(config, every_fold=True)
+    assert [every.fold(seed) for seed in range(6)] == [0, 1, 2, 3, 4, 0]
     cell = Cell(setting=Setting(corpus="a", clips_per_movie=1), seed=2)
     policy = cell_config(TrainConfig(), config, cell).policy
     assert (policy.heldout_fraction, policy.heldout_offset) == (0.2, 0.4)
@@ -146,3 +148,7 @@ def test_seeds_take_turns_over_the_sets_except_the_one_for_validation() -> None:
         StudyConfig(folds=2)
     with pytest.raises(InputError, match="validation"):
         StudyConfig(validation=True)
+    with pytest.raises(InputError, match="every-fold"):
+        StudyConfig(every_fold=True)
+    with pytest.raises(InputError, match="no set is kept"):
+        StudyConfig(folds=5, every_fold=True, validation=True)

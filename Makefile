@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-arms study-gpu study-freedoom study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-arms study-gpu study-freedoom study-freedoom-long study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -89,6 +89,7 @@ study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \
 
 # Other people's maps, music and monsters; benchmarks/results/study/freedoom_protocol.md. Resumable.
 FREEDOOM       := data/study/freedoom
+FREEDOOM_RUN   := runs/freedoom
 FREEDOOM_MOVIES := --freedoom.seconds 60 --freedoom.frame 160x120
 FREEDOOM_ARGS  := --clips-per-movie 1 4 16 --batch-size 48 --steps 300 --folds 5 --seeds 5 --comparisons baselines curve negatives hard
 
@@ -96,11 +97,16 @@ study-freedoom: setup  ## the same on movies of a game that a bot plays; needs O
 	@$(PIP) -e '.[freedoom]'
 	@$(PY) -m pipeline demo-corpus $(FREEDOOM)/films --kind freedoom $(FREEDOOM_MOVIES)
 	@test -e $(FREEDOOM)/shards/dataset.json || $(PY) -m pipeline preprocess $(FREEDOOM)/films --out $(FREEDOOM)/shards $(STUDY_RECIPE)
-	@$(PY) -m trainer study --run runs/freedoom --name Freedoom --data $(FREEDOOM)/shards \
+	@$(PY) -m trainer study --run $(FREEDOOM_RUN) --name Freedoom --data $(FREEDOOM)/shards \
 	  --seen $(FREEDOOM)/films/seen.csv --heard $(FREEDOOM)/films/heard.csv $(FREEDOOM_ARGS) $(ARGS)
 
+# Five minutes of each map, each map evaluated once; benchmarks/results/study/freedoom_300s_protocol.md.
+study-freedoom-long: ; @$(MAKE) study-freedoom FREEDOOM=data/study-long/freedoom FREEDOOM_RUN=runs/freedoom-long \
+	  FREEDOOM_MOVIES='--freedoom.seconds 300 --freedoom.frame 160x120' \
+	  FREEDOOM_ARGS='--clips-per-movie 1 16 --batch-size 48 --steps 300 --folds 5 --every-fold --seeds 5 --comparisons baselines curve negatives'
+
 # Planned for about 10 minutes on an H100, apart from the movies. Not measured yet.
-study-freedoom-gpu: ; @$(MAKE) study-freedoom FREEDOOM=data/study-gpu/freedoom \
+study-freedoom-gpu: ; @$(MAKE) study-freedoom FREEDOOM=data/study-gpu/freedoom FREEDOOM_RUN=runs/freedoom-gpu \
 	  FREEDOOM_MOVIES='--freedoom.seconds 300 --freedoom.frame 320x240' STUDY_RECIPE='--short-side 112' \
 	  ARGS='--config study-gpu --steps 400 $(ARGS)'
 

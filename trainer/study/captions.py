@@ -38,6 +38,19 @@ td.refuted { color: var(--bad); font-weight: 600; }
 code { background: var(--tint); padding: 1px 4px; border-radius: 3px; font-size: 14px; }
 """
 
+#: What a study is judged by, by the first key of `Verdict.judged_by`.
+MEANING = {
+    "seen_video": (
+        "<b>what is seen and heard</b> (probes for labels that overlap: mean average precision, "
+        "mAP, over the labels)"
+    ),
+    "class_video": "<b>what is shown</b> (class probe: meaning)",
+    "within_v2a": (
+        "<b>what happens at a moment</b> (within-movie R@1: how often the audio of a clip is found "
+        "from its video, among all clips of the movie, and the reverse)"
+    ),
+}
+
 CURVE = (
     "Points are means over seeds with 95 % intervals, small dots are single runs. Dotted lines are "
     "chance, dashed ones the network before training. Hollow squares: the same batches without the "

@@ -11,7 +11,15 @@ from typing import Any
 
 from trainer.runs.atomic_files import write_text
 from trainer.study import plots
-from trainer.study.captions import CURVE, EFFECTS, LOSS, SIMILARITIES, STYLE, TRAINING
+from trainer.study.captions import (
+    CURVE,
+    EFFECTS,
+    LOSS,
+    MEANING,
+    SIMILARITIES,
+    STYLE,
+    TRAINING,
+)
 from trainer.study.cells import STRIPS, CellResult
 from trainer.study.config import NO_WEIGHT, StudyConfig, StudyCorpus
 from trainer.study.examples import Example
@@ -115,8 +123,8 @@ from the <em>same</em> movie cannot.</p>
 </div>
 <p>So we trained the same model repeatedly, with batches of {size} clips that differ only in k, the
 number of clips from one movie. Then we measured, on movies that no model had seen, what its
-features encode: <b>what is shown</b> (class probe: meaning), and <b>which movie it is</b> (movie
-probe: look and score).</p>
+features encode: {MEANING[findings.judged_by[0]]},
+and <b>which movie it is</b> (movie probe: look and score).</p>
 <div class="verdict">{escape(findings.headline)}</div>
 """
 

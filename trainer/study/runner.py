@@ -268,10 +268,11 @@ def _require_success(done: Future[None], folder: Path) -> None:
 
 def _line(result: CellResult) -> str:
     setting, values = result.cell.setting, result.evaluation
-    probes = ", ".join(
-        f"{name} {probe['accuracy']:.2f}" for name, probe in values["class_probe"].items()
-    )
+    kind, name, number = "class probe", "class_probe", "accuracy"
+    if values.get("tag_probe"):  # absent in results from before there were tags
+        kind, name, number = "seen or heard (mAP)", "tag_probe", "mean_average_precision"
+    probes = ", ".join(f"{key} {probe[number]:.2f}" for key, probe in values[name].items())
     return (
-        f"{setting.corpus}: {setting.describe()}, seed {result.cell.seed}: class probe "
+        f"{setting.corpus}: {setting.describe()}, seed {result.cell.seed}: {kind} "
         f"{probes or '-'}; {result.seconds:.0f} s"
     )

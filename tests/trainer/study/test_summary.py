@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from trainer.study.captions import MEANING
 from trainer.study.cells import CellResult
 from trainer.study.config import Cell, Setting, StudyConfig, StudyCorpus
 from trainer.study.findings.summary import FIGURES, figure_value, summarize
-from trainer.study.findings.verdict import verdict
+from trainer.study.findings.verdict import JUDGES, verdict
 
 CORPORA = [StudyCorpus(name="main", data="a"), StudyCorpus(name="plain", data="b")]
 CONFIG = StudyConfig()
@@ -198,7 +199,26 @@ def test_without_labels_retrieval_is_compared() -> None:
         one.evaluation["class_probe"].clear()
     found = verdict(summarize(CONFIG, CORPORA, results), CONFIG, CORPORA)
     assert found.judged_by == ("within_v2a", "within_a2v")
-    assert "within-movie R@1" in found.headline
+    assert "Within-movie R@1" in found.headline
+
+
+def test_findings_say_what_they_are_judged_by_and_what_the_seeds_share() -> None:
+    results = curve({1: 0.2, 64: 0.6})
+    for one in results:
+        values = {figure.key: 0.2 + 0.1 * one.cell.setting.clips_per_movie for figure in FIGURES}
+        one.evaluation.update(evaluation(values, with_tags=True))
+    summary = summarize(CONFIG, CORPORA, results)
+    found = verdict(summary, CONFIG, CORPORA)
+    assert found.judged_by == ("seen_video", "heard_audio")
+    assert "Seen or heard (mAP), audio: 0.30 at k = 1" in found.headline
+    assert "class probe" not in found.headline + MEANING[found.judged_by[0]]
+    assert {keys[0] for keys in JUDGES} == set(MEANING)
+    assert "on the same movies" in found.caveats[0]
+    for every in (False, True):
+        turns = dataclasses.replace(CONFIG, folds=5, every_fold=every)
+        caveat = verdict(summary, turns, CORPORA).caveats[0]
+        assert "held-out movies: one of the sets of 1/5" in caveat
+        assert "on the same movies" not in caveat
 
 
 def test_other_corpora_are_separate_effects() -> None:

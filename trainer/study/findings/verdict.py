@@ -114,27 +114,33 @@ def _headline_of_control(
         ]
         if untrained is not None and key in untrained.figures:
             values.append(f"{untrained.figures[key].mean:.2f} without training")
-        figures.append(f"{TITLES[key]}: {', '.join(values)}; chance {large.chance[key]:.2f}")
+        figures.append(f"{_title(key)}: {', '.join(values)}; chance {large.chance[key]:.2f}.")
     judged = [judge_effect(control.differences[key]) for key in keys]
     words = _words("Negatives from the same movie", judged)
-    return f"{words} On movies that no model saw in training, {'. '.join(figures)}."
+    return f"{words} These are results on movies that no model saw in training. {' '.join(figures)}"
 
 
 def _headline(effect: Effect, base: Row, best: Row, keys: tuple[str, ...]) -> str:
     """The best k against the smallest, without a control for the batches."""
     k, low = best.setting.clips_per_movie, base.setting.clips_per_movie
-    figures = "; ".join(
-        f"{TITLES[key]}: {base.figures[key].mean:.2f} at k = {low}, "
+    figures = " ".join(
+        f"{_title(key)}: {base.figures[key].mean:.2f} at k = {low}, "
         f"{best.figures[key].mean:.2f} at k = {k} (difference "
-        f"{effect.differences[key].text(sign=True)}; chance {best.chance[key]:.2f})"
+        f"{effect.differences[key].text(sign=True)}; chance {best.chance[key]:.2f})."
         for key in keys
     )
     judged = [judge_effect(effect.differences[key]) for key in keys]
     words = _words("More clips from each movie", judged)
     return (
-        f"{words} On movies that no model saw in training, {figures}. This includes what the "
-        "batches change: there are fewer movies in each; the comparison `negatives` separates both."
+        f"{words} These are results on movies that no model saw in training. {figures} This "
+        "includes what the batches change: there are fewer movies in each; the comparison "
+        "`negatives` separates both."
     )
+
+
+def _title(key: str) -> str:
+    """At the beginning of a sentence."""
+    return TITLES[key][:1].upper() + TITLES[key][1:]
 
 
 def _words(subject: str, judged: list[str]) -> str:
@@ -226,10 +232,9 @@ def _caveats(
     config: StudyConfig, corpora: list[StudyCorpus], best: Row | None, keys: tuple[str, ...]
 ) -> list[str]:
     caveats = [
-        f"Intervals are 95 % over {config.seeds} seeds (other initial weights and batches on the "
-        "same movies). Those marked `movies` are by bootstrap over seeds and held-out movies. "
-        "Training movies are the same in all runs: no interval covers others. An effect is called "
-        "clear if both intervals exclude zero.",
+        f"Intervals are 95 % over {config.seeds} seeds. {_seeds(config)} Those marked `movies` are "
+        "by bootstrap over seeds and held-out movies. An effect is called clear if both intervals "
+        "exclude zero.",
         f"All runs have {config.steps} steps: settings that learn slowly may not have converged.",
     ]
     if best is not None:
@@ -244,6 +249,19 @@ def _caveats(
             "movies is a separate question, which the same commands can answer."
         )
     return caveats
+
+
+def _seeds(config: StudyConfig) -> str:
+    """What differs between the seeds of a study."""
+    if config.folds and not config.validation:
+        return (
+            f"Each seed has other initial weights, batches and held-out movies: one of the sets of "
+            f"1/{config.folds} of the movies, in turn."
+        )
+    return (
+        "Each seed has other initial weights and batches on the same movies: no interval covers "
+        "other training movies."
+    )
 
 
 def _mean(row: Row, keys: tuple[str, ...]) -> float:

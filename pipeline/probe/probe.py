@@ -23,6 +23,7 @@ from pipeline.probe.containers.following_parts import find_following_parts
 from pipeline.probe.containers.one_shape import SameFrames, examine_units
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
+from pipeline.probe.disposable.stream_units import StreamUnits, read_units
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.streams.first_look import require_usual_rate
 from pipeline.probe.streams.packets import (
@@ -164,10 +165,12 @@ def _probe(
         audio = NO_AUDIO
     known["audio"] = audio
     programs = listed.programs_of(video.index)
-    probed = _probe_video(movie, source, listed, packets, video, audio)
+    table = packets.video.get(video.index, EMPTY_TABLE)
+    order = packets.order.get(video.index, EMPTY_ORDER)
+    units = read_units(movie, source, listed, video, table, order)
+    probed = _probe_video(movie, source, listed, packets, video, audio, units)
     if finds_disposable and probed.has_sure_times:
-        table = packets.video[video.index]
-        found = find_disposable(movie, source, listed, probed.video, table, probed.packet_order)
+        found = find_disposable(probed.video, table, probed.packet_order, units)
         probed = replace(probed, disposable=found)
     return replace(
         probed,
@@ -210,6 +213,7 @@ def _probe_video(
     packets: Packets,
     video: VideoStream,
     audio: AudioTrack,
+    units: StreamUnits | None,
 ) -> Probe:
     listed_table = packets.video.get(video.index, EMPTY_TABLE)
     parts = find_following_parts(movie, source, listed, packets)
@@ -218,7 +222,7 @@ def _probe_video(
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     order = packets.order.get(video.index, EMPTY_ORDER)
-    same = _same_frames(movie, source, listed, video, order)
+    same = _same_frames(movie, source, listed, video, order, units)
     is_trimmed = len(order.pts()) > len(listed_table)
     is_plain = same.is_plain and not is_trimmed
     sample = sample_frames(movie, source, video, good, listed.options, is_plain=is_plain)
@@ -257,12 +261,17 @@ def _probe_video(
 
 
 def _same_frames(
-    movie: Movie, source: Readable, listed: StreamList, video: VideoStream, order: PacketOrder
+    movie: Movie,
+    source: Readable,
+    listed: StreamList,
+    video: VideoStream,
+    order: PacketOrder,
+    units: StreamUnits | None,
 ) -> SameFrames:
     """What the stream proves about all of its frames; nothing if its configuration changes."""
     if order.num_configured != len(order.pts()):
         return SameFrames()
-    return examine_units(source, listed.options, video.index, video.codec, movie.name)
+    return examine_units(source, listed.options, video.index, video.codec, movie.name, units)
 
 
 def _require_duration(movie: Movie, source: Readable, video: VideoStream, duration_ns: int) -> None:

@@ -21,6 +21,7 @@ from pipeline.ffmpeg.inputs import input_stream
 from pipeline.probe.containers.parameter_sets import read_extradata
 from pipeline.probe.containers.set_units import KINDS, sets_of_configuration
 from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
+from pipeline.probe.disposable.stream_units import StreamUnits
 from pipeline.probe.streams.stream_list import InputOptions
 from pipeline.sources import Readable
 
@@ -52,18 +53,28 @@ class SameFrames:
 
 
 def examine_units(
-    source: Readable, options: InputOptions, stream: int, codec: str, what: str
+    source: Readable,
+    options: InputOptions,
+    stream: int,
+    codec: str,
+    what: str,
+    known: StreamUnits | None = None,
 ) -> SameFrames:
-    """What the units of a stream prove. Reads the whole movie, without decoding.
+    """What the units of a stream prove. Reads the whole movie, without decoding, unless `known`.
 
-    `what` names the movie in errors. Raises `MovieError` if ffmpeg is stopped.
+    `what` names the movie in errors, `known` are the units if they were read before. Raises
+    `MovieError` if ffmpeg is stopped.
     """
     if codec not in _SETS:
         return SameFrames()
-    units = _units(source, options, stream, codec, what)
+    if known is not None:
+        units, configuration = known.kept, known.configuration
+    else:
+        units = _units(source, options, stream, codec, what)
+        configuration = read_extradata(source, options, stream, what) if units is not None else b""
     if units is None:
         return SameFrames()
-    configured = sets_of_configuration(codec, read_extradata(source, options, stream, what))
+    configured = sets_of_configuration(codec, configuration)
     sets = {data.rstrip(b"\0") for (kind, _), data in configured.items() if kind in _SETS[codec]}
     messages: set[int] = set()
     for unit in units:
@@ -88,7 +99,7 @@ def _is_progressive(codec: str, sequence: bytes) -> bool:
 
 def _units(
     source: Readable, options: InputOptions, stream: int, codec: str, what: str
-) -> set[bytes] | None:
+) -> frozenset[bytes] | None:
     """All different sets and messages in the packets; None if there are too many."""
     kinds = "|".join(map(str, (*KINDS[codec], *_MESSAGES[codec])))
     shown = {"format": "rawvideo", "codec": "copy", "copyinkf": None}
@@ -108,7 +119,8 @@ def _units(
     except TimedOutError:
         # No progress can be seen while packets bring neither.
         return None
-    return {unit for unit in (part.rstrip(b"\0") for part in _START_CODE.split(data)) if unit}
+    parts = (part.rstrip(b"\0") for part in _START_CODE.split(data))
+    return frozenset(part for part in parts if part)
 
 
 def _kind(codec: str, unit: bytes) -> int:

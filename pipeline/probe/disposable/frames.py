@@ -1,4 +1,7 @@
-"""Finds the frames of a movie to which no other frame refers: its disposable frames.
+"""Finds the frames of a movie that a decoder may miss while it shows the others as before.
+
+To some no other frame refers: the disposable ones. To the last ones before an IDR frame only each
+other's refer, so they may all be left out together.
 
 Only in files whose structure is beyond doubt: MP4, MOV and Matroska with progressive H.264 or HEVC,
 one decoder configuration, unique presentation times, and no packet that is unlike what the file
@@ -8,146 +11,96 @@ says about it. In any other there are none, and movies with a damaged structure 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.containers.parameter_sets import read_extradata
 from pipeline.probe.containers.set_units import sets_of_configuration
 from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
-from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, Read, examine
+from pipeline.probe.disposable.stream_units import StreamUnits
 from pipeline.probe.streams.packets import PacketOrder, PacketTable
-from pipeline.probe.streams.stream_list import StreamList
 from pipeline.probe.streams.video_stream import VideoStream
-from pipeline.sources import Movie, Readable
 
-#: ffmpeg's names of the demuxers, as they begin.
-_MP4, _MATROSKA = "mov,", "matroska,"
-#: If none of so many frames at the start is disposable, the encoder makes no such frames.
-NUM_TRIED = 1000
 #: With fewer frames there is nothing to gain.
 MIN_FRAMES = 2
 _SEQUENCE = {"h264": 7, "hevc": 33}
-#: Bits of a Matroska block's flags that say that several frames share it.
-_LACING = 6
-_BLOCK_HEAD = 12
+_DISPOSABLE, _PLAIN, _RESET = 1, 2, 4
 
 
 @dataclass(frozen=True)
 class DisposableFrames:
-    """When the disposable frames of a movie are presented. A million are a few kilobytes."""
+    """What is known about references between the N frames of a movie, in file order."""
 
-    deltas: bytes
-    """(N,) int64 differences of sorted presentation times, ticks, compressed."""
+    flags: bytes
+    """(N,) uint8, compressed; none if no frame may be missing."""
 
     @staticmethod
-    def of(pts: NDArray[np.int64]) -> DisposableFrames:
-        """`pts` (N,) presentation times, ticks, in any order."""
-        return DisposableFrames(zlib.compress(np.diff(np.sort(pts), prepend=0).tobytes()))
+    def of(
+        is_disposable: NDArray[np.bool_], is_plain: NDArray[np.bool_], is_reset: NDArray[np.bool_]
+    ) -> DisposableFrames:
+        """From (N,) arrays; see the methods of the same names."""
+        flags = _DISPOSABLE * is_disposable + _PLAIN * is_plain + _RESET * is_reset
+        return DisposableFrames(zlib.compress(flags.astype(np.uint8).tobytes()))
 
-    def pts(self) -> NDArray[np.int64]:
-        """(N,) presentation times, ticks, sorted."""
-        return np.cumsum(np.frombuffer(zlib.decompress(self.deltas), np.int64))
+    def is_disposable(self) -> NDArray[np.bool_]:
+        """(N,) to which frames no other refers."""
+        return self._bits(_DISPOSABLE)
+
+    def is_plain(self) -> NDArray[np.bool_]:
+        """(N,) which packets hold nothing but their frame that later ones could need."""
+        return self._bits(_PLAIN)
+
+    def is_reset(self) -> NDArray[np.bool_]:
+        """(N,) which are IDR frames: no frame from there on refers to an earlier one."""
+        return self._bits(_RESET)
+
+    def _bits(self, bit: int) -> NDArray[np.bool_]:
+        return np.frombuffer(zlib.decompress(self.flags), np.uint8) & bit > 0
 
 
-NONE_DISPOSABLE = DisposableFrames.of(np.empty(0, np.int64))
+_NONE = np.empty(0, np.bool_)
+NONE_DISPOSABLE = DisposableFrames.of(_NONE, _NONE, _NONE)
 
 
 def find_disposable(
-    movie: Movie,
-    source: Readable,
-    listed: StreamList,
-    video: VideoStream,
-    packets: PacketTable,
-    order: PacketOrder,
+    video: VideoStream, packets: PacketTable, order: PacketOrder, units: StreamUnits | None
 ) -> DisposableFrames:
-    """The disposable frames of a video stream; none if there is any doubt.
+    """What is known about references between frames; nothing if there is any doubt.
 
-    Reads the headers of all its frames. `packets` are all that are presented, `order` those of a
-    sequential read. Raises `MovieError` if the movie cannot be read.
+    `packets` are all that are presented, `order` those of a sequential read, `units` what they
+    contain.
     """
-    if not _is_usual(listed, video, packets, order):
+    if units is None or not _is_usual(video, packets, order):
         return NONE_DISPOSABLE
-    with source.opened() as read:
-        frames = _examined(listed.container, video.codec, read, packets)
-        if frames is None or not _has_one_sequence(movie, source, listed, video, frames, read):
-            return NONE_DISPOSABLE
-    top = max(frame.layer for frame in frames)
-    is_disposable = [
-        frame.kind is Kind.UNREFERENCED and frame.layer == top for frame in frames
-    ] & ~packets.is_key
-    return DisposableFrames.of(packets.pts[is_disposable])
+    top = units.layers.max()
+    is_disposable = units.is_unreferenced & (units.layers == top) & ~packets.is_key
+    if not is_disposable.any() or not _has_one_sequence(video, units):
+        return NONE_DISPOSABLE
+    return DisposableFrames.of(is_disposable, units.is_plain, units.is_reset & packets.is_key)
 
 
-def _is_usual(
-    listed: StreamList, video: VideoStream, packets: PacketTable, order: PacketOrder
-) -> bool:
+def _is_usual(video: VideoStream, packets: PacketTable, order: PacketOrder) -> bool:
     times = order.pts()
-    is_whole = order.num_configured == len(times) == len(packets)
-    is_unique = len(np.unique(times)) == len(times)
     is_timed = bool(packets.has_pts.all() and not packets.is_corrupt.any())
-    is_placed = bool((packets.position >= 0).all() and (packets.size > 0).all())
     return (
-        listed.container.startswith((_MP4, _MATROSKA))
-        and not listed.options
-        and video.codec in CODECS
-        and not video.is_interlaced
+        not video.is_interlaced
         and not video.has_unmarked_fields
         and len(packets) >= MIN_FRAMES
-        and is_whole
-        and is_unique
         and is_timed
-        and is_placed
+        and np.array_equal(times, packets.pts)
+        and len(np.unique(times)) == len(times)
     )
 
 
-def _examined(
-    container: str, codec: str, read: Read, packets: PacketTable
-) -> list[EncodedFrame] | None:
-    """All frames in file order; None if one is unreadable or there is nothing to gain."""
-    is_block = container.startswith(_MATROSKA)
-    frames: list[EncodedFrame] = []
-    has_any = False
-    for position, size in zip(packets.position.tolist(), packets.size.tolist(), strict=True):
-        start = _after_block_head(read, position) if is_block else position
-        frame = examine(codec, read, start, size) if start >= 0 else None
-        if frame is None or frame.kind is Kind.UNREADABLE:
-            return None
-        has_any |= frame.kind is Kind.UNREFERENCED
-        frames.append(frame)
-        if len(frames) >= NUM_TRIED and not has_any:
-            return None
-    return frames if has_any else None
-
-
-def _after_block_head(read: Read, position: int) -> int:
-    """Where the frame of a Matroska block begins; -1 if several share the block."""
-    head = read(position, position + _BLOCK_HEAD)
-    # The number of the track takes as many bytes as its first one says.
-    length = 9 - head[0].bit_length() if head else _BLOCK_HEAD
-    flags = head[length + 2 : length + 3]
-    return position + length + 3 if flags and not flags[0] & _LACING else -1
-
-
-def _has_one_sequence(
-    movie: Movie,
-    source: Readable,
-    listed: StreamList,
-    video: VideoStream,
-    frames: Sequence[EncodedFrame],
-    read: Read,
-) -> bool:
+def _has_one_sequence(video: VideoStream, units: StreamUnits) -> bool:
     """Whether one sequence parameter set applies to all frames, and leaving some out is safe."""
-    configuration = read_extradata(source, listed.options, video.index, movie.name)
-    # Sizes of units may be shorter; see `SIZE_BYTES`.
-    place = 4 if video.codec == "h264" else 21
-    if len(configuration) <= place or configuration[0] != 1 or configuration[place] & 3 != 3:
+    if units.kept is None:
         return False
-    sets = sets_of_configuration(video.codec, configuration)
-    sequences = {unit for (kind, _), unit in sets.items() if kind == _SEQUENCE[video.codec]}
-    sequences |= set(_sequences_in(frames, read))
+    kind = _SEQUENCE[video.codec]
+    configured = sets_of_configuration(video.codec, units.configuration)
+    sequences = {unit.rstrip(b"\0") for (of, _), unit in configured.items() if of == kind}
+    sequences |= {unit for unit in units.kept if _kind(video.codec, unit) == kind}
     if len(sequences) != 1:
         return False
     if video.codec == "hevc":
@@ -156,7 +109,5 @@ def _has_one_sequence(
     return parsed is not None and parsed.is_safe
 
 
-def _sequences_in(frames: Sequence[EncodedFrame], read: Read) -> Iterator[bytes]:
-    for frame in frames:
-        for start, end in frame.sequences:
-            yield read(start, end)
+def _kind(codec: str, unit: bytes) -> int:
+    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63

@@ -4,6 +4,9 @@
     grid     |     .        |        |      . between frames: the one before is on screen
     decoder  I  b  B     P     B  b  P
 
+Also left out are all frames that the decoder sees between the last one that a clip shows and an IDR
+frame: later frames do not refer to them.
+
 What remains is decoded to the same frames as otherwise. A run without some frames is only trusted
 if all others arrive, in their order, and nothing is reported; see `restarts`.
 
@@ -45,6 +48,9 @@ class Selection:
     pts: NDArray[np.int64]
     """(N,) since the movie's first frame, sorted, ticks."""
     is_left_out: NDArray[np.bool_]
+    tail_end: NDArray[np.int64]
+    """(N,) for frames that are left out before an IDR frame, though others refer to them, the
+    latest time of these, ticks; for all others their own time."""
     start_pts: int
     """Container time of the movie's first frame, ticks."""
     step: int
@@ -68,7 +74,8 @@ class Selection:
             end_pts: time up to which its frames are used.
         """
         first = entry_pts
-        inside = (self.pts >= first) & (self.pts < min(end_pts, first + self.reach))
+        # A frame that others refer to is left out with all of these, or not at all.
+        inside = (self.pts >= first) & (self.tail_end < min(end_pts, first + self.reach))
         left_out = self.pts[inside & self.is_left_out]
         if not len(left_out):
             return None
@@ -149,6 +156,25 @@ def replaced(is_left_out: NDArray[np.bool_], may_be: NDArray[np.bool_]) -> NDArr
     return result
 
 
+def last_ones(
+    is_needed: NDArray[np.bool_], is_reset: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """The frames after the last needed one before each reset, and after the last reset.
+
+    Args:
+        is_needed: (N,) of the frames in file order.
+        is_reset: (N,) whether no frame from there on refers to an earlier one.
+
+    Returns:
+        (N,) whether it is such a frame, and (N,) between how many resets it is.
+    """
+    groups = np.cumsum(is_reset)
+    number = np.arange(len(groups))
+    last = np.full(groups[-1] + 1, -1)
+    np.maximum.at(last, groups, np.where(is_needed | is_reset, number, -1))
+    return number > last[groups], groups
+
+
 @lru_cache(maxsize=2)
 def _selection(
     disposable: DisposableFrames,
@@ -159,23 +185,30 @@ def _selection(
     is_one_shape: bool,
     is_fast: bool,
 ) -> Selection | None:
-    candidates = disposable.pts()
-    if not len(candidates) or not is_one_shape:
+    may_be = disposable.is_disposable()
+    if not may_be.any() or not is_one_shape:
         return None
     in_file = order.pts() - start_pts
-    pts = np.sort(in_file)
+    by_time = np.argsort(in_file)
+    pts = in_file[by_time]
     step = int(np.diff(pts).min())
     is_dense = step > 0 and (pts[-1] - pts[0]) * MIN_DENSITY <= step * len(pts)
     largest = max(steps_per_tick.numerator for steps_per_tick in grids)
     if not is_dense or np.abs(pts).max() * largest > _MAX_NUMBER:
         return None
-    may_be = np.isin(pts, candidates - start_pts) & ~np.isin(pts, in_file[-NUM_LAST:])
-    may_be[-NUM_LAST:] = False
-    is_left_out = may_be.copy()
+    is_shown = np.zeros(len(pts), np.bool_)
     for steps_per_tick in grids:
-        is_left_out &= unneeded(pts, steps_per_tick)
+        is_shown[by_time] |= ~unneeded(pts, steps_per_tick)
+    is_last = np.arange(len(pts)) >= len(pts) - NUM_LAST
+    is_last[by_time[-NUM_LAST:]] = True
+    may_be = may_be & ~is_last
+    tail, groups = last_ones(is_shown | is_last | ~disposable.is_plain(), disposable.is_reset())
+    ends = np.full(groups[-1] + 1, in_file.min())
+    np.maximum.at(ends, groups[tail], in_file[tail])
+    tail_end = np.where(tail & ~may_be, ends[groups], in_file)[by_time]
+    is_left_out = ((may_be & ~is_shown) | tail)[by_time]
     if is_fast:
-        is_left_out = replaced(is_left_out, may_be)
+        is_left_out = replaced(is_left_out, may_be[by_time])
     if is_left_out.mean() < MIN_SHARE:
         return None
-    return Selection(pts, is_left_out, start_pts, step)
+    return Selection(pts, is_left_out, tail_end, start_pts, step)

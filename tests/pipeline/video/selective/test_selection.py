@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
 from pipeline.probe.disposable.units import EncodedFrame, Kind, examine
 from pipeline.video.selective.expression import MAX_WORDS, WORD_BITS, expression
-from pipeline.video.selective.selection import RunSelection, unneeded
+from pipeline.video.selective.selection import (
+    RunSelection,
+    Selection,
+    last_ones,
+    unneeded,
+)
 
 H264_SEI, H264_SEQUENCE, H264_DELIMITER = b"\x06\x05", b"\x67\x64", b"\x09\xf0"
 H264_REFERENCED, H264_UNREFERENCED, H264_IDR = b"\x41\x9a", b"\x01\x9e", b"\x65\x88"
@@ -66,13 +71,58 @@ def test_kinds_of_frames(codec: str, units: list[bytes], kind: Kind) -> None:
 
 def test_temporal_layers() -> None:
     found = _examined("hevc", _frame(b"\x4e\x01", HEVC_LAYER_2))
-    assert found == EncodedFrame(Kind.UNREFERENCED, 2)
+    assert (found.kind, found.layer) == (Kind.UNREFERENCED, 2)
     assert _examined("hevc", _frame(HEVC_REFERENCED)).layer == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "units", "is_plain", "is_reset"),
+    [
+        ("h264", [H264_SEI, H264_REFERENCED], True, False),
+        ("h264", [H264_REFERENCED, H264_REFERENCED], True, False),
+        ("h264", [H264_DELIMITER, H264_IDR, H264_IDR], True, True),
+        # Parameters before and after the picture, no picture.
+        ("h264", [b"\x08\xee", H264_REFERENCED], False, False),
+        ("h264", [H264_REFERENCED, b"\x08\xee"], False, False),
+        ("h264", [H264_SEQUENCE, H264_IDR], False, True),
+        ("h264", [H264_SEI], False, False),
+        # With and without leading frames; a keyframe whose leading frames refer to earlier ones.
+        ("hevc", [b"\x26\x01"], True, True),
+        ("hevc", [b"\x28\x01"], True, True),
+        ("hevc", [b"\x2a\x01"], True, False),
+        ("hevc", [b"\x44\x01", b"\x26\x01"], False, True),
+    ],
+)
+def test_what_a_packet_holds(
+    codec: str, units: list[bytes], is_plain: bool, is_reset: bool
+) -> None:
+    found = _examined(codec, _frame(*units))
+    assert (found.is_plain, found.is_reset) == (is_plain, is_reset)
+
+
+def test_frames_between_the_last_needed_one_and_a_reset() -> None:
+    needed = np.array([0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0], np.bool_)
+    resets = np.array([0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0], np.bool_)
+    found, groups = last_ones(needed, resets)
+    # The reset at 4 stays, though nothing after it is needed.
+    assert np.flatnonzero(found).tolist() == [3, 5, 10]
+    assert groups.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
+
+
+def test_frames_before_a_reset_are_left_out_together_or_not_at_all() -> None:
+    pts = np.arange(6) * 10
+    left_out = np.array([0, 1, 0, 1, 1, 0], np.bool_)
+    selection = Selection(pts, left_out, np.array([0, 10, 20, 40, 40, 50]), 0, 10)
+    whole, cut = selection.of_run(0, 50), selection.of_run(0, 40)
+    assert whole is not None
+    assert whole.left_out == {10, 30, 40}
+    assert cut is not None
+    assert cut.left_out == {10}
 
 
 def test_where_the_sequence_parameters_are() -> None:
     data = _frame(H264_DELIMITER, H264_SEQUENCE, H264_IDR)
-    ((start, end),) = _examined("h264", data, before=0).sequences
+    ((start, end),) = _examined("h264", data, before=0).kept
     assert data[start:end] == H264_SEQUENCE + bytes(9)
 
 
@@ -89,7 +139,7 @@ def test_a_frame_that_is_not_as_long_as_its_packet(cut: int) -> None:
 
 
 def test_a_frame_of_very_many_units() -> None:
-    assert _examined("h264", _frame(*[H264_SEI] * 70, H264_UNREFERENCED)).kind is Kind.UNREADABLE
+    assert _examined("h264", _frame(*[H264_SEI] * 300, H264_UNREFERENCED)).kind is Kind.UNREADABLE
 
 
 @settings(deadline=None, max_examples=40)

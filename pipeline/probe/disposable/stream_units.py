@@ -1,0 +1,142 @@
+"""Reads the headers of all units of an H.264 or HEVC stream, straight from the file.
+
+Only in files whose structure is beyond doubt: MP4, MOV and Matroska, every packet where the listing
+says it is, sizes of units of four bytes. A few reads per frame replace reading the whole movie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.probe.containers.parameter_sets import read_extradata
+from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, Read, examine
+from pipeline.probe.streams.packets import PacketOrder, PacketTable
+from pipeline.probe.streams.stream_list import StreamList
+from pipeline.probe.streams.video_stream import VideoStream
+from pipeline.sources import Movie, Readable
+
+#: With more bytes of parameter sets and supplemental information than this, they are not collected.
+MAX_BYTES = 1 << 24
+#: ffmpeg's names of the demuxers, as they begin.
+_MP4, _MATROSKA = "mov,", "matroska,"
+#: Where a decoder configuration says how many bytes the size of a unit has, less one, in two bits.
+_LENGTH_AT = {"h264": 4, "hevc": 21}
+#: Bits of a Matroska block's flags that say that several frames share it.
+_LACING = 6
+_BLOCK_HEAD = 12
+_UNREFERENCED, _PLAIN, _RESET = 1, 2, 4
+
+
+@dataclass(frozen=True)
+class StreamUnits:
+    """The N frames of a stream by the headers of their units, in file order."""
+
+    flags: NDArray[np.uint8]
+    """(N,) bits of what is known about each frame."""
+    layers: NDArray[np.uint8]
+    """(N,) temporal layers."""
+    kept: frozenset[bytes] | None
+    """The different parameter sets and messages (SEI) in the packets, without zeros at their end;
+    None if there are too many."""
+    configuration: bytes
+    """The decoder configuration of the container."""
+
+    @property
+    def is_unreferenced(self) -> NDArray[np.bool_]:
+        """(N,) whether no frame of the same layer refers to it."""
+        return self.flags & _UNREFERENCED > 0
+
+    @property
+    def is_plain(self) -> NDArray[np.bool_]:
+        """(N,) whether the packet holds a frame alone, and what has no effect on others."""
+        return self.flags & _PLAIN > 0
+
+    @property
+    def is_reset(self) -> NDArray[np.bool_]:
+        """(N,) whether it is an IDR frame: no later frame refers to one before it."""
+        return self.flags & _RESET > 0
+
+
+def read_units(
+    movie: Movie,
+    source: Readable,
+    listed: StreamList,
+    video: VideoStream,
+    packets: PacketTable,
+    order: PacketOrder,
+) -> StreamUnits | None:
+    """The units of a video stream; None if there is any doubt about where they are.
+
+    `packets` are all that are presented, `order` those of a sequential read. Raises `MovieError` if
+    the movie cannot be read.
+    """
+    if not _is_usual(listed, video, packets, order):
+        return None
+    configuration = read_extradata(source, listed.options, video.index, movie.name)
+    place = _LENGTH_AT[video.codec]
+    if len(configuration) <= place or configuration[0] != 1 or configuration[place] & 3 != 3:
+        return None
+    is_block = listed.container.startswith(_MATROSKA)
+    with source.opened() as read:
+        return _read(video.codec, read, packets, configuration, is_block=is_block)
+
+
+def _is_usual(
+    listed: StreamList, video: VideoStream, packets: PacketTable, order: PacketOrder
+) -> bool:
+    is_whole = order.num_configured == len(order.pts()) == len(packets)
+    is_placed = bool((packets.position >= 0).all() and (packets.size > 0).all())
+    return (
+        listed.container.startswith((_MP4, _MATROSKA))
+        and not listed.options
+        and video.codec in CODECS
+        and len(packets) > 0
+        and is_whole
+        and is_placed
+    )
+
+
+def _read(
+    codec: str, read: Read, packets: PacketTable, configuration: bytes, *, is_block: bool
+) -> StreamUnits | None:
+    flags, layers = bytearray(), bytearray()
+    kept: set[bytes] | None = set()
+    num_bytes = 0
+    for position, size in zip(packets.position.tolist(), packets.size.tolist(), strict=True):
+        start = _after_block_head(read, position) if is_block else position
+        frame = examine(codec, read, start, size) if start >= 0 else None
+        if frame is None or frame.kind is Kind.UNREADABLE:
+            return None
+        flags.append(_flags_of(frame))
+        layers.append(frame.layer)
+        num_bytes += sum(last - first for first, last in frame.kept)
+        if num_bytes > MAX_BYTES:
+            kept = None
+        elif kept is not None:
+            kept |= {read(first, last).rstrip(b"\0") for first, last in frame.kept}
+    return StreamUnits(
+        np.frombuffer(bytes(flags), np.uint8),
+        np.frombuffer(bytes(layers), np.uint8),
+        None if kept is None else frozenset(kept),
+        configuration,
+    )
+
+
+def _flags_of(frame: EncodedFrame) -> int:
+    return (
+        _UNREFERENCED * (frame.kind is Kind.UNREFERENCED)
+        | _PLAIN * frame.is_plain
+        | _RESET * frame.is_reset
+    )
+
+
+def _after_block_head(read: Read, position: int) -> int:
+    """Where the frame of a Matroska block begins; -1 if several share the block."""
+    head = read(position, position + _BLOCK_HEAD)
+    # The number of the track takes as many bytes as its first one says.
+    length = 9 - head[0].bit_length() if head else _BLOCK_HEAD
+    flags = head[length + 2 : length + 3]
+    return position + length + 3 if flags and not flags[0] & _LACING else -1

@@ -13,7 +13,7 @@ import math
 import numbers
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, get_origin, get_type_hints
 
 from shards_spec.errors import InputError, require
@@ -165,10 +165,7 @@ class Recipe:
         The decimal number as written, except that 23.976 means 24000/1001; likewise for all rates
         within a factor of 1e-5 of a whole number of frames per 1.001 seconds.
         """
-        ntsc = Fraction(round(self.fps * 1.001) * 1000, 1001)
-        if abs(float(ntsc) / self.fps - 1.0) < 1e-5:
-            return ntsc
-        return Fraction(repr(float(self.fps)))
+        return _exact_rate(self.fps)
 
     @property
     def stride_frames(self) -> int:
@@ -288,6 +285,14 @@ def fingerprint_of(values: Any) -> str:
     """First 16 hex digits of the SHA-256 of `values` as canonical JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _exact_rate(fps: float) -> Fraction:
+    ntsc = Fraction(round(fps * 1.001) * 1000, 1001)
+    if abs(float(ntsc) / fps - 1.0) < 1e-5:
+        return ntsc
+    return Fraction(repr(float(fps)))
 
 
 def _kinds() -> dict[str, type]:

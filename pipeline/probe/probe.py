@@ -224,7 +224,7 @@ def _probe_video(
     order = packets.order.get(video.index, EMPTY_ORDER)
     same = _same_frames(movie, source, listed, video, order, units)
     is_trimmed = len(order.pts()) > len(listed_table)
-    is_plain = same.is_plain and not is_trimmed
+    is_plain = same.is_plain and not is_trimmed and video.index not in packets.encrypted
     sample = sample_frames(movie, source, video, good, listed.options, is_plain=is_plain)
     video = sample.apply_to(video)
     timing = time_frames(good, sample.first_pts, video.time_base, listed.end_seconds)

@@ -25,6 +25,8 @@ _ENTRIES = (
 )
 #: What a demuxer attaches to a packet from which another decoder configuration applies.
 _CONFIGURATION = (b"New Extradata", b"Param Change")
+#: What it attaches to a packet that is encrypted.
+_ENCRYPTION = b"Encryption info"
 #: Container in which further parts of a file are searched for between packets; gaps that are too
 #: large to be packet headers, and how many of them are kept.
 _WITH_GAPS = "matroska"
@@ -112,6 +114,8 @@ class Packets:
     video: dict[int, PacketTable] = field(default_factory=dict)
     audio: dict[int, AudioPackets] = field(default_factory=dict)
     order: dict[int, PacketOrder] = field(default_factory=dict)
+    encrypted: frozenset[int] = frozenset()
+    """Video streams with a packet that is encrypted."""
     last_position: int = 0
     """Highest position of a packet in the file, bytes."""
     gaps: tuple[tuple[int, int], ...] = ()
@@ -165,6 +169,7 @@ def read_packets(
         {stream: _table(values) for stream, values in rows.items()},
         audio,
         {stream: order.finish() for stream, order in orders.items()},
+        frozenset(stream for stream, order in orders.items() if order.is_encrypted),
         layout.last_position,
         tuple(layout.gaps),
     )
@@ -177,8 +182,10 @@ class _Order:
         self._pts = array("q")
         self.changes: list[int] = []
         """Numbers of packets before each one that brings a configuration; never 0."""
+        self.is_encrypted = False
 
     def add(self, words: list[bytes]) -> None:
+        self.is_encrypted |= len(words) > 8 and _ENCRYPTION in words
         # The first packet may bring the configuration that its stream has from the start.
         if len(words) > 8 and self._pts and any(word in _CONFIGURATION for word in words[8:]):
             self.changes.append(len(self._pts))

@@ -97,8 +97,8 @@ def sample_frames(
 ) -> FrameSample:
     """Decode a few frames at the start of a stream and at points spread over it.
 
-    With `is_plain`, all are known to be progressive and without metadata: then keyframes are
-    enough, unless the first frame might not be one.
+    With `is_plain`, all are known to be progressive, readable and without metadata of their own:
+    then keyframes at the start are enough, unless the first frame might not be one.
 
     Raises:
         NoDecoderError: ffmpeg cannot decode the codec at all.
@@ -107,10 +107,10 @@ def sample_frames(
     """
     first_pts = int(packets.pts.min()) if len(packets) else 0
     if is_plain and len(packets) and packets.is_key[0] and packets.pts[0] == first_pts:
-        sample = _decoded(movie, source, video, packets, options, ("-skip_frame", "nokey"))
+        sample = _decoded(movie, source, video, packets, options, is_brief=True)
         if sample.first_pts == first_pts:
             return sample
-    sample = _decoded(movie, source, video, packets, options, ())
+    sample = _decoded(movie, source, video, packets, options)
     if not sample.num_frames:
         raise no_frames(movie, len(packets))
     return sample
@@ -122,11 +122,13 @@ def _decoded(
     video: VideoStream,
     packets: PacketTable,
     options: InputOptions,
-    skipped: tuple[str, ...],
+    *,
+    is_brief: bool = False,
 ) -> FrameSample:
-    intervals, start_end = _intervals(packets, video.time_base)
+    intervals, start_end = _intervals(packets, video.time_base, 1 if is_brief else NUM_POINTS)
     # The loop filter changes what frames show, which does not matter here.
-    skipped = (*skipped, "-skip_loop_filter", "all", "-select_streams", str(video.index))
+    skipped = ("-skip_loop_filter", "all", "-select_streams", str(video.index))
+    skipped = (*skipped, *(("-skip_frame", "nokey") if is_brief else ()))
     arguments = ("-v", "error", *as_arguments(options), *skipped)
     shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
@@ -159,10 +161,10 @@ def no_frames(movie: Movie, num_packets: int) -> NoFramesError:
     )
 
 
-def _intervals(packets: PacketTable, time_base: Fraction) -> tuple[str, int]:
+def _intervals(packets: PacketTable, time_base: Fraction, num_points: int) -> tuple[str, int]:
     """ffprobe's read intervals, and the end of the first of them, ticks."""
     ticks = np.sort(packets.pts) if len(packets) else np.zeros(1, np.int64)
-    spread = np.linspace(0, 1, NUM_POINTS + 1) * (len(ticks) - 1)
+    spread = np.linspace(0, 1, num_points + 1) * (len(ticks) - 1)
     first, *points = [float(int(ticks[int(at)]) * time_base) for at in spread[:-1]]
     # By time, not by packets, at the start: an edit list may hide a whole group of pictures there.
     # And past the first keyframe: a recording may start in the middle of a long group of pictures.

@@ -216,6 +216,8 @@ class Soundtrack:
             raise self._run.error("no audio could be decoded")
 
     def _on_timeline(self, frame: AudioFrame) -> AudioFrame:
+        if self._zero == 0:
+            return frame
         return frame if frame.pts is None else AudioFrame(frame.pts - self._zero, frame.count)
 
     def _wait_for_reports(self, num_samples: int) -> None:

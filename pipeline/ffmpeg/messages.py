@@ -25,6 +25,11 @@ _IN_PIECES = re.compile(
     rb"(.*\bn:\d+ pts:.* checksum:[0-9A-F]{8} (?:plane_checksums: (?:\[ (?:[0-9A-F]{8} )*\]?)?)?)"
     rb"(.*)"
 )
+#: A report of `ashowinfo` that has its line for itself.
+_WHOLE = re.compile(
+    rb"\[Parsed_ashowinfo_\d++ @ 0x[0-9a-f]++\] n:\d++ (?:[a-z_]++:[^ \[]++ )++"
+    rb"plane_checksums: \[ (?:[0-9A-F]{8} )*+\]\s*+"
+)
 _ARROWS = (b" -> ", b" <- ")
 
 
@@ -36,7 +41,9 @@ def separate(line: bytes) -> list[bytes]:
             start = line.rfind(b" ", 0, end) + 1
             # Most lines: one report after its prefix. Looking closer costs ten times as much.
             return [line] if line.endswith(b"] ", 0, start) else _cut(line)
-    return _cut(line) if b"n:" in line else [line]
+    if b"n:" not in line or _WHOLE.fullmatch(line):
+        return [line]
+    return _cut(line)
 
 
 def _cut(line: bytes) -> list[bytes]:

@@ -29,8 +29,15 @@ _NO_DECODER = re.compile(
 #: Progress lines and reports on frames and packets, which are not about errors.
 _PROGRESS = ("frame=", "size=", "[showinfo@", "[Parsed_")
 _REPORT = re.compile(r"\w (->|<-) \S*(pts|type|ist_index):|n:\d+ pts:\S+ pts_time:")
-#: Reports of `-debug_ts` that repeat others: most lines of a run, and nothing else on the line.
-_REPEATED = re.compile(rb"\[[^\]]*\] \[info\] demuxer\+[a-z]+ -> (?:[a-z_]+:[-+\w.:]+ *)+\s*")
+#: Reports of `-debug_ts` that repeat others, or that nobody reads: most lines of a run, and nothing
+#: else on the line.
+_UNREAD = re.compile(
+    rb"(?:\[[^\]@]*+@ 0x[0-9a-f]++\] )++\[info\] "
+    rb"(?:demuxer\+[a-z]++ ->|filter(?:_raw)? ->|encoder ->|muxer <-)(?: [a-z_]++:[-+/\w.:]++)++ *+"
+    rb"(?:latency\([^\[)]*+\))?\s*+"
+)
+#: What all of them, and few other lines, contain.
+_MAYBE_UNREAD = (b" demuxer+", b"] filter", b"] encoder -> ", b"] muxer <- ")
 _BLOCK_BYTES = 1 << 16
 #: How long lines collect in the pipe, unless somebody waits for one.
 _PAUSE_SECONDS = 0.02
@@ -141,7 +148,7 @@ class StderrReader:
         """Process lines in order, then notify waiting threads once."""
         with self._changed:
             for raw in lines:
-                if b" demuxer+" in raw and _REPEATED.fullmatch(raw):
+                if _is_unread(raw):
                     continue
                 # The rest of a longer line counts as a line of its own.
                 for begin in range(0, len(raw) or 1, _LINE_BYTES):
@@ -160,6 +167,13 @@ class StderrReader:
         """A line without memory addresses and the address that the movie is read at."""
         line = plain(_ADDRESS.sub("", line))
         return line.replace(f"{self._url}: ", "").replace(self._url, "the source")
+
+
+def _is_unread(line: bytes) -> bool:
+    for part in _MAYBE_UNREAD:
+        if part in line:
+            return _UNREAD.fullmatch(line) is not None
+    return False
 
 
 def _is_report(line: str) -> bool:

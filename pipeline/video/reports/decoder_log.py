@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 from pipeline.probe.streams.video_stream import conceals_errors
 from pipeline.probe.streams.video_timing import Outlier
@@ -164,7 +165,8 @@ class DecoderLog:
 
         After a clock jumps back, the frame before the jump stays until the clock catches up.
         """
-        index = max(0, bisect.bisect_right(self._latest, pts) - 1)
+        # Whole numbers compare faster, and all of the latest are.
+        index = max(0, bisect.bisect_right(self._latest, floor(pts)) - 1)
         # Only in fast mode is such a frame due: the one before it is shown.
         while index and self.frames[index].is_left_out:
             index -= 1

@@ -56,6 +56,7 @@ class RunReport:
         entry = round(Fraction(seek_ns or 0, NANOSECONDS) / video.time_base) + probe.start_pts
         self.proof = EntryProof(probe.packet_order, entry)
         self._steps: dict[Fraction, list[int]] = {rate: [] for rate in rates}
+        self._by_time_base: dict[str, list[int]] = {}
 
     def steps(self, rate: Fraction) -> list[int]:
         """Grid steps for which a frame was chosen so far, in order."""
@@ -66,7 +67,14 @@ class RunReport:
         self.log.note(line)
         self.proof.note(line)
         if "encoder <- " in line and (match := _CHOSEN.search(line)):
-            steps, step = self._steps[1 / Fraction(match.group(2))], int(match.group(1))
+            steps, step = self._steps_of(match.group(2)), int(match.group(1))
             # Outputs of the same rate have the same frames, and each of them reports its own.
             if not steps or step > steps[-1]:
                 steps.append(step)
+
+    def _steps_of(self, time_base: str) -> list[int]:
+        """The steps of the outputs with this time base, which is the distance of two steps."""
+        steps = self._by_time_base.get(time_base)
+        if steps is None:
+            steps = self._by_time_base[time_base] = self._steps[1 / Fraction(time_base)]
+        return steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from fractions import Fraction
+from unittest.mock import ANY
 
 import pytest
 
@@ -107,3 +108,40 @@ def test_an_error_that_shares_a_line_with_a_frame_counts_as_damage() -> None:
 )
 def test_other_lines_stay_as_they_are(line: str) -> None:
     assert separate(line.encode()) == [line.encode()]
+
+
+PACKET = "[vist#0:0/h264 @ 0x7f2a] [info] demuxer+ffmpeg -> ist_index:0:0 type:video pkt_pts:33792"
+MUXED = (
+    "[vost#0:0/rawvideo @ 0x7f2] [info] muxer <- pts:8 pts_time:1.6 size:87552 "
+    "latency(total:96.405ms, demux-decode: 68.742ms/71%, decode 5.808ms/6%)"
+)
+FILTERED = "[fc#0 @ 0x7f2] [vo0->#0:0 @ 0x7f2] [info] filter_raw -> pts:9 pts_time:1.8"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        PACKET,
+        MUXED,
+        FILTERED,
+        "[enc:rawvideo @ 0x7f] [info] encoder -> type:video pkt_pts:8 pkt_pts_time:1.6",
+    ],
+)
+def test_reports_that_nobody_reads_are_not_passed_on(line: str) -> None:
+    assert read(line) == ([], ANY)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"[h264 @ 0x1] [error] {PACKET}",
+        f"{PACKET} error while decoding MB 3 4",
+        f"{PACKET} [h264 @ 0x1] [error] top block unavailable",
+        f"{FILTERED} Packet corrupt",
+        MUXED.replace("decode 5.808ms", "corrupt (stream = 1) 5.808ms") + " Packet corrupt",
+        MUXED.replace("[info]", "[warning]"),
+        MUXED.removeprefix("[vost#0:0/rawvideo @ 0x7f2] "),
+    ],
+)
+def test_what_shares_a_line_with_them_is_passed_on(line: str) -> None:
+    assert "".join(read(line)[0]).split() == line.split()

@@ -158,7 +158,7 @@ def replaced(is_left_out: NDArray[np.bool_], may_be: NDArray[np.bool_]) -> NDArr
 
 def last_ones(
     is_needed: NDArray[np.bool_], is_reset: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """The frames after the last needed one before each reset, and after the last reset.
 
     Args:
@@ -168,7 +168,7 @@ def last_ones(
     Returns:
         (N,) whether it is such a frame, and (N,) between how many resets it is.
     """
-    groups = np.cumsum(is_reset)
+    groups = np.cumsum(is_reset, dtype=np.int64)
     number = np.arange(len(groups))
     last = np.full(groups[-1] + 1, -1)
     np.maximum.at(last, groups, np.where(is_needed | is_reset, number, -1))

@@ -143,7 +143,7 @@ def write(path: Path, draw: Callable[[int], Frame]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", mostly_slow(CASES, ("letterbox", "two aspects", "night")))
+@pytest.mark.parametrize("case", mostly_slow(CASES, ("letterbox", "night")))
 def test_bars(case: str, tmp_path: Path) -> None:
     draw, expected = CASES[case]
     plan = plan_of(write(tmp_path / "film.mp4", draw), RECIPE)

@@ -114,7 +114,7 @@ def _check(folder: Path, case: tuple[str, str, str, int, int], seconds: tuple[fl
 
 
 @pytest.mark.parametrize(
-    "case", mostly_slow(FEW, FEW[:4]), ids=lambda case: " ".join(map(str, case))
+    "case", mostly_slow(FEW, FEW[1:4]), ids=lambda case: " ".join(map(str, case))
 )
 def test_segments_do_not_change_the_clips(
     case: tuple[str, str, str, int, int], folder: Path
@@ -130,7 +130,7 @@ def test_segments_do_not_change_the_clips_for_many_kinds_of_damage(
     _check(folder, case, (1.0, 5.0))
 
 
-@pytest.mark.parametrize("codec", mostly_slow(CODECS, ("h264", "hevc open", "mpeg2")))
+@pytest.mark.parametrize("codec", mostly_slow(CODECS, ("h264", "hevc open")))
 def test_intact_movies_take_one_run(codec: str, folder: Path) -> None:
     """No error is logged for them, even where decoding enters an open GOP."""
     for suffix in (".mkv",) if codec == "mpeg4" else (".mkv", ".ts"):

@@ -132,10 +132,10 @@ BARS = ((255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255
     [
         (480, "", "bt601", False),
         (720, "", "bt709", False),
-        (480, "bt709", "bt709", False),
-        (720, "smpte170m", "bt601", False),
+        pytest.param(480, "bt709", "bt709", False, marks=pytest.mark.slow),
+        pytest.param(720, "smpte170m", "bt601", False, marks=pytest.mark.slow),
         (480, "bt709", "bt709", True),
-        (720, "bt2020nc", "bt2020", False),
+        pytest.param(720, "bt2020nc", "bt2020", False, marks=pytest.mark.slow),
     ],
 )
 def test_matrix_and_range(

@@ -11,18 +11,21 @@ from shards_spec.errors import ObjectExistsError
 from shards_spec.storage import Storage, temporary_files
 from shards_spec.storage.local_file import write_file
 
+#: That of the system; other tests do not wait for the disk.
+FSYNC = os.fsync
+
 
 class Disk:
     """What a power failure would leave: contents and names are kept only once they are flushed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
-        sync, replace, link = os.fsync, Path.replace, os.link
+        replace, link = Path.replace, os.link
 
         def fsync(handle: int) -> None:
             name = os.readlink(f"/proc/self/fd/{handle}")
             self.calls.append(f"flush {Path(name).name.partition('#')[0]}")
-            sync(handle)
+            FSYNC(handle)
 
         def renamed(path: Path, target: Path) -> Path:
             self.calls.append(f"name {target.name}")

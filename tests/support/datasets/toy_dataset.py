@@ -9,8 +9,12 @@ So a small model can learn from it, also within a movie. The class of clip numbe
 from __future__ import annotations
 
 import sys
+import tempfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +58,8 @@ def write_toy_dataset(
 ) -> Dataset:
     """Write a dataset to `uri` (local, S3, ...) and open it.
 
+    The files of equal datasets are made once per process, and copied into empty local folders.
+
     Args:
         uri: where; a local folder is made.
         num_movies: movies with clips: `movie-000`, `movie-001`, ...
@@ -67,14 +73,48 @@ def write_toy_dataset(
     recipe = toy_recipe(height, width, **recipe_changes)
     storage = Storage(uri, create=True)
     counts = [clips_per_movie] * num_movies if isinstance(clips_per_movie, int) else clips_per_movie
-    for number, num_clips in enumerate(counts):
-        movie_id = f"movie-{number:03d}"
-        group = f"show-{number // movies_per_group}" if movies_per_group > 1 else movie_id
-        write_toy_movie(storage, recipe, movie_id, group, num_clips, height, width)
-    for number in range(num_failed):
-        write_commit(storage, _failed_movie(recipe, f"broken-{number:03d}"), [])
-    write_index(storage, recipe, "toy")
+    toys = _Toys(recipe, (height, width), tuple(counts), num_failed, movies_per_group)
+    if "://" in uri or any(Path(uri).iterdir()):
+        toys.write(storage)
+    else:
+        for name, data in _files_of(toys).items():
+            path = Path(uri, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
     return open_dataset(storage)
+
+
+@dataclass(frozen=True)
+class _Toys:
+    """What a toy dataset contains."""
+
+    recipe: Recipe
+    size: tuple[int, int]
+    """Height and width of a frame."""
+    counts: tuple[int, ...]
+    """Clips of each movie."""
+    num_failed: int
+    movies_per_group: int
+
+    def write(self, storage: Storage) -> None:
+        """Write the movies and the index."""
+        for number, num_clips in enumerate(self.counts):
+            movie_id = f"movie-{number:03d}"
+            show = f"show-{number // self.movies_per_group}"
+            group = show if self.movies_per_group > 1 else movie_id
+            write_toy_movie(storage, self.recipe, movie_id, group, num_clips, *self.size)
+        for number in range(self.num_failed):
+            write_commit(storage, _failed_movie(self.recipe, f"broken-{number:03d}"), [])
+        write_index(storage, self.recipe, "toy")
+
+
+@lru_cache(maxsize=100)
+def _files_of(toys: _Toys) -> dict[str, bytes]:
+    """The files of a toy dataset by their paths below its folder."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-toys-") as folder:
+        toys.write(Storage(folder))
+        paths = (path for path in Path(folder).rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def write_toy_movie(

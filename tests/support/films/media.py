@@ -8,10 +8,12 @@ starts at the presentation time of that frame.
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -57,8 +59,21 @@ class Film:
 
 
 def make_film(path: Path, film: Film | None = None) -> Path:
-    """Write a movie and return its path."""
-    film = film or Film()
+    """Write a movie and return its path. Equal movies are encoded once per process."""
+    path.write_bytes(_encoded(film or Film(), path.suffix))
+    return path
+
+
+@lru_cache(maxsize=64)
+def _encoded(film: Film, suffix: str) -> bytes:
+    """The file of a movie, in the container that the suffix stands for."""
+    with tempfile.TemporaryDirectory(prefix="reelshards-film-") as folder:
+        path = Path(folder, f"film{suffix}")
+        _encode(path, film)
+        return path.read_bytes()
+
+
+def _encode(path: Path, film: Film) -> None:
     sound = path.with_name(path.name + ".wav")
     if film.audio:
         _write_sound(sound, film)
@@ -70,9 +85,7 @@ def make_film(path: Path, film: Film | None = None) -> Path:
     command += [*film.extra, str(path)]
     frames = b"".join(draw_frame(number, film).tobytes() for number in range(film.num_frames))
     done = subprocess.run(command, input=frames, capture_output=True, check=False, timeout=500)
-    sound.unlink(missing_ok=True)
     assert done.returncode == 0, done.stderr.decode()
-    return path
 
 
 def ffmpeg(*arguments: str | Path) -> None:

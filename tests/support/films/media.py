@@ -27,6 +27,9 @@ RATE_HZ = 48_000
 TONE_HZ = 1_000.0
 TONE_SECONDS = 0.05
 
+#: Containers without random numbers, so that encoding a movie again gives the same bytes.
+_REPEATABLE = (".mp4", ".mov", ".ts")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
@@ -59,14 +62,18 @@ class Film:
 
 
 def make_film(path: Path, film: Film | None = None) -> Path:
-    """Write a movie and return its path. Equal movies are encoded once per process."""
-    path.write_bytes(_encoded(film or Film(), path.suffix))
+    """Write a movie and return its path."""
+    film = film or Film()
+    if path.suffix in _REPEATABLE:
+        path.write_bytes(_encoded(film, path.suffix))
+    else:
+        _encode(path, film)
     return path
 
 
 @lru_cache(maxsize=64)
 def _encoded(film: Film, suffix: str) -> bytes:
-    """The file of a movie, in the container that the suffix stands for."""
+    """The file of a movie, which is encoded once per process."""
     with tempfile.TemporaryDirectory(prefix="reelshards-film-") as folder:
         path = Path(folder, f"film{suffix}")
         _encode(path, film)
@@ -85,6 +92,7 @@ def _encode(path: Path, film: Film) -> None:
     command += [*film.extra, str(path)]
     frames = b"".join(draw_frame(number, film).tobytes() for number in range(film.num_frames))
     done = subprocess.run(command, input=frames, capture_output=True, check=False, timeout=500)
+    sound.unlink(missing_ok=True)
     assert done.returncode == 0, done.stderr.decode()
 
 

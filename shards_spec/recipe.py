@@ -290,9 +290,7 @@ def fingerprint_of(values: Any) -> str:
 @lru_cache(maxsize=64)
 def _exact_rate(fps: float) -> Fraction:
     ntsc = Fraction(round(fps * 1.001) * 1000, 1001)
-    if abs(float(ntsc) / fps - 1.0) < 1e-5:
-        return ntsc
-    return Fraction(repr(float(fps)))
+    return ntsc if abs(float(ntsc) / fps - 1.0) < 1e-5 else Fraction(repr(float(fps)))
 
 
 def _kinds() -> dict[str, type]:

@@ -88,31 +88,15 @@ def prepare_views(
 
     Returns for each view its plan, or why the movie cannot be used for it.
     """
-    movie, recipe = movies[0], recipes[0]
-    if fingerprint(movie) != source.fingerprint:
-        raise SourceChangedError(f"{movie.name}: the file changed since the run began")
-    leaves_out = (decode == "exact" or recipe.fast_decode) and filters_packets()
-    found = probe(
-        movie, source, recipe.language, finds_disposable=leaves_out, needs_audio=needs_audio
-    )
-    probed = with_shapes(found, source, movie.name)
-    known: dict[str, Any] = {"probe": probed}
-    try:
-        if incomplete == "fail":
-            _require_complete(movie, probed)
-        if any(one.crop_bars for one in recipes):
-            known["crop"] = find_crop(probed, source, movie.name)
-    except MovieError as error:
-        error.known = known
-        raise
+    known = _examined(movies[0], source, recipes, incomplete, decode, needs_audio=needs_audio)
     settings = {"segment_seconds": seconds, "seeks": "never" if len(recipes) > 1 else seeks}
     plans: list[MoviePlan | MovieError] = []
     for movie, recipe in zip(movies, recipes, strict=True):
-        crop = known["crop"] if recipe.crop_bars else None
+        crop = known.get("crop") if recipe.crop_bars else None
         try:
-            plan = _planned(movie, source, recipe, probed, crop, settings)
+            plan = _planned(movie, source, recipe, known["probe"], crop, settings)
         except MovieError as error:
-            error.known = {"probe": probed, "crop": crop}
+            error.known = {"probe": known["probe"], "crop": crop}
             plans.append(error)
         else:
             on_card = hwaccel != "none" and len(recipes) == 1 and not recipe.fast_decode
@@ -122,6 +106,35 @@ def prepare_views(
         return plans
     together = iter(planned_together(planned))
     return [next(together) if isinstance(plan, MoviePlan) else plan for plan in plans]
+
+
+def _examined(
+    movie: Movie,
+    source: Readable,
+    recipes: Sequence[Recipe],
+    incomplete: Incomplete,
+    decode: Decode,
+    *,
+    needs_audio: bool,
+) -> dict[str, Any]:
+    """The `probe` of a movie, and the `crop` to the area inside its black bars if one is needed."""
+    if fingerprint(movie) != source.fingerprint:
+        raise SourceChangedError(f"{movie.name}: the file changed since the run began")
+    leaves_out = (decode == "exact" or recipes[0].fast_decode) and filters_packets()
+    found = probe(
+        movie, source, recipes[0].language, finds_disposable=leaves_out, needs_audio=needs_audio
+    )
+    probed = with_shapes(found, source, movie.name)
+    known: dict[str, Any] = {"probe": probed}
+    try:
+        if incomplete == "fail":
+            _require_complete(movie, probed)
+        if any(recipe.crop_bars for recipe in recipes):
+            known["crop"] = find_crop(probed, source, movie.name)
+    except MovieError as error:
+        error.known = known
+        raise
+    return known
 
 
 def _planned(

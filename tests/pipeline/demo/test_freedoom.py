@@ -83,7 +83,7 @@ def test_movies_and_tables_of_a_folder(tmp_path: Path) -> None:
     paths = make_freedoom(tmp_path, config, on_movie=made.append, num_workers=1)
     assert made == [path.name for path in paths] == ["freedoom1-e1m1.mp4", "freedoom1-e1m2.mp4"]
     for table in ("seen", "heard"):
-        rows = list(csv.DictReader((tmp_path / f"{table}.csv").open()))
+        rows = list(csv.DictReader((tmp_path / f"{table}.csv").read_text().splitlines()))
         assert {row["source"] for row in rows} <= set(made)
         for row in rows:
             assert 0 <= float(row["start_seconds"]) < float(row["end_seconds"]) <= 4.0

@@ -14,6 +14,9 @@ from pipeline.ffmpeg.binaries import ffmpeg_path
 #: First second and length of the part that is re-encoded.
 START_SECONDS, PART_SECONDS = 20, 60
 
+# Without an edit list, which would hide the frames before second 20 that are copied as well: movies
+# with one are decoded whole.
+_COPY = ("-c", "copy", "-avoid_negative_ts", "make_zero", "-use_editlist", "0")
 _1080P = ("-vf", "scale=1920:1080:flags=lanczos")
 _H264 = (*_1080P, "-c:v", "libx264", "-preset", "veryfast", "-b:v", "8M", "-bf", "3", "-g", "96")
 _2160P = ("-vf", "scale=3840:2160:flags=lanczos")
@@ -43,14 +46,9 @@ class SpeedFilm:
 
 SPEED_FILMS = (
     SpeedFilm("bbb-720p", ".mp4", "Big Buck Bunny, H.264 720p, 0.7 Mbit/s, 597 s"),
-    # Without an edit list, which would hide the frames before second 20 that are copied as well:
-    # movies with one are decoded whole.
-    SpeedFilm(
-        "bbb-720p-60s",
-        ".mp4",
-        "60 s of Big Buck Bunny, H.264 720p",
-        ("-c", "copy", "-avoid_negative_ts", "make_zero", "-use_editlist", "0"),
-    ),
+    SpeedFilm("bbb-720p-60s", ".mp4", "60 s of Big Buck Bunny, H.264 720p", _COPY),
+    # For peers that take minutes.
+    SpeedFilm("bbb-720p-20s", ".mp4", "20 s of Big Buck Bunny, H.264 720p", _COPY, seconds=20),
     SpeedFilm(
         "h264-1080p",
         ".mp4",

@@ -68,6 +68,8 @@ class MoviePlan:
     """Kind of device that decodes the video where a node has it; empty for CPUs only."""
     other_rates: tuple[Fraction, ...] = ()
     """Of the views that are decoded together with this one, frames per second; see `views`."""
+    is_damaged: bool = False
+    """Whether something was reported about the movie when its segments were decoded."""
 
     @property
     def rates(self) -> tuple[Fraction, ...]:
@@ -85,9 +87,11 @@ class MoviePlan:
         return self._seconds(self.first_step, self.end_step)
 
     def whole(self) -> MoviePlan:
-        """The same plan for a decoder that sees every frame and skips nothing."""
+        """The same plan after a report: for a decoder that sees every frame and skips nothing."""
         probe = replace(self.probe, disposable=NONE_DISPOSABLE)
-        return replace(self, probe=probe, is_fast=False, fast_error=None, hardware="")
+        return replace(
+            self, probe=probe, is_fast=False, fast_error=None, hardware="", is_damaged=True
+        )
 
     def segment_seconds(self, segment: Segment) -> float:
         """Seconds of the movie that a segment covers."""

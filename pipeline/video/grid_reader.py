@@ -53,6 +53,8 @@ class Start:
     """What the decoder does not see."""
     hardware: str = ""
     """ffmpeg's name of the device that decodes; empty for the CPU."""
+    holds_frames: bool = False
+    """Whether all frames are kept until the run ends; see `reports.held_frames`."""
 
     @property
     def position_ns(self) -> int | None:
@@ -88,7 +90,7 @@ class GridReader(GridRun):
         plan, start = self._plan, self._start
         (stream,) = _streams([plan], start, self._source)
         run = FfmpegProcess(
-            _command([_output(stream, plan, "pipe:1")]),
+            self._with_frames_held(_command([_output(stream, plan, "pipe:1")])),
             self._source,
             what=self._what,
             on_line=self._note,
@@ -112,6 +114,13 @@ class GridReader(GridRun):
     def has_no_errors(self, end_step: int) -> bool:
         """Whether ffmpeg reported nothing suspicious before `end_step`; about a card, at all."""
         return not self._hardware_failed and super().has_no_errors(end_step)
+
+    def _with_frames_held(self, command: list[str]) -> list[str]:
+        """The command, with a filter that keeps all frames if they are to be kept."""
+        if self._start.holds_frames:
+            graph = command.index("-filter_complex") + 1
+            command[graph] += f";[0:{self._plan.probe.video.index}]reverse,nullsink"
+        return command
 
     def _note(self, line: str) -> None:
         self._hardware_failed |= bool(self._start.hardware) and "[error]" in line

@@ -19,7 +19,8 @@ marked as damaged.
 All of this concerns movies of which the decoder sees every frame and skips nothing. Others are
 first decoded without frames that no clip needs (see `selective`), or in fast mode. If anything is
 reported about any span then, the whole movie is decoded as above, so that damage is judged by every
-frame of it.
+frame of it. So are movies whose decoder may not report all damage; then each span gets a run of its
+own (see `reports.held_frames`).
 
 If only some clips are made (see `plan.route`), there may be gaps between the spans of a segment.
 Each run then ends at a gap, and already at the last step that a clip shows if nothing was reported
@@ -45,6 +46,7 @@ from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
 from pipeline.video.grid_reader import GridReader, Start
 from pipeline.video.pending_spans import PendingSpans
+from pipeline.video.reports import holds_frames, may_hide_damage
 from pipeline.video.selective import RunSelection, Selection, selection_of
 from shards_spec.recipe import NANOSECONDS
 
@@ -88,6 +90,8 @@ class SegmentDecoder:
         """Whether it skipped the loop filter."""
         self.hardware = ""
         """ffmpeg's name of the device that decodes; empty for the CPU."""
+        self.assumes_no_damage = may_hide_damage(plan) and not plan.is_damaged
+        """Whether the frames could differ from run to run if the movie were damaged."""
         self.must_be_whole = False
         """Whether something was reported when the decoder did not do all of its work, so that it
         has to for the whole movie."""
@@ -108,12 +112,13 @@ class SegmentDecoder:
 
     def _decode(self, spans: Sequence[Span]) -> None:
         """Decode further spans."""
-        may_skip = self._selection is not None or self._plan.is_fast
-        if may_skip and not self.must_be_whole:
+        is_quick = self._selection is not None or self._plan.is_fast or self.assumes_no_damage
+        if is_quick and not self.must_be_whole:
             if self._decode_selectively(self._selection, spans):
                 self.leaves_out, self.is_fast = self._selection is not None, self._plan.is_fast
                 return
             self.must_be_whole, self.leaves_out, self.is_fast = True, False, False
+            self.assumes_no_damage = False
             self._encoded, self._plan = [], self._plan.whole()
             spans = sorted(self._spans, key=lambda span: span.first_step)
         self._remaining += spans
@@ -184,7 +189,8 @@ class SegmentDecoder:
 
         Returns the run if its entry failed, so that it provides nothing.
         """
-        spans = self._run(consecutive(self._remaining), first.seek_ns, earlier_ns)
+        reached = [first] if holds_frames(self._plan, first) else consecutive(self._remaining)
+        spans = self._run(reached, first.seek_ns, earlier_ns)
         with contextlib.closing(spans):
             for encoded, reader in spans:
                 end_step = encoded.span.end_step
@@ -218,7 +224,8 @@ class SegmentDecoder:
         selection: RunSelection | None = None,
     ) -> Generator[tuple[EncodedSpan, GridReader]]:
         """Each span with its frames, once everything that affects it was decoded."""
-        start = Start(seek_ns, earlier_ns, selection, self.hardware)
+        is_held = len(spans) == 1 and holds_frames(self._plan, spans[0])
+        start = Start(seek_ns, earlier_ns, selection, self.hardware, is_held)
         reader = self._reader(spans[0].first_step, start)
         pending = PendingSpans(self._plan, spans)
         self.num_runs += 1

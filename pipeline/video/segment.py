@@ -25,6 +25,7 @@ from pipeline.plan.movie_plan import MoviePlan
 from pipeline.plan.segments import Segment, Span
 from pipeline.sources import Readable
 from pipeline.video.encoded_frames import EncodedSpan
+from pipeline.video.reports import may_hide_damage
 from pipeline.video.restarts import GridSample, SegmentDecoder
 from pipeline.video.views import ViewPart, ViewsDecoder
 from shards_spec.redaction import plain, redacted
@@ -69,6 +70,8 @@ class VideoSegment:
     must_be_whole: bool = False
     """Whether something was reported about a decoder that did not do all of its work, so that all
     of the movie has to be decoded whole, as this segment has been since."""
+    assumes_no_damage: bool = False
+    """Whether the frames could differ from run to run if the movie were damaged."""
     is_fast: bool = False
     """Whether the decoder skipped the loop filter; see `MoviePlan.is_fast`."""
     device: str = "cpu"
@@ -85,7 +88,11 @@ def segments_to_repeat(segments: Sequence[VideoSegment]) -> list[int]:
     """Numbers of the segments of a movie that have to be decoded again, whole."""
     if not any(segment.must_be_whole for segment in segments):
         return []
-    return [segment.number for segment in segments if segment.leaves_out or segment.is_fast]
+    return [
+        segment.number
+        for segment in segments
+        if segment.leaves_out or segment.is_fast or segment.assumes_no_damage
+    ]
 
 
 def sample_span(plan: MoviePlan, span: Span, source: Readable) -> GridSample | None:
@@ -111,6 +118,7 @@ def decode_segment(plan: MoviePlan, segment: Segment, source: Readable) -> Decod
         cpu_seconds=decoder.cpu_seconds,
         leaves_out=decoder.leaves_out,
         must_be_whole=decoder.must_be_whole,
+        assumes_no_damage=decoder.assumes_no_damage,
         is_fast=decoder.is_fast,
         device=decoder.hardware or "cpu",
         hardware_problem=problem,
@@ -126,7 +134,9 @@ def decode_views(parts: Sequence[ViewPart], source: Readable) -> list[Decoded | 
         MovieError: ffmpeg was stopped.
     """
     decoder = ViewsDecoder(parts, source)
-    views = decoder.decode()
+    may_hide = any(may_hide_damage(part.plan) for part in parts)
+    # One run for all views reuses the buffers of frames.
+    views = None if may_hide and any(part.plan.is_damaged for part in parts) else decoder.decode()
     seconds = decoder.cpu_seconds / len(parts)
     if views is not None:
         return [
@@ -136,6 +146,7 @@ def decode_views(parts: Sequence[ViewPart], source: Readable) -> list[Decoded | 
                 num_runs=1,
                 cpu_seconds=seconds,
                 leaves_out=decoder.leaves_out,
+                assumes_no_damage=may_hide,
             )
             for part, spans in zip(parts, views, strict=True)
         ]

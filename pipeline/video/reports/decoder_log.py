@@ -9,9 +9,10 @@ There are two kinds of decoders:
   be in memory. Damage lasts from the last frame before the message to a keyframe so far after it
   that the message cannot be about the keyframe's own packet.
 
-Damage that the HEVC decoder does not notice, such as a slice that ends early, cannot be detected
-here: parts of a frame then show what its buffer held before, and differ from run to run. Where the
-container knows, `Probe.corrupt_ns` does.
+Some damage is not in the log: ffmpeg's HEVC decoder does not report a slice that ends early. What
+the rest of such a frame shows is explained in `held_frames`, which makes it the same in each run of
+a movie about which anything else is reported. Where the container knows of lost packets,
+`Probe.corrupt_ns` does.
 
     frames       f f f f   f f f f f  ...  f K f f
     messages            !

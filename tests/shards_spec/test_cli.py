@@ -246,8 +246,8 @@ def test_a_process_that_used_ray_exits_before_native_globals_are_destroyed() -> 
     [
         ["reelshards", "--help"],
         ["shards_spec", "validate", "--help"],
-        ["trainer", "train", "--help"],
-        ["pipeline", "--version"],
+        pytest.param(["trainer", "train", "--help"], marks=pytest.mark.slow),
+        pytest.param(["pipeline", "--version"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

@@ -185,8 +185,15 @@ def test_too_few_movies_leave_no_folder(
     assert not run.exists()
 
 
-@pytest.mark.parametrize("poisoned", ["loss", "gradient"])
-@pytest.mark.parametrize("bad_step", [6, 8])
+@pytest.mark.parametrize(
+    ("poisoned", "bad_step"),
+    [
+        ("loss", 6),
+        ("gradient", 8),
+        pytest.param("loss", 8, marks=pytest.mark.slow),
+        pytest.param("gradient", 6, marks=pytest.mark.slow),
+    ],
+)
 def test_a_non_finite_step_ends_the_run_without_a_checkpoint(
     poisoned: str,
     bad_step: int,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.support.samples import mostly_slow
 from trainer.models.audio import AudioResNet18
 from trainer.models.fused_norm import forced, norm_act, norm_act_twice
 from trainer.models.layouts import stem_conv, stem_squares
@@ -64,7 +65,7 @@ def spectrograms(*size: int) -> torch.Tensor:
     return torch.randn(3, 1, *size, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("size", [(16, 40), (17, 33)])
+@pytest.mark.parametrize("size", mostly_slow([(16, 40), (17, 33)], [(17, 33)]))
 @pytest.mark.parametrize("ops", [TorchOps(), StrictOps()])
 def test_the_fused_audio_tower_is_torchs(ops: NormOps, size: tuple[int, int]) -> None:
     plain = audio_net().double()

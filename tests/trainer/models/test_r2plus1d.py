@@ -98,7 +98,7 @@ def test_wide_tower_with_published_weights_returns_their_features(net: R2Plus1d)
     net.double()
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
+@pytest.mark.parametrize("change", mostly_slow(["missing", "unknown", "shape"], ("missing",)))
 def test_weights_of_another_network_are_rejected(change: str) -> None:
     weights = R2Plus1d().state_dict()
     if change == "missing":

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shards_spec.errors import FormatError
+from shards_spec.dataset.bounds.links import check_links
+from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Rows that any file may have, and bytes of the file for each further row.
@@ -29,6 +31,21 @@ MAX_UNCHECKED_BYTES = 64 * 1024 * 1024
 MAX_FOOTER_BYTES = 64 * 1024 * 1024
 
 _MAGIC = b"PAR1"
+
+
+def read_optional_table(storage: Storage, key: str, schema: pa.Schema) -> pa.Table | None:
+    """A table that a dataset may lack, with at least the columns of `schema`; None without it.
+
+    Raises `FormatError` for a damaged table, `StorageError` if it cannot be read.
+    """
+    name = storage.uri_of(key)
+    check_links(storage, (key,))
+    try:
+        table = read_bounded_table(get_bounded(storage, key), name)
+    except ObjectNotFoundError:
+        return None
+    require_columns(table, schema, name)
+    return table
 
 
 def read_bounded_table(data: bytes, name: str) -> pa.Table:

@@ -14,12 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds.links import check_links
-from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
-from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.dataset.bounds.parquet_bounds import read_optional_table
+from shards_spec.errors import FormatError
 from shards_spec.schema import MovieRow
 from shards_spec.schema.dropped import DROPPED_SCHEMA, dropped_table
-from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Readers refuse files with fewer than a few bytes per row, and times of a regular grid hardly take
@@ -45,13 +43,10 @@ def read_dropped(storage: Storage, clips_fingerprint: str = "") -> pa.Table | No
 
     Raises `FormatError` for a damaged table, `StorageError` if it cannot be read.
     """
-    name = storage.uri_of(layout.DROPPED_PARQUET)
-    check_links(storage, (layout.DROPPED_PARQUET,))
-    try:
-        table = read_bounded_table(get_bounded(storage, layout.DROPPED_PARQUET), name)
-    except ObjectNotFoundError:
+    table = read_optional_table(storage, layout.DROPPED_PARQUET, DROPPED_SCHEMA)
+    if table is None:
         return None
-    require_columns(table, DROPPED_SCHEMA, name)
+    name = storage.uri_of(layout.DROPPED_PARQUET)
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     of_update = metadata.get(layout.CLIPS_FINGERPRINT.encode(), b"").decode(errors="replace")
     if clips_fingerprint and of_update != clips_fingerprint:

@@ -17,16 +17,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shards_spec import layout
-from shards_spec.dataset.bounds.links import check_links
-from shards_spec.dataset.bounds.parquet_bounds import get_bounded, read_bounded_table
-from shards_spec.errors import FormatError, ObjectNotFoundError
+from shards_spec.dataset.bounds.parquet_bounds import read_optional_table
+from shards_spec.errors import FormatError
 from shards_spec.schema.duplicates import (
     DUPLICATE_KINDS,
     DUPLICATES_SCHEMA,
     clip_ranges,
     clips_digests,
 )
-from shards_spec.schema.tables import require_columns
 from shards_spec.storage import Storage
 
 #: Name of the column that filters can use: the kind of each clip's span, or an empty text.
@@ -42,15 +40,11 @@ def read_duplicates(storage: Storage, clips: pa.Table) -> pa.Table | None:
 
     Raises `FormatError` for a damaged table, `StorageError` if it cannot be read.
     """
-    name = storage.uri_of(layout.DUPLICATES_PARQUET)
-    check_links(storage, (layout.DUPLICATES_PARQUET,))
-    try:
-        table = read_bounded_table(get_bounded(storage, layout.DUPLICATES_PARQUET), name)
-    except ObjectNotFoundError:
+    table = read_optional_table(storage, layout.DUPLICATES_PARQUET, DUPLICATES_SCHEMA)
+    if table is None:
         return None
-    require_columns(table, DUPLICATES_SCHEMA, name)
     table = table.select(DUPLICATES_SCHEMA.names).replace_schema_metadata(None)
-    _check(table, name)
+    _check(table, storage.uri_of(layout.DUPLICATES_PARQUET))
     names = {text for side in _SIDES for text in table[f"{side}movie_id"].unique().to_pylist()}
     digests = clips_digests(clips, names)
     is_current = np.ones(table.num_rows, dtype=bool)

@@ -183,39 +183,36 @@ def _similarities(folder: Path) -> str:
 
 
 def _examples(ends: Sequence[CellResult]) -> str:
+    has_classes = any(example.label for result in ends for example in result.examples)
+    alike = " Light green: another clip of the same class." if has_classes else ""
     parts = [
         "<h2>Retrieved clips</h2>",
         "<p>Given the audio of a held-out clip, the videos of all held-out clips are searched; "
-        "best first. Dark green: the clip itself. Light green: another clip of the same class. "
-        "Red: any other clip.</p>",
+        f"best first. Dark green: the clip itself.{alike} Red: any other clip.</p>",
     ]
     for result in ends:
         parts.append(
             f"<div class='example head'><div>{escape(result.cell.setting.describe())}</div>"
             "<div>first</div><div>second</div><div>third</div><div>fourth</div></div>"
         )
-        parts += [_example(result.folder, example) for example in result.examples]
+        unlabeled = "no label<br>" if has_classes else ""
+        parts += [_example(result.folder, example, unlabeled) for example in result.examples]
     return "\n".join(parts)
 
 
-def _example(folder: Path, example: Example) -> str:
-    query = (
-        f"{escape(example.label.get(example.query, 'no label'))}<br>"
-        f"<span class='soft'>{escape(example.movie[example.query])}</span>"
-    )
-    cells = [
-        "<div class='clip'>audio of<br>"
-        f"{_image(folder / STRIPS / f'{example.query}.png')}{query}</div>"
-    ]
+def _example(folder: Path, example: Example, unlabeled: str) -> str:
+    def clip(row: int) -> str:
+        label = f"{escape(example.label[row])}<br>" if row in example.label else unlabeled
+        movie = f"<span class='soft'>{escape(example.movie[row])}</span>"
+        return f"{_image(folder / STRIPS / f'{row}.png')}{label}{movie}</div>"
+
+    own = example.label.get(example.query)
+    cells = [f"<div class='clip'>audio of<br>{clip(example.query)}"]
     for row in example.results:
-        label = example.label.get(row, "no label")
         kind = "own" if row == example.query else "wrong"
-        if row != example.query and label == example.label.get(example.query):
+        if row != example.query and own is not None and example.label.get(row) == own:
             kind = "alike"
-        cells.append(
-            f"<div class='clip {kind}'>{_image(folder / STRIPS / f'{row}.png')}{escape(label)}<br>"
-            f"<span class='soft'>{escape(example.movie[row])}</span></div>"
-        )
+        cells.append(f"<div class='clip {kind}'>{clip(row)}")
     return f"<div class='example'>{''.join(cells)}</div>"
 
 

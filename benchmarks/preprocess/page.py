@@ -138,6 +138,8 @@ def _table(kinds: dict[str, Kind]) -> list[str]:
 
 
 def _stage_table(kinds: dict[str, Kind]) -> list[str]:
+    if not kinds:
+        return []
     lines = [
         "## Where the CPU time goes",
         "",

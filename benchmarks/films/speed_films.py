@@ -59,13 +59,15 @@ SPEED_FILMS = (
     SpeedFilm(
         "h264-1080p-fast",
         ".mp4",
-        "the same with --decode fast",
+        "H.264 1080p, 8 Mbit/s, B-pyramid, 120 s, --decode fast",
         (*_H264, *_AAC),
         seconds=120,
         decode="fast",
         same_as="h264-1080p",
     ),
-    SpeedFilm("h264-1080p-mkv", ".mkv", "60 s of it in Matroska", (*_H264, *_AAC)),
+    SpeedFilm(
+        "h264-1080p-mkv", ".mkv", "H.264 1080p, 8 Mbit/s, B-pyramid, in Matroska", (*_H264, *_AAC)
+    ),
     SpeedFilm(
         "h264-1080p-flat",
         ".mp4",

@@ -86,6 +86,8 @@ def page(record: dict[str, Any]) -> str:
         "",
         *_goal(record["kinds"]),
     ]
+    if record.get("note"):
+        lines += ["", record["note"]]
     for kind in record["kinds"].values():
         lines += ["", f"## {kind['about']}", "", *_table(kind), *_machine(kind)]
     lines += ["", "## What is compared", "", "| way | makes | also lacks |", "|---|---|---|"]

@@ -146,10 +146,13 @@ def measure(kind: dict[str, Any], film: SpeedFilm, path: Path, given: argparse.N
     """Add the given parts to what is known of a kind."""
     kind["about"] = film.about
     if "rounds" in given.parts:
+        if kind.pop("is_earlier", False):
+            kind["rounds_of_stages"] = kind.pop("rounds")
         rounds = kind.setdefault("rounds", [])
         rounds += [measure_round(film, path, given.copies) for _ in range(given.rounds)]
     if "stages" in given.parts:
         kind["stages"] = measure_stages(film, path)
+        kind.pop("rounds_of_stages", None)
     if "workers" in given.parts:
         kind.setdefault("workers", []).append(measure_workers(film, path, given.corpora))
 

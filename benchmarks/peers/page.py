@@ -141,7 +141,7 @@ def _limit(kinds: dict[str, Any]) -> list[str]:
     return [
         "The limit is decoding. The fastest peers decode each movie once, from start to end, so "
         f"one more movie costs them little more than the floor: {'; '.join(shares)} times. A "
-        "quarter of that would be a quarter to a half of the floor for everything: decoding, "
+        "quarter of that would be about a third of the floor for everything: decoding, "
         "scaling, audio and writing. Frames that other frames refer to have to be decoded for the "
         "same clips, and they are most of the floor (`preprocess.md`, `video: ffmpeg`). Only peers "
         "that encode every clip again cost several times more.",

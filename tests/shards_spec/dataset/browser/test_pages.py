@@ -187,9 +187,10 @@ def test_a_movie_without_clips_says_why(site: Site) -> None:
 def test_a_movie_that_was_not_processed_claims_nothing(tmp_path, status: str) -> None:
     nothing = {"video_width": 0, "video_height": 0, "audio_track": -1, "video_codec": ""}
     site = site_of(tmp_path, "broken", status=status, **nothing)
-    page = outline(site, "movie/broken/1.html")
+    # The path of the dataset may contain any of these: `pytest-1`.
+    text = outline(site, "movie/broken/1.html").text.replace(str(tmp_path), "")
     for absent in ("None.", "black bars", "0.00 s", "-1", "dropped black", "video width", "wanted"):
-        assert absent not in page.text, absent
+        assert absent not in text, absent
     assert b"<td></td>" not in site.file("movie/broken/1.html").data
 
 

@@ -87,8 +87,7 @@ class StudyCorpus:
     data: str
     """URI of the dataset."""
     labels: Path | None = None
-    """CSV of labeled ranges; see `trainer/runs/scoring/labels.py`. Without it there is no class
-    probe."""
+    """CSV of labeled ranges; see `trainer/runs/scoring/labels.py`. The class probe needs it."""
     seen: Path | None = None
     """The same for what is seen, where a clip may have several labels: for the video encoder."""
     heard: Path | None = None

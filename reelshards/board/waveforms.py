@@ -22,7 +22,7 @@ def waveform(array: Any, rate_hz: float, target_hz: int) -> NDArray[np.float32]:
         rate_hz: of `array`.
         target_hz: the rate to which soxr resamples, at its high quality.
 
-    Raises `InputError` if there are no samples, or if any is NaN or infinite.
+    Raises `InputError` if the array is empty or contains NaN or infinity.
     """
     samples = _mono(_scaled(np.asarray(array)))
     if not rate_hz > 0:

@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-arms study-gpu study-freedoom study-freedoom-long study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-arms study-once study-gpu study-freedoom study-freedoom-long study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -66,6 +66,7 @@ $(STUDY)/%/shards/dataset.json: | $(VENV)/.pipeline
 
 $(STUDY)/free/shards/dataset.json: STUDY_LOOK := --look-strength 0 --score-strength 0
 $(STUDY)/single/shards/dataset.json: STUDY_WORLD := --classes-per-movie 1
+$(STUDY)/once/shards/dataset.json: STUDY_WORLD := --appearances one
 
 STUDY_RUN    = $(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),runs/study,$(RUN)) \
   --name 'movies with a look and score of their own' \
@@ -80,6 +81,11 @@ study-arms: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/
 	@$(STUDY_RUN) --comparisons $(STUDY_ARMS) --others \
 	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
 	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)
+
+# A world with little reoccurrence: each class of a movie appears once, for a while. Resumable.
+study-once: $(VENV)/.study $(STUDY)/once/shards/dataset.json
+	@$(PY) -m trainer study --run runs/study-once --name 'no class returns' --clips-per-movie 1 16 \
+	  --data $(STUDY)/once/shards --labels $(STUDY)/once/films/labels.csv --comparisons baselines curve negatives $(ARGS)
 
 # 64 clips of 16 frames are 205 s of video. Not measured yet.
 study-gpu: ; @$(MAKE) study STUDY=data/study-gpu RUN=runs/study-gpu \

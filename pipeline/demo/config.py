@@ -27,6 +27,9 @@ class DemoConfig:
     classes_per_movie: int = 8
     """Cast of one movie: the classes that come back in it. Short movies have a smaller cast, so
     that each member can appear twice."""
+    appearances: Literal["many", "one"] = "many"
+    """How often a class of the cast appears in a movie. `many`: in every round of the cast, so that
+    it returns after a while; `one`: in consecutive shots, and never again."""
     mean_shot_seconds: float = 6.0
     """Mean time between two cuts, seconds."""
     look_strength: float = 0.9
@@ -59,8 +62,8 @@ class DemoConfig:
         self._within("score_strength", self.score_strength, 0.0, 1.0)
         self._within("music_gain_db", self.music_gain_db, -60.0, 30.0)
         self._within("room_gain_db", self.room_gain_db, -60.0, 30.0)
-        if self.sets not in ("class", "movie"):
-            raise InputError(f"demo corpus: sets is {self.sets!r}; it must be class or movie")
+        self._one_of("sets", self.sets, "class", "movie")
+        self._one_of("appearances", self.appearances, "many", "one")
         self._within("width", self.width, 64, 1920)
         self._within("height", self.height, 64, 1080)
         for name, value in (("width", self.width), ("height", self.height)):
@@ -68,6 +71,10 @@ class DemoConfig:
                 raise InputError(
                     f"demo corpus: {name} is {value}; H.264 4:2:0 needs an even number"
                 )
+
+    def _one_of(self, name: str, value: str, first: str, second: str) -> None:
+        if value not in (first, second):
+            raise InputError(f"demo corpus: {name} is {value!r}; it must be {first} or {second}")
 
     def _at_least(self, name: str, value: int, low: int) -> None:
         if value < low:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.demo.config import DemoConfig
 from pipeline.demo.drawing.draw import draw_frames
@@ -104,13 +105,20 @@ def _prepare(directory: Path, config: DemoConfig, movies: list[DemoMovie]) -> No
         old = json.loads(path.read_text()) if path.exists() else {}
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"demo corpus: cannot use {directory}: {error}") from error
-    if old == record:
+    if _with_defaults(old) == record:
         return
     if not old:
         _refuse_foreign_files(directory, movies)
     for name in [LABELS_NAME, *old.get("movies", [])]:
         (directory / Path(name).name).unlink(missing_ok=True)
     _write(path, json.dumps(record, indent=2) + "\n")
+
+
+def _with_defaults(old: dict[str, Any]) -> dict[str, Any]:
+    """A record in which settings that were added later have their default."""
+    if not isinstance(old.get("settings"), dict):
+        return old
+    return {**old, "settings": {**dataclasses.asdict(DemoConfig()), **old["settings"]}}
 
 
 def _refuse_foreign_files(directory: Path, movies: list[DemoMovie]) -> None:

@@ -177,7 +177,8 @@ def _plan_shots(
     stops = np.round(np.cumsum(lengths) / total * num_frames).astype(int)
     starts = np.concatenate([[0], stops[:-1]])
     cast = _draw_cast(config, rng, len(story))
-    order = _order_of_appearance(rng, cast, len(lengths))
+    in_order = _in_rounds if config.appearances == "many" else _one_by_one
+    order = in_order(rng, cast, len(lengths))
     return tuple(
         _draw_shot(
             rng,
@@ -204,7 +205,13 @@ def _draw_cast(config: DemoConfig, rng: np.random.Generator, num_shots: int) -> 
     return [int(choice) for choice in rng.permutation(config.num_classes)[:size]]
 
 
-def _order_of_appearance(rng: np.random.Generator, cast: list[int], num_shots: int) -> list[int]:
+def _one_by_one(rng: np.random.Generator, cast: list[int], num_shots: int) -> list[int]:
+    """Every member once, for about equally many shots in a row."""
+    line = [int(member) for member in rng.permutation(cast)]
+    return [line[number * len(line) // num_shots] for number in range(num_shots)]
+
+
+def _in_rounds(rng: np.random.Generator, cast: list[int], num_shots: int) -> list[int]:
     """Rounds in which every member appears once; neighboring shots have different members."""
     order: list[int] = []
     while len(order) < num_shots:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from trainer.settings import checks, model
 from trainer.settings.augment import AugmentConfig
 from trainer.settings.basis import Basis
-from trainer.settings.loss import LossConfig
+from trainer.settings.loss import LossConfig, Positives
 from trainer.settings.supply import SupplyConfig
 
 __all__ = [
     "AugmentConfig",
     "Basis",
     "LossConfig",
+    "Positives",
     "SupplyConfig",
     "checks",
     "model",

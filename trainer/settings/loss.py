@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from trainer.settings.checks import at_least, flag, positive, require
+
+#: See `LossConfig.positives`.
+Positives = Literal["clip", "movie", "near", "far"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +26,11 @@ class LossConfig:
     batch policy; 0 keeps the weight constant."""
     within_weight: float = 1.0
     """Weight of within-movie negatives; 1 leaves the emphasis to the batch policy."""
-    positives: Literal["clip", "movie"] = "clip"
+    positives: Positives = "clip"
     """Which pairs are positives: the two views of one clip, or views of *different* clips of one
-    movie. `movie` is the baseline that within-movie negatives argue against: nothing of the same
-    movie is a negative, and the model learns what identifies the movie."""
+    movie: of all others in the batch (`movie`), of the nearest in time (`near`), or of the farthest
+    (`far`). These three are the baselines that within-movie negatives argue against: nothing of the
+    same movie is a negative, and the model learns what the movie, or the scene, shares."""
     guard_seconds: float = 0.0
     """Clips of one movie that start less than this apart are not each other's negatives."""
     guard_shots: bool = False
@@ -77,8 +81,8 @@ class LossConfig:
         )
         at_least("loss.queue-clips", self.queue_clips, 0)
         require(
-            self.positives in ("clip", "movie"),
-            f"loss.positives = {self.positives}: must be clip or movie",
+            self.positives in get_args(Positives),
+            f"loss.positives = {self.positives}: must be {', '.join(get_args(Positives))}",
         )
         self._check_combination()
 
@@ -92,12 +96,14 @@ class LossConfig:
         )
         require(
             self.positives == "clip" or not acts_on_negatives,
-            "loss.positives = movie has no within-movie negatives for loss.within-weight, "
-            "loss.within-mass and the guards to act on; leave them at their defaults",
+            f"loss.positives = {self.positives} has no within-movie negatives for "
+            "loss.within-weight, loss.within-mass and the guards to act on; leave them at their "
+            "defaults",
         )
         require(
             self.positives == "clip" or self.objective == "infonce",
-            f"loss.positives = movie needs loss.objective = infonce, not {self.objective}",
+            f"loss.positives = {self.positives} needs loss.objective = infonce, not "
+            f"{self.objective}",
         )
 
     @property
@@ -120,15 +126,15 @@ class LossConfig:
                 f"loss.guard-similarity = {self.guard_similarity:g} could remove every negative of "
                 "a batch of one movie; set policy.movies-per-batch to 2 or more",
             )
-        if self.positives == "movie":
+        if self.positives != "clip":
             require(
                 num_clips >= 2,
-                "loss.positives = movie needs another clip of the movie in every batch; set "
-                "policy.clips-per-movie to 2 or more",
+                f"loss.positives = {self.positives} needs another clip of the movie in every "
+                "batch; set policy.clips-per-movie to 2 or more",
             )
             require(
                 num_movies >= 2,
-                "loss.positives = movie takes its negatives from other movies; set "
+                f"loss.positives = {self.positives} takes its negatives from other movies; set "
                 "policy.movies-per-batch to 2 or more",
             )
         require(

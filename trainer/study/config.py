@@ -8,8 +8,8 @@
 
 These are compared only on request:
 
-    augment      smallest and largest k with augmentation that hides look and score, and without
-    positives    another clip of the movie as the positive
+    augment      smallest and a large k with augmentation that hides look and score, and without
+    positives    other clips of the movie as positives: all, the nearest, the farthest
     corpora      smallest and largest k on other corpora
     hard         negatives weighted by their similarity, at the smallest and a large k: does that
                  find within-movie negatives by itself?
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from shards_spec.errors import require
-from trainer.settings import AugmentConfig
+from trainer.settings import AugmentConfig, Positives
 from trainer.settings.model import Normalization
 
 Comparison = Literal[
@@ -72,6 +72,14 @@ NONE = AugmentConfig(
     time_mask=0.0,
 )
 AUGMENTS = {"none": NONE, "strong": STRONG}
+
+#: What the positive is, in a few words.
+POSITIVES: dict[Positives, str] = {
+    "clip": "the clip itself as the positive",
+    "movie": "positives from the movie",
+    "near": "the nearest other clip as the positive",
+    "far": "the farthest other clip as the positive",
+}
 
 
 #: Within-movie weight of a run without within-movie negatives: the loss needs a positive one.
@@ -123,7 +131,8 @@ class Setting:
     """Without training, k and everything above has no effect, except for the norm."""
     augment: str = "none"
     """A key of `AUGMENTS`."""
-    positives: Literal["clip", "movie"] = "clip"
+    positives: Positives = "clip"
+    """As `LossConfig.positives`."""
 
     def describe(self) -> str:
         """In a few words, without the corpus."""
@@ -144,8 +153,8 @@ class Setting:
             words.append("group norm")
         if self.augment != "none":
             words.append(f"{self.augment} augmentation")
-        if self.positives == "movie":
-            words.append("positives from the movie")
+        if self.positives != "clip":
+            words.append(POSITIVES[self.positives])
         return ", ".join(words)
 
 
@@ -178,7 +187,7 @@ class StudyConfig:
     weight: float = 8.0
     """Within-movie weight in the comparison `weight`."""
     middle_clips: int = 4
-    """k in the comparisons `weight` and `positives`; at least 2."""
+    """k in the comparison `weight`, and for all other clips in `positives`; at least 2."""
     folds: int = 0
     """Disjoint sets of movies, one of which each run holds out; the last set is kept for
     `validation`, and seeds take turns over the others. 0: all seeds hold out the recipe's share."""
@@ -223,7 +232,7 @@ class StudyConfig:
 
     @property
     def large_clips(self) -> int:
-        """k in `negatives`, `hard`, `norm` and `mass`: the largest that leaves two movies to a
+        """k in all comparisons that do not say another: the largest that leaves two movies to a
         batch; with 1 there are no negatives from the same movie, and nothing is compared."""
         return max((k for k in self.clips_per_movie if 2 * k <= self.batch_size), default=1)
 
@@ -258,14 +267,13 @@ class StudyConfig:
         if name == "baselines":
             sources: tuple[Source, ...] = ("statistics", "initial")
             return [dataclasses.replace(main, source=source) for source in sources]
-        if name in ("negatives", "hard", "norm", "mass"):
+        if name in ("negatives", "hard", "norm", "mass", "augment"):
             return self._compared_at_large(name, main)
         if name == "weight":
             return [middle, dataclasses.replace(middle, within_weight=self.weight)]
-        if name == "augment":
-            return [*ends, *(dataclasses.replace(end, augment="strong") for end in ends)]
         if name == "positives":
-            return [middle, dataclasses.replace(middle, positives="movie")]
+            of_movie = dataclasses.replace(middle, positives="movie")
+            return [middle, of_movie, *self._compared_at_large(name, main)]
         return [dataclasses.replace(end, corpus=c.name) for c in corpora for end in ends]
 
     def _compared_at_large(self, name: Comparison, one: Setting) -> list[Setting]:
@@ -280,5 +288,11 @@ class StudyConfig:
         if name == "norm":
             compared = (dataclasses.replace(one, source="initial"), one, without, large)
             return [dataclasses.replace(setting, norm="group") for setting in compared]
+        if name == "positives":
+            ends: tuple[Positives, ...] = ("near", "far")
+            return [large, *(dataclasses.replace(large, positives=end) for end in ends)]
+        if name == "augment":
+            strong = (dataclasses.replace(setting, augment="strong") for setting in (one, large))
+            return [one, large, *strong]
         hard = (dataclasses.replace(setting, hardness=self.hardness) for setting in (one, large))
         return [one, large, *hard]

@@ -96,6 +96,13 @@ def test_only_missing_movies_are_rendered_and_other_settings_replace_all(tmp_pat
     assert reported == [path.name for path in paths]
     assert (paths[0].stat().st_ino, paths[1].read_bytes()) == (before[0][0], before[1][1])
 
+    # A setting that a record of an earlier version lacks has its default.
+    record = json.loads((tmp_path / "corpus.json").read_text())
+    del record["settings"]["appearances"]
+    (tmp_path / "corpus.json").write_text(json.dumps(record))
+    make_demo_corpus(tmp_path, first, num_workers=1)
+    assert paths[0].stat().st_ino == before[0][0]
+
     other = dataclasses.replace(first, seed=1, num_movies=1)
     assert make_demo_corpus(tmp_path, other, num_workers=1) == paths[:1]
     assert paths[0].read_bytes() != before[0][1]

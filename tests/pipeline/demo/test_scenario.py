@@ -6,6 +6,8 @@ import dataclasses
 import itertools
 from collections import Counter
 from fractions import Fraction
+from itertools import groupby
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,18 @@ def test_look_strength_is_the_movies_share_of_the_look(strength: float) -> None:
     assert len(hues) == (1 if strength == 1.0 else len(movie.shots))
 
 
+def test_a_class_appears_many_times_or_once() -> None:
+    many, one = (
+        plan_movie(DemoConfig(appearances=appearances, min_seconds=170), 1)
+        for appearances in ("many", "one")
+    )
+    stretches = [[label for label, _ in groupby(s.label for s in m.shots)] for m in (many, one)]
+    assert len(stretches[0]) > 2 * len(set(stretches[0]))
+    assert len(stretches[1]) == len(set(stretches[1])) >= 8
+    lengths = [len(list(shots)) for _, shots in groupby(s.label for s in one.shots)]
+    assert max(lengths) <= min(lengths) + 1
+
+
 def test_every_class_has_a_figure_a_position_a_motion_and_a_voice() -> None:
     names = {semantic.name for semantic in classes.CLASSES}
     for catalogue in (figures._FIGURES, places._PATTERNS, motion._MOTIONS, voices._VOICES):
@@ -91,13 +105,14 @@ def test_every_class_has_a_figure_a_position_a_motion_and_a_voice() -> None:
         {"num_classes": 13},
         {"num_classes": 4, "classes_per_movie": 5},
         {"mean_shot_seconds": 0.0},
+        {"appearances": "few"},
         {"look_strength": 1.1},
         {"score_strength": -0.1},
         {"width": 321},
         {"height": 32},
     ],
 )
-def test_config_rejects(settings: dict[str, float]) -> None:
+def test_config_rejects(settings: dict[str, Any]) -> None:
     name = list(settings)[-1]
     with pytest.raises(InputError, match=name):
-        DemoConfig(**settings)  # type: ignore[arg-type]
+        DemoConfig(**settings)

@@ -49,13 +49,15 @@ def test_each_comparison_changes_one_thing_and_shares_runs() -> None:
     assert Setting(corpus="main", clips_per_movie=4, within_weight=8.0) in rest
     assert Setting(corpus="main", clips_per_movie=4, positives="movie") in rest
     assert Setting(corpus="main", clips_per_movie=1, augment="strong") in rest
-    assert Setting(corpus="main", clips_per_movie=64, augment="strong") in rest
+    assert Setting(corpus="main", clips_per_movie=16, augment="strong") in rest
+    assert Setting(corpus="main", clips_per_movie=16, positives="near") in rest
+    assert Setting(corpus="main", clips_per_movie=16, positives="far") in rest
     assert Setting(corpus=OTHER.name, clips_per_movie=64) in rest
     assert Setting(corpus="main", clips_per_movie=16, within_weight=1e-9) in rest
-    assert len(rest) == 7
+    assert len(rest) == 9
     cells = list(config.cells([MAIN, OTHER]))
-    assert len(cells) == 39
-    assert [cell.seed for cell in cells[:13]] == [0] * 13
+    assert len(cells) == 45
+    assert [cell.seed for cell in cells[:15]] == [0] * 15
 
 
 def test_comparisons_on_request_add_their_arms() -> None:

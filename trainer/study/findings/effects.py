@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from trainer.study.config import NO_WEIGHT, Setting, StudyConfig, StudyCorpus
+from trainer.study.config import NO_WEIGHT, POSITIVES, Setting, StudyConfig, StudyCorpus
 
 #: Name, baseline, changed setting.
 Pair = tuple[str, Setting, Setting]
@@ -20,13 +20,12 @@ class Names:
 
     low: int
     large: int
-    high: int
 
     @staticmethod
     def of(config: StudyConfig) -> Names:
         """For the values of k of a study."""
         ks = config.clips_per_movie
-        return Names(min(ks), config.large_clips, max(ks))
+        return Names(min(ks), config.large_clips)
 
     @property
     def negatives(self) -> str:
@@ -70,8 +69,8 @@ class Names:
 
     @property
     def strong(self) -> str:
-        """The curve's ends under strong augmentation."""
-        return f"k = {self.high} instead of {self.low}, both with strong augmentation"
+        """The large k against the smallest under strong augmentation."""
+        return f"k = {self.large} instead of {self.low}, both with strong augmentation"
 
 
 def compared(config: StudyConfig, corpora: list[StudyCorpus]) -> list[Pair]:
@@ -82,9 +81,7 @@ def compared(config: StudyConfig, corpora: list[StudyCorpus]) -> list[Pair]:
 
 def _on_main(config: StudyConfig, corpus: str) -> Iterator[Pair]:
     names = Names.of(config)
-    low, large, high = (
-        Setting(corpus=corpus, clips_per_movie=k) for k in (names.low, names.large, names.high)
-    )
+    low, large = (Setting(corpus=corpus, clips_per_movie=k) for k in (names.low, names.large))
     middle = dataclasses.replace(low, clips_per_movie=config.middle_clips)
     change = dataclasses.replace
     for k in sorted(set(config.clips_per_movie))[1:]:
@@ -101,10 +98,14 @@ def _on_main(config: StudyConfig, corpus: str) -> Iterator[Pair]:
     yield name, middle, change(middle, within_weight=weight)
     name = f"positives from the movie at k = {middle.clips_per_movie}"
     yield name, middle, change(middle, positives="movie")
-    for end in (low, high):
-        name = f"strong augmentation at k = {end.clips_per_movie}"
-        yield name, end, change(end, augment="strong")
-    yield names.strong, change(low, augment="strong"), change(high, augment="strong")
+    near, far = change(large, positives="near"), change(large, positives="far")
+    yield f"{POSITIVES['near']} at k = {names.large}", large, near
+    yield f"{POSITIVES['far']} at k = {names.large}", large, far
+    yield f"the farthest instead of the nearest as the positive at k = {names.large}", near, far
+    for one in (low, large):
+        name = f"strong augmentation at k = {one.clips_per_movie}"
+        yield name, one, change(one, augment="strong")
+    yield names.strong, change(low, augment="strong"), change(large, augment="strong")
     yield from _on_request(config, names, low, large)
 
 

@@ -20,7 +20,7 @@ from trainer.runs.learning.loss.objectives import (
     other_clips,
     siglip,
 )
-from trainer.settings import LossConfig
+from trainer.settings import LossConfig, Positives
 
 Array = NDArray[np.float64]
 NUM = 6
@@ -134,6 +134,40 @@ def test_positives_of_the_movie_are_their_formula() -> None:
         assert float(rows.loss[row]) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("positives", "expected"),
+    # Clips 0, 1, 2 and 3, 4, 5, two seconds apart; the first of equally far ones counts.
+    [("near", [1, 0, 1, 4, 3, 4]), ("far", [2, 0, 0, 5, 3, 3])],
+)
+def test_the_nearest_or_farthest_clip_is_the_positive(
+    positives: Positives, expected: list[int]
+) -> None:
+    pairs = pairs_of([0, 0, 0, 1, 1, 1], LossConfig(positives=positives))
+    assert pairs.other.nonzero().tolist() == [[row, at] for row, at in enumerate(expected)]
+    config, cosine, scale = LossConfig(positives=positives), cosines(2), torch.tensor(3.0)
+    loss = objective(cosine, scale, pairs, config).loss
+    power = (scale * cosine).exp()
+    for row, at in enumerate(expected):
+        others = power[row, 3:].sum() if row < 3 else power[row, :3].sum()
+        assert float(loss[row]) == pytest.approx(
+            -math.log(power[row, at] / (power[row, at] + others)), rel=1e-5
+        )
+
+
+def test_clips_of_another_movie_of_the_group_are_farther_than_any() -> None:
+    group, movie = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 2, 2])
+    origins = ClipOrigins(group, movie, torch.arange(5), torch.tensor([0, 900, 1, 5, 6]))
+    near, far = (Pairs.of(origins, LossConfig(positives=end)).other for end in ("near", "far"))
+    assert near.nonzero()[:, 1].tolist() == [1, 0, 0, 4, 3]
+    assert far.nonzero()[:, 1].tolist() == [2, 2, 0, 4, 3]
+
+
+def test_a_clip_without_another_of_its_movie_has_no_positive() -> None:
+    for end in ("near", "far"):
+        pairs = pairs_of([0, 0, 1], LossConfig(positives=end))
+        assert pairs.other.sum(dim=1).tolist() == [1, 1, 0]
+
+
 def test_without_hardness_and_prior_the_hard_loss_is_info_nce() -> None:
     pairs, scale = pairs_of([0, 0, 1, 1, 2, 2], LossConfig(within_weight=3.0)), torch.tensor(9.0)
     for seed in range(4):
@@ -168,6 +202,7 @@ def test_a_weight_counts_as_so_many_pairs(name: str, weight: float) -> None:
             num_batch=num,
             same=within,
             within=within,
+            other=within,
             guarded=torch.zeros_like(within),
             log_weight=within * math.log(value),
         )

@@ -10,9 +10,9 @@ many such negatives meet. With `within_mass`, w is adjusted after every step so 
 negatives get that share of the softmax for any m and k (`mass.py`). Guards remove likely false
 negatives, neighbors in time, clips of the same shot or pairs that are too similar, from the sum.
 
-Other losses of the same pairs, `objective`, are in `objectives.py`. The baseline that all of this
-argues against, `positives = "movie"`, takes the other clips of the movie as positives: with W the
-other clips of i's movie,
+Other losses of the same pairs, `objective`, are in `objectives.py`. The baselines that all of this
+argues against take other clips of the movie as positives: with W all others of i's movie
+(`positives = "movie"`), the nearest in time (`near`) or the farthest (`far`),
 
     L_i = mean over j in W of -log( e^s_ij / ( e^s_ij  +  sum over other movies e^s_ij ) )
 

@@ -56,7 +56,7 @@ class Criterion(nn.Module):
 
         Every rank must call it, with equally many clips, and once per step, because it updates
         weight and queue.
-        With `positives = "movie"` the loss is NaN unless every movie has at least two clips.
+        With other clips as positives, the loss is NaN unless every movie has at least two clips.
 
         Args:
             second: the embeddings of another view of the same clips; needed for within-modal terms.

@@ -4,7 +4,7 @@
     siglip           a sigmoid per pair (arXiv:2303.15343), with a learned bias
     hard_negatives   InfoNCE with negatives weighted by their own similarity (arXiv:2010.04592) and
                      corrected for a share of false negatives (arXiv:2007.00224)
-    other_clips      InfoNCE with the movie's other clips as positives
+    other_clips      InfoNCE with other clips of the movie as positives
 
 `Pairs.log_weight` weights the negatives of each of them: a pair of weight w counts as w pairs.
 
@@ -48,7 +48,7 @@ def objective(
         scale: () float32, factor of the similarities, 1 / temperature.
         bias: () float32, added to every logit; for `siglip` only.
     """
-    if config.positives == "movie":
+    if config.positives != "clip":
         return other_clips(cosine_BM, scale, pairs)
     if config.objective == "siglip":
         assert bias is not None, "the criterion has the bias"
@@ -125,7 +125,7 @@ def hard_negatives(
 
 
 def other_clips(cosine_BM: torch.Tensor, scale: torch.Tensor, pairs: Pairs) -> Rows:
-    """Each other clip of the movie in turn against all other movies; averaged per clip.
+    """Each positive (`Pairs.other`) in turn against all other movies; averaged per clip.
 
     The mass is that of `info_nce`, to be compared with it; nothing here is a within-movie negative.
     """
@@ -134,8 +134,8 @@ def other_clips(cosine_BM: torch.Tensor, scale: torch.Tensor, pairs: Pairs) -> R
     is_no_other_BM = pairs.same | pairs.log_weight.isneginf()
     others_B1 = scaled_BM.masked_fill(is_no_other_BM, -math.inf).logsumexp(dim=1, keepdim=True)
     pair_loss_BM = functional.softplus(others_B1 - scaled_BM)
-    num_positives_B = pairs.within.sum(dim=1)
-    loss_B = (pair_loss_BM * pairs.within).sum(dim=1) / num_positives_B
+    num_positives_B = pairs.other.sum(dim=1)
+    loss_B = (pair_loss_BM * pairs.other).sum(dim=1) / num_positives_B
     mass_BM = (scaled_BM + pairs.log_weight).detach().softmax(dim=1)
     return Rows(loss_B, _without_target(mass_BM, pairs))
 

@@ -16,6 +16,8 @@ from trainer.data.stream import Batch
 from trainer.ranks.collectives import gather, rank
 from trainer.settings import LossConfig
 
+_FARTHEST = torch.iinfo(torch.int64).max
+
 
 @dataclass(frozen=True)
 class ClipOrigins:
@@ -59,6 +61,9 @@ class Pairs:
     """(B, M) bool, the same movie, including the clip itself."""
     within: torch.Tensor
     """(B, M) bool, another clip of the same movie."""
+    other: torch.Tensor
+    """(B, M) bool, another clip of the same movie that is a positive, if such clips are: all of
+    `within`, or one for each row; see `LossConfig.positives`."""
     guarded: torch.Tensor
     """(B, M) bool, another clip of the same movie that is not a negative."""
     log_weight: torch.Tensor
@@ -100,8 +105,21 @@ class Pairs:
         guarded_BM = guarded_BM & same_movie_BM & within_BM
         weight = math.log(config.within_weight) if log_weight is None else log_weight
         log_weight_BM = (within_BM * weight).masked_fill(guarded_BM | is_no_negative_BM, -math.inf)
-        first = rank() * num_own
-        return Pairs(first, target_B, num_batch, same_BM, within_BM, guarded_BM, log_weight_BM)
+        other_BM = within_BM
+        if config.positives in ("near", "far"):
+            # In a group of movies, clips of another movie are farther than any of the same.
+            gap_BM = gaps[3].masked_fill(~same_movie_BM, _FARTHEST - 1)
+            other_BM = _at_an_end(gap_BM, within_BM, is_near=config.positives == "near")
+        return Pairs(
+            first=rank() * num_own,
+            target=target_B,
+            num_batch=num_batch,
+            same=same_BM,
+            within=within_BM,
+            other=other_BM,
+            guarded=guarded_BM,
+            log_weight=log_weight_BM,
+        )
 
     def guarding(self, cosine_BM: torch.Tensor, highest: float) -> Pairs:
         """The same pairs, with within-movie pairs of a higher cosine than `highest` guarded."""
@@ -113,3 +131,12 @@ class Pairs:
             guarded=self.guarded | similar_BM,
             log_weight=self.log_weight.masked_fill(similar_BM, -math.inf),
         )
+
+
+def _at_an_end(gap_BM: torch.Tensor, among_BM: torch.Tensor, *, is_near: bool) -> torch.Tensor:
+    """(B, M) bool: in each row the pair of the smallest or largest gap `among_BM`, if any."""
+    if is_near:
+        column_B1 = gap_BM.masked_fill(~among_BM, _FARTHEST).argmin(dim=1, keepdim=True)
+    else:
+        column_B1 = gap_BM.masked_fill(~among_BM, -1).argmax(dim=1, keepdim=True)
+    return torch.zeros_like(among_BM).scatter_(1, column_B1, value=True) & among_BM

@@ -10,6 +10,7 @@ divided by the number of additional copies. The share of the floor is the floor 
 cost: above 1, preprocessing is cheaper than decoding.
 
 `stages`: CPU seconds by stage, from a process that is warm (`benchmarks.support.stages`).
+`limits`: CPU seconds of ffmpeg alone, for decoding the same frames, and for all that it does.
 `workers`: wall time with one and two workers, of two corpora, and of one and two decoders.
 
 Needs root, to make control groups. Results are added to `results/preprocess.json`, so that a long
@@ -32,12 +33,13 @@ from typing import Any
 import ray
 
 from benchmarks.films.speed_films import SPEED_FILMS, SpeedFilm, speed_film
+from benchmarks.preprocess.limits import measure_limits
 from benchmarks.preprocess.page import page
 from benchmarks.support import RESULTS, processor, run_accounted
 from pipeline.ffmpeg.binaries import ffmpeg_path, ffmpeg_version
 
 #: What is measured, by the names of the options.
-PARTS = ("rounds", "stages", "workers")
+PARTS = ("rounds", "stages", "limits", "workers")
 
 
 def measure_round(film: SpeedFilm, path: Path, copies: int) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--movie", type=Path, required=True, help="Big Buck Bunny, 720p")
     parser.add_argument("--movies", type=Path, help="folder that keeps the movies made from it")
     parser.add_argument("--kinds", nargs="+", choices=[film.name for film in SPEED_FILMS])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:2])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--copies", type=int, default=3, help="of the movie, in a round's last run")
     parser.add_argument(
@@ -153,6 +155,9 @@ def measure(kind: dict[str, Any], film: SpeedFilm, path: Path, given: argparse.N
     if "stages" in given.parts:
         kind["stages"] = measure_stages(film, path)
         kind.pop("rounds_of_stages", None)
+    if "limits" in given.parts:
+        measured = measure_limits(path, _decode(path), film.decode, given.rounds)
+        kind["limits"] = {"date": time.strftime("%Y-%m-%d"), **measured}
     if "workers" in given.parts:
         kind.setdefault("workers", []).append(measure_workers(film, path, given.corpora))
 

@@ -9,6 +9,12 @@ from typing import Any
 from benchmarks.support import STAGES
 
 _MIB = 1 << 20
+#: Steps of ffmpeg's work, each with those before it, and the heads of their columns.
+LIMITS = {
+    "decode": "decoding what has to be decoded",
+    "frames": "and choosing, scaling and writing frames",
+    "reports": "and reporting times and damage",
+}
 
 Kind = dict[str, Any]
 
@@ -93,6 +99,7 @@ def page(record: dict[str, Any]) -> str:
         "Peak memory is the largest sum of private memory of all processes at one time, Ray's "
         "included.",
         "",
+        *_limits(measured),
         *_stage_table({name: kind for name, kind in measured.items() if kind.get("stages")}),
         *_workers(kinds),
     ]
@@ -142,6 +149,29 @@ def _table(kinds: dict[str, Kind]) -> list[str]:
             f"| {peak / _MIB:.0f} MiB |"
         )
     return lines
+
+
+def _limits(kinds: dict[str, Kind]) -> list[str]:
+    """How much cheaper than the floor ffmpeg alone can be, and one more movie is."""
+    measured = [kind for kind in kinds.values() if kind.get("limits")]
+    if not measured:
+        return []
+    lines = [
+        "## Limits",
+        "",
+        "Shares of the floor that ffmpeg alone reaches, in rounds of their own in which the "
+        "commands take turns: no run can be cheaper than the first column, because its frames "
+        "have to be decoded. `one more movie` also reads the audio and the file's structure, and "
+        "measures, encodes and writes clips.",
+        "",
+        "| movie | " + " | ".join(LIMITS.values()) + " | one more movie |",
+        "|---|" + "---|" * (len(LIMITS) + 1),
+    ]
+    for kind in measured:
+        costs = kind["limits"]
+        shares = " | ".join(f"{costs['floor'] / costs[name]:.2f}" for name in LIMITS)
+        lines.append(f"| {_about(kind)} | {shares} | {figures(kind).more_share:.2f} |")
+    return [*lines, ""]
 
 
 def _about(kind: Kind) -> str:

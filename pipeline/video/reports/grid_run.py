@@ -6,6 +6,7 @@ which run provides which steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -41,11 +42,13 @@ class GridRun:
         self._tone_map = tone_map
         self._shape = (plan.height, plan.width, 3)
         self._dtype = np.dtype(np.uint16 if tone_map else np.uint8)
-
-    @property
-    def frame_bytes(self) -> int:
+        self.frame_bytes = math.prod(self._shape) * self._dtype.itemsize
         """Size of a frame as ffmpeg writes it."""
-        return int(np.prod(self._shape)) * self._dtype.itemsize
+        # Fractions are slow: these are the same for all frames.
+        tick = plan.probe.video.time_base
+        self._tick_ns = tick * NANOSECONDS
+        self._ticks_per_step = 1 / (tick * plan.recipe.fps_fraction)
+        self._steps = report.steps(plan.recipe.fps_fraction)
 
     def take(
         self, data: bytes | bytearray, wait: Callable[[Callable[[], bool]], None]
@@ -56,8 +59,7 @@ class GridRun:
             data: the frame as ffmpeg wrote it.
             wait: waits until its argument is true, which the report of the frame will make it.
         """
-        steps = self._report.steps(self._plan.recipe.fps_fraction)
-        number = self._num_taken
+        steps, number = self._steps, self._num_taken
         wait(lambda: len(steps) > number)
         self._num_taken += 1
         step = steps[number]
@@ -81,8 +83,7 @@ class GridRun:
         first = self._log.first_intra_pts
         if self._started_late or first is None:
             return False
-        tick = self._plan.probe.video.time_base * NANOSECONDS
-        is_early = (first - 1) * tick <= seek_ns
+        is_early = (first - 1) * self._tick_ns <= seek_ns
         is_clean = is_early and not self._log.lacks_references(self._num_frames(end_step))
         return is_clean and self.reads_as_listed(end_step)
 
@@ -111,7 +112,7 @@ class GridRun:
     def on_screen_ns(self, step: int) -> int:
         """Presentation time of the frame on screen at a grid step."""
         pts = self._log.shown_at(self._ticks(step))
-        return round(pts * self._plan.probe.video.time_base * NANOSECONDS)
+        return round(pts * self._tick_ns)
 
     def damaged_steps(self, first_step: int, end_step: int) -> set[int]:
         """Steps whose frames the decoder concealed or left out, or that are made from such frames.
@@ -139,5 +140,4 @@ class GridRun:
         return self._log.frames_until(int(self._ticks(end_step - 1) + margin)) + 1
 
     def _ticks(self, step: int) -> Fraction:
-        video, rate = self._plan.probe.video, self._plan.recipe.fps_fraction
-        return Fraction(step) / (video.time_base * rate)
+        return step * self._ticks_per_step

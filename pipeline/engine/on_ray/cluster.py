@@ -12,18 +12,16 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, cast
 
-import grpc
 import ray
 from ray._private import ray_constants
 
 from pipeline.config import RunConfig
+from pipeline.engine.on_ray.lean_start import only_needed
 from shards_spec.errors import InputError
 
 _START_ATTEMPTS = 3
@@ -60,7 +58,7 @@ def start_ray(config: RunConfig) -> bool:
         options |= {"include_dashboard": False, "_node_ip_address": _LOOPBACK}
         _private.enter()
     try:
-        with contextlib.nullcontext() if config.address else _only_needed_processes():
+        with contextlib.nullcontext() if config.address else only_needed():
             init_ray(**options)
         if config.address:
             _warn_if_open(config.address)
@@ -93,25 +91,6 @@ def stop_ray() -> None:
     if ray.is_initialized():
         ray.shutdown(wait_for_processes=True)
         _private.leave()
-
-
-@contextlib.contextmanager
-def _only_needed_processes() -> Iterator[None]:
-    """Start Ray without the processes that a run on one machine has no use for.
-
-    These are the log monitor (logs are not shown), the autoscaler's monitor (there is nothing to
-    scale) and the dashboard's server: each costs as much CPU as a minute of video, and polls. Ray
-    has no public options for them.
-    """
-    parameter: Any = import_module("ray._private.parameter")
-    services: Any = import_module("ray._private.services")
-    before = parameter.RayParams, services.start_api_server
-    parameter.RayParams = partial(parameter.RayParams, include_log_monitor=False, no_monitor=True)
-    services.start_api_server = lambda *args, **options: ("", None)
-    try:
-        yield
-    finally:
-        parameter.RayParams, services.start_api_server = before
 
 
 class _Private:
@@ -173,6 +152,8 @@ def is_open(control_store: str) -> bool:
 
     One that cannot be asked in this way, for example because it uses TLS, counts as closed.
     """
+    import grpc  # Only runs that join a cluster need it.
+
     with grpc.insecure_channel(control_store) as channel:
         ask = channel.unary_unary(_HARMLESS)
         try:

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.support import processor
 from shards_spec import layout
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import SPEC_VERSION
 from shards_spec.schema.tables import CLIPS_SCHEMA, movies_table

@@ -40,7 +40,7 @@ from pipeline.engine.retries import count_attempt, retry_delay_seconds
 from pipeline.engine.scheduler import Scheduler
 from pipeline.plan.segments import Segment
 from pipeline.sources import Movie
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 
 NUM_FILMS = 10_000
 MAX_ATTEMPTS = 4

@@ -34,7 +34,7 @@ from pipeline.views import parse_views, views_of
 from shards_spec import cli
 from shards_spec.cli import ExitCode
 from shards_spec.errors import InputError
-from shards_spec.process import run_process
+from shards_spec.process import importing, run_process
 from shards_spec.recipe import Recipe
 from shards_spec.schema.tables import row_values
 
@@ -70,8 +70,10 @@ class Preprocess:
         """Preprocess under a live display, then print the summary."""
         views = views_of(parse_views(self.view), self.out, self.recipe) if self.view else ()
         _show_life(self.json)
-        from pipeline.console import run_shown, views_run_shown
-        from pipeline.run import preprocess, preprocess_views
+        with importing():
+            _import_ray()
+            from pipeline.console import run_shown, views_run_shown
+            from pipeline.run import preprocess, preprocess_views
 
         if views:
             return views_run_shown(
@@ -135,9 +137,11 @@ class Retry:
     def run(self) -> int:
         """Retry under a live display, then print the summary."""
         _show_life(self.json)
-        from pipeline.console import run_shown
-        from pipeline.run import retry
-        from shards_spec.storage import Storage
+        with importing():
+            _import_ray()
+            from pipeline.console import run_shown
+            from pipeline.run import retry
+            from shards_spec.storage import Storage
 
         storage = Storage(self.uri)
         return run_shown(
@@ -254,6 +258,13 @@ def _show_life(as_json: bool) -> None:
     """Say that the command has started, before imports and the first look at the corpus."""
     (sys.stderr if as_json else sys.stdout).write("starting\n")
     sys.stdout.flush()
+
+
+def _import_ray() -> None:
+    """Import Ray before anything else does, which would load more of it."""
+    from pipeline.engine.on_ray.light_ray import import_ray
+
+    import_ray()
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from tyro.conf import arg
+from typing import Annotated, Any, Literal
 
 from pipeline.limits import Limits
 from shards_spec.errors import InputError
@@ -16,6 +14,13 @@ Hwaccel = Literal["none", "cuda"]
 Seeks = Literal["auto", "never", "always"]
 
 STORE_PATIENCE_SECONDS = 300.0
+
+
+def _without_prefix() -> Any:
+    """The options of a nested dataclass on the command line are called like its fields."""
+    from tyro.conf import arg  # Workers have settings, but no command line.
+
+    return arg(name="limits", prefix_name=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +83,7 @@ class RunConfig:
     """Also update it after this many movies."""
     log_json: str = ""
     """File for events, one JSON object per line; empty for none."""
-    limits: Annotated[Limits, arg(name="limits", prefix_name=False)] = field(default_factory=Limits)
+    limits: Annotated[Limits, _without_prefix()] = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.max_attempts < 1 or self.retry_seconds < 0:

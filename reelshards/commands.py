@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reelshards.packages import attribute, can_import
-from shards_spec.cli import ExitCode, version
+from shards_spec.cli import ExitCode
+from shards_spec.version import version
 
 PROGRAM = "reelshards"
 

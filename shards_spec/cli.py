@@ -16,7 +16,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from importlib import metadata
 from types import MappingProxyType
 from typing import Annotated, Any, Protocol, Union
 
@@ -28,6 +27,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from shards_spec.errors import ReelshardsError
 from shards_spec.redaction import plain, plain_lines, redacted, with_paths
+from shards_spec.version import version
 
 #: Width of tables and lines where the output is a file or a pipe.
 _LOG_WIDTH = 110
@@ -273,11 +273,3 @@ def write_lines(lines: Iterable[str]) -> None:
 def write_notes(lines: Iterable[str]) -> None:
     """Write lines to stderr in the same way."""
     sys.stderr.write("".join(f"{plain(line)}\n" for line in lines))
-
-
-def version() -> str:
-    """Version of the installed package; `unknown` in a checkout that is not installed."""
-    try:
-        return metadata.version("reelshards")
-    except metadata.PackageNotFoundError:
-        return "unknown"

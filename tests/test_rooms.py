@@ -42,7 +42,7 @@ LOADER_WORKER = "trainer.data.loader.worker"
 ORDER = {
     "shards_spec": """
         errors
-        layout memory process recipe redaction
+        layout process recipe redaction version
         cli schema order
         progress
         sample storage

@@ -30,7 +30,7 @@ from pipeline.movie.steps import prepare
 from pipeline.sources.access import open_source
 from pipeline.sources.corpus import find_movies
 from pipeline.sources.identity import fingerprint
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from tests.support.films.bombs import long_movie, make_bombs
 

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from benchmarks.support import RESULTS
 from shards_spec import layout
 from shards_spec.dataset.index import read_committed_movies, write_index
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.schema.tables import clips_table

@@ -37,7 +37,7 @@ from shards_spec.dataset.lockfile.lock import (
     LockedMovie,
 )
 from shards_spec.dataset.lockfile.words import FRAMES_PER_CLIP, num_parts
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 
 _NUM_DROPS = 60

@@ -21,7 +21,7 @@ from pipeline.tags.judge import load_judge
 from shards_spec.dataset.labels.findings import Findings
 from shards_spec.dataset.labels.ranges import ranges_table
 from shards_spec.dataset.reader import Dataset, Movie, open_dataset
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 
 
 @dataclass(frozen=True)

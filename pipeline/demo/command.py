@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from pipeline.demo.config import DemoConfig
-from pipeline.demo.corpus import make_demo_corpus
-from pipeline.demo.freedoom import FreedoomConfig, make_freedoom
+from pipeline.demo.freedoom import FreedoomConfig
 from shards_spec.cli import ExitCode, new_console
 from shards_spec.errors import InputError
 
@@ -44,11 +43,15 @@ class DemoCorpus:
                 raise InputError(
                     f"{_changed(self.config)}: of drawn movies, not of --kind freedoom"
                 )
+            from pipeline.demo.freedoom import make_freedoom
+
             paths = make_freedoom(Path(self.directory), self.freedoom, on_movie=report)
             tables = "seen.csv, heard.csv"
         else:
             if self.freedoom != FreedoomConfig():
                 raise InputError(f"{_changed(self.freedoom)}: needs --kind freedoom")
+            from pipeline.demo.corpus import make_demo_corpus
+
             paths = make_demo_corpus(Path(self.directory), self.config, on_movie=report)
             tables = "labels.csv"
         console.print(f"{len(paths)} movies and {tables} in {self.directory}")

@@ -31,7 +31,7 @@ from pipeline.sources.access import open_source
 from pipeline.sources.identity import require_unchanged
 from pipeline.sources.staged import delete_copy
 from pipeline.video.segment import VideoSegment
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage

@@ -23,7 +23,6 @@ from pipeline.sources import Movie, Readable
 from pipeline.sources.access import open_source
 from pipeline.sources.identity import fingerprint
 from pipeline.video.segment import VideoSegment
-from shards_spec.dataset.index import write_index
 from shards_spec.recipe import Recipe
 from shards_spec.storage import Storage
 
@@ -55,6 +54,8 @@ def shard_movie(
         plan, segments = decode_into(spool, plan, source, num_threads=num_threads)
         audio = _add_audio(spool, plan, source, segments)
         write_movie(plan, storage, Cost(1, 0.0, 0.0), audio, segments, spool, folder=folder)
+    from shards_spec.dataset.index import write_index  # The tasks of a run write no index.
+
     write_index(storage, recipe, ffmpeg_version())
 
 

@@ -16,12 +16,12 @@ from pipeline.sources import Movie
 from pipeline.video import selection_of
 from pipeline.video.filters import applied
 from pipeline.video.segment import VideoSegment
-from shards_spec.cli import version
 from shards_spec.recipe import Recipe
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.schema.columns import Status
 from shards_spec.schema.dropped import DROP_REASONS, DroppedClips
+from shards_spec.version import version
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from pipeline.rebuild.decode import DecodedPiece, Request
 from pipeline.rebuild.fit import Fit, Source
 from pipeline.rebuild.report import ClipReport, MovieReport
 from shards_spec import layout
-from shards_spec.cli import version
 from shards_spec.dataset.lockfile.lock import ROW_COLUMNS, Lock, LockedMovie
 from shards_spec.recipe import NANOSECONDS
 from shards_spec.schema import ClipContent, MovieRow
 from shards_spec.schema.dropped import DroppedClips, sorted_drops
+from shards_spec.version import version
 
 
 def clip_content(

@@ -15,13 +15,13 @@ from pipeline.sources import Movie
 from pipeline.sources.identity import fingerprint, former_fingerprint, is_same_source
 from pipeline.sources.movie_id import keep_ids
 from shards_spec import layout
-from shards_spec.cli import version
 from shards_spec.dataset.index import read_committed_movies, read_indexed_movies
 from shards_spec.dataset.reader import read_info, recipe_of
 from shards_spec.errors import InputError, ReelshardsError
 from shards_spec.recipe import Recipe
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
+from shards_spec.version import version
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reelshards.board.mteb_encoder import MtebEncoder
-from shards_spec.cli import version
 from shards_spec.errors import InputError
+from shards_spec.version import version
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask

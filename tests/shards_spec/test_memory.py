@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 
-SHOW_PEAK = "from shards_spec.memory import peak_rss_bytes; print(peak_rss_bytes())"
+SHOW_PEAK = "from shards_spec.process import peak_rss_bytes; print(peak_rss_bytes())"
 TOUCHED_BYTES = 400 << 20
 
 

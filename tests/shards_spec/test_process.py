@@ -1,7 +1,9 @@
-"""Worker processes end with their parent, also if it is killed."""
+"""Worker processes end with their parent, also if it is killed; imports collect no garbage."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shards_spec.process import importing
 from tests.support.launch.descendants import Family, needs_proc
 
 PROGRAM = """
@@ -45,3 +48,22 @@ def test_workers_of_a_killed_process_end(tmp_path: Path, how: str) -> None:
         assert len(family.commands()) >= 3
         getattr(process, how)()
     family.wait_until_gone()
+
+
+def test_garbage_is_searched_again_after_imports() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        with contextlib.suppress(ImportError), importing():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
+    gc.disable()
+    try:
+        with importing():
+            pass
+        assert not gc.isenabled(), "somebody else has switched it off"
+    finally:
+        gc.enable()

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from shards_spec.cli import version
 from shards_spec.dataset.reader import Dataset
 from shards_spec.errors import InputError
 from shards_spec.recipe import Recipe
+from shards_spec.version import version
 from trainer.config import TrainConfig
 from trainer.data.mix.mixed_dataset import part_fingerprints
 from trainer.models import TwoTowers, build_model

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from shards_spec.cli import version
+from shards_spec.version import version
 from trainer.config import TrainConfig
 from trainer.ranks.world import default_device
 from trainer.runs.config_file import config_to_json

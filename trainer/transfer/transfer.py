@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from shards_spec.cli import version
 from shards_spec.errors import InputError
+from shards_spec.version import version
 from trainer.console import say
 from trainer.models import build_model
 from trainer.models.inputs import describe_inputs

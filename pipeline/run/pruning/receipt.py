@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shards_spec import layout
-from shards_spec.cli import version
 from shards_spec.dataset.labels.schema import CLIP_LABELS
 from shards_spec.errors import InputError, StorageError
 from shards_spec.redaction import redacted
 from shards_spec.schema import MovieRow
 from shards_spec.storage import Storage
+from shards_spec.version import version
 
 RECEIPT_JSON = "receipt.json"
 

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards_spec import layout
-from shards_spec.dataset.bounds.parquet_bounds import check_parquet_bounds, get_bounded
 from shards_spec.errors import FormatError
 from shards_spec.schema import ClipRow, MovieRow
 from shards_spec.schema.tables import CLIPS_SCHEMA, clip_rows, clips_table, require_columns
@@ -34,6 +33,8 @@ def write_commit(storage: Storage, movie: MovieRow, clips: Iterable[ClipRow]) ->
 
 def read_commit(storage: Storage, movie_id: str) -> tuple[MovieRow, list[ClipRow]]:
     """Read a movie's commit record. Raises `ObjectNotFoundError`, or `FormatError` if damaged."""
+    from shards_spec.dataset.bounds.parquet_bounds import get_bounded
+
     movie, table = parse_commit(get_bounded(storage, layout.commit_key(movie_id)), movie_id)
     return movie, clip_rows(table)
 
@@ -75,6 +76,9 @@ def movie_of_commit(data: bytes, movie_id: str) -> MovieRow:
 
 def parse_commit(data: bytes, movie_id: str) -> tuple[MovieRow, pa.Table]:
     """The movie row and the clips of a commit record, in `CLIPS_SCHEMA`. Raises `FormatError`."""
+    # Only readers need it, and the compute functions of Arrow that it imports.
+    from shards_spec.dataset.bounds.parquet_bounds import check_parquet_bounds
+
     with _commit_errors(movie_id):
         file = pq.ParquetFile(pa.BufferReader(data))
         check_parquet_bounds(file.metadata, len(data), layout.commit_key(movie_id))

@@ -118,6 +118,17 @@ def test_what_ray_seldom_needs_is_imported_on_use() -> None:
     assert done.stdout.split() == ["absent", "True", "RequestException", "1.1", "True"], done.stderr
 
 
+def test_workers_import_nothing_of_the_driver_or_of_command_lines() -> None:
+    code = "import sys, pipeline.engine.tasks; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "pipeline.movie.steps" in loaded
+    assert not {"tyro", "rich", "grpc", "shards_spec.cli", "pyarrow.compute"} & loaded
+    assert (
+        not {"pipeline.engine.engine", "pipeline.run", "shards_spec.dataset.index.index"} & loaded
+    )
+
+
 def raylet_command(folder: Path) -> list[str]:
     return [part.replace("FOLDER", str(folder)) for part in _RAYLET]
 

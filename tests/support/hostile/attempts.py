@@ -28,7 +28,7 @@ import torch
 
 from shards_spec import cli
 from shards_spec.__main__ import Inspect, Validate
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from tests.support.hostile.mutants import make_mutant
 from tests.support.hostile.outside import OpenedFiles
 from trainer.config import TrainConfig

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.recipe import Recipe
 from trainer.config import TrainConfig
 from trainer.runs.learning.flops import flops_per_clip, peak_flops

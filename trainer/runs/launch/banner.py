@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from shards_spec.cli import version
 from shards_spec.dataset.reader import Dataset
+from shards_spec.version import version
 from trainer.config import TrainConfig
 from trainer.ranks.world import World
 from trainer.runs.journal import Load

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from shards_spec.cli import version
 from shards_spec.dataset.browser.pages.html import Markup, join, link, tag, text
+from shards_spec.version import version
 
 #: Scripts, styles, images and audio come from the site itself; nothing else is loaded or sent.
 POLICY = (

@@ -33,7 +33,7 @@ OPEN_ALL = """
 import contextlib, io, json, signal, sys
 from shards_spec.__main__ import main
 from shards_spec.errors import ReelshardsError
-from shards_spec.memory import peak_rss_bytes
+from shards_spec.process import peak_rss_bytes
 from shards_spec.dataset.reader import open_dataset, read_clips
 from shards_spec.schema import clip_rows
 

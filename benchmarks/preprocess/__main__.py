@@ -13,6 +13,9 @@ cost: above 1, preprocessing is cheaper than decoding.
 `limits`: CPU seconds of ffmpeg alone, for decoding the same frames, and for all that it does.
 `workers`: wall time with one and two workers, of two corpora, and of one and two decoders.
 
+Modules are compiled before, as those of an installed package are. In a checkout, where the
+environment may forbid to store them, each process would compile what it imports.
+
 Needs root, to make control groups. Results are added to `results/preprocess.json`, so that a long
 measurement may be done in pieces (`--parts`, `--kinds`); `--fresh` discards earlier rounds.
 """
@@ -20,6 +23,7 @@ measurement may be done in pieces (`--parts`, `--kinds`); `--fresh` discards ear
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shlex
@@ -127,6 +131,8 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="discard earlier figures of the parts")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    for package in ("pipeline", "shards_spec"):
+        compileall.compile_dir(Path(__file__).parents[2] / package, quiet=1)
     results = given.out / "preprocess.json"
     kinds = json.loads(results.read_text())["kinds"] if results.exists() else {}
     with tempfile.TemporaryDirectory(prefix="reelshards-movies-") as scratch:

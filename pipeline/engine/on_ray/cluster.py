@@ -21,13 +21,14 @@ import ray
 from ray._private import ray_constants
 
 from pipeline.config import RunConfig
-from pipeline.engine.on_ray.lean_start import only_needed
 from shards_spec.errors import InputError
 
 _START_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
+#: Releases with which a local Ray starts without what a run does not need.
+_KNOWN_RAY = ("2.60.",)
 _LOOPBACK = "127.0.0.1"
 #: Set while Ray runs here: Ray's own switch that keeps all of its ports on loopback, as it does by
 #: default on other systems than Linux.
@@ -58,7 +59,7 @@ def start_ray(config: RunConfig) -> bool:
         options |= {"include_dashboard": False, "_node_ip_address": _LOOPBACK}
         _private.enter()
     try:
-        with contextlib.nullcontext() if config.address else only_needed():
+        with contextlib.nullcontext() if config.address else _lean_start():
             init_ray(**options)
         if config.address:
             _warn_if_open(config.address)
@@ -67,6 +68,16 @@ def start_ray(config: RunConfig) -> bool:
         where = f"at {config.address!r}" if config.address else "on this machine"
         raise InputError(f"cannot start Ray {where}: {first_line(error)}") from error
     return True
+
+
+def _lean_start() -> contextlib.AbstractContextManager[None]:
+    """See `lean_start`; nothing with a Ray whose private parts nobody here has looked at."""
+    if not ray.__version__.startswith(_KNOWN_RAY):
+        return contextlib.nullcontext()
+    found: contextlib.AbstractContextManager[None] = import_module(
+        "pipeline.engine.on_ray.lean_start"
+    ).only_needed()
+    return found
 
 
 def init_ray(**options: Any) -> None:

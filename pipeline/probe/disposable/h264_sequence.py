@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.probe.frame_headers.bits import Bits, UnexpectedDataError
+
 #: Profiles whose sets describe the sampling of colors.
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 _EXTENDED_ASPECT = 255
 _MAX_LIST = 32
+#: Bytes of a set that are read.
+_MAX_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,14 @@ class H264Sequence:
 
 def parse_h264_sequence(unit: bytes) -> H264Sequence | None:
     """Parse a unit, its header byte included; None if it is cut off or no such set."""
-    bits = _Bits(unit[1:].replace(b"\0\0\3", b"\0\0"))
+    bits = Bits(unit[1:].replace(b"\0\0\3", b"\0\0")[:_MAX_BYTES])
     try:
         return _parse(bits)
-    except _EndOfDataError:
+    except UnexpectedDataError:
         return None
 
 
-def _parse(bits: _Bits) -> H264Sequence:
+def _parse(bits: Bits) -> H264Sequence:
     profile = bits.take(8)
     bits.take(16)
     bits.number()
@@ -70,7 +74,7 @@ def _parse(bits: _Bits) -> H264Sequence:
     return H264Sequence(is_progressive, has_gaps, order_type, declares_delay)
 
 
-def _skip_sampling(bits: _Bits) -> None:
+def _skip_sampling(bits: Bits) -> None:
     chroma = bits.number()
     if chroma == 3:
         bits.take(1)
@@ -88,7 +92,7 @@ def _skip_sampling(bits: _Bits) -> None:
                 last = following or last
 
 
-def _declares_delay(bits: _Bits) -> bool:
+def _declares_delay(bits: Bits) -> bool:
     """Whether the usability information restricts the reordering of frames."""
     if bits.flag() and bits.take(8) == _EXTENDED_ASPECT:
         bits.take(32)
@@ -119,7 +123,7 @@ def _declares_delay(bits: _Bits) -> bool:
     return True
 
 
-def _skip_buffers(bits: _Bits) -> None:
+def _skip_buffers(bits: Bits) -> None:
     count = min(bits.number(), _MAX_LIST) + 1
     bits.take(8)
     for _ in range(count):
@@ -127,39 +131,3 @@ def _skip_buffers(bits: _Bits) -> None:
         bits.number()
         bits.take(1)
     bits.take(20)
-
-
-class _EndOfDataError(Exception):
-    """A set is shorter than it says."""
-
-
-class _Bits:
-    """Reads a set bit by bit."""
-
-    def __init__(self, data: bytes) -> None:
-        self._text = "".join(f"{byte:08b}" for byte in data[:1024])
-        self._at = 0
-
-    def take(self, count: int) -> int:
-        """The next `count` bits as a number."""
-        bits = self._text[self._at : self._at + count]
-        if len(bits) < count:
-            raise _EndOfDataError
-        self._at += count
-        return int(bits, 2)
-
-    def flag(self) -> bool:
-        return self.take(1) == 1
-
-    def number(self) -> int:
-        """An unsigned number in Exp-Golomb code."""
-        one = self._text.find("1", self._at)
-        if one < 0:
-            raise _EndOfDataError
-        zeros, self._at = one - self._at, one
-        return self.take(zeros + 1) - 1
-
-    def signed(self) -> int:
-        """A signed number in Exp-Golomb code."""
-        number = self.number()
-        return (number + 1) // 2 if number % 2 else -(number // 2)

@@ -6,13 +6,16 @@ says it is, sizes of units of four bytes. A few reads per frame replace reading 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.probe.containers.parameter_sets import read_extradata
-from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, Read, examine
+from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, examine
+from pipeline.probe.frame_headers.bits import UnexpectedDataError
+from pipeline.probe.frame_headers.placed_packets import Read, are_placed, data_ranges
 from pipeline.probe.streams.packets import PacketOrder, PacketTable
 from pipeline.probe.streams.stream_list import StreamList
 from pipeline.probe.streams.video_stream import VideoStream
@@ -20,13 +23,8 @@ from pipeline.sources import Movie, Readable
 
 #: With more bytes of parameter sets and supplemental information than this, they are not collected.
 MAX_BYTES = 1 << 24
-#: ffmpeg's names of the demuxers, as they begin.
-_MP4, _MATROSKA = "mov,", "matroska,"
 #: Where a decoder configuration says how many bytes the size of a unit has, less one, in two bits.
 _LENGTH_AT = {"h264": 4, "hevc": 21}
-#: Bits of a Matroska block's flags that say that several frames share it.
-_LACING = 6
-_BLOCK_HEAD = 12
 _UNREFERENCED, _PLAIN, _RESET = 1, 2, 4
 
 
@@ -73,42 +71,28 @@ def read_units(
     `packets` are all that are presented, `order` those of a sequential read. Raises `MovieError` if
     the movie cannot be read.
     """
-    if not _is_usual(listed, video, packets, order):
+    if video.codec not in CODECS or not are_placed(listed, packets, order):
         return None
     configuration = read_extradata(source, listed.options, video.index, movie.name)
     place = _LENGTH_AT[video.codec]
     if len(configuration) <= place or configuration[0] != 1 or configuration[place] & 3 != 3:
         return None
-    is_block = listed.container.startswith(_MATROSKA)
     with source.opened() as read:
-        return _read(video.codec, read, packets, configuration, is_block=is_block)
-
-
-def _is_usual(
-    listed: StreamList, video: VideoStream, packets: PacketTable, order: PacketOrder
-) -> bool:
-    is_whole = order.num_configured == len(order.pts()) == len(packets)
-    is_placed = bool((packets.position >= 0).all() and (packets.size > 0).all())
-    return (
-        listed.container.startswith((_MP4, _MATROSKA))
-        and not listed.options
-        and video.codec in CODECS
-        and len(packets) > 0
-        and is_whole
-        and is_placed
-    )
+        try:
+            return _read(video.codec, read, data_ranges(read, listed, packets), configuration)
+        except UnexpectedDataError:
+            return None
 
 
 def _read(
-    codec: str, read: Read, packets: PacketTable, configuration: bytes, *, is_block: bool
+    codec: str, read: Read, ranges: Iterable[tuple[int, int]], configuration: bytes
 ) -> StreamUnits | None:
     flags, layers = bytearray(), bytearray()
     kept: set[bytes] | None = set()
     num_bytes = 0
-    for position, size in zip(packets.position.tolist(), packets.size.tolist(), strict=True):
-        start = _after_block_head(read, position) if is_block else position
-        frame = examine(codec, read, start, size) if start >= 0 else None
-        if frame is None or frame.kind is Kind.UNREADABLE:
+    for start, end in ranges:
+        frame = examine(codec, read, start, end - start)
+        if frame.kind is Kind.UNREADABLE:
             return None
         flags.append(_flags_of(frame))
         layers.append(frame.layer)
@@ -131,12 +115,3 @@ def _flags_of(frame: EncodedFrame) -> int:
         | _PLAIN * frame.is_plain
         | _RESET * frame.is_reset
     )
-
-
-def _after_block_head(read: Read, position: int) -> int:
-    """Where the frame of a Matroska block begins; -1 if several share the block."""
-    head = read(position, position + _BLOCK_HEAD)
-    # The number of the track takes as many bytes as its first one says.
-    length = 9 - head[0].bit_length() if head else _BLOCK_HEAD
-    flags = head[length + 2 : length + 3]
-    return position + length + 3 if flags and not flags[0] & _LACING else -1

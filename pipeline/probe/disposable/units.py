@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from pipeline.probe.frame_headers.placed_packets import Read
+
 #: Each unit is preceded by its size; files with shorter ones are rare and not examined.
 SIZE_BYTES = 4
 #: Bytes of a unit that are examined.
@@ -33,9 +35,6 @@ _HEVC_OTHERS = frozenset({35, 38, 39, 40})
 _HEVC_MAX_SLICE = 31
 _HEVC_IDR = frozenset({19, 20})
 _HEVC_KEPT = frozenset({32, 33, 34, 39, 40})
-
-#: Bytes [start, end) of the movie; fewer only at its end.
-Read = Callable[[int, int], bytes]
 
 
 class Kind(Enum):

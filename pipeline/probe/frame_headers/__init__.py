@@ -1,0 +1,1 @@
+"""Reads the headers of encoded frames straight from the file, without decoding them."""

@@ -24,6 +24,7 @@ from pipeline.probe.containers.one_shape import SameFrames, examine_units
 from pipeline.probe.cut_off import missing_ns
 from pipeline.probe.disposable.frames import NONE_DISPOSABLE, DisposableFrames, find_disposable
 from pipeline.probe.disposable.stream_units import StreamUnits, read_units
+from pipeline.probe.frame_headers import one_size
 from pipeline.probe.other_streams import follow_moved_streams, lost_to_other_streams_ns
 from pipeline.probe.streams.first_look import require_usual_rate
 from pipeline.probe.streams.packets import (
@@ -222,7 +223,7 @@ def _probe_video(
     is_wrong, outliers = find_outliers(table, video.time_base)
     good = table.where(~is_wrong)
     order = packets.order.get(video.index, EMPTY_ORDER)
-    same = _same_frames(movie, source, listed, video, order, units)
+    same = _same_frames(movie, source, listed, packets, video, units)
     is_trimmed = len(order.pts()) > len(listed_table)
     is_plain = same.is_plain and not is_trimmed and video.index not in packets.encrypted
     sample = sample_frames(movie, source, video, good, listed.options, is_plain=is_plain)
@@ -264,13 +265,16 @@ def _same_frames(
     movie: Movie,
     source: Readable,
     listed: StreamList,
+    packets: Packets,
     video: VideoStream,
-    order: PacketOrder,
     units: StreamUnits | None,
 ) -> SameFrames:
     """What the stream proves about all of its frames; nothing if its configuration changes."""
+    order = packets.order.get(video.index, EMPTY_ORDER)
     if order.num_configured != len(order.pts()):
         return SameFrames()
+    if video.codec in one_size.CODECS:
+        return one_size.examine_headers(source, listed, video, packets)
     return examine_units(source, listed.options, video.index, video.codec, movie.name, units)
 
 

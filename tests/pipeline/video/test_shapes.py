@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import TooLargeError
 from pipeline.ffmpeg.binaries import ffmpeg_version
+from pipeline.probe.frame_headers import one_size
 from pipeline.probe.streams.sample_frames import Shape
 from pipeline.video.filters import applied
 from pipeline.video.shapes import _add as add_shape
@@ -185,6 +186,22 @@ def test_a_size_change_without_a_shape_change_does_not_matter(tmp_path: Path) ->
     # A radius of 30 pixels is half as large in frames of twice the size.
     lit = [(frames[number][1][3].mean(axis=2) > 140).sum() for number in (1, 8)]
     assert np.sqrt(lit[0] / lit[1]) == pytest.approx(2, rel=0.1)
+
+
+def test_a_proof_from_headers_replaces_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ffmpeg decodes all frames of VP9, even if it is asked for keyframes only."""
+    path = make_circle(tmp_path / "film.webm", *VP9, *OPUS, seconds=4)
+    monkeypatch.setattr(one_size, "CODECS", frozenset())
+    unproved = plan_of(path)
+    assert not unproved.probe.has_one_shape
+    whole = everything(unproved)
+    monkeypatch.undo()
+    monkeypatch.delattr("pipeline.video.shapes.FfmpegProcess")
+    proved = plan_of(path)
+    assert proved.probe.has_one_shape
+    assert everything(proved) == whole
 
 
 def _listed(count: int, width: Callable[[int], int]) -> Iterator[bytes]:

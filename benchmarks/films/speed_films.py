@@ -24,6 +24,8 @@ _HEVC = (
     *("-c:v", "libx265", "-preset", "superfast", "-pix_fmt", "yuv420p10le"),
     *("-x265-params", "log-level=error", "-g", "96", "-c:a", "eac3"),
 )
+_480P = ("-vf", "scale=854:480")
+_MPEG2 = (*_480P, "-c:v", "mpeg2video", "-b:v", "6M", "-g", "15")
 _AAC = ("-c:a", "aac", "-b:a", "192k")
 
 
@@ -94,7 +96,19 @@ SPEED_FILMS = (
         "mpeg2-480p",
         ".mpg",
         "MPEG-2 480p, 6 Mbit/s",
-        ("-vf", "scale=854:480", "-c:v", "mpeg2video", "-b:v", "6M", "-g", "15", "-c:a", "ac3"),
+        (*_MPEG2, "-c:a", "ac3"),
+    ),
+    SpeedFilm(
+        "mpeg2-480p-mkv",
+        ".mkv",
+        "MPEG-2 480p, 6 Mbit/s, B-frames, in Matroska",
+        (*_MPEG2, "-bf", "2", "-c:a", "ac3"),
+    ),
+    SpeedFilm(
+        "mpeg4-480p",
+        ".mkv",
+        "MPEG-4 part 2 480p, 1.5 Mbit/s, B-frames",
+        (*_480P, "-c:v", "mpeg4", "-b:v", "1500k", "-g", "240", "-bf", "2", "-c:a", "mp3"),
     ),
     SpeedFilm(
         "vp9-720p",

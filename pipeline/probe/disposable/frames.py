@@ -3,9 +3,10 @@
 To some no other frame refers: the disposable ones. To the last ones before an IDR frame only each
 other's refer, so they may all be left out together.
 
-Only in files whose structure is beyond doubt: MP4, MOV and Matroska with progressive H.264 or HEVC,
-one decoder configuration, unique presentation times, and no packet that is unlike what the file
-says about it. In any other there are none, and movies with a damaged structure are decoded whole.
+Only in files whose structure is beyond doubt: MP4, MOV and Matroska with progressive H.264, HEVC or
+MPEG-1, 2 or 4 (part 2), one decoder configuration, unique presentation times, and no packet that is
+unlike what the file says about it. In any other there are none, and movies with a damaged structure
+are decoded whole.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.probe.containers.set_units import sets_of_configuration
-from pipeline.probe.disposable.h264_sequence import parse_h264_sequence
+from pipeline.probe.disposable.examiners import MPEG, has_safe_sequence
+from pipeline.probe.disposable.reordering import is_usual_order
 from pipeline.probe.disposable.stream_units import StreamUnits
 from pipeline.probe.streams.packets import PacketOrder, PacketTable
 from pipeline.probe.streams.video_stream import VideoStream
 
 #: With fewer frames there is nothing to gain.
 MIN_FRAMES = 2
-_SEQUENCE = {"h264": 7, "hevc": 33}
 _DISPOSABLE, _PLAIN, _RESET = 1, 2, 4
 
 
@@ -71,11 +71,14 @@ def find_disposable(
     `packets` are all that are presented, `order` those of a sequential read, `units` what they
     contain.
     """
-    if units is None or not _is_usual(video, packets, order):
+    if units is None or units.kept is None or not _is_usual(video, packets, order):
+        return NONE_DISPOSABLE
+    if video.codec in MPEG and not is_usual_order(packets.pts, units.layers > 0):
         return NONE_DISPOSABLE
     top = units.layers.max()
     is_disposable = units.is_unreferenced & (units.layers == top) & ~packets.is_key
-    if not is_disposable.any() or not _has_one_sequence(video, units):
+    is_safe = has_safe_sequence(video.codec, units.kept, units.configuration)
+    if not is_disposable.any() or not is_safe:
         return NONE_DISPOSABLE
     return DisposableFrames.of(is_disposable, units.is_plain, units.is_reset & packets.is_key)
 
@@ -91,23 +94,3 @@ def _is_usual(video: VideoStream, packets: PacketTable, order: PacketOrder) -> b
         and np.array_equal(times, packets.pts)
         and len(np.unique(times)) == len(times)
     )
-
-
-def _has_one_sequence(video: VideoStream, units: StreamUnits) -> bool:
-    """Whether one sequence parameter set applies to all frames, and leaving some out is safe."""
-    if units.kept is None:
-        return False
-    kind = _SEQUENCE[video.codec]
-    configured = sets_of_configuration(video.codec, units.configuration)
-    sequences = {unit.rstrip(b"\0") for (of, _), unit in configured.items() if of == kind}
-    sequences |= {unit for unit in units.kept if _kind(video.codec, unit) == kind}
-    if len(sequences) != 1:
-        return False
-    if video.codec == "hevc":
-        return True
-    parsed = parse_h264_sequence(sequences.pop())
-    return parsed is not None and parsed.is_safe
-
-
-def _kind(codec: str, unit: bytes) -> int:
-    return unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63

@@ -1,7 +1,8 @@
-"""Reads the headers of all units of an H.264 or HEVC stream, straight from the file.
+"""Reads the headers of all units of an H.264, HEVC or MPEG stream, straight from the file.
 
 Only in files whose structure is beyond doubt: MP4, MOV and Matroska, every packet where the listing
-says it is, sizes of units of four bytes. A few reads per frame replace reading the whole movie.
+says it is, sizes of units of four bytes. A few reads per frame replace reading the whole movie;
+only MPEG, whose units do not say how long they are, is read whole.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.probe.containers.parameter_sets import read_extradata
-from pipeline.probe.disposable.units import CODECS, EncodedFrame, Kind, examine
+from pipeline.probe.disposable.examiners import CODECS, Examiner, examiner_of
+from pipeline.probe.disposable.units import EncodedFrame, Kind
 from pipeline.probe.frame_headers.bits import UnexpectedDataError
 from pipeline.probe.frame_headers.placed_packets import Read, are_placed, data_ranges
 from pipeline.probe.streams.packets import PacketOrder, PacketTable
@@ -23,8 +25,6 @@ from pipeline.sources import Movie, Readable
 
 #: With more bytes of parameter sets and supplemental information than this, they are not collected.
 MAX_BYTES = 1 << 24
-#: Where a decoder configuration says how many bytes the size of a unit has, less one, in two bits.
-_LENGTH_AT = {"h264": 4, "hevc": 21}
 _UNREFERENCED, _PLAIN, _RESET = 1, 2, 4
 
 
@@ -38,7 +38,7 @@ class StreamUnits:
     """(N,) temporal layers."""
     kept: frozenset[bytes] | None
     """The different parameter sets and messages (SEI) in the packets, without zeros at their end;
-    None if there are too many."""
+    of MPEG, headers of sequences and layers, and user data. None if there are too many."""
     configuration: bytes
     """The decoder configuration of the container."""
 
@@ -74,24 +74,24 @@ def read_units(
     if video.codec not in CODECS or not are_placed(listed, packets, order):
         return None
     configuration = read_extradata(source, listed.options, video.index, movie.name)
-    place = _LENGTH_AT[video.codec]
-    if len(configuration) <= place or configuration[0] != 1 or configuration[place] & 3 != 3:
+    examine = examiner_of(video.codec, configuration)
+    if examine is None:
         return None
     with source.opened() as read:
         try:
-            return _read(video.codec, read, data_ranges(read, listed, packets), configuration)
+            return _read(examine, read, data_ranges(read, listed, packets), configuration)
         except UnexpectedDataError:
             return None
 
 
 def _read(
-    codec: str, read: Read, ranges: Iterable[tuple[int, int]], configuration: bytes
+    examine: Examiner, read: Read, ranges: Iterable[tuple[int, int]], configuration: bytes
 ) -> StreamUnits | None:
     flags, layers = bytearray(), bytearray()
     kept: set[bytes] | None = set()
     num_bytes = 0
     for start, end in ranges:
-        frame = examine(codec, read, start, end - start)
+        frame = examine(read, start, end - start)
         if frame.kind is Kind.UNREADABLE:
             return None
         flags.append(_flags_of(frame))

@@ -1,6 +1,6 @@
-"""What the units of an encoded frame say about references, by their headers alone.
+"""What the units of an H.264 or HEVC frame say about references, by their headers alone.
 
-A frame of H.264 or HEVC is a sequence of units. Those of the picture (slices) say whether later
+A frame is a sequence of units, each after its size. Those of the picture (slices) say whether later
 frames may refer to it; a decoder that never sees a frame to which none refers shows all others as
 before. Whatever is unusual counts as referred to.
 
@@ -54,7 +54,8 @@ class EncodedFrame:
 
     kind: Kind
     layer: int = 0
-    """Temporal layer, HEVC only: frames of lower layers never refer to those of higher ones."""
+    """Temporal layer of HEVC; 1 for B pictures of MPEG. Frames of lower layers never refer to those
+    of higher ones."""
     is_plain: bool = False
     """Whether it holds its picture alone, and what has no effect on other frames."""
     is_reset: bool = False
@@ -63,7 +64,7 @@ class EncodedFrame:
     """(start, end) in the file of its parameter sets and supplemental information."""
 
 
-_UNREADABLE = EncodedFrame(Kind.UNREADABLE)
+UNREADABLE = EncodedFrame(Kind.UNREADABLE)
 
 
 def examine(codec: str, read: Read, start: int, size: int) -> EncodedFrame:
@@ -76,10 +77,10 @@ def examine(codec: str, read: Read, start: int, size: int) -> EncodedFrame:
         head = read(at, min(at + SIZE_BYTES + HEAD_BYTES, end))
         first, following = at + SIZE_BYTES, at + SIZE_BYTES + int.from_bytes(head[:4], "big")
         if len(head) < SIZE_BYTES + HEAD_BYTES or not first + HEAD_BYTES <= following <= end:
-            return _UNREADABLE
+            return UNREADABLE
         unit = unit_of(head[SIZE_BYTES], head[SIZE_BYTES + 1])
         if unit is None:
-            return _UNREADABLE
+            return UNREADABLE
         if unit.is_kept:
             kept.append((first, following))
         if unit.is_slice:
@@ -92,7 +93,7 @@ def examine(codec: str, read: Read, start: int, size: int) -> EncodedFrame:
             is_unreferenced = has_slice and is_plain and not is_referenced
             kind = Kind.UNREFERENCED if is_unreferenced else Kind.REFERENCED
             return EncodedFrame(kind, layer, has_slice and is_plain, is_reset, tuple(kept))
-    return _UNREADABLE
+    return UNREADABLE
 
 
 @dataclass(frozen=True)

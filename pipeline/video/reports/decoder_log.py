@@ -29,6 +29,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import floor
 
+from pipeline.probe.disposable.reordering import MISSING
 from pipeline.probe.streams.video_stream import conceals_errors
 from pipeline.probe.streams.video_timing import Outlier
 from pipeline.video.selective import RunSelection
@@ -60,8 +61,6 @@ ENTRY_FRAMES = 32
 #: A keyframe ends damage if this many frames before it came without an error: a decoder holds back
 #: 16 frames at most, and as many may be shown before a keyframe that was decoded before them.
 QUIET_FRAMES = 32
-#: Frames farther apart than this many usual distances have a missing one between them.
-MISSING = Fraction(7, 4)
 _OPEN = 1 << 62
 
 

@@ -18,7 +18,7 @@ from pipeline.movie import steps
 from pipeline.plan.movie_plan import MoviePlan
 from pipeline.video import selection_of
 from tests.support.films import damage
-from tests.support.films.encoders import X264, X265, X265_PARAMS
+from tests.support.films.encoders import CLOSED, MPEG1, MPEG2, MPEG4, X264, X265, X265_PARAMS
 from tests.support.films.media import Film, ffmpeg, make_film
 from tests.support.films.opened import source_of
 from tests.support.films.oracle import (
@@ -57,6 +57,12 @@ CODECS = {
         "-x265-params",
         f"{X265_PARAMS}:bframes=4",
     ),
+    "mpeg-1": MPEG1,
+    "mpeg-2": MPEG2,
+    "mpeg-2 closed": (*MPEG2, "-bf", "3", *CLOSED),
+    "mpeg-4": MPEG4,
+    "mpeg-4 closed": (*MPEG4, "-bf", "3", *CLOSED),
+    "mpeg-4 vectors": (*MPEG4, "-bf", "1", "-flags", "+qpel+mv4"),
 }
 CONTAINERS = (".mp4", ".mkv")
 KINDS: dict[str, tuple[Callable[..., None], float]] = {
@@ -80,7 +86,10 @@ def _left_out(plan: MoviePlan) -> int:
     return selection.num_left_out if selection and found[0].leaves_out else 0
 
 
-@pytest.mark.parametrize("case", mostly_slow(product(CODECS, CONTAINERS), [("pyramid", ".mkv")]))
+_FEW = [("pyramid", ".mkv"), ("mpeg-2", ".mkv"), ("mpeg-4", ".mp4")]
+
+
+@pytest.mark.parametrize("case", mostly_slow(product(CODECS, CONTAINERS), _FEW))
 def test_same_clips_from_fewer_frames(case: tuple[str, str], tmp_path: Path) -> None:
     codec, container = case
     path = _film(tmp_path / f"film{container}", codec)
@@ -92,7 +101,7 @@ def test_same_clips_from_fewer_frames(case: tuple[str, str], tmp_path: Path) -> 
     if codec == "refresh":
         return
     assert _left_out(plan) >= 20
-    for seconds in (1.3, 3.0) if case != ("pyramid", ".mkv") else (1.3,):
+    for seconds in (1.3, 3.0) if case not in _FEW else (1.3,):
         split = plan_of(path, seconds=seconds)
         assert len(split.segments) > 1
         assert everything(split) == whole
@@ -112,10 +121,17 @@ def test_any_rates(fps: float, rate: str, tmp_path: Path) -> None:
         assert everything(plan_of(path, recipe, seconds=1.9)) == everything(plan.whole())
 
 
+#: Of a picture whose headers are damaged, ffmpeg's MPEG-2 decoder may show what happens to be in
+#: memory, with no report: so these are damaged in `test_mpeg`.
+DAMAGED = [
+    *product(["pyramid", "open", "many references", "hevc", "hevc open", "mpeg-4"], KINDS),
+    *product(["mpeg-2", "mpeg-2 closed"], ["lose", "lose keys"]),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("codec", ["pyramid", "open", "many references", "hevc", "hevc open"])
+@pytest.mark.parametrize(("codec", "kind"), DAMAGED)
 def test_damaged_movies(codec: str, container: str, kind: str, tmp_path: Path) -> None:
     """Larger frames, so that most damage hits what is in them, not the sizes of their units."""
     size = {"width": 320, "height": 192, "seconds": 10}
@@ -149,7 +165,7 @@ def _numbers(film: Path, plan: MoviePlan) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("codec", ["pyramid", "open"])
+@pytest.mark.parametrize("codec", ["pyramid", "open", "mpeg-2", "mpeg-4"])
 def test_damage_in_a_frame_that_decoders_see(codec: str, tmp_path: Path) -> None:
     film = _film(tmp_path / "film.mp4", codec, width=320, height=192)
     _, seen = _numbers(film, plan_of(film))
@@ -161,14 +177,16 @@ def test_damage_in_a_frame_that_decoders_see(codec: str, tmp_path: Path) -> None
         assert everything(plan_of(path, seconds=2.5)) == everything(plan.whole())
 
 
-@pytest.mark.parametrize("codec", mostly_slow(["pyramid", "open"], ["pyramid"]))
+@pytest.mark.parametrize("codec", mostly_slow(["pyramid", "open", "mpeg-2", "mpeg-4"], ["pyramid"]))
 def test_damage_in_a_frame_that_no_decoder_sees(codec: str, tmp_path: Path) -> None:
     """It costs no clip: all are those of the intact movie."""
     film = _film(tmp_path / "film.mkv", codec, width=160, height=96)
     intact = clips_of(plan_of(film))
     hidden, _ = _numbers(film, plan_of(film))
     path = tmp_path / "damaged.mkv"
-    _damaged(film, path, hidden[len(hidden) // 2])
+    # In a small one, noise may look like a picture.
+    sizes = [size for _, size, _ in damage.pictures(film)]
+    _damaged(film, path, max(hidden, key=lambda number: sizes[number]))
     clips = clips_of(plan_of(path))
     whole = clips_of(plan_of(path).whole())
     assert len(whole) < len(clips) == len(intact)
@@ -196,8 +214,11 @@ WHOLE = {
     "no B-frames": (("-c:v", "libx264", "-preset", "ultrafast"), ".mp4"),
     "interlaced": ((*X264, "-bf", "3", "-flags", "+ilme+ildct"), ".mp4"),
     "paff or mbaff, unmarked": ((*X264, "-bf", "3", "-x264-params", "fake-interlaced=1"), ".mkv"),
-    "mpeg2": (("-c:v", "mpeg2video", "-bf", "2"), ".mkv"),
-    "mpeg4": (("-c:v", "mpeg4", "-bf", "2"), ".mp4"),
+    "mpeg-2, interlaced": ((*MPEG2, "-flags", "+ilme+ildct"), ".mkv"),
+    "mpeg-4, interlaced": ((*MPEG4, "-flags", "+ilme+ildct"), ".mp4"),
+    "program stream": (MPEG2, ".mpg"),
+    "mpeg-2 transport stream": (MPEG2, ".ts"),
+    "mpeg-4 avi": (MPEG4, ".avi"),
     "transport stream": (CODECS["pyramid"], ".ts"),
     "avi": (CODECS["no pyramid"], ".avi"),
 }
@@ -206,7 +227,8 @@ WHOLE = {
 @pytest.mark.parametrize("case", mostly_slow(WHOLE, ["interlaced"]))
 def test_movies_that_are_decoded_whole(case: str, tmp_path: Path) -> None:
     video, suffix = WHOLE[case]
-    film = Film(seconds=5, width=96, height=64, gop=30, video=video)
+    # Program streams hold no AAC.
+    film = Film(seconds=5, width=96, height=64, gop=30, video=video, audio=("-c:a", "mp2"))
     assert selection_of(plan_of(make_film(tmp_path / f"film{suffix}", film))) is None
 
 

@@ -274,7 +274,7 @@ def _same_frames(
     if order.num_configured != len(order.pts()):
         return SameFrames()
     if video.codec in one_size.CODECS:
-        return one_size.examine_headers(source, listed, video, packets)
+        return one_size.examine_headers(source, listed, video, packets, units)
     return examine_units(source, listed.options, video.index, video.codec, movie.name, units)
 
 

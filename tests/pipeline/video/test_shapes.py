@@ -188,11 +188,23 @@ def test_a_size_change_without_a_shape_change_does_not_matter(tmp_path: Path) ->
     assert np.sqrt(lit[0] / lit[1]) == pytest.approx(2, rel=0.1)
 
 
+#: Endings and encoders of movies whose headers prove one shape.
+PROVED = [
+    (".webm", (*VP9, *OPUS)),
+    (".mkv", (*MPEG2, *MP2)),
+    (".mp4", (*MPEG2, *AAC)),
+    (".mov", (*MPEG4, *AAC)),
+    (".mkv", ("-c:v", "mpeg1video", "-g", "15", "-bf", "2", *MP2)),
+    (".mkv", (*MPEG2, "-bf", "2", "-flags", "+ilme+ildct", *MP2)),
+]
+
+
+@pytest.mark.parametrize("case", mostly_slow(PROVED, PROVED[:2]))
 def test_a_proof_from_headers_replaces_decoding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: tuple[str, tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ffmpeg decodes all frames of VP9, even if it is asked for keyframes only."""
-    path = make_circle(tmp_path / "film.webm", *VP9, *OPUS, seconds=4)
+    path = make_circle(tmp_path / f"film{case[0]}", *case[1], seconds=4)
     monkeypatch.setattr(one_size, "CODECS", frozenset())
     unproved = plan_of(path)
     assert not unproved.probe.has_one_shape
@@ -202,6 +214,21 @@ def test_a_proof_from_headers_replaces_decoding(
     proved = plan_of(path)
     assert proved.probe.has_one_shape
     assert everything(proved) == whole
+
+
+def test_mpeg_whose_shape_changes_is_not_proved(tmp_path: Path) -> None:
+    data = b""
+    for number, size in enumerate(((192, 112), (112, 192))):
+        make_circle(tmp_path / f"{number}.mkv", *MPEG2, *MP2, size=size, seconds=4)
+        raw = tmp_path / f"{number}.m2v"
+        ffmpeg("-i", tmp_path / f"{number}.mkv", "-map", "0:v", "-c", "copy", raw)
+        data += raw.read_bytes()
+    joined = tmp_path / "joined.m2v"
+    joined.write_bytes(data)
+    path = tmp_path / "film.mkv"
+    sound = ("-i", tmp_path / "0.mkv", "-map", "0:v", "-map", "1:a")
+    ffmpeg("-fflags", "+genpts", "-r", "25", "-i", joined, *sound, "-c", "copy", path)
+    assert not plan_of(path).probe.has_one_shape
 
 
 def _listed(count: int, width: Callable[[int], int]) -> Iterator[bytes]:

@@ -73,11 +73,11 @@ STUDY_RUN    = $(PY) -m trainer study --run $(if $(filter runs/first,$(RUN)),run
   --data $(STUDY)/themed/shards --labels $(STUDY)/themed/films/labels.csv
 STUDY_ARMS  := baselines curve negatives weight augment positives corpora hard norm mass
 
-study: $(VENV)/.study $(STUDY)/themed/shards/dataset.json  ## compare shares of within-movie negatives, about 35 minutes; RUN=folder ARGS="--seeds 5"
+study: $(VENV)/.study $(STUDY)/themed/shards/dataset.json  ## compare shares of within-movie negatives, about 26 minutes; RUN=folder ARGS="--seeds 5"
 	@$(STUDY_RUN) $(ARGS)
 
 # Keeps the runs of `make study` in the same folder. Resumable.
-study-arms: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## all comparisons of the study, about 100 minutes
+study-arms: $(VENV)/.study $(foreach world,themed free single,$(STUDY)/$(world)/shards/dataset.json)  ## all comparisons of the study, about 90 minutes
 	@$(STUDY_RUN) --comparisons $(STUDY_ARMS) --others \
 	  'no look, no score' $(STUDY)/free/shards $(STUDY)/free/films/labels.csv \
 	  'one class a movie' $(STUDY)/single/shards $(STUDY)/single/films/labels.csv $(ARGS)

@@ -154,13 +154,10 @@ def measure(kind: dict[str, Any], film: SpeedFilm, path: Path, given: argparse.N
     """Add the given parts to what is known of a kind."""
     kind["about"] = film.about
     if "rounds" in given.parts:
-        if kind.pop("is_earlier", False):
-            kind["rounds_of_stages"] = kind.pop("rounds")
         rounds = kind.setdefault("rounds", [])
         rounds += [measure_round(film, path, given.copies) for _ in range(given.rounds)]
     if "stages" in given.parts:
         kind["stages"] = measure_stages(film, path)
-        kind.pop("rounds_of_stages", None)
     if "limits" in given.parts:
         measured = measure_limits(path, _decode(path), film.decode, given.rounds)
         kind["limits"] = {"date": time.strftime("%Y-%m-%d"), **measured}

@@ -93,8 +93,6 @@ def page(record: dict[str, Any]) -> str:
         "",
         *_table(measured),
         "",
-        "Rows with * were measured before the last changes of the code, which made it cheaper.",
-        "",
         "Spread: largest less smallest share of one more movie, where there are several rounds. "
         "Peak memory is the largest sum of private memory of all processes at one time, Ray's "
         "included.",
@@ -120,7 +118,7 @@ def _goals(kinds: dict[str, Kind]) -> list[str]:
             text = "one movie, cold" if goal.is_cold else "one more movie"
             verdict = "met" if share >= goal.share else "not met"
             lines.append(
-                f"| {_about(kinds[goal.kind])} | {text} | **{share:.2f}** | {goal.share} "
+                f"| {kinds[goal.kind]['about']} | {text} | **{share:.2f}** | {goal.share} "
                 f"| {verdict} |"
             )
     return [
@@ -143,7 +141,7 @@ def _table(kinds: dict[str, Kind]) -> list[str]:
         spread = f"{100 * found.spread:.0f} %" if len(rounds) > 1 else ""
         peak = max(measured["peak_bytes"] for measured in rounds)
         lines.append(
-            f"| {_about(kind)} | {rounds[-1]['date']}, {len(rounds)}, {loads} "
+            f"| {kind['about']} | {rounds[-1]['date']}, {len(rounds)}, {loads} "
             f"| {found.floor:.1f} s | {found.one:.1f} s | {found.one_share:.2f} "
             f"| {found.more:.1f} s | **{found.more_share:.2f}** | {spread} "
             f"| {peak / _MIB:.0f} MiB |"
@@ -170,18 +168,8 @@ def _limits(kinds: dict[str, Kind]) -> list[str]:
     for kind in measured:
         costs = kind["limits"]
         shares = " | ".join(f"{costs['floor'] / costs[name]:.2f}" for name in LIMITS)
-        lines.append(f"| {_about(kind)} | {shares} | {figures(kind).more_share:.2f} |")
+        lines.append(f"| {kind['about']} | {shares} | {figures(kind).more_share:.2f} |")
     return [*lines, ""]
-
-
-def _about(kind: Kind) -> str:
-    """Rows of earlier code have a star."""
-    return f"{kind['about']} *" if kind.get("is_earlier") else str(kind["about"])
-
-
-def _starred(name: str, kind: Kind) -> str:
-    is_earlier = kind.get("is_earlier") or "rounds_of_stages" in kind
-    return f"{name} *" if is_earlier else name
 
 
 def _stage_table(kinds: dict[str, Kind]) -> list[str]:
@@ -193,15 +181,14 @@ def _stage_table(kinds: dict[str, Kind]) -> list[str]:
         "Of one movie from a cold start, as shares of the floor. `start` is what the first movie "
         "costs more than another one: Python, imports, Ray and its worker. `rest` is what one more "
         "movie costs beyond its stages: Ray's processes, the driver, handing over results; the "
-        "stages are from a run of their own, so it also has the difference of the two. Kinds "
-        "with * were measured before the last changes of the code, stages and rounds.",
+        "stages are from a run of their own, so it also has the difference of the two.",
         "",
-        "| stage | " + " | ".join(_starred(name, kind) for name, kind in kinds.items()) + " |",
+        "| stage | " + " | ".join(kinds) + " |",
         "|---|" + "---|" * len(kinds),
     ]
     rows: dict[str, list[float]] = {name: [] for name in ("start", *STAGES, "rest")}
     for kind in kinds.values():
-        found = figures({"rounds": kind.get("rounds_of_stages", kind["rounds"])})
+        found = figures(kind)
         stages = {name: kind["stages"].get(name, 0.0) for name in STAGES}
         rest = found.more - sum(stages.values())
         shares = {"start": found.one - found.more, **stages, "rest": rest}

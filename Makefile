@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-arms study-once study-gpu study-freedoom study-freedoom-long study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-arms study-once study-gpu study-freedoom study-freedoom-long study-freedoom-arms study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -110,6 +110,11 @@ study-freedoom: setup  ## the same on movies of a game that a bot plays; needs O
 study-freedoom-long: ; @$(MAKE) study-freedoom FREEDOOM=data/study-long/freedoom FREEDOOM_RUN=runs/freedoom-long \
 	  FREEDOOM_MOVIES='--freedoom.seconds 300 --freedoom.frame 160x120' \
 	  FREEDOOM_ARGS='--clips-per-movie 1 16 --batch-size 48 --steps 300 --folds 5 --every-fold --seeds 5 --comparisons baselines curve negatives'
+
+# All arms on movies of 60 s; benchmarks/results/study/freedoom_arms_protocol.md.
+study-freedoom-arms: ; @$(MAKE) study-freedoom FREEDOOM=data/study-freedoom-arms FREEDOOM_RUN=runs/freedoom-arms \
+	  FREEDOOM_ARGS='--clips-per-movie 1 16 --batch-size 48 --steps 300 --folds 5 --every-fold --seeds 5 \
+	  --comparisons baselines curve negatives hard mass positives augment norm'
 
 # Planned for about 10 minutes on an H100, apart from the movies. Not measured yet.
 study-freedoom-gpu: ; @$(MAKE) study-freedoom FREEDOOM=data/study-gpu/freedoom FREEDOOM_RUN=runs/freedoom-gpu \

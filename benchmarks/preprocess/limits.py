@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig
 from pipeline.ffmpeg import FfmpegProcess
 from pipeline.ffmpeg.process import enlarge
 from pipeline.movie import steps
@@ -19,25 +18,30 @@ from pipeline.sources.identity import fingerprint
 from shards_spec.recipe import Recipe
 
 _QUIET = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error")
+_SEGMENT_SECONDS = 1e6
 _NOWHERE = ("-fps_mode", "passthrough", "-f", "null", "-")
 
 
 def measure_limits(path: Path, floor: Sequence[str], decode: str, rounds: int) -> dict[str, float]:
     """CPU seconds, medians over rounds in which the commands take turns; `floor` is one of them."""
-    whole = [command for command in _commands(path, decode) if "-debug_ts" in command][-1]
-    graph = whole.index("-filter_complex")
-    logging = whole.index("-loglevel")
+    # Usually one; an expression for packets to leave out covers a limited time.
+    runs = [command for command in _commands(path, decode) if "-debug_ts" in command]
     commands = {
-        "floor": list(floor),
-        "decode": [*whole[:graph], "-map", "0:v:0", *_NOWHERE, *_QUIET],
-        "frames": [*whole[:logging], *_QUIET[-2:]],
-        "reports": whole,
+        "floor": [list(floor)],
+        "decode": [[*_input(run), "-map", "0:v:0", *_NOWHERE, *_QUIET] for run in runs],
+        "frames": [[*run[: run.index("-loglevel")], *_QUIET[-2:]] for run in runs],
+        "reports": runs,
     }
     costs: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
-        for name, command in commands.items():
-            costs[name].append(_cost(command))
+        for name, parts in commands.items():
+            costs[name].append(sum(map(_cost, parts)))
     return {name: statistics.median(found) for name, found in costs.items()}
+
+
+def _input(command: list[str]) -> list[str]:
+    """The part of a command up to its input."""
+    return command[: command.index("-filter_complex")]
 
 
 def _commands(path: Path, decode: str) -> list[list[str]]:
@@ -52,7 +56,8 @@ def _commands(path: Path, decode: str) -> list[list[str]]:
     (movie,) = find_movies(str(path))
     recipe = Recipe(fast_decode=decode == "fast")
     with open_source(movie, fingerprint(movie)) as source:
-        plan = steps.prepare(movie, source, recipe, RunConfig().segment_seconds)
+        # One segment: the command of an earlier one does not say where it ends.
+        plan = steps.prepare(movie, source, recipe, _SEGMENT_SECONDS)
         FfmpegProcess.__init__ = noted  # type: ignore[method-assign]
         try:
             for segment in plan.segments:

@@ -28,7 +28,7 @@ from tests.support.samples import mostly_slow
 HIDDEN = ("-auto-alt-ref", "1", "-lag-in-frames", "16")
 VP9 = ("-c:v", "libvpx-vp9", "-b:v", "90k", "-g", "25", "-cpu-used", "5", *HIDDEN)
 AV1 = ("-c:v", "libsvtav1", "-preset", "12", "-g", "25", "-svtav1-params")
-#: Packets of libvpx that was told another size after two and four frames, without keyframes.
+#: Packets of libvpx: the size changes after two and after four frames, without a keyframe.
 RESIZED = (
     "824983420009f005f60038241c1842000030600000673fffff5f11613bb8cf864f80",
     "860040929c0049400003600000759bfffdb851b50f0daef800",

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from types import TracebackType
 from typing import Any
 
 import ffmpeg
@@ -113,8 +114,13 @@ class Soundtrack:
     def __enter__(self) -> Soundtrack:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._run.stop()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._run.__exit__(kind, error, trace)
 
     @property
     def cpu_seconds(self) -> float:

@@ -11,7 +11,6 @@ from typing import Any
 
 import ffmpeg
 
-from pipeline.limits import GIB, Limits
 from pipeline.sources import Readable
 
 #: Demuxers that read one self-contained file. No playlists, no scripts, no image sequences.
@@ -43,14 +42,6 @@ def _bounds(source: Readable) -> dict[str, str]:
         "max_streams": str(source.limits.max_streams),
         "max_pixels": str(min(source.limits.max_side**2, 2**31 - 1)),
     }
-
-
-def with_allocation_limit(command: list[str], limits: Limits) -> list[str]:
-    """`command` with the largest single allocation that ffmpeg may make."""
-    if not limits.ffmpeg_memory_gib:
-        return command
-    largest = min(int(limits.ffmpeg_memory_gib * GIB), 2**31 - 1)
-    return [command[0], "-max_alloc", str(largest), *command[1:]]
 
 
 def environment() -> dict[str, str]:

@@ -3,8 +3,7 @@
 Every process has its own process group, which is killed on exit (and when this process dies), no
 standard input, a bounded stderr tail, a memory limit, and a limit on the time without output. As
 long as it makes progress it may run for `ffmpeg_hours`, however large the movie or slow the disk.
-`inputs` restricts what it may open. If a read of its source failed, its output and exit status are
-not trusted.
+`inputs` restricts what it may open. If a read of its source failed, its output is not trusted.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import contextlib
 import fcntl
 import io
 import os
-import resource
 import signal
 import subprocess
 import threading
@@ -24,9 +22,10 @@ from typing import cast
 
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
-from pipeline.ffmpeg.inputs import environment, with_allocation_limit
+from pipeline.ffmpeg.inputs import environment
+from pipeline.ffmpeg.memory import limit_memory, with_allocation_limit
 from pipeline.ffmpeg.stderr import StderrReader
-from pipeline.limits import GIB, Limits
+from pipeline.limits import Limits
 from pipeline.sources import Readable
 
 #: How often the time limits are checked.
@@ -54,6 +53,7 @@ class FfmpegProcess:
         on_line: Callable[[str], None] | None = None,
         limits: Limits | None = None,
         pass_fds: Sequence[int] = (),
+        decodes: bool = True,
     ) -> None:
         """Start `command`, which reads `source` and is bound by its limits.
 
@@ -64,8 +64,10 @@ class FfmpegProcess:
             on_line: called with each line of stderr, by another thread.
             limits: tighter ones than those of the source.
             pass_fds: open files that the process may use by their numbers.
+            decodes: whether anything decoded is wanted; see `finish`.
         """
         self.what = what
+        self._decodes = decodes
         self._limits = limits or source.limits
         self.cpu_seconds = 0.0
         self.returncode: int | None = None
@@ -85,7 +87,7 @@ class FfmpegProcess:
             pass_fds=pass_fds,
         )
         reaper.watch(self._process.pid)
-        _limit_memory(self._process.pid, self._limits)
+        limit_memory(self._process.pid, self._limits)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         enlarge(self._process.stdout.fileno(), self._process.stderr.fileno())
@@ -106,6 +108,9 @@ class FfmpegProcess:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        # Not in place of another error.
+        if kind is None or kind is GeneratorExit:
+            self.require_memory()
 
     def read_exactly(self, size: int) -> bytes | None:
         """The next `size` bytes of stdout, or None if the stream ends before."""
@@ -172,21 +177,39 @@ class FfmpegProcess:
         """Wait for the end; raise the error that exit status and stderr indicate.
 
         With `tolerate_errors` a nonzero exit status is accepted: damaged movies cause one after
-        their intact part. Death by a signal never is.
+        their intact part. Death by a signal never is, nor lack of memory.
         """
+        self.wait()
+        if self._stderr.is_too_large:
+            raise self.error("only a part was read")
+        self.require_memory()
+        if self.returncode and not tolerate_errors:
+            raise self.error(f"exit status {self.returncode}")
+
+    def wait(self) -> None:
+        """Wait for the end. Raises `KilledError` if that is death by a signal."""
         self._waiting_since = self._clock()
         self._wait()
         self._raise_if_stopped()
         assert self.returncode is not None
         if self.returncode < 0:
             name = signal.Signals(-self.returncode).name
-            raise KilledError(
-                f"{self.what}: ffmpeg was killed by {name}; the node may be short of memory"
-            )
-        if self._stderr.is_too_large:
-            raise self.error("only a part was read")
-        if self.returncode and (self._stderr.lacked_memory or not tolerate_errors):
+            problem = f"ffmpeg was killed by {name}; the node may be short of memory"
+            raise KilledError(f"{self.what}: {problem}")
+
+    def require_memory(self) -> None:
+        """Raise `OutOfMemoryError` if a process that has ended lacked memory for what is wanted.
+
+        A decoder leaves frames out then, whatever its exit status. Where nothing decoded is wanted,
+        there may be no effect: ffmpeg also decodes some frames for itself, to know the streams.
+        """
+        if self.lacked_memory and (self._decodes or (self.returncode or 0) > 0):
             raise self.error(f"exit status {self.returncode}")
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether an allocation failed, once it has ended."""
+        return self._stderr.lacked_memory
 
     def error(self, problem: str) -> MovieError:
         """The error that fits stderr, or that of the source if a read failed."""
@@ -266,14 +289,6 @@ class FfmpegProcess:
                 f"{self.what}: ffmpeg was stopped: {self._timed_out}; see --no-progress-seconds "
                 "and --ffmpeg-hours"
             )
-
-
-def _limit_memory(pid: int, limits: Limits) -> None:
-    """Cap a child's address space, where the system can do that from outside (Linux)."""
-    if limits.ffmpeg_memory_gib and hasattr(resource, "prlimit"):
-        size = int(limits.ffmpeg_memory_gib * GIB)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
 
 
 def enlarge(*pipes: int) -> None:

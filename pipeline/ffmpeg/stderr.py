@@ -16,6 +16,7 @@ from pipeline.errors import (
     TooLargeError,
     UnreadableError,
 )
+from pipeline.ffmpeg.memory import MemoryReports
 from pipeline.ffmpeg.messages import separate
 from shards_spec.redaction import plain
 
@@ -48,12 +49,6 @@ _UNREADABLE = re.compile(
     re.I,
 )
 _TOO_LARGE = re.compile(r"exceeds max_streams|exceeds specified max pixel count", re.I)
-_NO_MEMORY = re.compile(
-    r"Cannot allocate memory|Out of memory|std::bad_alloc|Failed to allocate|"
-    # From decoders, which then report the packet as corrupt.
-    r"get_buffer\(\) failed",
-    re.I,
-)
 
 
 class StderrReader:
@@ -66,11 +61,10 @@ class StderrReader:
 
         Messages that share a line are separated first; see `messages`.
         """
-        self.lacked_memory = False
-        """Whether an allocation failed, even if ffmpeg continued: its output may be cut short."""
         self._stream = stream
         self._url = url
         self._on_line = on_line
+        self._memory = MemoryReports()
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._changed = threading.Condition()
         self._has_ended = False
@@ -82,6 +76,11 @@ class StderrReader:
     def tail(self) -> str:
         """The last lines that are not progress or frame reports, joined by ` | `."""
         return " | ".join(self._tail)
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether an allocation failed, even if ffmpeg continued: its output may lack frames."""
+        return self._memory.lacked
 
     @property
     def lacks_decoder(self) -> bool:
@@ -159,7 +158,7 @@ class StderrReader:
     def _note(self, line: str) -> None:
         if line and not _is_report(line):
             self._tail.append(self._without_noise(line))
-            self.lacked_memory |= _NO_MEMORY.search(line) is not None
+            self._memory.note(line)
         if self._on_line is not None:
             self._on_line(line)
 

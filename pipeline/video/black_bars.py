@@ -245,6 +245,9 @@ def _first_frame(
     command = ffmpeg.compile(output.global_args("-nostdin", *quiet), cmd=ffmpeg_path())
     with FfmpegProcess(command, source, what=what) as run:
         data = run.read_exactly(width * height)
+        if data is None:
+            # Not a verdict about the movie if memory was lacking, which is known at the end.
+            run.wait()
         if quiet and data is not None:
             run.finish(tolerate_errors=True)
             data = None if run.returncode or run.has_messages else data

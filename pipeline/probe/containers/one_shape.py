@@ -109,7 +109,8 @@ def _units(
     )
     output = output.global_args("-nostdin", "-hide_banner", "-v", "error")
     try:
-        with FfmpegProcess(ffmpeg.compile(output, cmd=ffmpeg_path()), source, what=what) as process:
+        command = ffmpeg.compile(output, cmd=ffmpeg_path())
+        with FfmpegProcess(command, source, what=what, decodes=False) as process:
             data = process.read_some(MAX_BYTES + 1)
             if len(data) > MAX_BYTES:
                 return None

@@ -142,7 +142,8 @@ def _scan(movie: Movie, source: Readable, options: InputOptions, stream: int, gr
         ("pipe:2", {"format": "framecrc", "bsf:v": graph}),
     )
     command = _command(source, options, stream, outputs)
-    with FfmpegProcess(command, source, what=movie.name, on_line=scan.note) as process:
+    run = FfmpegProcess(command, source, what=movie.name, on_line=scan.note, decodes=False)
+    with run as process:
         for line in process.lines():
             if line.startswith(b"#"):
                 continue
@@ -164,7 +165,7 @@ def _read_units(
     outputs = (("pipe:1", {"format": "rawvideo", "bsf:v": graph}),)
     command = _command(source, options, stream, outputs)
     try:
-        with FfmpegProcess(command, source, what=movie.name) as process:
+        with FfmpegProcess(command, source, what=movie.name, decodes=False) as process:
             data = process.read_some(MAX_BYTES + 1)
             process.finish(tolerate_errors=True)
     except TimedOutError:
@@ -196,7 +197,7 @@ def read_extradata(source: Readable, options: InputOptions, stream: int, what: s
     arguments = ("-v", "error", *as_arguments(options), "-select_streams", str(stream))
     shown = ("-show_data", "-show_entries", "stream=extradata", "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
-    with FfmpegProcess(command, source, what=what) as process:
+    with FfmpegProcess(command, source, what=what, decodes=False) as process:
         text = process.read_all(MAX_BYTES)
         process.finish(tolerate_errors=True)
     streams = json.loads(text or "{}").get("streams", [])

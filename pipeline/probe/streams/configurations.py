@@ -129,7 +129,7 @@ def _packets(
     output = output.global_args("-nostdin", "-v", "error")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     initial, has_begun = b"", False
-    with FfmpegProcess(command, source, what=movie.name) as process:
+    with FfmpegProcess(command, source, what=movie.name, decodes=False) as process:
         for line in process.lines():
             if line.startswith(b"#"):
                 initial = _content(_FIRST, line) or initial

@@ -39,13 +39,19 @@ def listing(movie: Movie, source: Readable, arguments: Sequence[str]) -> Iterato
     Raises `TooLargeError` where it would need more memory than any genuine movie does.
     """
     limits = source.limits
-    if limits.ffmpeg_memory_gib:
-        limits = replace(limits, ffmpeg_memory_gib=min(limits.ffmpeg_memory_gib, LISTING_GIB))
+    is_for_any = limits.ffmpeg_memory_gib >= LISTING_GIB
+    if is_for_any:
+        limits = replace(limits, ffmpeg_memory_gib=LISTING_GIB)
     command = [ffprobe_path(), *arguments, *input_arguments(source)]
     try:
-        with FfmpegProcess(command, source, what=movie.name, limits=limits) as process:
+        with FfmpegProcess(
+            command, source, what=movie.name, limits=limits, decodes=False
+        ) as process:
             yield process
     except OutOfMemoryError as error:
+        if not is_for_any:
+            # Less than a genuine movie may need: more may help.
+            raise
         raise TooLargeError(
             f"{movie.name}: its header describes more than {limits.ffmpeg_memory_gib:g} GiB of "
             f"tables; remux it (ffmpeg -i IN -c copy OUT.mkv) if it is genuine; {error}"

@@ -136,10 +136,13 @@ def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) 
     with listing(movie, source, (*arguments, *shown)) as process:
         text = process.read_all(MAX_OUTPUT_BYTES)
         process.finish()
-    try:
-        described = cast(dict[str, Any], clipped(json.loads(text)))
-    except ValueError as error:
-        raise UnreadableError(f"{movie.name}: ffprobe printed invalid JSON: {error}") from error
+        try:
+            described = cast(dict[str, Any], clipped(json.loads(text)))
+        except ValueError as error:
+            raise UnreadableError(f"{movie.name}: ffprobe printed invalid JSON: {error}") from error
+        if process.lacked_memory and not all(map(_is_described, described.get("streams", []))):
+            # ffprobe decodes a frame to learn what the container omits.
+            raise process.error("the streams could not be described")
     container = described.get("format", {})
     start, length = (_seconds(container.get(key)) for key in ("start_time", "duration"))
     return StreamList(
@@ -150,6 +153,13 @@ def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) 
         options=options,
         searched=searched,
     )
+
+
+def _is_described(stream: dict[str, Any]) -> bool:
+    """Whether everything is known about a stream that decoding shows."""
+    if stream.get("codec_type") == "video":
+        return has_picture_size(stream) and "pix_fmt" in stream
+    return stream.get("codec_type") != "audio" or (is_audible(stream) and "sample_fmt" in stream)
 
 
 def _has_streams(program: dict[str, Any]) -> bool:

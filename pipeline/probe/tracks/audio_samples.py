@@ -117,4 +117,6 @@ def _decode(
         # By its timestamps, a track may be a second long without an end to its samples.
         while len(data) < _POINT_BYTES and (block := process.read_some(1 << 16)):
             data += block
+        if len(data) < _POINT_BYTES:
+            process.wait()
     return np.frombuffer(bytes(data[:_POINT_BYTES]), "<f4").reshape(-1, 2)

@@ -201,23 +201,6 @@ def test_one_bad_movie_never_stops_a_run(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_movie_that_lacks_memory_gets_more(tmp_path: Path) -> None:
-    """ffmpeg's limit doubles with each attempt: too small for a probe at first, enough later."""
-    films, out, log = tmp_path / "films", tmp_path / "out", tmp_path / "log.jsonl"
-    films.mkdir()
-    make_film(films / "a.mp4", Film(seconds=3, width=1280, height=720))
-    options = ["--ffmpeg-memory-gib", "0.06", "--max-attempts", "6", "--log-json", str(log)]
-    assert preprocess(films, out, "--retry-seconds", "0.01", *options) == 0
-    (row,) = open_dataset(str(out)).movies.to_pylist()
-    assert row["status"] == "done"
-    assert row["attempts"] > 1
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    retries = {event["error_class"] for event in events if event["event"] == "retry"}
-    assert retries <= {"out_of_memory", "killed"}
-    assert retries
-
-
-@pytest.mark.usefixtures("local_ray")
 def test_a_source_that_vanishes_is_retried_and_then_fails(tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()

@@ -119,11 +119,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _load(paths: Sequence[Path]) -> list[Samples]:
     chosen = random.Random(0).sample(paths, min(len(paths), MAX_SOUNDS))
-    loaded = [_decoded(path) for path in sorted(chosen)]
+    loaded = [decoded(path) for path in sorted(chosen)]
     return [samples for samples in loaded if len(samples) >= MIN_SECONDS * RECIPE.sample_rate_hz]
 
 
-def _decoded(path: Path) -> Samples:
+def decoded(path: Path) -> Samples:
+    """At most `MAX_SECONDS` of a file, mono, at the rate of the recipe."""
     command = [ffmpeg_path(), "-v", "fatal", "-t", str(MAX_SECONDS), "-i", str(path), "-ac", "1"]
     command += ["-ar", str(RECIPE.sample_rate_hz), "-f", "f32le", "-"]
     return np.frombuffer(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout, "<f4")

@@ -83,15 +83,21 @@ def write_animals(root: Path, media: Path) -> None:
         voices = sorted(p for p in (stamps / label).rglob("*.ogg") if "_desc" not in p.name)
         for number, voice in enumerate(p for p in voices if p.with_suffix(".png").exists()):
             lines.append((voice.stem, 0, label, "test" if number % 3 == 2 else "train"))
-            _ffmpeg(
-                *("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "320x240", "-r", "25"),
-                *("-i", "pipe:0", "-i", voice, "-t", str(ANIMAL_SECONDS)),
-                *("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"),
-                root / "video" / f"{voice.stem}_000000.mp4",
-                frames=_enlarging(voice.with_suffix(".png")),
-            )
+            target = root / "video" / f"{voice.stem}_000000.mp4"
+            write_picture(voice.with_suffix(".png"), voice, target)
     with (root / "vggsound.csv").open("w", newline="") as file:
         csv.writer(file).writerows(lines)
+
+
+def write_picture(picture: Path, voice: Path, target: Path) -> None:
+    """A video in which a picture is slowly enlarged, with a voice."""
+    _ffmpeg(
+        *("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "320x240", "-r", "25"),
+        *("-i", "pipe:0", "-i", voice, "-t", str(ANIMAL_SECONDS)),
+        *("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"),
+        target,
+        frames=_enlarging(picture),
+    )
 
 
 def _enlarging(picture: Path) -> bytes:

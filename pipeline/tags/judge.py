@@ -70,6 +70,11 @@ class Judge:
 
     def score(self, sound: Sound, first_frame: int) -> Scores:
         """The patch that begins at a frame; missing frames are silent."""
+        scores = self.class_scores(sound, first_frame)
+        return Scores(float(scores[list(SPEECH)].max()), float(scores[list(MUSIC)].max()))
+
+    def class_scores(self, sound: Sound, first_frame: int) -> NDArray[np.float64]:
+        """(NUM_CLASSES,) in 0..1: how sure the judge is of each class in a patch."""
         magnitudes = sound.magnitudes[first_frame : first_frame + PATCH_FRAMES]
         bands = np.log(magnitudes @ _bands(sound.magnitudes.shape[1], sound.bin_hz).T + _OFFSET)
         patch = np.full((PATCH_FRAMES, NUM_BANDS), np.log(_OFFSET), np.float32)
@@ -79,8 +84,8 @@ class Judge:
         numbers = np.clip(numbers, 0, 255).astype(np.uint8)
         [found] = self._session.run(None, {"audio": numbers[None, None]})
         logits = found[0].astype(np.float64) - scales["class_scores_zero_point"]
-        scores = 1 / (1 + np.exp(-scales["class_scores_scale"] * logits))
-        return Scores(float(scores[list(SPEECH)].max()), float(scores[list(MUSIC)].max()))
+        scores: NDArray[np.float64] = 1 / (1 + np.exp(-scales["class_scores_scale"] * logits))
+        return scores
 
 
 def load_judge() -> Judge:

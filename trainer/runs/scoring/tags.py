@@ -82,7 +82,7 @@ def tag_probe(
     if not is_used_K.any():
         return None
     has_NK, has_MK = has_NK[:, is_used_K], has_MK[:, is_used_K]
-    logits_MK = _logits(train.features(modality), has_NK, evaluated.features(modality))
+    logits_MK = tag_logits(train.features(modality), has_NK, evaluated.features(modality))
     precision_MK = precisions(logits_MK, has_MK)
     weight_MK = has_MK.double() / has_MK.sum(dim=0)
     average_K = (precision_MK * weight_MK).sum(dim=0)
@@ -137,9 +137,10 @@ def _precisions(scores_M: torch.Tensor, is_positive_M: torch.Tensor) -> torch.Te
     return result
 
 
-def _logits(
+def tag_logits(
     train_NF: torch.Tensor, has_NK: torch.Tensor, evaluated_MF: torch.Tensor
 ) -> torch.Tensor:
+    """(M, K) float64: answers of K independent linear probes; `has_NK` are 0 and 1, or bool."""
     mean_F = train_NF.double().mean(dim=0)
     std_F = train_NF.double().std(dim=0, correction=0)
     std_F = torch.where(std_F > MIN_STD, std_F, torch.ones_like(std_F))

@@ -153,7 +153,7 @@ def _samples(
 
 
 def _command(output: Any) -> list[str]:
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+error")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command
 

@@ -9,7 +9,6 @@ long as it makes progress it may run for `ffmpeg_hours`, however large the movie
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import signal
@@ -23,15 +22,14 @@ from typing import cast
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
 from pipeline.ffmpeg.inputs import environment
-from pipeline.ffmpeg.memory import limit_memory, with_allocation_limit
+from pipeline.ffmpeg.memory import is_tight, limit_memory, with_allocation_limit
+from pipeline.ffmpeg.pipe_size import enlarge
 from pipeline.ffmpeg.stderr import StderrReader
 from pipeline.limits import Limits
 from pipeline.sources import Readable
 
 #: How often the time limits are checked.
 _CHECK_SECONDS = 0.5
-#: Size of the pipes from a process, where the system allows it: a few frames, many lines.
-_PIPE_BYTES = 1 << 19
 #: A line of stdout describes one packet or frame, and is not longer than this.
 MAX_LINE_BYTES = 1 << 16
 #: How much of stdout is looked at in one go.
@@ -70,6 +68,7 @@ class FfmpegProcess:
         self._decodes = decodes
         self._limits = limits or source.limits
         self.cpu_seconds = 0.0
+        self._resident_kib = 0
         self.returncode: int | None = None
         self._source = source
         self._began = time.monotonic()
@@ -208,15 +207,22 @@ class FfmpegProcess:
 
     @property
     def lacked_memory(self) -> bool:
-        """Whether an allocation failed, once it has ended."""
-        return self._stderr.lacked_memory
+        """Whether an allocation failed, or an error may come from that, once it has ended."""
+        is_silent = (self.returncode or 0) > 0 and not self.has_messages
+        has_errors = is_silent or (self._decodes and self._stderr.has_errors)
+        return self._stderr.lacked_memory or (has_errors and self.may_lack_memory)
+
+    @property
+    def may_lack_memory(self) -> bool:
+        """Whether so little was left of its limit that nobody knows, once it has ended."""
+        return is_tight(self._limits, self._resident_kib)
 
     def error(self, problem: str) -> MovieError:
         """The error that fits stderr, or that of the source if a read failed."""
         if self._source.failure:
             return self._source.failure
         self._stderr.join(timeout=5)
-        return self._stderr.error(f"{self.what}: {problem}")
+        return self._stderr.error(f"{self.what}: {problem}", lacked_memory=self.lacked_memory)
 
     def _too_much(self, output: str) -> TooLargeError:
         return TooLargeError(
@@ -251,6 +257,7 @@ class FfmpegProcess:
             _, status, usage = os.wait4(self._process.pid, 0)
             self.returncode = self._process.returncode = os.waitstatus_to_exitcode(status)
             self.cpu_seconds = usage.ru_utime + usage.ru_stime
+            self._resident_kib = usage.ru_maxrss
             reaper.unwatch(self._process.pid)
         self._has_ended.set()
         self._stderr.join()
@@ -289,11 +296,3 @@ class FfmpegProcess:
                 f"{self.what}: ffmpeg was stopped: {self._timed_out}; see --no-progress-seconds "
                 "and --ffmpeg-hours"
             )
-
-
-def enlarge(*pipes: int) -> None:
-    """Enlarge open pipes (Linux): a process and its reader then wake each other less often."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        for pipe in pipes:
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -83,6 +83,11 @@ class StderrReader:
         return self._memory.lacked
 
     @property
+    def has_errors(self) -> bool:
+        """Whether there was an error; see `MemoryReports`."""
+        return self._memory.has_errors
+
+    @property
     def lacks_decoder(self) -> bool:
         """Whether this build of ffmpeg reported that it cannot decode the codec."""
         return _NO_DECODER.search(self.tail) is not None
@@ -107,12 +112,12 @@ class StderrReader:
         self._is_awaited.set()
         self._thread.join(timeout)
 
-    def error(self, message: str) -> MovieError:
+    def error(self, message: str, *, lacked_memory: bool) -> MovieError:
         """The error that fits the tail; `message` says what failed, and where."""
         message = f"{message}; {self.tail or 'no output on stderr'}"
         if self.is_too_large:
             return TooLargeError(f"{message}; raise --max-side or --max-streams if it is genuine")
-        if self.lacked_memory:
+        if lacked_memory:
             return OutOfMemoryError(f"{message}; raise --ffmpeg-memory-gib if the movie is genuine")
         if "Protocol not found" in self.tail:
             return NoDecoderError(

@@ -94,7 +94,7 @@ def _command(source: Readable, probe: Probe, recipe: Recipe, what: str) -> list[
         stream = stream.filter("crop", crop.width, crop.height, crop.x, crop.y)
     stream = stream.filter("scale", _SIDE, _SIDE, flags="area").filter("format", "gray")
     output = ffmpeg.output(stream, "pipe:1", format="rawvideo", fps_mode="passthrough")
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command
 

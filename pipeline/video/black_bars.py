@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import ffmpeg
@@ -215,8 +215,7 @@ def _keyframe_alone(
     pts = round(Fraction(time_ns, NANOSECONDS) / probe.video.time_base) + probe.start_pts
     stream = input_stream(source, **input_options(probe), **options)[str(probe.video.index)]
     stream = stream.filter("select", f"eq(pts,{pts})")
-    quiet = ("-hide_banner", "-nostats", "-loglevel", "level+warning")
-    return _first_frame(stream, probe, source, what, time_ns, quiet)
+    return _first_frame(stream, probe, source, what, time_ns, "warning")
 
 
 def _gray_frame(
@@ -226,7 +225,7 @@ def _gray_frame(
     seconds = (time_ns + probe.start_ns) / NANOSECONDS
     options = {"seek_timestamp": 1, "threads": 1, "ss": f"{seconds:.6f}"}
     stream = input_stream(source, **input_options(probe), **options)[str(probe.video.index)]
-    return _first_frame(stream, probe, source, what, time_ns)
+    return _first_frame(stream, probe, source, what, time_ns, "info")
 
 
 def _first_frame(
@@ -235,20 +234,24 @@ def _first_frame(
     source: Readable,
     what: str,
     time_ns: int,
-    quiet: tuple[str, ...] = (),
+    level: Literal["warning", "info"],
 ) -> NDArray[np.uint8] | None:
-    """The first frame of a stream as upright (H, W) luma; with `quiet`, None after any message."""
+    """The first frame of a stream as upright (H, W) luma; None after any warning if these matter.
+
+    Raises `MovieError` if ffmpeg lacked memory, was killed, or was stopped.
+    """
     width, height = probe.video.upright_size
     graph = upright(framed(fitted(stream, probe, time_ns), probe), probe.video)
     graph = graph.filter("format", "gray")
     output = ffmpeg.output(graph, "pipe:1", format="rawvideo", vframes=1)
-    command = ffmpeg.compile(output.global_args("-nostdin", *quiet), cmd=ffmpeg_path())
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel")
+    command = ffmpeg.compile(output.global_args(f"level+{level}"), cmd=ffmpeg_path())
     with FfmpegProcess(command, source, what=what) as run:
         data = run.read_exactly(width * height)
         if data is None:
             # Not a verdict about the movie if memory was lacking, which is known at the end.
             run.wait()
-        if quiet and data is not None:
+        if level == "warning" and data is not None:
             run.finish(tolerate_errors=True)
             data = None if run.returncode or run.has_messages else data
     return None if data is None else np.frombuffer(data, dtype=np.uint8).reshape(height, width)

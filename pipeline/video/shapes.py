@@ -97,7 +97,7 @@ def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Sha
     # The loop filter changes what frames show, which does not matter here.
     skipped = ("-skip_frame", "nokey", "-skip_loop_filter", "all")
     stream = ("-select_streams", str(probe.video.index), *skipped)
-    command = [ffprobe_path(), "-v", "error", *options, *stream]
+    command = [ffprobe_path(), "-v", "level+error", *options, *stream]
     command += ["-read_intervals", intervals] if intervals else []
     command += ["-show_entries", _ENTRIES, "-of", "json", *input_arguments(source)]
     shapes: list[Shape] = []

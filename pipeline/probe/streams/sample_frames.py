@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import EncryptedError, NoDecoderError, NoFramesError
+from pipeline.errors import EncryptedError, NoDecoderError, NoFramesError, OutOfMemoryError
 from pipeline.ffmpeg import FfmpegProcess
 from pipeline.ffmpeg.binaries import ffprobe_path
 from pipeline.ffmpeg.inputs import input_arguments
@@ -129,27 +129,42 @@ def _decoded(
     # The loop filter changes what frames show, which does not matter here.
     skipped = ("-skip_loop_filter", "all", "-select_streams", str(video.index))
     skipped = (*skipped, *(("-skip_frame", "nokey") if is_brief else ()))
-    arguments = ("-v", "error", *as_arguments(options), *skipped)
+    arguments = ("-v", "level+error", *as_arguments(options), *skipped)
     shown = ("-read_intervals", intervals, "-show_entries", _ENTRIES, "-of", "json")
     command = [ffprobe_path(), *arguments, *shown, *input_arguments(source)]
     with FfmpegProcess(command, source, what=movie.name) as process:
         text = process.read_all(MAX_OUTPUT_BYTES)
-        process.finish(tolerate_errors=True)
+        process.wait()
         if process.lacks_decoder:
             raise NoDecoderError(
                 f"{movie.name}: this ffmpeg cannot decode {video.codec}; set FFMPEG_BINARY and "
                 "FFPROBE_BINARY to a build that can (for av1: one with libdav1d)"
             )
+        items = _items(text)
+        _require_unencrypted(movie, items)
+        process.finish(tolerate_errors=True)
+        frames = [item for item in items if _is(item, "frame")]
+        if not frames and process.may_lack_memory:
+            raise OutOfMemoryError(f"{movie.name}: no frame; raise --ffmpeg-memory-gib")
+    return _summary(frames, start_end)
+
+
+def _items(text: bytes) -> list[dict[str, Any]]:
+    """The packets and frames in ffprobe's JSON; none if it is cut off."""
     try:
         items: list[dict[str, Any]] = json.loads(text).get("packets_and_frames", [])
     except ValueError:
-        items = []
+        return []
+    return items
+
+
+def _require_unencrypted(movie: Movie, items: list[dict[str, Any]]) -> None:
+    """Raise `EncryptedError` if a packet is encrypted."""
     if any("Encryption" in str(i.get("side_data_list", "")) for i in items if _is(i, "packet")):
         raise EncryptedError(
             f"{movie.name}: the video stream is encrypted; decrypt the file or remove it from the "
             "corpus"
         )
-    return _summary([item for item in items if _is(item, "frame")], start_end)
 
 
 def no_frames(movie: Movie, num_packets: int) -> NoFramesError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pipeline.errors import UnreadableError
-from pipeline.probe.streams.first_look import MAX_OUTPUT_BYTES, clipped, listing
+from pipeline.probe.streams.first_look import LISTING_GIB, MAX_OUTPUT_BYTES, clipped, listing
 from pipeline.sources import Movie, Readable
 
 #: Options of the demuxer that every later ffmpeg and ffprobe of the movie needs as well, so that
@@ -140,7 +140,9 @@ def _list(movie: Movie, source: Readable, options: InputOptions, searched: str) 
             described = cast(dict[str, Any], clipped(json.loads(text)))
         except ValueError as error:
             raise UnreadableError(f"{movie.name}: ffprobe printed invalid JSON: {error}") from error
-        if process.lacked_memory and not all(map(_is_described, described.get("streams", []))):
+        may_get_more = source.limits.ffmpeg_memory_gib < LISTING_GIB
+        are_described = all(map(_is_described, described.get("streams", [])))
+        if process.lacked_memory and may_get_more and not are_described:
             # ffprobe decodes a frame to learn what the container omits.
             raise process.error("the streams could not be described")
     container = described.get("format", {})

@@ -109,7 +109,8 @@ def _decode(
     mixed = streams[0] if len(streams) == 1 else ffmpeg.filter(streams, "amerge", inputs=2)
     last = min(track.channels, 2) - 1
     mixed = mixed.filter("pan", f"stereo|c0<c0|c1<c{last}").filter("aresample", _RATE_HZ)
-    output = ffmpeg.output(mixed, "pipe:1", format="f32le").global_args("-nostdin", "-v", "error")
+    output = ffmpeg.output(mixed, "pipe:1", format="f32le")
+    output = output.global_args("-nostdin", "-v", "level+error")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     what = f"{movie.name}, audio stream {track.index}"
     data = bytearray()

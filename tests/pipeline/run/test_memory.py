@@ -9,6 +9,7 @@ import pytest
 
 from shards_spec.dataset.reader import open_dataset
 from tests.support.datasets.outcome import digests
+from tests.support.films.large import FRAME_GIB, make_large
 from tests.support.films.media import ffmpeg
 from tests.support.launch.runs import preprocess
 
@@ -16,14 +17,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Futu
 
 #: Few frames, so that each may be large.
 SHORT = ("--fps", "1", "--num-frames", "2")
-
-
-def make_large(path: Path) -> Path:
-    """A movie of two frames of 67 MB each, in one buffer, that are decoded in no time."""
-    picture = "testsrc2=s=64x64:r=1:d=2,scale=4096:4112:flags=neighbor,format=argb"
-    sources = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=440:d=2")
-    ffmpeg(*sources, "-c:v", "qtrle", "-c:a", "aac", "-threads", "1", path)
-    return path
+AT_ONCE = ("--retry-seconds", "0.01")
+#: From less than ffmpeg needs to start, to more than the movie below needs. GiB.
+LIMITS = (0.02, 0.04, 0.05, 0.055, 0.06, 0.065, 0.07, 0.08, 0.1, 0.2)
 
 
 def retries(log: Path) -> list[str]:
@@ -38,8 +34,8 @@ def test_a_movie_that_lacks_memory_gets_more(tmp_path: Path) -> None:
     films, out, whole, log = (tmp_path / name for name in ("films", "out", "whole", "log.jsonl"))
     films.mkdir()
     make_large(films / "a.mov")
-    # 64 MB: the rule for single allocations holds from the start, that for all of them soon after.
-    limited = ("--ffmpeg-memory-gib", "0.06", "--max-attempts", "6", "--retry-seconds", "0.01")
+    # The limit of a single allocation holds from the start, that of all of them soon after.
+    limited = ("--ffmpeg-memory-gib", f"{0.95 * FRAME_GIB}", "--max-attempts", "6", *AT_ONCE)
     assert preprocess(films, out, *SHORT, *limited, "--log-json", str(log)) == 0
     (row,) = open_dataset(str(out)).movies.to_pylist()
     assert row["status"] == "done"
@@ -48,3 +44,28 @@ def test_a_movie_that_lacks_memory_gets_more(tmp_path: Path) -> None:
     assert set(retries(log)) <= {"out_of_memory", "killed"}
     assert preprocess(films, whole, *SHORT, "--ffmpeg-memory-gib", "0") == 0
     assert digests(out) == digests(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("local_ray")
+def test_memory_decides_whether_a_movie_is_done_not_what_it_shows(tmp_path: Path) -> None:
+    """The same bytes at any limit, or no verdict: its black bars are seen, and no frame is lost."""
+    films = tmp_path / "films"
+    films.mkdir()
+    picture = "testsrc2=s=1280x560:r=10:d=2.4,pad=1280:720:0:80"
+    sources = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=440:d=2.4")
+    coded = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "5")
+    ffmpeg(*sources, *coded, "-c:a", "aac", films / "a.mkv")
+    assert preprocess(films, tmp_path / "whole", "--ffmpeg-memory-gib", "0") == 0
+    wanted = digests(tmp_path / "whole")
+    found = set()
+    for limit in LIMITS:
+        out = tmp_path / f"{limit:g}"
+        options = ("--ffmpeg-memory-gib", f"{limit:g}", "--max-attempts", "1", *AT_ONCE)
+        preprocess(films, out, *options, "--stop-after", "2")
+        (row,) = open_dataset(str(out)).movies.to_pylist()
+        found.add(row["error_class"])
+        assert row["error_class"] in ("", "out_of_memory", "killed"), (limit, row)
+        assert row["error_class"] or digests(out) == wanted, (limit, row)
+    assert len(found) > 1

@@ -33,7 +33,7 @@ from pipeline.audio.sample_buffer import SampleBuffer, valid_samples
 from pipeline.audio.timeline import AudioFrame, Piece, align
 from pipeline.ffmpeg import FfmpegProcess
 from pipeline.ffmpeg.binaries import ffmpeg_path
-from pipeline.ffmpeg.inputs import input_stream
+from pipeline.ffmpeg.inputs import WITHOUT_TEXTS, input_stream
 from pipeline.probe import Probe
 from pipeline.sources import Readable
 from shards_spec.recipe import NANOSECONDS
@@ -252,7 +252,7 @@ def _command(source: Readable, probe: Probe) -> list[str]:
     # Fix the rate: a stream that changes its own midway must not change ours.
     mono = mono_filter(track, audio).filter("aresample", audio.sample_rate_hz)
     mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")
-    output = ffmpeg.output(mono, "pipe:1", format="f32le")
+    output = ffmpeg.output(mono, "pipe:1", format="f32le", **WITHOUT_TEXTS)
     output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command

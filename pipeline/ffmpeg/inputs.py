@@ -19,6 +19,9 @@ DEMUXERS = (
     "mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,roq,smk,truehd,vob,wav,wtv"
 )
 
+#: Options of an output that gets no texts of the movie, and does not list them on stderr.
+WITHOUT_TEXTS = {"map_metadata": -1, "map_chapters": -1}
+
 #: Variables that programs need to start, and to find their libraries.
 _PASSED_ON = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"})
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_")

@@ -22,6 +22,8 @@ from shards_spec.redaction import plain
 
 _TAIL_LINES = 30
 _LINE_BYTES = 1 << 14
+#: What is kept of a line.
+_LINE_CHARACTERS = 1000
 _NO_DECODER = re.compile(
     r"decoder .* not found|no decoder|Decoding requested, but no decoder|"
     r"doesn't support hardware accelerated .* decoding",
@@ -39,6 +41,10 @@ _UNREAD = re.compile(
 )
 #: What all of them, and few other lines, contain.
 _MAYBE_UNREAD = (b" demuxer+", b"] filter", b"] encoder -> ", b"] muxer <- ")
+#: What ffmpeg says for information, not about a problem: it may quote the movie.
+_INFORMATION = re.compile(rb"(?:\[[^\]@]*+@ 0x[0-9a-f]++\] )*+\[(?:info|verbose|debug)\] ")
+#: How a listing of the input begins, and what follows it.
+_LISTING, _MAPPING = b"Input #", b"Stream mapping:"
 _BLOCK_BYTES = 1 << 16
 #: How long lines collect in the pipe, unless somebody waits for one.
 _PAUSE_SECONDS = 0.02
@@ -65,6 +71,12 @@ class StderrReader:
         self._url = url
         self._on_line = on_line
         self._memory = MemoryReports()
+        self._is_opening = True
+        """Whether the input may still be listed."""
+        self._address_lines = 0
+        """Lines to come of the address in the listing: that of a local file may have several."""
+        self._is_quoting = False
+        """Whether the current line is information: all of it is."""
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._changed = threading.Condition()
         self._has_ended = False
@@ -74,7 +86,7 @@ class StderrReader:
 
     @property
     def tail(self) -> str:
-        """The last lines that are not progress or frame reports, joined by ` | `."""
+        """The last lines about problems, joined by ` | `."""
         return " | ".join(self._tail)
 
     @property
@@ -132,44 +144,73 @@ class StderrReader:
 
     def _read(self) -> None:
         try:
-            rest = b""
+            rest, is_cut = b"", False
             while block := self._stream.read1(_BLOCK_BYTES):
                 # ffmpeg writes lines in pieces: reading many at once costs less.
                 self._is_awaited.wait(_PAUSE_SECONDS)
                 lines = (rest + block).split(b"\n")
-                rest = lines.pop()
+                rest, was_cut, is_cut = lines.pop(), is_cut, False
                 if len(rest) >= _LINE_BYTES:
                     lines.append(rest)
-                    rest = b""
-                self._note_all(lines)
-            self._note_all([rest] if rest else [])
+                    rest, is_cut = b"", True
+                elif not lines:
+                    is_cut = was_cut
+                self._note_all(lines, is_rest=was_cut)
+            self._note_all([rest] if rest else [], is_rest=is_cut)
         finally:
             with self._changed:
                 self._has_ended = True
                 self._changed.notify_all()
 
-    def _note_all(self, lines: Sequence[bytes]) -> None:
-        """Process lines in order, then notify waiting threads once."""
+    def _note_all(self, lines: Sequence[bytes], *, is_rest: bool) -> None:
+        """Process lines in order, then notify waiting threads once.
+
+        With `is_rest` the first one continues the last one of the lines before.
+        """
         with self._changed:
-            for raw in lines:
+            for number, raw in enumerate(lines):
                 if _is_unread(raw):
+                    continue
+                if number or not is_rest:
+                    self._is_quoting = False
+                if self._is_opening and self._is_listed(raw, is_rest=is_rest and not number):
                     continue
                 # The rest of a longer line counts as a line of its own.
                 for begin in range(0, len(raw) or 1, _LINE_BYTES):
                     for message in separate(raw[begin : begin + _LINE_BYTES]):
-                        self._note(message.decode("utf-8", "replace").strip()[:1000])
+                        self._note(message)
             self._changed.notify_all()
 
-    def _note(self, line: str) -> None:
-        if line and not _is_report(line):
-            self._tail.append(self._without_noise(line))
-            self._memory.note(line)
-        if self._on_line is not None:
-            self._on_line(line)
+    def _is_listed(self, line: bytes, *, is_rest: bool) -> bool:
+        """Whether a line is of ffmpeg's listing of its input, which quotes the movie's texts.
 
-    def _without_noise(self, line: str) -> str:
-        """A line without memory addresses and the address that the movie is read at."""
-        line = plain(_ADDRESS.sub("", line))
+        They may look like any report, and nothing is reported before the listing has ended. (That
+        of the output quotes nothing: `WITHOUT_TEXTS`.)
+        """
+        information = _INFORMATION.match(line)
+        line = line[information.end() :] if information else line
+        if is_rest or self._address_lines:
+            self._address_lines -= not is_rest
+            return True
+        if line.startswith(_LISTING):
+            self._address_lines = self._url.count("\n")
+            return True
+        self._is_opening = not line.startswith(_MAPPING)
+        return line[:1].isspace()
+
+    def _note(self, message: bytes) -> None:
+        line = message.decode("utf-8", "replace").strip()
+        if line and not _is_report(line):
+            self._is_quoting = self._is_quoting or _is_information(message)
+            if not self._is_quoting:
+                problem = self._without_url(line)[:_LINE_CHARACTERS]
+                self._tail.append(plain(_ADDRESS.sub("", problem)))
+                self._memory.note(problem)
+        if self._on_line is not None:
+            self._on_line(line[:_LINE_CHARACTERS])
+
+    def _without_url(self, line: str) -> str:
+        """A line without the address that the movie is read at, which may say anything."""
         return line.replace(f"{self._url}: ", "").replace(self._url, "the source")
 
 
@@ -178,6 +219,12 @@ def _is_unread(line: bytes) -> bool:
         if part in line:
             return _UNREAD.fullmatch(line) is not None
     return False
+
+
+def _is_information(message: bytes) -> bool:
+    """Whether a message is no problem, whatever it says: information, or a line of ffmpeg's listing
+    of what it has opened. That quotes the movie's own texts, such as its title, and is indented."""
+    return message[:1].isspace() or _INFORMATION.match(message) is not None
 
 
 def _is_report(line: str) -> bool:

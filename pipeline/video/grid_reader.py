@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.ffmpeg import FfmpegProcess, OutputPipes
 from pipeline.ffmpeg.binaries import ffmpeg_path, has_input_filters
-from pipeline.ffmpeg.inputs import input_stream
+from pipeline.ffmpeg.inputs import WITHOUT_TEXTS, input_stream
 from pipeline.plan.movie_plan import MoviePlan
 from pipeline.sources import Readable
 from pipeline.video.filters import (
@@ -241,6 +241,7 @@ def _output(stream: Any, plan: MoviePlan, url: str) -> Any:
         format="rawvideo",
         pix_fmt=pixel_format(plan.probe.video),
         fps_mode="passthrough",
+        **WITHOUT_TEXTS,
     )
 
 

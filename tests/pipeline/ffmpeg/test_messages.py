@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from fractions import Fraction
 from unittest.mock import ANY
 
 import pytest
 
 from pipeline.audio.soundtrack import _ASHOWINFO
+from pipeline.errors import DecodeError
 from pipeline.ffmpeg.messages import separate
 from pipeline.ffmpeg.stderr import StderrReader
 from pipeline.video.reports.decoder_log import DecoderLog
@@ -37,15 +39,17 @@ REPORTS = [
 ]
 
 
-def read(*lines: str) -> tuple[list[str], StderrReader]:
+def read(*lines: str, url: str = "movie.ts") -> tuple[list[str], StderrReader]:
     """The messages that a reader passes on from a real pipe."""
     seen: list[str] = []
     output, end = os.pipe()
-    os.write(end, "".join(f"{line}\n" for line in lines).encode())
-    os.close(end)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    writer = threading.Thread(target=lambda: (os.write(end, data), os.close(end)))
+    writer.start()
     with open(output, "rb") as stream:
-        reader = StderrReader(stream, "movie.ts", seen.append)
+        reader = StderrReader(stream, url, seen.append)
         reader.join()
+    writer.join()
     return seen, reader
 
 
@@ -145,3 +149,42 @@ def test_reports_that_nobody_reads_are_not_passed_on(line: str) -> None:
 )
 def test_what_shares_a_line_with_them_is_passed_on(line: str) -> None:
     assert "".join(read(line)[0]).split() == line.split()
+
+
+#: What classifies a run as out of memory, too large, unreadable, or lacking a decoder.
+WORDS = (
+    "Cannot allocate memory; get_buffer() failed",
+    "1 exceeds max_streams",
+    "Invalid data found when processing input",
+    "no decoder",
+    "Protocol not found",
+)
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("level", ["", "[info] ", "[mov @ 0x55] [info] ", "[verbose] "])
+def test_what_a_movie_says_of_itself_is_no_problem(words: str, level: str) -> None:
+    """ffmpeg lists the movie's own texts when it opens it: its title, and its address."""
+    lines = (
+        f"{level}Input #0, mov, from 'movie.ts':",
+        f"{level}    title           : {words}",
+        f"                    : {words}",
+        f"{level}    comment         : n:7 pts:8 {words}",
+        f"{level}    description     : {'x' * 70_000} {words}",
+    )
+    _, reader = read(*lines)
+    assert not reader.lacked_memory
+    assert not reader.is_too_large
+    assert not reader.lacks_decoder
+    assert type(reader.error("", lacked_memory=reader.lacked_memory)) is DecodeError
+    _, reader = read(*lines, f"[h264 @ 0x55] [error] {words}")
+    assert type(reader.error("", lacked_memory=reader.lacked_memory)) is not DecodeError
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_what_a_movies_file_is_called_is_no_problem(words: str) -> None:
+    _, reader = read(
+        f"[in#0 @ 0x1] [error] Error opening input file:/{words * 50}.ts",
+        url=f"file:/{words * 50}.ts",
+    )
+    assert type(reader.error("", lacked_memory=reader.lacked_memory)) is DecodeError

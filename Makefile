@@ -15,7 +15,7 @@ RUN    ?= runs/first
 ARGS   ?=
 DEMO_CORPUS := data/demo-corpus
 
-.PHONY: help setup preprocess validate report train demo study study-arms study-once study-gpu study-freedoom study-freedoom-long study-freedoom-arms study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
+.PHONY: help setup preprocess validate report train demo study study-arms study-once study-gpu study-freedoom study-freedoom-long study-freedoom-arms study-freedoom-long-arms study-freedoom-gpu docs test test-quick test-slow test-exhaustive test-media test-gpu bench lint format lock sbom clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -115,6 +115,12 @@ study-freedoom-long: ; @$(MAKE) study-freedoom FREEDOOM=data/study-long/freedoom
 study-freedoom-arms: ; @$(MAKE) study-freedoom FREEDOOM=data/study-freedoom-arms FREEDOOM_RUN=runs/freedoom-arms \
 	  FREEDOOM_ARGS='--clips-per-movie 1 16 --batch-size 48 --steps 300 --folds 5 --every-fold --seeds 5 \
 	  --comparisons baselines curve negatives hard mass positives augment norm'
+
+# All arms on movies of 300 s; benchmarks/results/study/freedoom_300s_arms_protocol.md.
+study-freedoom-long-arms: ; @$(MAKE) study-freedoom FREEDOOM=data/study-long/freedoom FREEDOOM_RUN=runs/freedoom-long-arms \
+	  FREEDOOM_MOVIES='--freedoom.seconds 300 --freedoom.frame 160x120' \
+	  FREEDOOM_ARGS='--clips-per-movie 1 16 --batch-size 48 --steps 300 --folds 5 --every-fold --seeds 5 \
+	  --comparisons baselines curve negatives hard mass augment positives norm'
 
 # Planned for about 10 minutes on an H100, apart from the movies. Not measured yet.
 study-freedoom-gpu: ; @$(MAKE) study-freedoom FREEDOOM=data/study-gpu/freedoom FREEDOOM_RUN=runs/freedoom-gpu \

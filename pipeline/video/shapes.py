@@ -8,6 +8,7 @@ per minute show whether the shape changes; only if it does, all are read.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -106,7 +107,7 @@ def _read(probe: Probe, source: Readable, what: str, intervals: str) -> list[Sha
             if "best_effort_timestamp" in frame:
                 _add(shapes, _shape(probe, frame), what)
         process.finish(tolerate_errors=True)
-    return sorted(shapes, key=lambda shape: shape.start_ns)
+    return shapes
 
 
 def _frames(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -126,10 +127,18 @@ def _frames(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _add(shapes: list[Shape], shape: Shape, what: str) -> None:
-    """Append the shape of the next frame; of equal ones in a row only the first and last stay."""
-    if len(shapes) > 1 and all(replace(s, start_ns=shape.start_ns) == shape for s in shapes[-2:]):
-        shapes.pop()
-    shapes.append(shape)
+    """Add the shape of the next frame, by time; of equal ones in a row only the first and last
+    stay.
+
+    Times go back where recordings were joined. What is dropped of the earlier one is then missing
+    between those of the later one, but only where both have frames at the same time.
+    """
+    at = bisect.bisect_right(shapes, shape.start_ns, key=lambda one: one.start_ns)
+    shapes.insert(at, shape)
+    for middle in range(max(1, at - 1), min(at + 2, len(shapes) - 1)):
+        if len({replace(one, start_ns=0) for one in shapes[middle - 1 : middle + 2]}) == 1:
+            del shapes[middle]
+            break
     if len(shapes) > MAX_SHAPES:
         raise TooLargeError(
             f"{what}: its frames change their shape more than {MAX_SHAPES // 2} times; re-encode "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -264,6 +265,20 @@ def test_shapes_are_kept_only_where_they_change(changes: int) -> None:
     shapes, most = _kept(_listed(count, lambda number: 192 + 16 * (number // step % 2)))
     assert most == len(shapes) == 2 * (changes + 1)
     assert [shape.start_ns // 90_000 for shape in shapes[::2]] == list(range(0, count, step))
+
+
+def test_times_that_go_back_keep_the_order_of_time() -> None:
+    """Recordings that were joined: the first one's last frames are shown after the second one's
+    first, and all later ones have the shape of the second."""
+    shapes: list[Shape] = []
+    joined = [(time, 192) for time in range(0, 100, 6)] + [
+        (time, 144) for time in range(90, 200, 6)
+    ]
+    for time, width in joined:
+        add_shape(shapes, Shape(time, width, 112, Fraction(1)), "film")
+    changes = [shape.start_ns for one, shape in pairwise(shapes) if one.width != shape.width]
+    assert changes == [90, 96, 96]
+    assert [(shape.start_ns, shape.width) for shape in shapes[-2:]] == [(96, 144), (198, 144)]
 
 
 def test_a_shape_that_changes_all_the_time_is_too_large() -> None:

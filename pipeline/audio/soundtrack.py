@@ -253,6 +253,6 @@ def _command(source: Readable, probe: Probe) -> list[str]:
     mono = mono_filter(track, audio).filter("aresample", audio.sample_rate_hz)
     mono = mono.filter("aformat", sample_fmts="flt", channel_layouts="mono").filter("ashowinfo")
     output = ffmpeg.output(mono, "pipe:1", format="f32le", **WITHOUT_TEXTS)
-    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "info")
+    output = output.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info")
     command: list[str] = ffmpeg.compile(output, cmd=ffmpeg_path())
     return command

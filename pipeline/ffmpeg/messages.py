@@ -27,7 +27,7 @@ _IN_PIECES = re.compile(
 )
 #: A report of `ashowinfo` that has its line for itself.
 _WHOLE = re.compile(
-    rb"\[Parsed_ashowinfo_\d++ @ 0x[0-9a-f]++\] n:\d++ (?:[a-z_]++:[^ \[]++ )++"
+    rb"\[Parsed_ashowinfo_\d++ @ 0x[0-9a-f]++\] (?:\[info\] )?n:\d++ (?:[a-z_]++:[^ \[]++ )++"
     rb"plane_checksums: \[ (?:[0-9A-F]{8} )*+\]\s*+"
 )
 _ARROWS = (b" -> ", b" <- ")

@@ -208,8 +208,7 @@ class FfmpegProcess:
     @property
     def lacked_memory(self) -> bool:
         """Whether an allocation failed, or an error may come from that, once it has ended."""
-        is_silent = (self.returncode or 0) > 0 and not self.has_messages
-        has_errors = is_silent or (self._decodes and self._stderr.has_errors)
+        has_errors = (self.returncode or 0) > 0 or (self._decodes and self._stderr.has_errors)
         return self._stderr.lacked_memory or (has_errors and self.may_lack_memory)
 
     @property

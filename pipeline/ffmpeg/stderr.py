@@ -41,10 +41,10 @@ _UNREAD = re.compile(
 )
 #: What all of them, and few other lines, contain.
 _MAYBE_UNREAD = (b" demuxer+", b"] filter", b"] encoder -> ", b"] muxer <- ")
-#: What ffmpeg says for information, not about a problem: it may quote the movie.
-_INFORMATION = re.compile(rb"(?:\[[^\]@]*+@ 0x[0-9a-f]++\] )*+\[(?:info|verbose|debug)\] ")
-#: How a listing of the input begins, and what follows it.
-_LISTING, _MAPPING = b"Input #", b"Stream mapping:"
+#: ffmpeg's listing of its input is from here to there: information, and what the movie says of
+#: itself, which may have line breaks. Errors have a level, and are none of it.
+_LISTING, _MAPPING = b"[info] Input #", b"[info] Stream mapping:"
+_PROBLEM = re.compile(rb"(?:\[[^\]@]*+@ 0x[0-9a-f]++\] )*+\[(?:warning|error|fatal|panic)\] ")
 _BLOCK_BYTES = 1 << 16
 #: How long lines collect in the pipe, unless somebody waits for one.
 _PAUSE_SECONDS = 0.02
@@ -72,11 +72,8 @@ class StderrReader:
         self._on_line = on_line
         self._memory = MemoryReports()
         self._is_opening = True
-        """Whether the input may still be listed."""
-        self._address_lines = 0
-        """Lines to come of the address in the listing: that of a local file may have several."""
-        self._is_quoting = False
-        """Whether the current line is information: all of it is."""
+        """Whether the listing of the input may still come, or has not ended."""
+        self._is_listing = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._changed = threading.Condition()
         self._has_ended = False
@@ -86,7 +83,7 @@ class StderrReader:
 
     @property
     def tail(self) -> str:
-        """The last lines about problems, joined by ` | `."""
+        """The last lines that are not progress, reports or listed, joined by ` | `."""
         return " | ".join(self._tail)
 
     @property
@@ -144,68 +141,49 @@ class StderrReader:
 
     def _read(self) -> None:
         try:
-            rest, is_cut = b"", False
+            rest = b""
             while block := self._stream.read1(_BLOCK_BYTES):
                 # ffmpeg writes lines in pieces: reading many at once costs less.
                 self._is_awaited.wait(_PAUSE_SECONDS)
                 lines = (rest + block).split(b"\n")
-                rest, was_cut, is_cut = lines.pop(), is_cut, False
+                rest = lines.pop()
                 if len(rest) >= _LINE_BYTES:
                     lines.append(rest)
-                    rest, is_cut = b"", True
-                elif not lines:
-                    is_cut = was_cut
-                self._note_all(lines, is_rest=was_cut)
-            self._note_all([rest] if rest else [], is_rest=is_cut)
+                    rest = b""
+                self._note_all(lines)
+            self._note_all([rest] if rest else [])
         finally:
             with self._changed:
                 self._has_ended = True
                 self._changed.notify_all()
 
-    def _note_all(self, lines: Sequence[bytes], *, is_rest: bool) -> None:
-        """Process lines in order, then notify waiting threads once.
-
-        With `is_rest` the first one continues the last one of the lines before.
-        """
+    def _note_all(self, lines: Sequence[bytes]) -> None:
+        """Process lines in order, then notify waiting threads once."""
         with self._changed:
-            for number, raw in enumerate(lines):
-                if _is_unread(raw):
-                    continue
-                if number or not is_rest:
-                    self._is_quoting = False
-                if self._is_opening and self._is_listed(raw, is_rest=is_rest and not number):
+            for raw in lines:
+                if _is_unread(raw) or (self._is_opening and self._is_listed(raw)):
                     continue
                 # The rest of a longer line counts as a line of its own.
                 for begin in range(0, len(raw) or 1, _LINE_BYTES):
                     for message in separate(raw[begin : begin + _LINE_BYTES]):
-                        self._note(message)
+                        self._note(message.decode("utf-8", "replace").strip())
             self._changed.notify_all()
 
-    def _is_listed(self, line: bytes, *, is_rest: bool) -> bool:
-        """Whether a line is of ffmpeg's listing of its input, which quotes the movie's texts.
-
-        They may look like any report, and nothing is reported before the listing has ended. (That
-        of the output quotes nothing: `WITHOUT_TEXTS`.)
+    def _is_listed(self, line: bytes) -> bool:
+        """Whether a line is of the listing of the input, where the movie's own texts may look like
+        any report. Nothing is reported before it ends. (The output has no texts: `WITHOUT_TEXTS`.)
         """
-        information = _INFORMATION.match(line)
-        line = line[information.end() :] if information else line
-        if is_rest or self._address_lines:
-            self._address_lines -= not is_rest
-            return True
-        if line.startswith(_LISTING):
-            self._address_lines = self._url.count("\n")
-            return True
-        self._is_opening = not line.startswith(_MAPPING)
-        return line[:1].isspace()
+        if self._is_listing:
+            self._is_opening = self._is_listing = not line.startswith(_MAPPING)
+        else:
+            self._is_listing = line.startswith(_LISTING)
+        return self._is_listing and _PROBLEM.match(line) is None
 
-    def _note(self, message: bytes) -> None:
-        line = message.decode("utf-8", "replace").strip()
+    def _note(self, line: str) -> None:
         if line and not _is_report(line):
-            self._is_quoting = self._is_quoting or _is_information(message)
-            if not self._is_quoting:
-                problem = self._without_url(line)[:_LINE_CHARACTERS]
-                self._tail.append(plain(_ADDRESS.sub("", problem)))
-                self._memory.note(problem)
+            problem = self._without_url(line)[:_LINE_CHARACTERS]
+            self._tail.append(plain(_ADDRESS.sub("", problem)))
+            self._memory.note(problem)
         if self._on_line is not None:
             self._on_line(line[:_LINE_CHARACTERS])
 
@@ -219,12 +197,6 @@ def _is_unread(line: bytes) -> bool:
         if part in line:
             return _UNREAD.fullmatch(line) is not None
     return False
-
-
-def _is_information(message: bytes) -> bool:
-    """Whether a message is no problem, whatever it says: information, or a line of ffmpeg's listing
-    of what it has opened. That quotes the movie's own texts, such as its title, and is indented."""
-    return message[:1].isspace() or _INFORMATION.match(message) is not None
 
 
 def _is_report(line: str) -> bool:

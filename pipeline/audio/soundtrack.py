@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
 import ffmpeg
@@ -114,13 +113,8 @@ class Soundtrack:
     def __enter__(self) -> Soundtrack:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._run.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> None:
+        self._run.__exit__(*raised)
 
     @property
     def cpu_seconds(self) -> float:

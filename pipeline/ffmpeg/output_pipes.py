@@ -10,8 +10,8 @@ import selectors
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
-from pipeline.ffmpeg.pipe_size import enlarge
 from pipeline.ffmpeg.process import FfmpegProcess
+from pipeline.ffmpeg.start import enlarge
 
 
 class OutputPipes:

@@ -12,7 +12,6 @@ import contextlib
 import io
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +20,8 @@ from typing import cast
 
 from pipeline.errors import KilledError, MovieError, TimedOutError, TooLargeError
 from pipeline.ffmpeg import reaper
-from pipeline.ffmpeg.inputs import environment
-from pipeline.ffmpeg.memory import is_tight, limit_memory, with_allocation_limit
-from pipeline.ffmpeg.pipe_size import enlarge
+from pipeline.ffmpeg.memory import is_tight
+from pipeline.ffmpeg.start import enlarge, start
 from pipeline.ffmpeg.stderr import StderrReader
 from pipeline.limits import Limits
 from pipeline.sources import Readable
@@ -76,17 +74,7 @@ class FfmpegProcess:
         """When the caller began to wait for output; None while it is busy with some."""
         self._timed_out = ""
         self._has_ended = threading.Event()
-        self._process = subprocess.Popen(
-            with_allocation_limit(command, self._limits),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=environment(),
-            pass_fds=pass_fds,
-        )
-        reaper.watch(self._process.pid)
-        limit_memory(self._process.pid, self._limits)
+        self._process = start(command, self._limits, pass_fds)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         enlarge(self._process.stdout.fileno(), self._process.stderr.fileno())

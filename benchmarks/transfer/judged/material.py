@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -183,9 +184,8 @@ def _of_files(count: int) -> Layout:
     return Layout(numbers // BLOCK_FILES, numbers * 1e9)
 
 
-def _opinions(
-    **judged: Sequence[Opinion],
-) -> dict[str, dict[str, NDArray]]:  # type: ignore[type-arg]
+def _opinions(**judged: Sequence[Opinion]) -> dict[str, Any]:
+    """The fields of `Material` that the judges fill, by what is `seen` or `heard`."""
     return {
         "logits": {name: np.stack([one.logits for one in of]) for name, of in judged.items()},
         "tags": {name: np.stack([one.tags for one in of]) for name, of in judged.items()},

@@ -1,9 +1,9 @@
 """Becomes a Ray worker in this interpreter; Ray runs this file in place of its `setup_worker.py`.
 
 Ray's own file imports Ray to prepare an environment, and then starts another interpreter, which
-imports Ray again. If there is no environment to prepare, this file becomes the worker itself. It is
-a script and must not import our packages: they may be in the driver's folder, which Ray adds to the
-module search path later.
+imports Ray again. If no environment has to be prepared, this interpreter becomes the worker. This
+file is a script and must not import our packages: they may be in the driver's folder, which Ray
+adds to the module search path later.
 """
 
 from __future__ import annotations

@@ -33,13 +33,13 @@ def test_a_probe_finds_tags_that_features_encode_and_is_at_chance_otherwise(
     random = np.random.default_rng(0)
     tags = random.random((NUM_CLIPS, 6)) < 0.2
     noise = random.normal(size=(NUM_CLIPS, 6))
-    told = tag_score(torch.from_numpy(tags + 0.05 * noise), tags, layout)
-    untold = tag_score(torch.from_numpy(noise), tags, layout)
-    assert told.value > 0.99
-    assert untold.value == pytest.approx(untold.chance, abs=0.06)
-    assert told.num_tags == 6
-    total, weight = np.sum(list(told.by_block.values()), axis=0)
-    assert total / weight == pytest.approx(told.value)
+    of_tags = tag_score(torch.from_numpy(tags + 0.05 * noise), tags, layout)
+    of_noise = tag_score(torch.from_numpy(noise), tags, layout)
+    assert of_tags.value > 0.99
+    assert of_noise.value == pytest.approx(of_noise.chance, abs=0.06)
+    assert of_tags.num_tags == 6
+    total, weight = np.sum(list(of_tags.by_block.values()), axis=0)
+    assert total / weight == pytest.approx(of_tags.value)
 
 
 def test_a_probe_is_not_asked_for_what_most_clips_have_nor_for_rare_tags(layout: Layout) -> None:
@@ -51,7 +51,7 @@ def test_a_probe_is_not_asked_for_what_most_clips_have_nor_for_rare_tags(layout:
 
 
 def test_clips_near_an_evaluated_one_do_not_train_its_probe(layout: Layout) -> None:
-    """Tags change from block to block; what tells them is shared only across a border."""
+    """Only clips across a border between folds share a feature that predicts the tag."""
     near = layout.near().numpy()
     fold = layout.block % 5
     for number in range(5):
